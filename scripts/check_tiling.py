@@ -1,0 +1,84 @@
+"""Does tiling change what is found? Compares tiled runs with one pass over the same square region.
+
+    python scripts/check_tiling.py SLIDE [--side 2048] [--model NAME] [--threshold 0.05]
+
+Of the detections of one pass, and of those of a tiled run, all must be found again in the other: same label, IoU of at
+least 0.9 and a score within 0.02. The share that is not is the price of tiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.boxes import iou_matrix
+from signetscan.detect import DetectOptions, detect_slide
+from signetscan.inference import load_detector
+from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
+
+if TYPE_CHECKING:
+    from signetscan.detections import Detections
+    from signetscan.inference import Detector
+    from signetscan.slides import Slide
+
+TILINGS = ((512, 128), (512, 256), (1024, 128), (1024, 256), (1024, 512), (2048, 128), (2048, 256))
+"""Tile size and overlap, pixels at the model's mpp."""
+
+
+def agreement(one: Detections, other: Detections) -> float:
+    """Share of the detections of both runs that have their like in the other run; 1 where there are none."""
+    total = len(one) + len(other)
+    if total == 0:
+        return 1.0
+    alike = iou_matrix(one.boxes, other.boxes) >= 0.9
+    alike &= one.labels[:, None] == other.labels[None]
+    alike &= np.abs(one.scores[:, None] - other.scores[None]) <= 0.02
+    return float(alike.any(axis=1).sum() + alike.any(axis=0).sum()) / total
+
+
+def scan(slide: Slide, detector: Detector, threshold: float, tile_size: int, overlap: int) -> Detections:
+    """Everything found with one tiling, with no tile skipped."""
+    options = DetectOptions.for_model(
+        detector, tile_size=tile_size, tile_overlap=overlap, score_threshold=threshold, use_tissue_mask=False
+    )
+    return detect_slide(slide, detector, options).detections
+
+
+def region_of(slide: Slide, mpp: float, x: int, y: int, side: int) -> ArraySlide:
+    """A square of a slide, pixels at `mpp`, as a slide of its own."""
+    pixels = SlideAtMpp(slide, mpp).read(x, y, side, side)
+    return ArraySlide([pixels], mpp=mpp, name=f"{slide.name} at x {x}, y {y}")
+
+
+def main() -> None:
+    """Print one line a tiling for every square of the slide."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("slide")
+    parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--threshold", type=float, default=0.05)
+    arguments = parser.parse_args()
+    detector = load_detector(find_model(arguments.model))
+    side, mpp = arguments.side, detector.spec.mpp
+    counts = np.zeros((len(TILINGS), 2))
+    with open_slide(arguments.slide) as slide:
+        width, height = SlideAtMpp(slide, mpp).dimensions
+        for y in range(0, height - side + 1, side):
+            for x in range(0, width - side + 1, side):
+                region = region_of(slide, mpp, x, y, side)
+                whole = scan(region, detector, arguments.threshold, side, 0)
+                print(f"{region.name}: {len(whole)} detections in one pass")
+                for row, (size, overlap) in enumerate(TILINGS):
+                    tiled = scan(region, detector, arguments.threshold, size, overlap)
+                    both = len(whole) + len(tiled)
+                    counts[row] += (agreement(whole, tiled) * both, both)
+    print("tile  overlap  agreement")
+    for (size, overlap), (alike, both) in zip(TILINGS, counts, strict=True):
+        print(f"{size:4d}  {overlap:7d}  {alike / both if both else 1:.4f}  of {both:.0f} detections")
+
+
+if __name__ == "__main__":
+    main()

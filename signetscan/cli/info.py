@@ -1,0 +1,60 @@
+"""`signetscan info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from signetscan.model_store import find_model, shipped_models
+
+
+@click.command()
+@click.argument("path")
+@click.option("--mpp", type=float, help="Size of the slide's pixels, um/px, in place of what the file says.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(path: str, mpp: float | None, *, as_json: bool) -> None:
+    """Say what PATH is: a slide, a model file or the name of a shipped model.
+
+    Example: signetscan info biopsy.svs
+    """
+    is_model = path.endswith(".onnx") or (not Path(path).exists() and path in shipped_models())
+    facts = _model(find_model(path)) if is_model else _slide(Path(path), mpp)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for key, value in facts.items():
+        click.echo(f"{key}: {value}" if not isinstance(value, list) else f"{key}: {'; '.join(map(str, value))}")
+
+
+def _slide(path: Path, mpp: float | None) -> dict[str, Any]:
+    from signetscan.slides import open_slide
+
+    with open_slide(path, mpp=mpp) as slide:
+        size = "unknown: give it with --mpp"
+        if slide.mpp is not None:
+            size = f"{slide.mpp.x:g} x {slide.mpp.y:g} um/px, from {slide.mpp.source}"
+        levels = zip(slide.level_dimensions, slide.level_downsamples, strict=True)
+        bounds = slide.bounds
+        return {
+            "slide": path.name,
+            "format": slide.format_name,
+            "size": f"{slide.dimensions[0]} x {slide.dimensions[1]} px",
+            "mpp": size,
+            "levels": [f"{width} x {height} (1/{downsample:g})" for (width, height), downsample in levels],
+            "bounds": "none declared"
+            if bounds is None
+            else f"{bounds.width} x {bounds.height} px at x {bounds.x}, y {bounds.y}",
+            "fingerprint": slide.fingerprint,
+        }
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from signetscan.inference import load_detector
+
+    detector = load_detector(path, device="cpu")
+    return {"model": path.name, "sha256": detector.sha256} | asdict(detector.spec)

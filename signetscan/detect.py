@@ -1,0 +1,234 @@
+"""The main job: one slide and one detector in, detections in level-0 pixels out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signetscan.concurrency import batched, cpu_count, ordered_map
+from signetscan.errors import OptionError
+from signetscan.inference import CPU_PROVIDER
+from signetscan.merge import keep_owned, merge_tiles, suppress
+from signetscan.slides import SlideAtMpp
+from signetscan.tiling import TileGrid
+from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, TissueMask, find_tissue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
+    from signetscan.inference import Detector
+    from signetscan.model_spec import ModelSpec
+    from signetscan.slides import Slide
+    from signetscan.tiling import Tile
+
+    Progress = Callable[[int, int], None]
+
+BOX_DECIMALS = 2
+"""Boxes are given to 0.01 level-0 pixel, the grid on which QuPath keeps geometry."""
+SCORE_DECIMALS = 4
+"""Scores are given to 0.0001, finer than a detector's score is worth."""
+MIN_SIDE = 0.01
+"""A box thinner than this (level-0 pixels) after clipping to the slide is dropped: QuPath refuses empty shapes."""
+
+CPU_BATCH = 1
+"""On a CPU a larger batch is not faster and takes more memory (measured: scripts/bench_tiling.py)."""
+GPU_BATCH = 8
+"""Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
+MAX_READERS = 8
+"""More threads than this read ahead of any model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectOptions:
+    """How to scan a slide. `DetectOptions.for_model` fills in what a model or the machine decides.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    tile_size: int
+    """Side of a tile, view pixels (of the model's mpp); a multiple of the model's stride."""
+    tile_overlap: int
+    """Least overlap of neighbouring tiles, view pixels; a multiple of the model's stride."""
+    score_threshold: float
+    """Lowest score reported, 0 to 1."""
+    nms_iou: float
+    """Of two overlapping boxes the better is kept when their IoU is above this, 0 to 1."""
+    batch_size: int
+    """Tiles given to the model at once."""
+    readers: int
+    """Threads that read tiles."""
+    use_tissue_mask: bool = True
+    """Whether to skip tiles without tissue."""
+    min_tissue_um2: float = DEFAULT_MIN_TISSUE_UM2
+    """Smallest piece of tissue that is scanned, um2."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("tile_size", 1, 16384),
+            ("tile_overlap", 0, 16384),
+            ("score_threshold", 0, 1),
+            ("nms_iou", 0, 1),
+            ("batch_size", 1, 1024),
+            ("readers", 1, 256),
+            ("min_tissue_um2", 0, 1e12),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                message = f"{name} must be from {low:g} to {high:g}, not {value}"
+                raise OptionError(message)
+
+    @classmethod
+    def for_model(cls, detector: Detector, **chosen: float | None) -> Self:
+        """Options for a model: its own values, and sensible ones for this machine, where none (None) is chosen.
+
+        Raises:
+            OptionError: a chosen value is out of range.
+        """
+        spec = detector.spec
+        on_cpu = detector.provider == CPU_PROVIDER
+        defaults: dict[str, Any] = {
+            "tile_size": spec.tile_size,
+            "tile_overlap": spec.tile_overlap,
+            "score_threshold": spec.score_threshold,
+            "nms_iou": spec.nms_iou,
+            "batch_size": CPU_BATCH if on_cpu else GPU_BATCH,
+            "readers": min(cpu_count(), MAX_READERS),
+        }
+        return cls(**(defaults | {name: value for name, value in chosen.items() if value is not None}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SlideResult:
+    """What a scan found, and how it went."""
+
+    detections: Detections
+    """Boxes in level-0 pixels, best first."""
+    options: DetectOptions
+    """The options in force."""
+    tiles: int
+    """Tiles in the grid."""
+    tiles_scanned: int
+    """Tiles read and given to the model; the others show no tissue."""
+    tissue_mm2: float | None
+    """Area of the tissue mask, mm2; None where none was used."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall-clock seconds of each stage."""
+
+
+def detect_slide(
+    slide: Slide,
+    detector: Detector,
+    options: DetectOptions | None = None,
+    *,
+    on_progress: Progress | None = None,
+) -> SlideResult:
+    """Find the objects of a slide.
+
+    The result depends on the slide, the model and the options, not on batch size, number of readers or timing.
+
+    Args:
+        slide: the slide; its mpp must be known.
+        detector: the model.
+        options: how to scan.
+        on_progress: called with (tiles done, tiles to scan) after each batch.
+
+    Raises:
+        MppError: the slide's pixel size is unknown, or does not fit the model.
+        SlideError: pixels cannot be decoded.
+        ModelError: the model breaks its contract.
+        OptionError: tile size and overlap make no grid.
+    """
+    started = time.perf_counter()
+    spec = detector.spec
+    options = options or DetectOptions.for_model(detector)
+    view = SlideAtMpp(slide, spec.mpp)
+    grid = make_grid(view, spec, options)
+    mask = find_tissue(slide, min_area_um2=options.min_tissue_um2) if options.use_tissue_mask else None
+    tiles = list(grid) if mask is None else [tile for tile in grid if _has_tissue(tile, view, mask)]
+    masked = time.perf_counter()
+    parts = _scan_tiles(view, detector, options, tiles, on_progress)
+    scanned = time.perf_counter()
+    merged = merge_tiles(parts, options.nms_iou)
+    detections = _in_level0(merged, view)
+    ended = time.perf_counter()
+    return SlideResult(
+        detections=detections,
+        options=options,
+        tiles=len(grid),
+        tiles_scanned=len(tiles),
+        tissue_mm2=None if mask is None else mask.area_mm2,
+        seconds={"tissue": masked - started, "scan": scanned - masked, "merge": ended - scanned},
+    )
+
+
+def make_grid(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> TileGrid:
+    """The tiles of a slide at the model's mpp.
+
+    Raises:
+        OptionError: tile size or overlap is not a multiple of the model's stride, or they make no grid.
+    """
+    width, height = view.dimensions
+    return TileGrid(
+        width=width,
+        height=height,
+        tile_size=options.tile_size,
+        overlap=options.tile_overlap,
+        stride=spec.stride,
+    )
+
+
+def _scan_tiles(
+    view: SlideAtMpp,
+    detector: Detector,
+    options: DetectOptions,
+    tiles: Sequence[Tile],
+    on_progress: Progress | None,
+) -> list[Detections]:
+    """Read, detect and thin out every tile; detections in view pixels, one entry a tile, in the tiles' order."""
+    ahead = options.readers + options.batch_size
+    pixels = ordered_map(partial(_read_tile, view), tiles, workers=options.readers, ahead=ahead)
+    parts: list[Detections] = []
+    for batch in batched(pixels, options.batch_size):
+        candidates = detector.detect(np.stack(batch), options.score_threshold)
+        for found in candidates:
+            parts.append(_of_tile(found, tiles[len(parts)], options.nms_iou))
+        if on_progress is not None:
+            on_progress(len(parts), len(tiles))
+    return parts
+
+
+def _read_tile(view: SlideAtMpp, tile: Tile) -> NDArray[np.uint8]:
+    return view.read(tile.x, tile.y, tile.width, tile.height)
+
+
+def _of_tile(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:
+    """A tile's candidates (tile pixels) as detections of its own part (view pixels)."""
+    # Scores are rounded before anything is ranked by them, so that a runtime's last bits decide nothing.
+    rounded = replace(candidates, scores=candidates.scores.round(SCORE_DECIMALS))
+    alone = suppress(rounded, nms_iou)
+    placed = alone.with_boxes(alone.boxes + np.array([tile.x, tile.y, tile.x, tile.y], np.float64))
+    return keep_owned(placed, tile)
+
+
+def _has_tissue(tile: Tile, view: SlideAtMpp, mask: TissueMask) -> bool:
+    x0, y0, x1, y1 = tile.owned
+    scale_x, scale_y = view.scale
+    return mask.touches(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
+
+
+def _in_level0(detections: Detections, view: SlideAtMpp) -> Detections:
+    """Detections in level-0 pixels, clipped to the slide, on the grid of decimals that outputs use."""
+    width, height = view.slide.dimensions
+    boxes = view.to_level0(detections.boxes)
+    boxes = np.clip(boxes, 0, np.array([width, height, width, height])).round(BOX_DECIMALS)
+    solid = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_SIDE)
+    return detections.with_boxes(boxes).select(solid)

@@ -1,0 +1,66 @@
+"""What was found: many boxes with their scores and labels, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Detections:
+    """N detections. The frame of the boxes is said by whoever returns them.
+
+    Raises:
+        ValueError: the arrays do not fit together, or hold a value that is not finite.
+    """
+
+    boxes: NDArray[np.float64]
+    """(N, 4), x0, y0, x1, y1."""
+    scores: NDArray[np.float32]
+    """(N,), from 0 to 1."""
+    labels: NDArray[np.int64]
+    """(N,), index into the model's class names."""
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        if self.boxes.shape != (count, 4) or self.scores.shape != (count,) or self.labels.shape != (count,):
+            message = f"{self.boxes.shape} boxes, {self.scores.shape} scores and {self.labels.shape} labels"
+            raise ValueError(message)
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+            message = "detections hold a value that is not a number"
+            raise ValueError(message)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No detections."""
+        return cls(boxes=np.empty((0, 4)), scores=np.empty(0, np.float32), labels=np.empty(0, np.int64))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detections]) -> Self:
+        """All parts, in their order."""
+        if not parts:
+            return cls.empty()
+        return cls(
+            boxes=np.concatenate([part.boxes for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """The detections that a mask or an array of indices picks, in that order."""
+        return type(self)(boxes=self.boxes[which], scores=self.scores[which], labels=self.labels[which])
+
+    def with_boxes(self, boxes: NDArray[np.float64]) -> Self:
+        """The same detections with their boxes in another frame."""
+        return type(self)(boxes=boxes, scores=self.scores, labels=self.labels)

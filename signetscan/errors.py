@@ -1,0 +1,42 @@
+"""The errors a caller may want to catch: one root, one class for each kind of cause.
+
+Each message says what is wrong, in which file, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class SignetscanError(Exception):
+    """Root of every error that signetscan raises on purpose."""
+
+
+class OptionError(SignetscanError, ValueError):
+    """An option has a value that makes no sense, alone or with the others."""
+
+
+class SlideError(SignetscanError):
+    """A slide cannot be opened, understood or read."""
+
+
+class MppError(SlideError):
+    """The size of a slide's pixels (um/px) is unknown or cannot be right."""
+
+
+class ModelError(SignetscanError):
+    """A model file cannot be read or breaks the model contract."""
+
+
+class DeviceError(SignetscanError):
+    """The device asked for cannot be used by the installed runtime."""
+
+
+class AnnotationError(SignetscanError):
+    """An annotation file or a data set of annotated images is not usable."""
+
+
+class TrainingError(SignetscanError):
+    """Training cannot start or go on."""
+
+
+class OutputError(SignetscanError):
+    """A result cannot be written."""

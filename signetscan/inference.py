@@ -1,0 +1,236 @@
+"""Running a model file. The only module that knows the runtime (ONNX Runtime)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from signetscan.detections import Detections
+from signetscan.errors import DeviceError, ModelError
+from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+Device = Literal["auto", "cpu", "cuda"]
+
+MAX_MODEL_BYTES = 1 << 30
+"""A detector of more than a gibibyte is not one of ours."""
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+NO_RUNTIME = 'ONNX Runtime is not installed: pip install "signetscan[cpu]", or "signetscan[gpu]" for an NVIDIA GPU'
+BOTH_RUNTIMES = (
+    "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: "
+    'pip uninstall onnxruntime onnxruntime-gpu, then pip install "signetscan[gpu]" (or "[cpu]")'
+)
+
+
+class Detector(Protocol):
+    """Finds objects in tiles. Tests bring their own."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the model file, hexadecimal."""
+
+    @property
+    def provider(self) -> str:
+        """The part of the runtime that really runs the model."""
+
+    def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
+        """Find objects in a batch.
+
+        Args:
+            tiles: uint8 (B, H, W, 3), RGB; H and W are multiples of `spec.stride`.
+            score_threshold: lowest score to report.
+
+        Returns:
+            For each tile its candidates in tile pixels, before any suppression.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OnnxDetector:
+    """A model file in an ONNX Runtime session. Made by `load_detector`."""
+
+    spec: ModelSpec
+    """What the model is."""
+    sha256: str
+    """SHA-256 of the model file, hexadecimal."""
+    provider: str
+    """The execution provider that loaded."""
+    session: Any
+    """The `onnxruntime.InferenceSession`."""
+
+    def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
+        """Find objects in a batch of tiles; see `Detector.detect`.
+
+        Raises:
+            ModelError: the model gives something else than its contract says.
+        """
+        boxes, scores, labels = self.session.run(list(OUTPUT_NAMES), {INPUT_NAME: tiles})
+        if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape or len(scores) != len(tiles):
+            message = f"model {self.spec.name}: outputs of shapes {boxes.shape}, {scores.shape}, {labels.shape}"
+            raise ModelError(message)
+        found = []
+        for tile_boxes, tile_scores, tile_labels in zip(boxes, scores, labels, strict=True):
+            keep = tile_scores >= score_threshold
+            kept = tile_boxes[keep].astype(np.float64)
+            solid = np.isfinite(kept).all(axis=1) & (kept[:, 2:] > kept[:, :2]).all(axis=1)
+            found.append(
+                Detections(
+                    boxes=kept[solid],
+                    scores=tile_scores[keep][solid].astype(np.float32),
+                    labels=tile_labels[keep][solid].astype(np.int64),
+                )
+            )
+        return found
+
+
+def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", threads: int | None = None) -> OnnxDetector:
+    """Load a model file and make sure that it keeps the contract and runs where it should.
+
+    Args:
+        path: the ONNX file.
+        device: `cuda` must run on an NVIDIA GPU; `auto` does if it can.
+        threads: CPU threads within an operation; all cores by default.
+
+    Raises:
+        ModelError: the file is missing, is not a model or breaks the contract (the message names the field).
+        DeviceError: the device asked for cannot be used, or no runtime is installed.
+    """
+    path = Path(path)
+    content = _read(path)
+    runtime = _runtime()
+    session = _session(runtime, content, path, device=device, threads=threads)
+    provider = session.get_providers()[0]
+    if device == "cuda" and provider != CUDA_PROVIDER:
+        raise DeviceError(_no_cuda(runtime))
+    try:
+        spec = ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map)
+        _check_graph(session, spec)
+    except ModelError as error:
+        message = f"{path}: {error}"
+        raise ModelError(message) from error
+    return OnnxDetector(spec=spec, sha256=hashlib.sha256(content).hexdigest(), provider=provider, session=session)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            message = f"{path}: a folder, not a model; name the .onnx file in it"
+            raise ModelError(message)
+        if not 0 < size <= MAX_MODEL_BYTES:
+            message = f"{path}: {size} bytes is not the size of a model"
+            raise ModelError(message)
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path}: cannot read the model: {error.strerror}"
+        raise ModelError(message) from error
+
+
+def _runtime() -> Any:  # noqa: ANN401 - the module has no types
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(NO_RUNTIME) from error
+    return onnxruntime
+
+
+def _session(
+    runtime: Any,  # noqa: ANN401
+    content: bytes,
+    path: Path,
+    *,
+    device: Device,
+    threads: int | None,
+) -> Any:  # noqa: ANN401
+    """A session made from bytes, so that a model cannot name other files for its weights."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    providers = [CPU_PROVIDER]
+    if device != "cpu" and CUDA_PROVIDER in runtime.get_available_providers():
+        runtime.preload_dlls()
+        providers.insert(0, CUDA_PROVIDER)
+    elif device == "cuda":
+        raise DeviceError(_no_cuda(runtime))
+    try:
+        return runtime.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # the runtime's own exceptions share no base below Exception
+        if type(error).__module__.startswith("onnxruntime"):
+            message = f"{path}: not a model that ONNX Runtime {runtime.__version__} can load: {_first_line(error)}"
+            raise ModelError(message) from error
+        raise
+
+
+def _check_graph(session: Any, spec: ModelSpec) -> None:  # noqa: ANN401
+    """Compare the graph's inputs and outputs with the contract."""
+    inputs = {value.name: value for value in session.get_inputs()}
+    outputs = {value.name: value for value in session.get_outputs()}
+    if list(inputs) != [INPUT_NAME]:
+        message = f"inputs are {list(inputs)}; the contract has one, {INPUT_NAME}"
+        raise ModelError(message)
+    wanted = {INPUT_NAME: ("tensor(uint8)", 4), "boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2)}
+    wanted["labels"] = ("tensor(int64)", 2)
+    for name, (kind, rank) in wanted.items():
+        value = inputs.get(name) or outputs.get(name)
+        if value is None:
+            message = f"output {name} is missing"
+            raise ModelError(message)
+        if value.type != kind or len(value.shape) != rank:
+            message = f"{name} is {value.type} of shape {value.shape}; the contract says {kind} of rank {rank}"
+            raise ModelError(message)
+    batch, height, width, channels = inputs[INPUT_NAME].shape
+    if channels != 3 or isinstance(batch, int):
+        message = f"{INPUT_NAME} has shape {inputs[INPUT_NAME].shape}; the contract says (batch, H, W, 3), batch free"
+        raise ModelError(message)
+    if any(isinstance(side, int) and side != spec.tile_size for side in (height, width)):
+        message = f"{INPUT_NAME} is {width} x {height} px, but metadata says tile_size {spec.tile_size}"
+        raise ModelError(message)
+
+
+def runtime_versions() -> dict[str, str]:
+    """The installed ONNX Runtime distributions and their versions."""
+    found = {}
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _no_cuda(runtime: Any) -> str:  # noqa: ANN401
+    """Why CUDA cannot be used, and what to do."""
+    installed = runtime_versions()
+    if len(installed) == 2:
+        return f"--device cuda: {BOTH_RUNTIMES}"
+    if "onnxruntime-gpu" not in installed:
+        return (
+            f"--device cuda: the installed onnxruntime {runtime.__version__} is the CPU build: "
+            'pip uninstall onnxruntime, then pip install "signetscan[gpu]"'
+        )
+    return (
+        f"--device cuda: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load CUDA and fell back to the CPU. "
+        "Check that `nvidia-smi` shows a GPU, and that the driver and cuDNN fit this version (1.27 and later: CUDA 13, "
+        "cuDNN 9, driver 580; 1.26 and earlier: CUDA 12), or run with --device cpu"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]

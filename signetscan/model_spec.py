@@ -1,0 +1,140 @@
+"""The model contract: what one ONNX file promises, carried in its own metadata.
+
+The graph takes one input and gives three outputs:
+
+- `tiles`: uint8, (B, H, W, 3), RGB. B is free; H and W are multiples of `ModelSpec.stride`.
+- `boxes`: float32, (B, K, 4), x0, y0, x1, y1 in tile pixels.
+- `scores`: float32, (B, K), in [0, 1], falling along K.
+- `labels`: int64, (B, K), index into `ModelSpec.class_names`.
+
+K may depend on H and W. Normalisation, box decoding and the choice of the K best are inside the graph;
+score threshold, non-maximum suppression and everything about the slide are outside.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from signetscan.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONTRACT_VERSION = 1
+INPUT_NAME = "tiles"
+OUTPUT_NAMES = ("boxes", "scores", "labels")
+METADATA_PREFIX = "signetscan."
+"""Each field of `ModelSpec` is one entry of the ONNX metadata: this prefix + field name -> JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """What a program must know to run a model and to say what it is.
+
+    Raises:
+        ModelError: a value is missing, of the wrong type or out of range; the message names the field.
+    """
+
+    name: str
+    """Short name, as in `models/NAME.onnx`."""
+    mpp: float
+    """Size of a tile pixel, um/px."""
+    tile_size: int
+    """Side of the tiles the model is meant for, tile pixels; a multiple of `stride`."""
+    tile_overlap: int
+    """Overlap of neighbouring tiles that keeps every cell whole in one of them, tile pixels."""
+    stride: int
+    """Sides and steps of tiles must be multiples of this (the coarsest feature map's), tile pixels."""
+    class_names: tuple[str, ...]
+    """Name of each label."""
+    score_threshold: float
+    """Detections below this score are dropped unless the user asks otherwise."""
+    nms_iou: float
+    """Of two boxes of one label that overlap by more than this IoU only the higher-scoring one is kept."""
+    training_data: str
+    """What the model learnt from, in plain words."""
+    recipe: dict[str, Any]
+    """Options of the training run."""
+    licence: str
+    """Licence of the weights."""
+    intended_use: str
+    """What the model is for, and what it is not for."""
+    contract: int = CONTRACT_VERSION
+    """Version of this contract."""
+
+    def __post_init__(self) -> None:
+        if self.contract != CONTRACT_VERSION:
+            message = f"contract is {self.contract!r}; this version of signetscan reads contract {CONTRACT_VERSION}"
+            raise ModelError(message)
+        for problem in self._problems():
+            raise ModelError(problem)
+
+    def _problems(self) -> list[str]:
+        problems = [
+            f"{name} must be a text, not {getattr(self, name)!r}"
+            for name in ("name", "training_data", "licence", "intended_use")
+            if not isinstance(getattr(self, name), str)
+        ]
+        if not (_is_number(self.mpp) and 0 < self.mpp <= 100):
+            problems.append(f"mpp must be a number of um/px above 0, not {self.mpp!r}")
+        if not _is_whole(self.stride) or not 1 <= self.stride <= 1024:
+            return [*problems, f"stride must be a whole number of pixels from 1 to 1024, not {self.stride!r}"]
+        for name, low in (("tile_size", self.stride), ("tile_overlap", 0)):
+            value = getattr(self, name)
+            if not _is_whole(value) or not low <= value <= 16384 or value % self.stride:
+                problems.append(f"{name} must be a multiple of the stride {self.stride}, not {value!r}")
+        if not problems and self.tile_overlap >= self.tile_size:
+            problems.append(f"tile_overlap {self.tile_overlap} must be below tile_size {self.tile_size}")
+        for name in ("score_threshold", "nms_iou"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= 1:
+                problems.append(f"{name} must be a number from 0 to 1, not {value!r}")
+        names: object = self.class_names
+        if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
+            problems.append(f"class_names must name at least one class, not {self.class_names!r}")
+        recipe: object = self.recipe
+        if not isinstance(recipe, dict):
+            problems.append(f"recipe must be a table of options, not {self.recipe!r}")
+        return problems
+
+    def to_metadata(self) -> dict[str, str]:
+        """The entries to store in the ONNX file's metadata."""
+        return {
+            METADATA_PREFIX + field.name: json.dumps(getattr(self, field.name), sort_keys=True)
+            for field in fields(self)
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> ModelSpec:
+        """Read the contract from an ONNX file's metadata.
+
+        Raises:
+            ModelError: an entry is missing, is not JSON, or is out of range; the message names the field.
+        """
+        values = {field.name: _entry(metadata, field.name) for field in fields(cls)}
+        if isinstance(values["class_names"], list):
+            values["class_names"] = tuple(values["class_names"])
+        return cls(**values)
+
+
+def _entry(metadata: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - any JSON value
+    key = METADATA_PREFIX + name
+    if key not in metadata:
+        message = f"metadata entry {key} is missing: not a signetscan model, or one made by another tool"
+        raise ModelError(message)
+    try:
+        return json.loads(metadata[key])
+    except ValueError as error:
+        message = f"metadata entry {key} is not JSON: {error}"
+        raise ModelError(message) from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

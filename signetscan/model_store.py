@@ -1,0 +1,38 @@
+"""Finding a model: a path, or the name of one that ships with signetscan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from signetscan.errors import ModelError
+
+DEFAULT_MODEL = "signet-sim-1"
+"""The model used where none is named."""
+
+FOLDERS = (Path(__file__).parent / "models", Path(__file__).parents[1] / "models")
+"""Where shipped models are: inside an installed package, or beside it in a checkout."""
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and file of every model that ships with this installation."""
+    return {path.stem: path for folder in reversed(FOLDERS) for path in sorted(folder.glob("*.onnx"))}
+
+
+def find_model(name_or_path: str) -> Path:
+    """The file of a model.
+
+    Args:
+        name_or_path: name of a shipped model, or the path of an ONNX file.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    shipped = shipped_models()
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    names = ", ".join(shipped) or "none"
+    message = f"{name_or_path}: no such model file, nor a shipped model (shipped: {names})"
+    raise ModelError(message)

@@ -1,0 +1,1 @@
+"""Writing results: every file appears under its name only when it is whole."""

@@ -1,0 +1,65 @@
+"""Files that appear under their name only when they are whole."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from signetscan.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def part_path(path: Path) -> Iterator[Path]:
+    """A place beside `path` for a writer to fill, renamed to `path` when the block ends without an error.
+
+    On an error what was written is removed, and a file that already stood at `path` stays as it was.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror or error}"
+        raise OutputError(message) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_text(path: Path) -> Iterator[IO[str]]:
+    """Open a UTF-8 text file for writing that appears as a whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with part_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, with its parents.
+
+    Raises:
+        OutputError: it cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        message = f"{path}: a file, not a folder; choose another folder with --out"
+        raise OutputError(message) from error
+    except OSError as error:
+        message = f"{path}: the folder cannot be made: {error.strerror}; choose another with --out"
+        raise OutputError(message) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        message = f"{path}: no permission to write here; choose another folder with --out"
+        raise OutputError(message)

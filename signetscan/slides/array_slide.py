@@ -1,0 +1,115 @@
+"""A slide held in memory, for tests and for callers who already have pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.errors import SlideError
+from signetscan.slides.mpp import SOURCE_USER, Mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from signetscan.slides.protocol import Bounds
+
+
+class ArraySlide:
+    """A pyramid of arrays.
+
+    Args:
+        levels: uint8 arrays of shape (height, width, 3), largest first.
+        mpp: size of a level-0 pixel, um/px.
+        name: name used for outputs.
+        bounds: the scanned part, as some file formats declare it.
+
+    Raises:
+        SlideError: no level, or one of the wrong type or shape.
+    """
+
+    format_name = "array"
+
+    def __init__(
+        self,
+        levels: Sequence[NDArray[np.uint8]],
+        *,
+        mpp: float | None,
+        name: str = "array",
+        bounds: Bounds | None = None,
+    ) -> None:
+        if not levels:
+            message = f"{name}: a slide needs at least one level"
+            raise SlideError(message)
+        for level in levels:
+            if level.dtype != np.uint8 or level.ndim != 3 or level.shape[2] != 3 or not level.size:
+                message = f"{name}: levels must be uint8 (height, width, 3), not {level.dtype} {level.shape}"
+                raise SlideError(message)
+        self._levels = tuple(levels)
+        self.name = name
+        self.mpp = None if mpp is None else Mpp(mpp, mpp, SOURCE_USER)
+        self.bounds = bounds
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the level-0 pixels."""
+        digest = hashlib.sha256(repr(self._levels[0].shape).encode())
+        digest.update(np.ascontiguousarray(self._levels[0]).data)
+        return digest.hexdigest()
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height, level-0 pixels."""
+        return self.level_dimensions[0]
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level."""
+        return tuple((level.shape[1], level.shape[0]) for level in self._levels)
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Level-0 pixels per pixel of each level."""
+        width, height = self.dimensions
+        return tuple((width / w + height / h) / 2 for w, h in self.level_dimensions)
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read pixels; white outside the array. See `Slide.read_region`."""
+        downsample = self.level_downsamples[level]
+        x, y = (round(edge / downsample) for edge in location)
+        return cut(self._levels[level], x, y, size)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def __enter__(self) -> Self:
+        """Use in a `with` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to release."""
+
+
+def cut(image: NDArray[np.uint8], x: int, y: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A (height, width, 3) window of an image, white where the window leaves it.
+
+    Args:
+        image: (H, W, 3).
+        x: left edge of the window, pixels of the image; may be negative.
+        y: top edge.
+        size: width and height of the window.
+    """
+    width, height = size
+    window = np.full((height, width, 3), 255, np.uint8)
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + width, image.shape[1]), min(y + height, image.shape[0])
+    if left < right and top < bottom:
+        window[top - y : bottom - y, left - x : right - x] = image[top:bottom, left:right]
+    return window

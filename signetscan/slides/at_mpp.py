@@ -1,0 +1,135 @@
+"""A slide seen at one resolution, whatever levels it has."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from signetscan.errors import MppError
+from signetscan.slides.mpp import known_mpp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from signetscan.slides.protocol import Slide
+
+MAX_ENLARGEMENT = 4.0
+"""A slide coarser than this many times the wanted mpp holds too little to be worth enlarging."""
+
+LEVEL_SLACK = 1.01
+"""A level up to 1% coarser than wanted is used: scanners' downsamples are seldom exact."""
+
+FILTER_REACH = 2.0
+"""Pixels on each side that the bicubic filter looks at, in pixels of the coarser of the two images."""
+
+SAME_SCALE = 1e-6
+"""Below this relative difference two scales are the same, and pixels are passed on as they are."""
+
+
+class SlideAtMpp:
+    """A slide resampled to a wanted mpp, read window by window.
+
+    Windows are in *view pixels*: squares of `mpp` um whose grid starts at the slide's level-0 origin. View pixel i
+    covers level-0 pixels [i * scale, (i + 1) * scale), so that coordinates convert by one factor per axis and
+    neighbouring windows fit without a seam.
+
+    Args:
+        slide: the slide.
+        mpp: wanted size of a pixel, um/px.
+
+    Raises:
+        MppError: the slide's own mpp is unknown, or too coarse for the wanted one.
+    """
+
+    def __init__(self, slide: Slide, mpp: float) -> None:
+        own = known_mpp(slide)
+        if max(own.x, own.y) > mpp * MAX_ENLARGEMENT:
+            message = (
+                f"{slide.name}: its pixels are {own.x:g} um wide ({own.source}), too coarse for a model that works at "
+                f"{mpp:g} um/px. Use a scan of higher magnification, or correct the size with --mpp"
+            )
+            raise MppError(message)
+        self.slide = slide
+        self.mpp = mpp
+        self.scale = (mpp / own.x, mpp / own.y)
+        """Level-0 pixels per view pixel, along x and y."""
+        width, height = slide.dimensions
+        self.dimensions = (math.ceil(width / self.scale[0]), math.ceil(height / self.scale[1]))
+        """Width and height, view pixels; the last pixel may be partly outside the slide."""
+        self._level = best_level(slide.level_downsamples, min(self.scale))
+
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """Read a window, uint8 (height, width, 3); white outside the slide.
+
+        Args:
+            x: left edge, view pixels; may be negative.
+            y: top edge.
+            width: width of the window, view pixels.
+            height: height of the window, view pixels.
+
+        Raises:
+            SlideError: the pixels cannot be decoded.
+        """
+        downsample = self.slide.level_downsamples[self._level]
+        ratio_x, ratio_y = self.scale[0] / downsample, self.scale[1] / downsample
+        span_x = _Span.of(x, width, ratio_x, downsample)
+        span_y = _Span.of(y, height, ratio_y, downsample)
+        pixels = self.slide.read_region((span_x.location, span_y.location), self._level, (span_x.size, span_y.size))
+        if span_x.is_exact and span_y.is_exact:
+            return pixels
+        box = (span_x.start, span_y.start, span_x.end, span_y.end)
+        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box=box)
+        return np.asarray(resized)
+
+    def to_level0(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Boxes (N, 4) in view pixels as boxes in level-0 pixels (float64: x may pass 200,000)."""
+        scaled: NDArray[np.float64] = boxes.astype(np.float64) * np.array([*self.scale, *self.scale])
+        return scaled
+
+
+def best_level(downsamples: tuple[float, ...], scale: float) -> int:
+    """The coarsest level that is still at least as fine as `scale` level-0 pixels per wanted pixel."""
+    fine = [level for level, downsample in enumerate(downsamples) if downsample <= scale * LEVEL_SLACK]
+    return max(fine, key=lambda level: downsamples[level], default=0)
+
+
+class _Span:
+    """One axis of a window: which pixels of a level to read, and where in them the window lies."""
+
+    __slots__ = ("end", "is_exact", "location", "size", "start")
+
+    def __init__(self, location: int, size: int, start: float, end: float) -> None:
+        self.location = location
+        """Where to read, level-0 pixels."""
+        self.size = size
+        """How much to read, level pixels."""
+        self.start = start
+        """Where the window starts in what was read, level pixels."""
+        self.end = end
+        """Where the window ends, level pixels."""
+        self.is_exact = start == 0 and end == size
+        """Whether what is read is the window itself, pixel for pixel."""
+
+    @classmethod
+    def of(cls, position: int, length: int, ratio: float, downsample: float) -> _Span:
+        """Plan a read.
+
+        Args:
+            position: start of the window, view pixels.
+            length: length of the window, view pixels.
+            ratio: level pixels per view pixel.
+            downsample: level-0 pixels per level pixel.
+        """
+        start = position * ratio
+        if abs(ratio - 1) < SAME_SCALE and (position * downsample).is_integer():
+            return cls(int(position * downsample), length, 0, length)
+        margin = FILTER_REACH * max(ratio, 1)
+        # A location is a whole level-0 pixel; where the downsample is not whole this lands between two pixels of the
+        # level, so the window is placed from where the reader really starts.
+        location = math.floor((math.floor(start - margin)) * downsample)
+        origin = location / downsample
+        size = math.ceil(start + length * ratio + margin - origin)
+        return cls(location, size, start - origin, start + length * ratio - origin)

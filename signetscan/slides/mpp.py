@@ -1,0 +1,78 @@
+"""The size of a slide's pixels, and who says so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.errors import MppError
+
+if TYPE_CHECKING:
+    from signetscan.slides.protocol import Slide
+
+SOURCE_USER = "--mpp"
+SOURCE_PROPERTIES = "slide properties"
+SOURCE_TIFF = "TIFF resolution tags"
+
+PRINT_RESOLUTION_UM = 20.0
+"""A TIFF tag that gives larger pixels than this (1270 per inch) is a print setting, such as 72 per inch, put there
+by an editor: no microscope scanner makes it."""
+
+MAX_MPP = 1000.0
+"""No pixel of a slide is a millimetre wide."""
+
+MICRONS_PER_UNIT = {"inch": 25400.0, "centimeter": 10000.0, "millimeter": 1000.0, "micrometer": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Mpp:
+    """Size of a level-0 pixel.
+
+    Raises:
+        MppError: a size is not a number above 0.
+    """
+
+    x: float
+    """Width of a pixel, um."""
+    y: float
+    """Height of a pixel, um."""
+    source: str
+    """Where the values come from: `--mpp`, slide properties or TIFF resolution tags."""
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(value) and 0 < value <= MAX_MPP for value in (self.x, self.y)):
+            message = f"{self.x} x {self.y} um/px ({self.source}) is not the size of a pixel: give it with --mpp"
+            raise MppError(message)
+
+
+def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
+    """Pixel size from TIFF resolution tags, or None where they do not tell it.
+
+    Args:
+        x: pixels per unit along the width.
+        y: pixels per unit along the height.
+        unit: inch, centimeter, millimeter or micrometer in any case; any other value means that the numbers
+            are only a ratio.
+    """
+    microns = MICRONS_PER_UNIT.get(unit.lower())
+    if microns is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
+        return None
+    if max(microns / x, microns / y) > PRINT_RESOLUTION_UM:
+        return None
+    return Mpp(microns / x, microns / y, SOURCE_TIFF)
+
+
+def known_mpp(slide: Slide) -> Mpp:
+    """The slide's pixel size.
+
+    Raises:
+        MppError: nothing says it.
+    """
+    if slide.mpp is None:
+        message = (
+            f"{slide.name}: the file does not say how large its pixels are. Give it with --mpp, in um per pixel "
+            "(0.25 is common for a 40x scan, 0.5 for 20x)"
+        )
+        raise MppError(message)
+    return slide.mpp

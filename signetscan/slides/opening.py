@@ -1,0 +1,81 @@
+"""Opening a file as a slide with whichever reader takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import openslide
+
+from signetscan.errors import SlideError
+from signetscan.slides.mpp import SOURCE_USER, Mpp
+from signetscan.slides.openslide_slide import OpenSlideSlide
+from signetscan.slides.protocol import MAX_SIDE
+from signetscan.slides.tiff_slide import TiffSlide
+
+if TYPE_CHECKING:
+    import os
+
+    from signetscan.slides.protocol import Slide
+
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Slide:
+    """Open a slide: by OpenSlide, or by tifffile where OpenSlide refuses a readable TIFF.
+
+    Args:
+        path: the slide's file (for MRXS and multi-file DICOM, one of its files).
+        mpp: size of a level-0 pixel in um/px, in place of what the file says.
+
+    Raises:
+        SlideError: the file is missing, is not a slide or cannot be read; the message says which.
+        MppError: `mpp` is not a size.
+    """
+    path = Path(path)
+    known = None if mpp is None else Mpp(mpp, mpp, SOURCE_USER)
+    _check_is_file(path)
+    slide = _open(path)
+    width, height = slide.dimensions
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        slide.close()
+        message = f"{path}: says it is {width} x {height} px, which no slide is; the file is damaged"
+        raise SlideError(message)
+    slide.mpp = known or slide.mpp
+    return slide
+
+
+def _open(path: Path) -> OpenSlideSlide | TiffSlide:
+    try:
+        return OpenSlideSlide(path)
+    except openslide.OpenSlideUnsupportedFormatError as error:
+        if not _is_tiff(path):
+            message = f"{path}: not a slide: OpenSlide does not know this format and it is not a TIFF"
+            raise SlideError(message) from error
+    except openslide.OpenSlideError as error:
+        if not _is_tiff(path):
+            message = f"{path}: OpenSlide cannot read this slide: {error}"
+            raise SlideError(message) from error
+    return TiffSlide(path)
+
+
+def _check_is_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            message = f"{path}: a folder, not a slide; name the slide file in it"
+            raise SlideError(message)
+        with path.open("rb") as file:
+            if not file.read(1):
+                message = f"{path}: the file is empty; copy it again"
+                raise SlideError(message)
+    except FileNotFoundError as error:
+        message = f"{path}: no such file"
+        raise SlideError(message) from error
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise SlideError(message) from error
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in TIFF_SIGNATURES

@@ -1,0 +1,240 @@
+"""TIFF images that OpenSlide refuses, such as stripped or OME-TIFF files, read strip by strip or tile by tile."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+
+from signetscan.errors import SlideError
+from signetscan.slides.fingerprint import file_fingerprint
+from signetscan.slides.mpp import MAX_MPP, SOURCE_PROPERTIES, Mpp, mpp_from_resolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+MAX_SEGMENT_BYTES = 1 << 29
+"""Largest strip or tile that is decoded: one strip of a plain TIFF may be the whole image."""
+CACHE_BYTES = 1 << 28
+"""Decoded strips kept for the neighbouring reads."""
+
+READABLE_PHOTOMETRICS = {
+    tifffile.PHOTOMETRIC.RGB,
+    tifffile.PHOTOMETRIC.YCBCR,
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.MINISWHITE,
+}
+
+DECODE_ERRORS = (ValueError, NotImplementedError, RuntimeError, OSError, IndexError, TypeError, KeyError)
+"""What tifffile and the codecs raise on data they cannot decode (imagecodecs' errors are RuntimeErrors)."""
+
+
+class TiffSlide:
+    """An 8-bit RGB or grey TIFF, pyramidal or not.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SlideError: the file is not a TIFF image of a kind that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = tifffile.TiffFile(path)
+        except (tifffile.TiffFileError, *DECODE_ERRORS) as error:
+            message = f"{path}: not a slide that OpenSlide or tifffile can read ({error})"
+            raise SlideError(message) from error
+        try:
+            self._levels = _readable_levels(self._file, path)
+            self.mpp = _mpp(self._file, self._levels[0])
+            self.format_name = "OME-TIFF" if self._file.is_ome else "TIFF"
+        except SlideError:
+            self._file.close()
+            raise
+        except (tifffile.TiffFileError, *DECODE_ERRORS) as error:
+            self._file.close()
+            message = f"{path}: a TIFF file whose directory cannot be read ({error}); copy or export it again"
+            raise SlideError(message) from error
+        self.name = path.name.removesuffix(path.suffix).removesuffix(".ome")
+        self.fingerprint = file_fingerprint(path)
+        self.bounds = None
+        self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height, level-0 pixels."""
+        return self.level_dimensions[0]
+
+    @property
+    def level_dimensions(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level."""
+        return tuple((page.imagewidth, page.imagelength) for page in self._levels)
+
+    @property
+    def level_downsamples(self) -> tuple[float, ...]:
+        """Level-0 pixels per pixel of each level."""
+        width, height = self.dimensions
+        return tuple((width / w + height / h) / 2 for w, h in self.level_dimensions)
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read pixels; white outside the image. See `Slide.read_region`."""
+        page = self._levels[level]
+        x, y = (round(edge / self.level_downsamples[level]) for edge in location)
+        width, height = size
+        region = np.full((height, width, 3), 255, np.uint8)
+        segment_width = page.tilewidth if page.is_tiled else page.imagewidth
+        segment_height = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        across = -(-page.imagewidth // segment_width)
+        left, right = max(x, 0), min(x + width, page.imagewidth)
+        top, bottom = max(y, 0), min(y + height, page.imagelength)
+        if left >= right or top >= bottom:
+            return region
+        for row in range(top // segment_height, (bottom - 1) // segment_height + 1):
+            for column in range(left // segment_width, (right - 1) // segment_width + 1):
+                segment = self._segment(level, row * across + column)
+                at_x, at_y = column * segment_width, row * segment_height
+                x0, x1 = max(left, at_x), min(right, at_x + segment.shape[1])
+                y0, y1 = max(top, at_y), min(bottom, at_y + segment.shape[0])
+                region[y0 - y : y1 - y, x0 - x : x1 - x] = segment[y0 - at_y : y1 - at_y, x0 - at_x : x1 - at_x]
+        return region
+
+    def _segment(self, level: int, index: int) -> NDArray[np.uint8]:
+        """One decoded strip or tile as RGB; one thread decodes at a time, the others find it in the cache."""
+        with self._lock:
+            key = (level, index)
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+            segment = self._decode(self._levels[level], index)
+            self._cache[key] = segment
+            while len(self._cache) > 1 and sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES:
+                self._cache.popitem(last=False)
+            return segment
+
+    def _decode(self, page: tifffile.TiffPage, index: int) -> NDArray[np.uint8]:
+        try:
+            self._file.filehandle.seek(page.dataoffsets[index])
+            data = self._file.filehandle.read(page.databytecounts[index])
+            decoded = page.decode(data, index, jpegtables=page.jpegtables)[0] if data else None
+        except DECODE_ERRORS as error:
+            message = f"{self._path}: cannot decode strip or tile {index}: {error}. The file is damaged or cut short"
+            raise SlideError(message) from error
+        if decoded is None:
+            message = f"{self._path}: strip or tile {index} is missing. The file is damaged or cut short"
+            raise SlideError(message)
+        return _as_rgb(decoded[0], inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Use in a `with` block, which closes the file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPage]:
+    """The pages of the first image's pyramid, checked to be 8-bit RGB or grey."""
+    if not file.series:
+        message = f"{path}: a TIFF file without an image"
+        raise SlideError(message)
+    pages = []
+    for level in file.series[0].levels:
+        page = level.keyframe
+        if (
+            len(level.pages) != 1
+            or page.dtype != np.uint8
+            or page.samplesperpixel not in {1, 3, 4}
+            or page.photometric not in READABLE_PHOTOMETRICS
+            or (page.samplesperpixel > 1 and page.planarconfig != tifffile.PLANARCONFIG.CONTIG)
+            or page.imagedepth != 1
+        ):
+            message = (
+                f"{path}: a TIFF of {level.dtype} {level.axes} {level.shape}, "
+                "not an 8-bit RGB or grey image; export it as 8-bit RGB"
+            )
+            raise SlideError(message)
+        _check_segments(page, path)
+        pages.append(page)
+    return pages
+
+
+def _check_segments(page: tifffile.TiffPage, path: Path) -> None:
+    height, width = page.chunks[-3:-1] if page.samplesperpixel > 1 else page.chunks[-2:]
+    if height * width * page.samplesperpixel > MAX_SEGMENT_BYTES:
+        message = f"{path}: stored as one piece of {width} x {height} px, too large to read; save it as a tiled TIFF"
+        raise SlideError(message)
+    ends = (start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+    if max(ends, default=0) > path.stat().st_size:
+        message = f"{path}: the file is cut short: its pixels lie beyond its end; copy it again"
+        raise SlideError(message)
+
+
+def _mpp(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp | None:
+    if file.is_ome and file.ome_metadata:
+        found = _ome_mpp(file.ome_metadata)
+        if found is not None:
+            return found
+    tags = page.tags
+    if not {"XResolution", "YResolution", "ResolutionUnit"} <= {tag.name for tag in tags}:
+        return None
+    x, y = (_ratio(tags.valueof(f"{axis}Resolution")) for axis in "XY")
+    unit = tifffile.RESUNIT(tags.valueof("ResolutionUnit")).name
+    return mpp_from_resolution(x, y, unit)
+
+
+def _ome_mpp(xml: str) -> Mpp | None:
+    """PhysicalSizeX and PhysicalSizeY of the first image, where given in um."""
+    from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - only OME-TIFF needs it
+
+    try:
+        root = ElementTree.fromstring(xml)
+    except (DefusedXmlException, ElementTree.ParseError):
+        return None
+    pixels = root.find("{*}Image/{*}Pixels")
+    if pixels is None or {pixels.get(f"PhysicalSize{axis}Unit", "\u00b5m") for axis in "XY"} != {"\u00b5m"}:
+        return None
+    try:
+        x, y = (float(pixels.get(f"PhysicalSize{axis}", "0")) for axis in "XY")
+    except ValueError:
+        return None
+    return Mpp(x, y, SOURCE_PROPERTIES) if 0 < x <= MAX_MPP and 0 < y <= MAX_MPP else None
+
+
+def _ratio(value: object) -> float:
+    """A TIFF rational (two whole numbers) as a float, 0 where it is not one."""
+    match value:
+        case (int(top), int(bottom)) if bottom:
+            return top / bottom
+        case int(number) | float(number):
+            return float(number)
+        case _:
+            return 0.0
+
+
+def _as_rgb(pixels: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.uint8]:
+    """(H, W, 1, 3 or 4) as (H, W, 3), with transparency over white."""
+    if inverted:
+        pixels = 255 - pixels
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3:].astype(np.uint16)
+        return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return pixels

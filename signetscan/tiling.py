@@ -1,0 +1,122 @@
+"""Cutting a plane into overlapping tiles, each of which owns a part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One tile. All numbers are view pixels, from the slide's origin."""
+
+    index: int
+    """Position in the grid, row by row."""
+    x: int
+    """Left edge."""
+    y: int
+    """Top edge."""
+    width: int
+    """Width."""
+    height: int
+    """Height."""
+    owned: tuple[float, float, float, float]
+    """x0, y0, x1, y1 of the part whose objects this tile answers for; the parts of all tiles fill the plane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileGrid:
+    """Tiles of one size that cover a plane.
+
+    Tiles start at multiples of `stride`, so that a fully convolutional network sees each object at the same phase of
+    its grid in every tile and in one pass over the whole. The last tile of a row is moved back to end at the
+    edge (or less than a stride behind it) instead of hanging far over it; a plane smaller than a tile gets a
+    smaller tile.
+
+    Raises:
+        OptionError: the numbers make no grid.
+    """
+
+    width: int
+    """Width of the plane, view pixels."""
+    height: int
+    """Height of the plane, view pixels."""
+    tile_size: int
+    """Side of a tile, view pixels; a multiple of `stride`."""
+    overlap: int
+    """Least overlap of neighbouring tiles, view pixels; a multiple of `stride` below `tile_size`."""
+    stride: int
+    """Tiles start and measure multiples of this, view pixels."""
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.height, self.stride) < 1:
+            message = f"a plane of {self.width} x {self.height} at stride {self.stride} has no tiles"
+            raise OptionError(message)
+        if self.tile_size % self.stride or self.overlap % self.stride or self.tile_size < self.stride:
+            message = f"tile size {self.tile_size} and overlap {self.overlap} must be multiples of {self.stride}"
+            raise OptionError(message)
+        if not 0 <= self.overlap < self.tile_size:
+            message = f"overlap {self.overlap} must be from 0 to below the tile size {self.tile_size}"
+            raise OptionError(message)
+
+    @property
+    def tile_width(self) -> int:
+        """Width of every tile."""
+        return min(self.tile_size, -(-self.width // self.stride) * self.stride)
+
+    @property
+    def tile_height(self) -> int:
+        """Height of every tile."""
+        return min(self.tile_size, -(-self.height // self.stride) * self.stride)
+
+    @property
+    def columns(self) -> int:
+        """Number of tiles in a row."""
+        return self._count(self.width, self.tile_width)
+
+    @property
+    def rows(self) -> int:
+        """Number of tiles in a column."""
+        return self._count(self.height, self.tile_height)
+
+    def __len__(self) -> int:
+        return self.columns * self.rows
+
+    def __getitem__(self, index: int) -> Tile:
+        if not 0 <= index < len(self):
+            message = f"tile {index} of {len(self)}"
+            raise IndexError(message)
+        row, column = divmod(index, self.columns)
+        x, x0, x1 = self._place(column, self.columns, self.width, self.tile_width)
+        y, y0, y1 = self._place(row, self.rows, self.height, self.tile_height)
+        return Tile(index=index, x=x, y=y, width=self.tile_width, height=self.tile_height, owned=(x0, y0, x1, y1))
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self[index] for index in range(len(self)))
+
+    def _count(self, length: int, side: int) -> int:
+        return 1 + max(0, -(-(length - side) // (side - self._overlap_within(side))))
+
+    def _overlap_within(self, side: int) -> int:
+        """The overlap along an axis; an axis of one short tile has none."""
+        return self.overlap if side == self.tile_size else 0
+
+    def _start(self, position: int, count: int, length: int, side: int) -> int:
+        if position == count - 1:
+            return max(0, -(-(length - side) // self.stride) * self.stride)
+        return position * (side - self._overlap_within(side))
+
+    def _place(self, position: int, count: int, length: int, side: int) -> tuple[int, float, float]:
+        """Start of a tile along one axis, and the ends of what it owns: half of each overlap."""
+        start = self._start(position, count, length, side)
+        low, high = 0.0, float(length)
+        if position > 0:
+            low = (self._start(position - 1, count, length, side) + side + start) / 2
+        if position < count - 1:
+            high = (self._start(position + 1, count, length, side) + start + side) / 2
+        return start, low, high

@@ -1,0 +1,92 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from scipy import ndimage
+
+from signetscan.detections import Detections
+from signetscan.inference import CPU_PROVIDER
+from signetscan.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
+
+
+@pytest.fixture
+def shared_slides() -> Path:
+    """Real slides that are not part of the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real test slides (shared/data beside the project) are not here")
+    return SHARED_DATA / "slides"
+
+
+def make_spec(**changes: object) -> ModelSpec:
+    """A valid contract, with some fields changed."""
+    values: dict[str, object] = {
+        "name": "test",
+        "mpp": 0.25,
+        "tile_size": 256,
+        "tile_overlap": 96,
+        "stride": 32,
+        "class_names": ("Signet ring cell",),
+        "score_threshold": 0.5,
+        "nms_iou": 0.5,
+        "training_data": "none",
+        "recipe": {},
+        "licence": "Apache-2.0",
+        "intended_use": "tests",
+    }
+    return ModelSpec(**(values | changes))  # type: ignore[arg-type]
+
+
+class BlobDetector:
+    """Finds dark squares on white by their moments, to a small part of a pixel.
+
+    A square of side s has variance s * s / 12 along each axis, so centre and side follow from its darkness alone,
+    however its edges were resampled.
+    """
+
+    provider = CPU_PROVIDER
+    sha256 = "0" * 64
+
+    def __init__(self, **changes: object) -> None:
+        self.spec = make_spec(**changes)
+        self.batches: list[int] = []
+
+    def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:  # noqa: ARG002 - protocol
+        self.batches.append(len(tiles))
+        return [_blobs(tile) for tile in tiles]
+
+
+def _blobs(tile: NDArray[np.uint8]) -> Detections:
+    darkness = 1 - tile.astype(np.float64).mean(axis=2) / 255
+    labels, _ = ndimage.label(darkness > 0.02, structure=np.ones((3, 3)))
+    boxes = []
+    for index, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        weight = np.where(labels[rows, columns] == index, darkness[rows, columns], 0)
+        y, height = _centre_and_side(weight.sum(axis=1), rows.start)
+        x, width = _centre_and_side(weight.sum(axis=0), columns.start)
+        boxes.append([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    return Detections(
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        scores=np.full(len(boxes), 0.9, np.float32),
+        labels=np.zeros(len(boxes), np.int64),
+    )
+
+
+def _centre_and_side(profile: NDArray[np.float64], start: int) -> tuple[float, float]:
+    place = np.arange(len(profile)) + 0.5 + start
+    centre = float((profile * place).sum() / profile.sum())
+    return centre, float(np.sqrt(12 * (profile * (place - centre) ** 2).sum() / profile.sum()))

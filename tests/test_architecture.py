@@ -1,0 +1,118 @@
+"""The shape of the code: imports go down only, heavy libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGE = ROOT / "signetscan"
+
+LAYERS = (
+    ("cli",),
+    ("detect", "training", "simulate"),
+    ("outputs", "evaluation", "dataset"),
+    ("merge", "inference", "model_store"),
+    ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency"),
+    ("detections", "boxes"),
+    ("errors", "__init__"),
+)
+"""A module imports from its own layer or from lower ones; the order within a layer is free of cycles."""
+
+FENCES = {
+    "click": ("cli",),
+    "rich": ("cli",),
+    "torch": ("training",),
+    "onnx": ("training",),
+    "onnxruntime": ("inference",),
+    "openslide": ("slides",),
+    "geojson": ("outputs", "simulate", "annotations", "dataset"),
+}
+"""Where each outside library may be imported."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(module: str) -> str:
+    """The first name below the package: `signetscan.slides.mpp` -> `slides`."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def imports(path: Path, *, typing_too: bool) -> set[str]:
+    """Full names of what a module imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            hidden.update(inner for inner in ast.walk(node))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if node in hidden and not typing_too:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def own_imports(path: Path) -> set[str]:
+    names = {name_of(module) for module in MODULES}
+    found = set()
+    for full in imports(path, typing_too=False):
+        if full in names:
+            found.add(full)
+        elif full.rpartition(".")[0] in names:
+            found.add(full.rpartition(".")[0])
+    return found - {name_of(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_down(path: Path) -> None:
+    level = {part: depth for depth, parts in enumerate(LAYERS) for part in parts}
+    own = part_of(name_of(path))
+    for module in own_imports(path):
+        assert level[part_of(module)] >= level[own], f"{name_of(path)} imports {module} from above"
+
+
+def test_there_is_no_cycle() -> None:
+    graph = {name_of(path): own_imports(path) for path in MODULES}
+    assert len(tuple(TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_libraries_stay_behind_their_fences(path: Path) -> None:
+    for full in imports(path, typing_too=True):
+        allowed = FENCES.get(full.split(".")[0])
+        assert allowed is None or part_of(name_of(path)) in allowed, f"{name_of(path)} imports {full}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize("command", [["--help"], ["--version"], ["detect", "--help"], ["train", "--help"]])
+def test_help_is_quick_because_it_loads_nothing_heavy(command: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from signetscan.cli.main import cli\n"
+        f"cli({command!r}, standalone_mode=False)\n"
+        "heavy = {'torch', 'onnxruntime', 'onnx', 'numpy', 'scipy', 'openslide', 'skimage'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import BlobDetector
+from PIL import Image
+
+from signetscan.detect import DetectOptions, detect_slide
+from signetscan.errors import MppError, OptionError
+from signetscan.slides import ArraySlide, SlideAtMpp
+
+SIDES_UM = (9.0, 14.0, 20.0)
+FINE = 8
+"""Pixels of the drawing per level-0 pixel: edges fall on fractions of a pixel, as they do in life."""
+
+
+def drawn_slide(mpp: float, size_um: float = 420.0, *, levels: int = 1, seed: int = 3) -> tuple[ArraySlide, np.ndarray]:
+    """White with dark squares at known places; the truth is (N, 4) in level-0 pixels."""
+    rng = np.random.default_rng(seed)
+    side = round(size_um / mpp)
+    fine = np.full((side * FINE // 2, side * FINE // 2), 255, np.uint8)
+    per_um = FINE / 2 / mpp
+    truth = []
+    for row in range(int(size_um // 30)):
+        for column in range(int(size_um // 30)):
+            width = round(rng.choice(SIDES_UM) * per_um)
+            x = round((column * 30 + rng.uniform(3, 6)) * per_um)
+            y = round((row * 30 + rng.uniform(3, 6)) * per_um)
+            fine[y : y + width, x : x + width] = 0
+            truth.append([x, y, x + width, y + width])
+    base = Image.fromarray(fine).resize((side, side), Image.Resampling.BOX)
+    arrays = []
+    for level in range(levels):
+        shrunk = base.resize((side >> level, side >> level), Image.Resampling.BOX)
+        arrays.append(np.repeat(np.asarray(shrunk)[..., None], 3, axis=2))
+    return ArraySlide(arrays, mpp=mpp, name=f"drawn-{mpp}"), np.array(truth, np.float64) * 2 / FINE
+
+
+def errors_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Differences (N, 4) of each truth to the found box with the nearest centre; the counts must be equal."""
+    assert len(found) == len(truth)
+    distance = np.abs((found[:, None, :] - truth[None]).reshape(len(found), len(truth), 4)).sum(axis=2)
+    nearest = distance.argmin(axis=0)
+    assert len(set(nearest.tolist())) == len(truth)
+    return np.asarray(found[nearest] - truth)
+
+
+@pytest.mark.parametrize(
+    ("mpp", "levels"), [(0.25, 1), (0.499, 1), (0.2, 1), (0.263, 1), (0.125, 2), (0.0625, 4), (0.11, 3), (0.75, 1)]
+)
+def test_boxes_come_back_in_level0_pixels_without_drift(mpp: float, levels: int) -> None:
+    slide, truth = drawn_slide(mpp, levels=levels)
+    result = detect_slide(slide, BlobDetector())
+    errors = errors_of(result.detections.boxes, truth)
+    centre = (errors[:, :2] + errors[:, 2:]) / 2
+    # Half a pixel of drift, of the slide or of the model, would be 0.5 or 0.125 / mpp.
+    assert np.abs(centre.mean(axis=0)).max() < 0.03
+    assert np.abs(centre).max() < 0.15 * max(1, 0.25 / mpp)
+    assert np.abs(errors).max() < max(0.6, 0.6 * 0.25 / mpp)
+
+
+def test_tiles_see_the_same_pixels_as_one_pass() -> None:
+    slide, _ = drawn_slide(0.17, levels=2)
+    view = SlideAtMpp(slide, 0.25)
+    width, height = view.dimensions
+    whole = view.read(0, 0, width, height)
+    for x, y in ((0, 0), (96, 160), (width - 100, height - 70)):
+        np.testing.assert_array_equal(view.read(x, y, 64, 64), whole[y : y + 64, x : x + 64])
+
+
+def test_every_object_is_found_once_whatever_the_tiles() -> None:
+    slide, truth = drawn_slide(0.25)
+    for size, overlap in ((128, 96), (256, 96), (256, 128), (512, 96), (2048, 0)):
+        options = DetectOptions.for_model(BlobDetector(), tile_size=size, tile_overlap=overlap)
+        errors = errors_of(detect_slide(slide, BlobDetector(), options).detections.boxes, truth)
+        assert np.abs(errors).max() < 0.6
+
+
+def test_result_does_not_depend_on_batches_and_readers() -> None:
+    slide, _ = drawn_slide(0.4)
+    results = []
+    for batch_size, readers in ((1, 1), (3, 4), (64, 8)):
+        detector = BlobDetector()
+        options = DetectOptions.for_model(detector, batch_size=batch_size, readers=readers)
+        found = detect_slide(slide, detector, options).detections
+        assert max(detector.batches) <= batch_size
+        results.append((found.boxes.tobytes(), found.scores.tobytes(), found.labels.tobytes()))
+    assert len(set(results)) == 1
+
+
+def test_blank_slide_gives_an_empty_result() -> None:
+    slide = ArraySlide([np.full((900, 900, 3), 252, np.uint8)], mpp=0.25)
+    detector = BlobDetector()
+    result = detect_slide(slide, detector)
+    assert (len(result.detections), result.tiles_scanned, result.tissue_mm2) == (0, 0, 0)
+    assert detector.batches == []
+    unmasked = detect_slide(slide, detector, DetectOptions.for_model(detector, use_tissue_mask=False))
+    assert unmasked.tiles_scanned == unmasked.tiles > 1
+    assert unmasked.tissue_mm2 is None
+
+
+def test_tiles_without_tissue_are_skipped_and_progress_is_told() -> None:
+    image = np.full((3000, 3000, 3), 252, np.uint8)
+    image[200:340, 200:340] = (200, 120, 180)
+    detector, told = BlobDetector(tile_overlap=192), []
+    result = detect_slide(
+        ArraySlide([image], mpp=0.25), detector, on_progress=lambda done, total: told.append((done, total))
+    )
+    assert 0 < result.tiles_scanned < result.tiles / 4
+    assert len(result.detections) == 1
+    assert told[-1] == (result.tiles_scanned, result.tiles_scanned)
+
+
+def test_a_slide_too_coarse_or_of_unknown_mpp_is_refused() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    with pytest.raises(MppError, match="29 um"):
+        detect_slide(ArraySlide([image], mpp=29.0), BlobDetector())
+    with pytest.raises(MppError, match="--mpp"):
+        detect_slide(ArraySlide([image], mpp=None), BlobDetector())
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"tile_size": 100}, {"tile_overlap": 300}, {"score_threshold": 1.5}, {"batch_size": 0}, {"readers": -1}]
+)
+def test_options_that_make_no_sense_are_refused(chosen: dict[str, float]) -> None:
+    slide = ArraySlide([np.zeros((600, 600, 3), np.uint8)], mpp=0.25)
+    with pytest.raises(OptionError):
+        detect_slide(slide, BlobDetector(), DetectOptions.for_model(BlobDetector(), **chosen))

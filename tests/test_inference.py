@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import make_spec
+from onnx import TensorProto, helper, numpy_helper
+from tiny_onnx import BOX, write_tiny_model
+
+from signetscan.errors import DeviceError, ModelError
+from signetscan.inference import load_detector
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_model_file_gives_its_contract_and_detections(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    detector = load_detector(path)
+    assert detector.spec == make_spec()
+    assert detector.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert detector.provider == "CPUExecutionProvider"
+    tiles = np.stack([np.full((256, 256, 3), value, np.uint8) for value in (255, 0, 51)])
+    found = detector.detect(tiles, 0.5)
+    assert [len(each) for each in found] == [0, 1, 1]
+    assert found[1].boxes.tolist() == [list(BOX)]
+    assert found[2].scores == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("breach", "named"),
+    [
+        ({"input_name": "image"}, "tiles"),
+        ({"input_type": TensorProto.FLOAT}, "tiles"),
+        ({"input_shape": (1, "height", "width", 3)}, "batch"),
+        ({"input_shape": ("batch", 3, "height", "width")}, "tiles"),
+        ({"input_shape": ("batch", 512, 512, 3)}, "tile_size"),
+        ({"score_name": "probabilities"}, "scores"),
+        ({"label_type": TensorProto.INT32}, "labels"),
+        ({"metadata": {}}, "contract|name"),
+    ],
+)
+def test_a_breach_of_the_contract_is_named(tmp_path: Path, breach: dict[str, Any], named: str) -> None:
+    path = write_tiny_model(tmp_path / "bad.onnx", **breach)
+    with pytest.raises(ModelError, match=named) as caught:
+        load_detector(path)
+    assert "bad.onnx" in str(caught.value)
+
+
+def test_files_that_are_not_models(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").touch()
+    (tmp_path / "text.onnx").write_text("hello, this is not a model")
+    (tmp_path / "folder.onnx").mkdir()
+    for name in ("empty.onnx", "text.onnx", "folder.onnx", "missing.onnx"):
+        with pytest.raises(ModelError, match=name) as caught:
+            load_detector(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_model_cannot_read_other_files(tmp_path: Path) -> None:
+    """ONNX lets a model keep its weights in another file; a model from a stranger could name any file."""
+    path = write_tiny_model(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.float32(3).tobytes())
+    tensor = numpy_helper.from_array(np.array(255, np.float32), "white")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "secret"), ("offset", "0"), ("length", "4")):
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    kept = [initializer for initializer in model.graph.initializer if initializer.name != "white"]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, tensor])
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"m\.onnx"):
+        load_detector(path)
+
+
+def test_cuda_that_is_not_there_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine may have a GPU")
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    with pytest.raises(DeviceError, match=r"--device cuda.*pip"):
+        load_detector(path, device="cuda")
+    assert load_detector(path, device="auto").provider == "CPUExecutionProvider"
+
+
+def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime-gpu without a usable GPU lists CUDA, makes a session, and runs on the CPU without a word."""
+    import onnxruntime
+
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda model, options, providers: real(model, options, providers=providers[-1:]),
+    )
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr("signetscan.inference.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
+    with pytest.raises(DeviceError, match=r"fell back.*driver"):
+        load_detector(path, device="cuda")
+    assert load_detector(path, device="auto").provider == "CPUExecutionProvider"
+
+
+def test_outputs_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    box = next(value for value in model.graph.initializer if value.name == "box")
+    box.CopyFrom(numpy_helper.from_array(np.zeros((1, 2, 4), np.float32), "box"))
+    del model.graph.output[0]
+    model.graph.output.insert(0, helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ("batch", "k", 4)))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="shapes"):
+        load_detector(path).detect(np.zeros((1, 64, 64, 3), np.uint8), 0.1)

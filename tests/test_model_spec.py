@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from conftest import make_spec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signetscan.errors import ModelError
+from signetscan.model_spec import METADATA_PREFIX, ModelSpec
+
+
+def test_metadata_round_trip() -> None:
+    spec = make_spec(recipe={"loss": "dghm-c", "lr": 1e-4}, class_names=("a", "b"), mpp=0.5)
+    assert ModelSpec.from_metadata(spec.to_metadata()) == spec
+    assert ModelSpec.from_metadata(spec.to_metadata() | {"other.tool": "x"}) == spec
+
+
+@pytest.mark.parametrize("field", [key.removeprefix(METADATA_PREFIX) for key in make_spec().to_metadata()])
+def test_a_missing_or_broken_field_is_named(field: str) -> None:
+    metadata = make_spec().to_metadata()
+    for broken in ({**metadata, METADATA_PREFIX + field: "{"}, {**metadata, METADATA_PREFIX + field: "null"}):
+        with pytest.raises(ModelError, match=field):
+            ModelSpec.from_metadata(broken)
+    del metadata[METADATA_PREFIX + field]
+    with pytest.raises(ModelError, match=field):
+        ModelSpec.from_metadata(metadata)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("contract", 2),
+        ("mpp", 0),
+        ("mpp", float("nan")),
+        ("mpp", True),
+        ("stride", 0),
+        ("stride", 12.5),
+        ("tile_size", 100),
+        ("tile_size", 1 << 20),
+        ("tile_overlap", 256),
+        ("tile_overlap", -32),
+        ("score_threshold", 1.01),
+        ("nms_iou", "0.5"),
+        ("class_names", ()),
+        ("class_names", "abc"),
+        ("class_names", (1,)),
+        ("recipe", []),
+        ("licence", 3),
+    ],
+)
+def test_a_value_out_of_range_is_named(field: str, value: object) -> None:
+    with pytest.raises(ModelError, match=field):
+        make_spec(**{field: value})
+
+
+@given(
+    st.sampled_from(sorted(make_spec().to_metadata())),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=5,
+    ),
+)
+def test_any_json_is_taken_or_refused_and_nothing_else(key: str, value: object) -> None:
+    metadata = make_spec().to_metadata() | {key: json.dumps(value)}
+    with contextlib.suppress(ModelError):
+        spec = ModelSpec.from_metadata(metadata)
+        assert 0 < spec.mpp <= 100
+        assert spec.tile_overlap < spec.tile_size

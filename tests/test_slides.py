@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signetscan.errors import MppError, SlideError
+from signetscan.slides import ArraySlide, open_slide
+from signetscan.slides.mpp import known_mpp, mpp_from_resolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+# ---- TIFF files that OpenSlide refuses ------------------------------------------------------------------------------
+
+
+def stripped(path: Path, image: NDArray[np.uint8], **options: Any) -> Path:  # noqa: ANN401 - tifffile's options
+    tifffile.imwrite(path, image, photometric="rgb", rowsperstrip=7, **options)
+    assert openslide.OpenSlide.detect_format(path) is None
+    return path
+
+
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw"])
+def test_stripped_tiff_gives_the_pixels_of_tifffile(tmp_path: Path, compression: str | None) -> None:
+    image = picture(50, 33)
+    path = stripped(tmp_path / "a.tif", image, compression=compression)
+    with open_slide(path, mpp=0.5) as slide:
+        assert slide.format_name == "TIFF"
+        assert slide.dimensions == (33, 50)
+        np.testing.assert_array_equal(slide.read_region((0, 0), 0, (33, 50)), tifffile.imread(path))
+        np.testing.assert_array_equal(slide.read_region((5, 11), 0, (20, 30)), image[11:41, 5:25])
+
+
+def test_outside_the_image_is_white(tmp_path: Path) -> None:
+    image = picture(50, 33)
+    with open_slide(stripped(tmp_path / "a.tif", image), mpp=0.5) as slide:
+        region = slide.read_region((-4, -6), 0, (50, 70))
+        np.testing.assert_array_equal(region[6:56, 4:37], image)
+        region[6:56, 4:37] = 255
+        assert region.min() == 255
+        assert slide.read_region((1000, 0), 0, (5, 5)).min() == 255
+
+
+def test_grey_inverted_and_transparent_pixels(tmp_path: Path) -> None:
+    grey = picture(20, 30, 1)[..., 0]
+    path = tmp_path / "grey.tif"
+    tifffile.imwrite(path, grey, photometric="miniswhite", rowsperstrip=20)
+    with open_slide(path, mpp=0.5) as slide:
+        np.testing.assert_array_equal(
+            slide.read_region((0, 0), 0, (30, 20)), np.repeat(255 - grey[..., None], 3, axis=2)
+        )
+    rgba = picture(20, 30, 4)
+    rgba[:10, :, 3] = 0
+    rgba[10:, :, 3] = 255
+    with open_slide(stripped(tmp_path / "rgba.tif", rgba, extrasamples=["unassalpha"]), mpp=0.5) as slide:
+        pixels = slide.read_region((0, 0), 0, (30, 20))
+        assert pixels[:10].min() == 255, "transparent is white, never black"
+        np.testing.assert_array_equal(pixels[10:], rgba[10:, :, :3])
+
+
+def test_ome_tiff_says_its_mpp(tmp_path: Path) -> None:
+    image = picture(64, 80)
+    path = tmp_path / "x.ome.tif"
+    metadata = {"axes": "YXS", "PhysicalSizeX": 0.4, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(path, image, photometric="rgb", metadata=metadata, rowsperstrip=16)
+    with open_slide(path) as slide:
+        assert (slide.name, slide.format_name) == ("x", "OME-TIFF")
+        assert slide.mpp is not None
+        assert (slide.mpp.x, slide.mpp.y, slide.mpp.source) == (0.4, 0.5, "slide properties")
+
+
+def test_sixteen_bits_are_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, np.zeros((20, 20), np.uint16))
+    with pytest.raises(SlideError, match=r"deep\.tif.*uint16.*8-bit"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
+def test_a_tiff_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
+    path = stripped(tmp_path / "a.tif", picture(400, 300))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(SlideError, match=r"a\.tif"):
+        open_slide(path)
+
+
+# ---- OpenSlide ------------------------------------------------------------------------------------------------------
+
+
+def tiled(path: Path, image: NDArray[np.uint8], **options: Any) -> Path:  # noqa: ANN401 - tifffile's options
+    tifffile.imwrite(path, image, photometric="rgb", tile=(64, 64), **options)
+    assert openslide.OpenSlide.detect_format(path) == "generic-tiff"
+    return path
+
+
+def test_tiled_tiff_by_openslide_gives_the_pixels_of_tifffile(tmp_path: Path) -> None:
+    image = picture(200, 150)
+    with open_slide(tiled(tmp_path / "t.tif", image)) as slide:
+        np.testing.assert_array_equal(slide.read_region((30, 40), 0, (100, 90)), image[40:130, 30:130])
+
+
+def test_openslide_beyond_the_edge_is_white(tmp_path: Path) -> None:
+    with open_slide(tiled(tmp_path / "t.tif", np.zeros((200, 150, 3), np.uint8))) as slide:
+        region = slide.read_region((100, 150), 0, (100, 100))
+        assert region[:50, :50].max() == 0
+        assert region[50:].min() == 255
+        assert region[:, 50:].min() == 255
+
+
+# ---- the size of pixels ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [tiled, stripped])
+@pytest.mark.parametrize(
+    ("resolution", "unit", "expected"),
+    [
+        ((40000, 20000), "CENTIMETER", (0.25, 0.5)),
+        ((101600, 101600), "INCH", (0.25, 0.25)),
+        ((72, 72), "INCH", None),
+        ((40000, 40000), "NONE", None),
+    ],
+)
+def test_mpp_from_tiff_tags(
+    tmp_path: Path, write: object, resolution: tuple[int, int], unit: str, expected: tuple[float, float] | None
+) -> None:
+    path = write(tmp_path / "r.tif", picture(100, 100), resolution=resolution, resolutionunit=unit)  # type: ignore[operator]
+    with open_slide(path) as slide:
+        if expected is None:
+            assert slide.mpp is None
+            with pytest.raises(MppError, match=r"r: .*--mpp"):
+                known_mpp(slide)
+        else:
+            assert slide.mpp is not None
+            assert (slide.mpp.x, slide.mpp.y) == pytest.approx(expected)
+            assert slide.mpp.source == "TIFF resolution tags"
+    with open_slide(path, mpp=0.3) as slide:
+        assert slide.mpp is not None
+        assert (slide.mpp.x, slide.mpp.source) == (0.3, "--mpp")
+
+
+@given(st.floats(), st.floats(), st.text(max_size=12))
+def test_resolution_tags_never_give_a_wrong_kind_of_mpp(x: float, y: float, unit: str) -> None:
+    found = mpp_from_resolution(x, y, unit)
+    assert found is None or (0 < found.x <= 20 and 0 < found.y <= 20)
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan"), float("inf"), 1e6])
+def test_an_mpp_that_is_no_size_is_refused(tmp_path: Path, mpp: float) -> None:
+    with pytest.raises(MppError, match="--mpp"):
+        open_slide(tiled(tmp_path / "t.tif", picture(100, 100)), mpp=mpp)
+
+
+# ---- what is not a slide --------------------------------------------------------------------------------------------
+
+
+def test_files_that_are_not_slides(tmp_path: Path) -> None:
+    (tmp_path / "empty.svs").touch()
+    (tmp_path / "text.svs").write_text("hello")
+    (tmp_path / "folder.svs").mkdir()
+    (tmp_path / "fake.tif").write_bytes(b"II*\0" + bytes(100))
+    (tmp_path / "locked.svs").write_text("x")
+    for name, reason in (
+        ("empty.svs", "empty"),
+        ("text.svs", "not a slide"),
+        ("folder.svs", "folder"),
+        ("fake.tif", "fake.tif"),
+        ("missing.svs", "no such file"),
+    ):
+        with pytest.raises(SlideError, match=reason) as caught:
+            open_slide(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_array_slide_refuses_other_arrays() -> None:
+    for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(SlideError):
+            ArraySlide([bad], mpp=0.25)  # type: ignore[list-item]
+    with pytest.raises(SlideError):
+        ArraySlide([], mpp=0.25)
+
+
+# ---- real slides ----------------------------------------------------------------------------------------------------
+
+
+def test_real_svs(shared_slides: Path) -> None:
+    with open_slide(shared_slides / "CMU-1-Small-Region.svs") as slide:
+        assert (slide.format_name, slide.dimensions) == ("aperio", (2220, 2967))
+        assert slide.mpp is not None
+        assert (slide.mpp.x, slide.mpp.source) == (0.499, "slide properties")
+        expected = tifffile.imread(shared_slides / "CMU-1-Small-Region.svs", key=0)
+        np.testing.assert_array_equal(slide.read_region((700, 900), 0, (300, 200)), expected[900:1100, 700:1000])
+
+
+def test_real_stripped_tiff_and_dicom(shared_slides: Path) -> None:
+    with open_slide(shared_slides / "kidney-48-5.tif") as slide:
+        assert slide.dimensions == (1493, 901)
+        assert slide.mpp is None
+    with open_slide(shared_slides / "highdicom_sm_image.dcm") as slide:
+        assert slide.format_name == "dicom"
+        assert slide.mpp is not None
+        assert slide.mpp.x == 0.499
+    with pytest.raises(SlideError, match=r"jpegls\.dcm.*transfer syntax"):
+        open_slide(shared_slides / "highdicom_sm_image_jpegls.dcm")

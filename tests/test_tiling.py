@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signetscan.errors import OptionError
+from signetscan.tiling import TileGrid
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> TileGrid:
+    stride = draw(st.sampled_from([1, 8, 32, 128]))
+    size = draw(st.integers(1, 6)) * stride
+    overlap = draw(st.integers(0, size // stride - 1)) * stride
+    width, height = draw(st.integers(1, 8 * size)), draw(st.integers(1, 8 * size))
+    return TileGrid(width=width, height=height, tile_size=size, overlap=overlap, stride=stride)
+
+
+@given(grids())
+def test_owned_parts_fill_the_plane_once(grid: TileGrid) -> None:
+    tiles = list(grid)
+    assert sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (tile.owned for tile in tiles)) == grid.width * grid.height
+    # Equal area and shared borders: each part ends where its right-hand and its lower neighbour begin.
+    for tile in tiles:
+        row, column = divmod(tile.index, grid.columns)
+        right = grid[tile.index + 1].owned[0] if column + 1 < grid.columns else grid.width
+        below = grid[tile.index + grid.columns].owned[1] if row + 1 < grid.rows else grid.height
+        assert tile.owned[2:] == (right, below)
+
+
+@given(grids())
+def test_tiles_hold_what_they_own_with_half_an_overlap_around(grid: TileGrid) -> None:
+    for tile in grid:
+        for start, side, low, high, end in (
+            (tile.x, tile.width, tile.owned[0], tile.owned[2], grid.width),
+            (tile.y, tile.height, tile.owned[1], tile.owned[3], grid.height),
+        ):
+            assert start % grid.stride == 0
+            assert side % grid.stride == 0
+            assert start <= low < high <= start + side
+            assert low == 0 or low - start >= grid.overlap / 2
+            assert high == end or start + side - high >= grid.overlap / 2
+            # No tile hangs over the far edge by a whole stride or more.
+            assert start + side - end < grid.stride or start == 0
+
+
+@given(grids())
+def test_a_grid_has_no_tile_too_many(grid: TileGrid) -> None:
+    assert len(list(grid)) == len(grid) == grid.columns * grid.rows
+    step = grid.tile_size - grid.overlap
+    assert grid.columns <= 1 + -(-max(grid.width - grid.tile_size, 0) // step)
+    with pytest.raises(IndexError):
+        grid[len(grid)]
+
+
+@pytest.mark.parametrize(
+    ("size", "overlap", "stride"), [(100, 0, 32), (128, 20, 32), (128, 128, 32), (64, -32, 32), (0, 0, 32)]
+)
+def test_numbers_that_make_no_grid_are_refused(size: int, overlap: int, stride: int) -> None:
+    with pytest.raises(OptionError):
+        TileGrid(width=500, height=500, tile_size=size, overlap=overlap, stride=stride)
