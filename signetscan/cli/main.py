@@ -1,0 +1,41 @@
+"""The `signetscan` command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from signetscan import __version__
+from signetscan.cli.detect import detect
+from signetscan.cli.export import export
+from signetscan.cli.info import info
+from signetscan.cli.simulate import simulate
+from signetscan.cli.train import train
+from signetscan.errors import OptionError, SignetscanError
+
+
+class Commands(click.Group):
+    """A group that turns the library's errors into one line: exit status 2 for options, 1 for all else."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except OptionError as error:
+            raise click.UsageError(str(error)) from error
+        except SignetscanError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__)
+def cli() -> None:
+    """Find signet ring cells in whole-slide images, and train the detector from partial annotations.
+
+    Research software: not for clinical use.
+    """
+
+
+for command in (detect, train, export, simulate, info):
+    cli.add_command(command)

@@ -1,0 +1,1 @@
+"""Drawing tissue with signet ring cells whose truth is known."""

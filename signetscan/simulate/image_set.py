@@ -1,0 +1,199 @@
+"""A training set of simulated images, in the layout of DigestPath 2019."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan import __version__
+from signetscan.annotations import boxes_xml
+from signetscan.concurrency import process_map
+from signetscan.errors import OptionError, OutputError
+from signetscan.outputs.atomic import make_folder, part_path
+from signetscan.simulate.camera import compress, random_camera, second_camera
+from signetscan.simulate.field import render_field
+from signetscan.simulate.real import random_crop, read_background, real_canvas
+from signetscan.simulate.stain import random_stain, vary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CLASS_NAME = "Signet ring cell"
+POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER = "sig-train-pos", "sig-train-neg", "truth"
+
+IMAGES_PER_SLIDE = 4
+"""Images that share a slide id, its stain and its scanner."""
+NAMELESS = 0.15
+"""Share of normal slides whose images carry no slide id in their names, as some of DigestPath's do not."""
+REAL_SHARE = 0.5
+"""Share of images drawn on real tissue, where there is some."""
+MAX_EXTRA = 80
+"""Positive images are up to this much larger than asked on each side, pixels, as DigestPath's are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSetOptions:
+    """What to make.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    positives: int = 20
+    """Images with signet ring cells."""
+    negatives: int = 40
+    """Images without."""
+    size: int = 2000
+    """Side of an image, pixels of 0.25 um."""
+    seed: int = 0
+    """The same seed and options give the same bytes."""
+    missing_rate: float = 0.0
+    """Share of the boxes that is left out of the XML files, 0 to 1; the whole truth is kept apart."""
+    backgrounds: tuple[Path, ...] = ()
+    """Real images or slides to draw a part of the images on."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("positives", 0, 100_000),
+            ("negatives", 0, 100_000),
+            ("size", 200, 8000),
+            ("seed", 0, 2**63 - 1),
+            ("missing_rate", 0, 1),
+        ):
+            if not low <= getattr(self, name) <= high:
+                message = f"{name.replace('_', ' ')} must be from {low} to {high}, not {getattr(self, name)}"
+                raise OptionError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCount:
+    """What one image came to."""
+
+    stem: str
+    """File name without ending."""
+    cells: int
+    """Signet ring cells in it."""
+    boxes: int
+    """Those with a box in the XML."""
+
+
+def write_image_set(
+    out: Path,
+    options: ImageSetOptions,
+    *,
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Write `sig-train-pos`, `sig-train-neg`, the whole truth, and `dataset.json` into a new or empty folder.
+
+    Args:
+        out: the folder.
+        options: what to make.
+        workers: processes; the result does not depend on it.
+        on_progress: called with (images done, images in all).
+
+    Returns:
+        Number of images, cells and boxes.
+
+    Raises:
+        OutputError: the folder is not empty or cannot be written.
+        AnnotationError: a background picture cannot be read.
+        SlideError: a background slide cannot be read.
+    """
+    make_folder(out)
+    if any(out.iterdir()):
+        message = f"{out}: not empty; name a new folder, so that no two data sets are mixed"
+        raise OutputError(message)
+    for name in (POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER):
+        make_folder(out / name)
+    load_backgrounds(options.backgrounds)  # so that a bad one is reported before any work
+    jobs = [(True, index) for index in range(options.positives)]
+    jobs += [(False, index) for index in range(options.negatives)]
+    counts: list[ImageCount] = []
+    for count in process_map(partial(_write_image, out, options), jobs, workers=workers):
+        counts.append(count)
+        if on_progress is not None:
+            on_progress(len(counts), len(jobs))
+    totals = {
+        "positives": options.positives,
+        "negatives": options.negatives,
+        "cells": sum(count.cells for count in counts),
+        "boxes": sum(count.boxes for count in counts),
+    }
+    described = asdict(options) | {"backgrounds": [path.name for path in options.backgrounds]}
+    description = {"signetscan": __version__, "options": described, "totals": totals}
+    with part_path(out / "dataset.json") as part:
+        part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return totals
+
+
+@lru_cache(maxsize=1)
+def load_backgrounds(paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], ...]:
+    """All real images, read once a process."""
+    return tuple(read_background(path) for path in paths)
+
+
+def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> ImageCount:
+    """Render and write one image with its XML. Everything random comes from the seed and the image's number."""
+    positive, index = job
+    slide = index // IMAGES_PER_SLIDE
+    of_slide = np.random.default_rng([options.seed, int(positive), slide, 0])
+    of_image = np.random.default_rng([options.seed, int(positive), slide, 1 + index % IMAGES_PER_SLIDE])
+    slide_stain, slide_camera = random_stain(of_slide), random_camera(of_slide)
+    size = options.size + of_image.integers(0, MAX_EXTRA, 2) if positive else np.full(2, options.size)
+    shape = (int(size[0]), int(size[1]))
+    stem = _stem(of_slide, of_image, slide, shape, nameless=not positive and of_slide.random() < NAMELESS)
+    backgrounds = load_backgrounds(options.backgrounds)
+    if backgrounds and of_image.random() < REAL_SHARE:
+        canvas, own = real_canvas(of_image, random_crop(of_image, backgrounds, shape))
+        stain, camera = vary(of_image, own), second_camera(of_image)
+        field = render_field(of_image, shape, stain=stain, camera=camera, with_cells=positive, canvas=canvas)
+    else:
+        camera = slide_camera
+        field = render_field(of_image, shape, stain=slide_stain, camera=camera, with_cells=positive)
+    folder = out / (POSITIVE_FOLDER if positive else NEGATIVE_FOLDER)
+    _write(folder / f"{stem}.jpeg", compress(field.image, camera.jpeg_quality))
+    if not positive:
+        return ImageCount(stem=stem, cells=0, boxes=0)
+    kept = _keep(of_image, len(field.boxes), options.missing_rate)
+    _write_truth(folder / f"{stem}.xml", stem, shape, field.boxes[kept])
+    _write_truth(out / TRUTH_FOLDER / f"{stem}.xml", stem, shape, field.boxes)
+    return ImageCount(stem=stem, cells=len(field.boxes), boxes=len(kept))
+
+
+def _keep(rng: np.random.Generator, count: int, missing_rate: float) -> NDArray[np.intp]:
+    """Which of an image's boxes stay."""
+    return np.sort(rng.permutation(count)[round(count * missing_rate) :])
+
+
+def _stem(
+    of_slide: np.random.Generator,
+    of_image: np.random.Generator,
+    slide: int,
+    size: tuple[int, int],
+    *,
+    nameless: bool,
+) -> str:
+    """A file name as DigestPath has it: slide id, date and time, and the place on the slide."""
+    day = f"{of_slide.integers(2017, 2020)}-{of_slide.integers(1, 13):02d}-{of_slide.integers(1, 29):02d}"
+    clock = "_".join(f"{of_image.integers(0, high):02d}" for high in (24, 60, 60))
+    identity = f"S{of_slide.integers(10**6):06d}-{slide:04d}"
+    x, y = of_image.integers(1000, 80_000, 2)
+    place = f"{day} {clock}-lv0-{x}-{y}-{size[0]}-{size[1]}"
+    return place if nameless else f"{identity}_{place}"
+
+
+def _write_truth(path: Path, stem: str, size: tuple[int, int], boxes: NDArray[np.float64]) -> None:
+    _write(path, boxes_xml(f"{stem}.jpeg", size, boxes, [CLASS_NAME] * len(boxes)))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with part_path(path) as part:
+        part.write_bytes(content)

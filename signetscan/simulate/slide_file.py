@@ -1,0 +1,252 @@
+"""A simulated whole-slide image: pieces of tissue on glass, in a pyramidal TIFF that OpenSlide opens."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import geojson
+import numpy as np
+import tifffile
+from PIL import Image
+
+from signetscan.errors import OptionError
+from signetscan.outputs.atomic import atomic_text, part_path
+from signetscan.simulate.camera import random_camera
+from signetscan.simulate.field import MPP, render_field
+from signetscan.simulate.noise import smooth_noise, step
+from signetscan.simulate.stain import random_stain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from signetscan.simulate.field import Field
+
+CELL_CLASS = {"name": "Signet ring cell", "color": [227, 26, 28]}
+POSITIVE_CLASS = {"name": "Positive region", "color": [255, 127, 0]}
+NORMAL_CLASS = {"name": "Normal region", "color": [51, 160, 44]}
+
+TILE = 256
+"""Side of a stored tile, pixels."""
+SHRINK = 4
+"""Each level is this many times smaller than the one before, as Aperio's are."""
+SMALLEST_LEVEL = 1024
+"""Levels are added until the longest side is below this, pixels."""
+MARGIN = 60
+"""Glass around the pieces, pixels of 0.25 um."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideOptions:
+    """What to make.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    width: int = 8400
+    """Width, level-0 pixels."""
+    height: int = 8400
+    """Height, level-0 pixels."""
+    mpp: float = MPP
+    """Size of a level-0 pixel, um."""
+    region: int = 2000
+    """Side of a piece of tissue, pixels of 0.25 um."""
+    seed: int = 0
+    """The same seed and options give the same bytes."""
+    jpeg_quality: int = 80
+    """Quality of the JPEG tiles, 1 to 100."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("width", 256, 200_000),
+            ("height", 256, 200_000),
+            ("mpp", 0.1, 2),
+            ("region", 200, 4000),
+            ("seed", 0, 2**63 - 1),
+            ("jpeg_quality", 1, 100),
+        ):
+            if not low <= getattr(self, name) <= high:
+                message = f"{name.replace('_', ' ')} must be from {low} to {high}, not {getattr(self, name)}"
+                raise OptionError(message)
+        if not self.columns or not self.rows:
+            message = f"a region of {self.region} px at 0.25 um/px does not fit into the slide; make either fit"
+            raise OptionError(message)
+
+    @property
+    def scale(self) -> float:
+        """Level-0 pixels per drawn pixel."""
+        return MPP / self.mpp
+
+    @property
+    def columns(self) -> int:
+        """Pieces side by side."""
+        return int((self.width / self.scale - MARGIN) // (self.region + MARGIN))
+
+    @property
+    def rows(self) -> int:
+        """Pieces above each other."""
+        return int((self.height / self.scale - MARGIN) // (self.region + MARGIN))
+
+
+def write_slide(
+    path: Path, options: SlideOptions, *, on_progress: Callable[[int, int], None] | None = None
+) -> dict[str, int]:
+    """Write a slide, and its truth beside it as `NAME.truth.geojson` (level-0 pixels).
+
+    Half of the pieces, by lot, hold signet ring cells. The truth has a box for each cell, and for each piece a
+    rectangle that says whether it is a positive or a normal region, for FROC by the DigestPath definition.
+
+    Args:
+        path: the slide's file; `.svs` or `.tiff`.
+        options: what to make.
+        on_progress: called with (pieces done, pieces in all).
+
+    Returns:
+        Number of regions and cells.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    rng = np.random.default_rng([options.seed, 2])
+    stain, camera = random_stain(rng), random_camera(rng)
+    count = options.columns * options.rows
+    positive = rng.permutation(count) < (count + 1) // 2
+    features: list[geojson.Feature] = []
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        levels = _levels(Path(scratch), options)
+        _fill(levels[0], np.clip(stain.glass + 0.5, 0, 255).astype(np.uint8))
+        for index in range(count):
+            of_piece = np.random.default_rng([options.seed, 3, index])
+            tissue = _piece_outline(of_piece, options.region)
+            field = render_field(
+                of_piece,
+                (options.region, options.region),
+                stain=stain,
+                camera=camera,
+                with_cells=bool(positive[index]),
+                tissue=tissue,
+            )
+            place = _place(options, index)
+            _paste(levels[0], field, place)
+            features += _truth(field, place, options.scale, positive=bool(positive[index]))
+            if on_progress is not None:
+                on_progress(index + 1, count)
+        _shrink(levels)
+        with part_path(path) as part:
+            _write_pyramid(part, levels, options)
+    with atomic_text(path.with_name(f"{path.stem}.truth.geojson")) as file:
+        geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"))
+    cells = sum(feature["properties"]["objectType"] == "detection" for feature in features)
+    return {"positive_regions": int(positive.sum()), "normal_regions": int((~positive).sum()), "cells": cells}
+
+
+def _levels(folder: Path, options: SlideOptions) -> list[NDArray[np.uint8]]:
+    """Files to hold each level's pixels, so that a large slide needs no memory."""
+    levels: list[NDArray[np.uint8]] = []
+    width, height = options.width, options.height
+    while not levels or max(width, height) >= SMALLEST_LEVEL // SHRINK * 2:
+        levels.append(np.memmap(folder / f"{len(levels)}.raw", np.uint8, "w+", shape=(height, width, 3)))
+        if max(width, height) <= SMALLEST_LEVEL:
+            break
+        width, height = max(width // SHRINK, 1), max(height // SHRINK, 1)
+    return levels
+
+
+def _fill(level: NDArray[np.uint8], colour: NDArray[np.uint8]) -> None:
+    for top in range(0, level.shape[0], TILE):
+        level[top : top + TILE] = colour
+
+
+def _piece_outline(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+    """The share of tissue at each pixel of a piece: a ragged, rounded patch."""
+    rows, columns = (np.indices((side, side), np.float32) + 0.5) / (side / 2) - 1
+    distance = (rows**4 + columns**4) ** 0.25
+    ragged = 0.05 * smooth_noise(rng, (side, side), side / 5) + 0.02 * smooth_noise(rng, (side, side), 30)
+    return step((0.9 + ragged - distance) * np.float32(side / 2), 3.0)
+
+
+def _place(options: SlideOptions, index: int) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of a piece, level-0 pixels."""
+    row, column = divmod(index, options.columns)
+    pitch = options.region + MARGIN
+    edges = (
+        MARGIN + column * pitch,
+        MARGIN + row * pitch,
+        MARGIN + column * pitch + options.region,
+        MARGIN + row * pitch + options.region,
+    )
+    x0, y0, x1, y1 = (round(edge * options.scale) for edge in edges)
+    return x0, y0, x1, y1
+
+
+def _paste(level: NDArray[np.uint8], field: Field, place: tuple[int, int, int, int]) -> None:
+    x0, y0, x1, y1 = place
+    picture = Image.fromarray(field.image).resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC)
+    level[y0:y1, x0:x1] = np.asarray(picture)
+
+
+def _truth(
+    field: Field, place: tuple[int, int, int, int], scale: float, *, positive: bool
+) -> Iterator[geojson.Feature]:
+    yield _rectangle(place, "annotation", POSITIVE_CLASS if positive else NORMAL_CLASS)
+    x, y = place[:2]
+    for box in field.boxes * scale + np.array([x, y, x, y]):
+        yield _rectangle(box.tolist(), "detection", CELL_CLASS)
+
+
+def _rectangle(
+    box: tuple[float, float, float, float] | list[float], kind: str, classification: Mapping[str, object]
+) -> geojson.Feature:
+    x0, y0, x1, y1 = box
+    ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    return geojson.Feature(
+        geometry=geojson.Polygon([ring], precision=2),
+        properties={"objectType": kind, "classification": classification},
+    )
+
+
+def _shrink(levels: list[NDArray[np.uint8]]) -> None:
+    """Fill each level with the average of the one before, in bands."""
+    for large, small in pairwise(levels):
+        height, width = small.shape[:2]
+        for top in range(0, height, TILE):
+            rows = min(TILE, height - top)
+            band = large[top * SHRINK : (top + rows) * SHRINK, : width * SHRINK].astype(np.float32)
+            average = band.reshape(rows, SHRINK, width, SHRINK, 3).mean(axis=(1, 3))
+            small[top : top + rows] = (average + 0.5).astype(np.uint8)
+
+
+def _write_pyramid(path: Path, levels: list[NDArray[np.uint8]], options: SlideOptions) -> None:
+    height, width = levels[0].shape[:2]
+    first = f"{width}x{height} [0,0 {width}x{height}] ({TILE}x{TILE}) JPEG/YCC Q={options.jpeg_quality}"
+    with tifffile.TiffWriter(path, bigtiff=width * height > 10**9) as file:
+        for number, level in enumerate(levels):
+            size = "" if number == 0 else f" -> {level.shape[1]}x{level.shape[0]}"
+            file.write(
+                _tiles(level),
+                shape=level.shape,
+                dtype=np.uint8,
+                photometric="ycbcr",
+                tile=(TILE, TILE),
+                compression="jpeg",
+                compressionargs={"level": options.jpeg_quality, "colorspace": "RGB", "outcolorspace": "YCBCR"},
+                subsampling=(2, 2),
+                description=f"Aperio simulated by signetscan\r\n{first}{size}|AppMag = 40|MPP = {options.mpp:.6g}",
+                metadata=None,
+                software=False,
+                subfiletype=0 if number == 0 else 1,
+            )
+
+
+def _tiles(level: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Tiles row by row; those at the far edges are filled up by repeating their last pixels."""
+    for top in range(0, level.shape[0], TILE):
+        for left in range(0, level.shape[1], TILE):
+            tile = np.asarray(level[top : top + TILE, left : left + TILE])
+            yield np.pad(tile, ((0, TILE - tile.shape[0]), (0, TILE - tile.shape[1]), (0, 0)), "edge")

@@ -1,0 +1,100 @@
+"""Colour: from the amounts of two dyes to light, and back.
+
+The image is light that passed through dyes: I = glass * exp(-amounts @ dyes) in each channel (Beer-Lambert). The third
+row of `dyes` is what the two cannot express, so that a real image goes to amounts and back without loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HAEMATOXYLIN = np.array([0.61, 0.70, 0.37])
+EOSIN = np.array([0.14, 0.88, 0.42])
+"""Optical density of the dyes in R, G, B: between the vectors of Ruifrok and Johnston (2001), whose eosin is more
+magenta than most scanners show it, and those that Macenko et al. found in whole slides (2009)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stain:
+    """How a slide was stained and lit."""
+
+    dyes: NDArray[np.float32]
+    """(3, 3): optical density of haematoxylin, eosin and the rest in R, G, B."""
+    haematoxylin: float
+    """Strength of the haematoxylin."""
+    eosin: float
+    """Strength of the eosin."""
+    glass: NDArray[np.float32]
+    """Colour of bare glass, (3,), 0 to 255."""
+
+    def to_rgb(self, amounts: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Amounts (3, H, W) as light, (H, W, 3), 0 to 255."""
+        scaled = amounts * np.array([self.haematoxylin, self.eosin, 1], np.float32)[:, None, None]
+        density = np.tensordot(scaled, self.dyes, axes=(0, 0))
+        return np.asarray(self.glass * np.exp(-density), np.float32)
+
+    def to_amounts(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The inverse of `to_rgb`, for real images (H, W, 3)."""
+        density = -np.log((rgb.astype(np.float32) + 1) / (self.glass + 1))
+        amounts = np.moveaxis(density @ np.linalg.inv(self.dyes), -1, 0)
+        scale = np.array([self.haematoxylin, self.eosin, 1], np.float32)[:, None, None]
+        return np.ascontiguousarray(amounts / scale, np.float32)
+
+
+def random_stain(rng: np.random.Generator) -> Stain:
+    """A laboratory's stain: hue, strength and light vary from slide to slide."""
+    glass = rng.uniform(228, 248) + rng.normal(0, 3, 3)
+    return make_stain(
+        HAEMATOXYLIN + rng.normal(0, 0.06, 3),
+        EOSIN + rng.normal(0, 0.05, 3),
+        haematoxylin=float(rng.uniform(0.8, 1.7)),
+        eosin=float(rng.uniform(0.6, 1.5)),
+        glass=np.clip(glass, 215, 252),
+    )
+
+
+def make_stain(
+    haematoxylin_dye: NDArray[np.float64],
+    eosin_dye: NDArray[np.float64],
+    *,
+    haematoxylin: float,
+    eosin: float,
+    glass: NDArray[np.float64],
+) -> Stain:
+    """A stain from its two dyes (R, G, B densities, of any length) and strengths."""
+    first, second = (np.clip(dye, 0.01, None) / np.linalg.norm(dye) for dye in (haematoxylin_dye, eosin_dye))
+    rest = np.cross(first, second)
+    dyes = np.stack([first, second, rest / np.linalg.norm(rest)])
+    return Stain(dyes=dyes.astype(np.float32), haematoxylin=haematoxylin, eosin=eosin, glass=glass.astype(np.float32))
+
+
+def stain_of(image: NDArray[np.uint8]) -> Stain:
+    """The textbook dyes, in strengths that suit a real image (H, W, 3), to take it apart and to draw on it.
+
+    A drawn nucleus holds about 1.2 of haematoxylin and drawn cytoplasm 0.6 of eosin; the strengths make that as dark
+    as the darkest nuclei and the middling tissue of the image.
+    """
+    glass = np.clip(np.quantile(image.reshape(-1, 3), 0.995, axis=0), 215, 252)
+    plain = make_stain(HAEMATOXYLIN, EOSIN, haematoxylin=1.0, eosin=1.0, glass=glass)
+    amounts = plain.to_amounts(image[::4, ::4])
+    haematoxylin = np.clip(np.quantile(amounts[0], 0.98) / 1.2, 0.6, 2.5)
+    eosin = np.clip(np.quantile(amounts[1], 0.7) / 0.6, 0.5, 2.0)
+    return make_stain(HAEMATOXYLIN, EOSIN, haematoxylin=float(haematoxylin), eosin=float(eosin), glass=glass)
+
+
+def vary(rng: np.random.Generator, stain: Stain) -> Stain:
+    """A stain like another one, as the same tissue might look from another laboratory."""
+    dyes = np.asarray(stain.dyes, np.float64)
+    return make_stain(
+        dyes[0] + rng.normal(0, 0.04, 3),
+        dyes[1] + rng.normal(0, 0.04, 3),
+        haematoxylin=stain.haematoxylin * float(rng.uniform(0.8, 1.25)),
+        eosin=stain.eosin * float(rng.uniform(0.75, 1.25)),
+        glass=np.asarray(stain.glass, np.float64),
+    )
