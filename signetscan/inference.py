@@ -84,19 +84,33 @@ class OnnxDetector:
         if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape or len(scores) != len(tiles):
             message = f"model {self.spec.name}: outputs of shapes {boxes.shape}, {scores.shape}, {labels.shape}"
             raise ModelError(message)
-        found = []
-        for tile_boxes, tile_scores, tile_labels in zip(boxes, scores, labels, strict=True):
-            keep = tile_scores >= score_threshold
-            kept = tile_boxes[keep].astype(np.float64)
-            solid = np.isfinite(kept).all(axis=1) & (kept[:, 2:] > kept[:, :2]).all(axis=1)
-            found.append(
-                Detections(
-                    boxes=kept[solid],
-                    scores=tile_scores[keep][solid].astype(np.float32),
-                    labels=tile_labels[keep][solid].astype(np.int64),
-                )
+        return candidates(boxes, scores, labels, score_threshold)
+
+
+def candidates(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], labels: NDArray[np.int64], score_threshold: float
+) -> list[Detections]:
+    """The outputs of a model, by the contract, as detections of each tile.
+
+    Args:
+        boxes: (B, K, 4), tile pixels.
+        scores: (B, K).
+        labels: (B, K).
+        score_threshold: lowest score to keep; boxes without area or with a value that is not a number go too.
+    """
+    found = []
+    for tile_boxes, tile_scores, tile_labels in zip(boxes, scores, labels, strict=True):
+        keep = tile_scores >= score_threshold
+        kept = tile_boxes[keep].astype(np.float64)
+        solid = np.isfinite(kept).all(axis=1) & (kept[:, 2:] > kept[:, :2]).all(axis=1)
+        found.append(
+            Detections(
+                boxes=kept[solid],
+                scores=tile_scores[keep][solid].astype(np.float32),
+                labels=tile_labels[keep][solid].astype(np.int64),
             )
-        return found
+        )
+    return found
 
 
 def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", threads: int | None = None) -> OnnxDetector:

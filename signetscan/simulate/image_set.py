@@ -12,6 +12,7 @@ import numpy as np
 from signetscan import __version__
 from signetscan.annotations import boxes_xml
 from signetscan.concurrency import process_map
+from signetscan.dataset import CLASS_NAME, NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.errors import OptionError, OutputError
 from signetscan.outputs.atomic import make_folder, part_path
 from signetscan.simulate.camera import compress, random_camera, second_camera
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-CLASS_NAME = "Signet ring cell"
-POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER = "sig-train-pos", "sig-train-neg", "truth"
 
 IMAGES_PER_SLIDE = 4
 """Images that share a slide id, its stain and its scanner."""

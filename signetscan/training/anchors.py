@@ -1,0 +1,109 @@
+"""Anchors, what each of them should find, and boxes as offsets from anchors. Tile pixels throughout."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STRIDES = (8, 16, 32, 64, 128)
+"""Pixels per cell of each feature map, P3 to P7."""
+BASE_SIZES = (16.0, 32.0, 64.0, 128.0, 256.0)
+"""Square root of the area of each map's smallest anchor; RetinaNet's are twice as large, for larger objects."""
+RATIOS = (0.5, 1.0, 2.0)
+"""Height over width."""
+SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
+"""Sizes between one map and the next."""
+PER_PLACE = len(RATIOS) * len(SCALES)
+
+POSITIVE_IOU = 0.5
+"""An anchor with at least this IoU with a box should find it."""
+NEGATIVE_IOU = 0.4
+"""An anchor whose IoU with every box is below this should find nothing; one in between is left out."""
+
+MAX_LOG_RATIO = math.log(1000 / 16)
+"""A box is at most this much (natural logarithm) larger than its anchor."""
+
+
+def map_anchors(rows: int, columns: int, stride: int, base_size: float, device: torch.device) -> Tensor:
+    """The anchors of one feature map, (rows * columns * 9, 4) as x0, y0, x1, y1.
+
+    Row by row, and at each place in the order of `RATIOS` by `SCALES`.
+    """
+    shapes = [
+        (base_size * scale / math.sqrt(ratio) / 2, base_size * scale * math.sqrt(ratio) / 2)
+        for ratio in RATIOS
+        for scale in SCALES
+    ]
+    around = torch.tensor([[-x, -y, x, y] for x, y in shapes], dtype=torch.float32, device=device)
+    xs = (torch.arange(columns, dtype=torch.float32, device=device) + 0.5) * stride
+    ys = (torch.arange(rows, dtype=torch.float32, device=device) + 0.5) * stride
+    grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
+    centres = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1)  # (rows, columns, 4)
+    return (centres[:, :, None, :] + around).reshape(-1, 4)
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of every a with every b, (len(a), len(b))."""
+    low = torch.maximum(a[:, None, :2], b[None, :, :2])
+    high = torch.minimum(a[:, None, 2:], b[None, :, 2:])
+    overlap = (high - low).clamp(min=0).prod(dim=2)
+    area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (a, b))
+    return overlap / (area_a[:, None] + area_b[None] - overlap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assignment:
+    """What each anchor of one image should find."""
+
+    matched: Tensor
+    """(A,), index of the box to find; meaningless where not positive."""
+    positive: Tensor
+    """(A,), whether the anchor should find a box."""
+    ignored: Tensor
+    """(A,), whether the anchor is left out of the classification loss."""
+
+
+def assign(anchors: Tensor, boxes: Tensor) -> Assignment:
+    """Give each anchor its box by RetinaNet's rule; each box gets at least the anchors that fit it best.
+
+    Args:
+        anchors: (A, 4).
+        boxes: (N, 4); N may be 0.
+    """
+    if len(boxes) == 0:
+        no = torch.zeros(len(anchors), dtype=torch.bool, device=anchors.device)
+        return Assignment(matched=no.long(), positive=no, ignored=no)
+    overlap = box_iou(anchors, boxes)
+    best, matched = overlap.max(dim=1)
+    positive = best >= POSITIVE_IOU
+    # A box of unusual shape may have no anchor above the bar: then its best ones must find it.
+    best_of_box = overlap.max(dim=0).values
+    unserved = (best_of_box < POSITIVE_IOU) & (best_of_box > 0)
+    for box in torch.nonzero(unserved).flatten():
+        fits = overlap[:, box] >= best_of_box[box] - 1e-6
+        matched[fits] = box
+        positive |= fits
+    ignored = ~positive & (best >= NEGATIVE_IOU)
+    return Assignment(matched=matched, positive=positive, ignored=ignored)
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Boxes as offsets from anchors, (N, 4): shift of the centre and logarithm of the size, in anchor sizes."""
+    size, anchor_size = boxes[:, 2:] - boxes[:, :2], anchors[:, 2:] - anchors[:, :2]
+    centre, anchor_centre = (boxes[:, 2:] + boxes[:, :2]) / 2, (anchors[:, 2:] + anchors[:, :2]) / 2
+    return torch.cat([(centre - anchor_centre) / anchor_size, torch.log(size / anchor_size)], dim=1)
+
+
+def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
+    """The inverse of `encode`, for any leading dimensions (..., 4)."""
+    anchor_size = anchors[..., 2:] - anchors[..., :2]
+    anchor_centre = (anchors[..., 2:] + anchors[..., :2]) / 2
+    centre = offsets[..., :2] * anchor_size + anchor_centre
+    half = torch.exp(offsets[..., 2:].clamp(max=MAX_LOG_RATIO)) * anchor_size / 2
+    return torch.cat([centre - half, centre + half], dim=-1)

@@ -1,0 +1,173 @@
+"""Cutting training crops out of annotated images. Every crop depends on the seed, the epoch and its number alone."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from signetscan.dataset import read_pixels
+from signetscan.slides.array_slide import cut
+from signetscan.training.augment import degrade, restain, turn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.dataset import AnnotatedImage
+    from signetscan.training.options import TrainOptions
+
+CACHE_BYTES = 2 << 30
+"""Decoded images kept for the crops to come."""
+
+LEAST_VISIBLE = 0.4
+"""A cell of which less than this share lies in the crop is no longer a cell to find."""
+
+RESTAIN = 0.2
+"""How far the stain varies under strong augmentation, as a share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A square of an image, which crops are cut from."""
+
+    image: int
+    """Index of the image."""
+    x: int
+    """Left edge, image pixels."""
+    y: int
+    """Top edge, image pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crop:
+    """What the network sees in one go."""
+
+    pixels: NDArray[np.uint8]
+    """(S, S, 3)."""
+    boxes: NDArray[np.float64]
+    """(N, 4), crop pixels."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+    normal: bool
+    """Whether it is from an image without cells."""
+    name: str
+    """The image's file name, for messages."""
+
+
+class ImageCache:
+    """Decoded images, the latest used ones kept. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: Path) -> NDArray[np.uint8]:
+        """An image's pixels.
+
+        Raises:
+            AnnotationError: it cannot be decoded.
+        """
+        with self._lock:
+            if path in self._images:
+                self._images.move_to_end(path)
+                return self._images[path]
+        pixels = read_pixels(path)
+        with self._lock:
+            self._images[path] = pixels
+            while len(self._images) > 1 and sum(image.nbytes for image in self._images.values()) > CACHE_BYTES:
+                self._images.popitem(last=False)
+        return pixels
+
+
+def list_patches(images: Sequence[AnnotatedImage], side: int, step: int) -> tuple[list[Patch], list[Patch]]:
+    """All patches with a box, and all patches of normal images.
+
+    Patches of positive images without any box are left out: each would be a bet that nobody missed a cell in it.
+
+    Args:
+        images: the images.
+        side: side of a patch, pixels.
+        step: distance between patches, pixels.
+    """
+    positives, normals = [], []
+    for index, image in enumerate(images):
+        for y in _starts(image.height, side, step):
+            for x in _starts(image.width, side, step):
+                patch = Patch(image=index, x=x, y=y)
+                if image.normal:
+                    normals.append(patch)
+                elif _holds_centre(image.boxes, x, y, side):
+                    positives.append(patch)
+    return positives, normals
+
+
+def _starts(length: int, side: int, step: int) -> list[int]:
+    """Where patches start along one axis, so that all of it is covered; the last one ends at the edge."""
+    last = max(length - side, 0)
+    return [*range(0, last, step), last]
+
+
+def _holds_centre(boxes: NDArray[np.float64], x: int, y: int, side: int) -> bool:
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - (x, y)
+    return bool(((middle >= 0) & (middle < side)).all(axis=1).any())
+
+
+def plan_epoch(
+    rng: np.random.Generator, positives: Sequence[Patch], normals: Sequence[Patch], options: TrainOptions
+) -> list[list[Patch]]:
+    """The batches of an epoch: each holds positive and normal patches in the ratio asked for.
+
+    An epoch ends when every positive patch was used once, or after `options.batches` batches; patches are used in
+    random order, and again from the start where one kind runs out.
+    """
+    wanted = options.batch / (1 + options.normals_per_positive) if normals else options.batch
+    of_positive = max(1, round(wanted))
+    batches = options.batches or -(-len(positives) // of_positive)
+    first = _endless(rng, positives, batches * of_positive)
+    second = _endless(rng, normals, batches * (options.batch - of_positive)) if normals else []
+    return [
+        first[number::batches][:of_positive] + second[number::batches][: options.batch - of_positive]
+        for number in range(batches)
+    ]
+
+
+def _endless(rng: np.random.Generator, patches: Sequence[Patch], count: int) -> list[Patch]:
+    chosen: list[Patch] = []
+    while len(chosen) < count:
+        chosen += [patches[index] for index in rng.permutation(len(patches))]
+    return chosen[:count]
+
+
+def cut_crop(
+    rng: np.random.Generator, cache: ImageCache, image: AnnotatedImage, patch: Patch, options: TrainOptions
+) -> Crop:
+    """A random crop of a patch, augmented."""
+    scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
+    side = round(options.crop / scale)
+    room = max(options.patch - side, 0)
+    x, y = patch.x + int(rng.integers(room + 1)), patch.y + int(rng.integers(room + 1))
+    pixels = cut(cache.get(image.path), x, y, (side, side))
+    if side != options.crop:
+        resized = Image.fromarray(pixels).resize((options.crop, options.crop), Image.Resampling.BILINEAR)
+        pixels = np.asarray(resized)
+    boxes, labels = _visible(image, x, y, side)
+    pixels, boxes = turn(rng, pixels, boxes * (options.crop / side))
+    if options.augment == "strong":
+        pixels = degrade(rng, restain(rng, pixels, RESTAIN))
+    return Crop(pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.path.name)
+
+
+def _visible(image: AnnotatedImage, x: int, y: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The boxes of which enough lies in a window, clipped to it, in its pixels."""
+    moved = image.boxes - (x, y, x, y)
+    clipped = np.clip(moved, 0, side)
+    size, whole = clipped[:, 2:] - clipped[:, :2], moved[:, 2:] - moved[:, :2]
+    keep = (size.prod(axis=1) >= LEAST_VISIBLE * whole.prod(axis=1)) & (size.min(axis=1, initial=np.inf) > 1)
+    return clipped[keep], image.labels[keep]

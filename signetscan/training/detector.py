@@ -1,0 +1,43 @@
+"""A network in training as a detector, so that validation runs the same code as the main job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from signetscan.inference import candidates
+from signetscan.training.retinanet import Inference
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
+    from signetscan.model_spec import ModelSpec
+    from signetscan.training.retinanet import RetinaNet
+
+
+class TorchDetector:
+    """A network run by torch; see `signetscan.inference.Detector`.
+
+    Args:
+        network: the network, in evaluation mode.
+        spec: what it is.
+        device: where it is.
+    """
+
+    sha256 = ""
+    provider = "torch"
+
+    def __init__(self, network: RetinaNet, spec: ModelSpec, device: torch.device) -> None:
+        self.spec = spec
+        self._network = Inference(network)
+        self._device = device
+
+    @torch.inference_mode()
+    def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
+        """Find objects in a batch of tiles; see `signetscan.inference.Detector.detect`."""
+        outputs = self._network(torch.from_numpy(tiles).to(self._device))
+        boxes, scores, labels = (output.cpu().numpy() for output in outputs)
+        return candidates(boxes, scores, labels, score_threshold)

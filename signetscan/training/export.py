@@ -1,0 +1,149 @@
+"""From a checkpoint to a model file that keeps the contract, checked against torch before it is written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+
+from signetscan.errors import ModelError
+from signetscan.inference import load_detector
+from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.outputs.atomic import part_path
+from signetscan.training.detector import TorchDetector
+from signetscan.training.retinanet import Inference
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.model_spec import ModelSpec
+    from signetscan.training.retinanet import RetinaNet
+
+OPSET = 18
+"""Understood by ONNX Runtime since 1.14."""
+
+MAX_BOX_ERROR = 0.01
+"""Largest difference of a box between torch and the file, pixels."""
+MAX_SCORE_ERROR = 1e-4
+"""Largest difference of a score."""
+CHECK_SCORE = 0.05
+"""Candidates above this score are compared: among the faintest, ties are ordered by rounding errors."""
+
+
+def export_model(
+    network: RetinaNet, spec: ModelSpec, path: Path, *, tiles: Sequence[NDArray[np.uint8]] = ()
+) -> dict[str, float]:
+    """Write a model file, after checking that ONNX Runtime finds with it what torch finds.
+
+    Args:
+        network: the trained network, in evaluation mode, on the CPU.
+        spec: the contract, stored in the file.
+        path: the file to write.
+        tiles: images (H, W, 3) with sides that are multiples of 128 to check on, besides random ones.
+
+    Returns:
+        Largest differences found: `box_px` and `score`.
+
+    Raises:
+        ModelError: the file's results differ from torch's; nothing is written.
+        OutputError: the file cannot be written.
+    """
+    with part_path(path) as part:
+        _write(network, spec, part)
+        return check_model(network, spec, part, [*random_tiles(spec), *tiles])
+
+
+def _write(network: RetinaNet, spec: ModelSpec, path: Path) -> None:
+    example = torch.zeros(2, 256, 384, 3, dtype=torch.uint8)
+    grain = spec.stride
+    rows, columns = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("columns", min=1, max=64)
+    shapes = ({0: torch.export.Dim("batch", min=1, max=1024), 1: grain * rows, 2: grain * columns},)
+    with quiet():
+        program = torch.onnx.export(
+            Inference(network).eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=shapes,
+        )
+    if program is None:
+        message = "torch could not turn the network into an ONNX graph"
+        raise ModelError(message)
+    model = program.model_proto
+    onnx.helper.set_model_props(model, spec.to_metadata())
+    model.producer_name, model.doc_string = "signetscan", ""
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's progress and advice to developers off the terminal; errors still raise."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
+    """Tiles of several shapes: noise, smooth noise, and flat."""
+    rng = np.random.default_rng(0)
+    grain = spec.stride
+    noise = rng.integers(0, 256, (2 * grain, 3 * grain, 3), np.uint8)
+    smooth = np.kron(rng.integers(0, 256, (2 * grain // 16, 2 * grain // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    flat = np.full((grain, grain, 3), 240, np.uint8)
+    return [noise, smooth, flat]
+
+
+def check_model(
+    network: RetinaNet, spec: ModelSpec, path: str | os.PathLike[str], tiles: Sequence[NDArray[np.uint8]]
+) -> dict[str, float]:
+    """Compare a model file with its network on tiles.
+
+    Returns:
+        Largest differences: `box_px` and `score`.
+
+    Raises:
+        ModelError: they differ by more than rounding.
+    """
+    reference = TorchDetector(network, spec, torch.device("cpu"))
+    detector = load_detector(path, device="cpu")
+    worst = {"box_px": 0.0, "score": 0.0}
+    for tile in tiles:
+        (ours,) = reference.detect(tile[None], CHECK_SCORE)
+        (theirs,) = detector.detect(tile[None], CHECK_SCORE - MAX_SCORE_ERROR)
+        if len(theirs) < len(ours):
+            message = f"{path}: the exported model finds {len(theirs)} candidates where torch finds {len(ours)}"
+            raise ModelError(message)
+        if len(ours) == 0:
+            continue
+        # Equal scores may come in another order, so each is compared with its nearest box.
+        apart = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=2)
+        apart = np.where(np.abs(ours.scores[:, None] - theirs.scores[None]) <= MAX_SCORE_ERROR, apart, np.inf)
+        nearest = apart.argmin(axis=1)
+        worst["box_px"] = max(worst["box_px"], float(apart.min(axis=1).max()))
+        worst["score"] = max(worst["score"], float(np.abs(ours.scores - theirs.scores[nearest]).max()))
+    if worst["box_px"] > MAX_BOX_ERROR or worst["score"] > MAX_SCORE_ERROR:
+        message = (
+            f"{path}: the exported model differs from torch by {worst['box_px']:.4f} px and {worst['score']:.6f} in "
+            "score; it was not written"
+        )
+        raise ModelError(message)
+    return worst

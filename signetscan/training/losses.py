@@ -1,0 +1,234 @@
+"""Classification losses for partially annotated images; DGHM-C is the one that signetscan is built on.
+
+Every loss sees the same thing: for each example (an anchor and a class) its logit, its target, and where its label
+comes from, which says how far the label can be trusted. In an image that holds signet ring cells some have no box, so
+its negatives are *noisy*; positives, and negatives of images that hold none, are *clean*.
+
+Sources: Lin et al., "Decoupled Gradient Harmonized Detector for Partial Annotation" (Neurocomputing 2021, arXiv
+2004.04455) for DGHM-C; Li, Liu and Wang, "Gradient Harmonized Single-stage Detector" (AAAI 2019, arXiv 1811.05181) for
+GHM-C; Lin et al. (ICCV 2017) for focal loss; Wang et al. (ICCV 2019) for symmetric cross-entropy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from signetscan.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Source(IntEnum):
+    """Where the label of an example comes from."""
+
+    POSITIVE = 0
+    """An anchor on an annotated cell, in an image with cells (AP_P in the paper)."""
+    NORMAL = 1
+    """A negative of an image that holds no cell at all (NP_N)."""
+    NOISY = 2
+    """A negative of an image with cells, some of which may have no box (AP_N)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossOptions:
+    """Which loss, and its constants; the defaults are the papers'.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    name: str = "dghm-c"
+    """One of `LOSSES`."""
+    mu_noisy: float = 2.0
+    """DGHM: exponent of the gradient density of noisy outliers; above 1 they count less."""
+    mu_clean: float = 0.5
+    """DGHM: exponent of the gradient density of clean outliers; below 1 they count more."""
+    outlier: float = 0.9
+    """DGHM: gradient norm from which an example is an outlier (lambda in the paper), 0 to 1."""
+    bins: int = 10
+    """GHM and DGHM: unit regions into which gradient norms are sorted."""
+    momentum: float = 0.0
+    """GHM and DGHM: share of the last batches' counts in the present ones, 0 to below 1."""
+    focal_alpha: float = 0.25
+    """Focal: weight of positives; negatives have the rest."""
+    focal_gamma: float = 2.0
+    """Focal: exponent."""
+    sce_alpha: float = 0.01
+    """Symmetric cross-entropy: weight of the cross-entropy."""
+    sce_beta: float = 1.0
+    """Symmetric cross-entropy: weight of the reverse cross-entropy."""
+
+    def __post_init__(self) -> None:
+        if self.name not in LOSSES:
+            message = f"loss must be one of {', '.join(LOSSES)}, not {self.name}"
+            raise OptionError(message)
+        for field, low, high in (
+            ("mu_noisy", 0, 10),
+            ("mu_clean", 0, 10),
+            ("outlier", 0, 1),
+            ("bins", 1, 1000),
+            ("momentum", 0, 0.999),
+            ("focal_alpha", 0, 1),
+            ("focal_gamma", 0, 10),
+            ("sce_alpha", 0, 100),
+            ("sce_beta", 0, 100),
+        ):
+            value = getattr(self, field)
+            if not low <= value <= high:
+                message = f"{field} must be from {low} to {high}, not {value}"
+                raise OptionError(message)
+
+
+class HarmonisedLoss(nn.Module):
+    """Gradient harmonising (GHM-C), decoupled (DGHM-C) or not.
+
+    With p the score, p* the target, CE the binary cross-entropy, and g = |p - p*| the gradient norm, sorted into
+    unit regions of width 1 / bins:
+
+        GD(g_i) = (examples of i's group in i's region) * bins       gradient density, eq. 9
+        beta_i  = N / GD(g_i) ** gamma_i                             eq. 10
+        gamma_i = the group's mu if g_i >= outlier else 1            eq. 11
+        L       = 1 / (M * N) * sum_i beta_i * CE_i                  eq. 12, N examples in M groups
+
+    so that example i has the coefficient 1 / (M * GD ** gamma). GHM-C is the case of one group whose mu is 1.
+
+    Args:
+        groups: the group (0 to M - 1) of each `Source`.
+        mus: exponent of each group's outliers.
+        options: constants.
+    """
+
+    counts: Tensor
+    """(M, bins), running counts; used with momentum only."""
+
+    def __init__(self, groups: tuple[int, int, int], mus: tuple[float, ...], options: LossOptions) -> None:
+        super().__init__()
+        self.bins, self.outlier, self.momentum = options.bins, options.outlier, options.momentum
+        self.groups, self.mus = groups, mus
+        self.register_buffer("counts", torch.zeros(len(mus), options.bins, dtype=torch.float64))
+
+    def forward(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            logits: (N,), float.
+            targets: (N,), 0 or 1.
+            sources: (N,), `Source` of each example.
+        """
+        logits, targets = logits.float(), targets.float()
+        if self.training and self.momentum:
+            fresh = self._count(*self._regions(logits, targets, sources))
+            self._remember(fresh)
+        losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return (self.coefficients(logits, targets, sources) * losses).sum()
+
+    @torch.no_grad()
+    def coefficients(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
+        """What each example's cross-entropy is multiplied with, (N,): 1 / (M * GD ** gamma)."""
+        group, region = self._regions(logits, targets, sources)
+        counts = self.counts.to(logits.device) if self.momentum else self._count(group, region)
+        density = counts[group, region].clamp(min=1e-3) * self.bins
+        exponent = torch.tensor(self.mus, device=logits.device)[group]
+        gamma = torch.where(self._norms(logits, targets) >= self.outlier, exponent, 1.0)
+        return (1 / (len(self.mus) * density**gamma)).float()
+
+    def _norms(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return (torch.sigmoid(logits.detach()) - targets).abs()
+
+    def _regions(self, logits: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+        """Group and unit region of each example; a gradient norm of 1 belongs to the last region."""
+        group = torch.tensor(self.groups, device=logits.device)[sources]
+        region = (self._norms(logits, targets) * self.bins).long().clamp(max=self.bins - 1)
+        return group, region
+
+    def _count(self, group: Tensor, region: Tensor) -> Tensor:
+        counts = torch.bincount(group * self.bins + region, minlength=len(self.mus) * self.bins)
+        return counts.reshape(len(self.mus), self.bins).double()
+
+    @torch.no_grad()
+    def _remember(self, fresh: Tensor) -> None:
+        """A running mean of the counts, region by region; the first count is taken as it is."""
+        fresh = fresh.to(self.counts.device)
+        mixed = self.momentum * self.counts + (1 - self.momentum) * fresh
+        self.counts.copy_(torch.where(self.counts > 0, mixed, fresh))
+
+
+class PlainLoss(nn.Module):
+    """A loss of each example alone, summed and divided by the number of positives (at least 1), as RetinaNet does.
+
+    Args:
+        of_example: (logits, targets) to losses, each (N,).
+    """
+
+    def __init__(self, of_example: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.of_example = of_example
+
+    def forward(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:  # noqa: ARG002 - one signature
+        """The loss of a batch, a scalar; see `HarmonisedLoss.forward`."""
+        targets = targets.float()
+        return self.of_example(logits.float(), targets).sum() / targets.sum().clamp(min=1)
+
+
+def _dghm_c(options: LossOptions) -> nn.Module:
+    return HarmonisedLoss((0, 0, 1), (options.mu_clean, options.mu_noisy), options)
+
+
+def _dghm_c_star(options: LossOptions) -> nn.Module:
+    return HarmonisedLoss((0, 1, 2), (options.mu_clean, options.mu_clean, options.mu_noisy), options)
+
+
+def _ghm_c(options: LossOptions) -> nn.Module:
+    return HarmonisedLoss((0, 0, 0), (1.0,), options)
+
+
+def _ce(options: LossOptions) -> nn.Module:  # noqa: ARG001 - one signature
+    return PlainLoss(
+        lambda logits, targets: functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    )
+
+
+def _focal(options: LossOptions) -> nn.Module:
+    def of_example(logits: Tensor, targets: Tensor) -> Tensor:
+        losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        norms = (torch.sigmoid(logits) - targets).abs()
+        balance = targets * options.focal_alpha + (1 - targets) * (1 - options.focal_alpha)
+        return balance * norms**options.focal_gamma * losses
+
+    return PlainLoss(of_example)
+
+
+LOG_ZERO = -4.0
+"""What symmetric cross-entropy takes for the logarithm of 0 (A in its paper)."""
+
+
+def _sce(options: LossOptions) -> nn.Module:
+    def of_example(logits: Tensor, targets: Tensor) -> Tensor:
+        losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        reverse = -LOG_ZERO * (torch.sigmoid(logits) - targets).abs()  # - sum of p * log(target) over both outcomes
+        return options.sce_alpha * losses + options.sce_beta * reverse
+
+    return PlainLoss(of_example)
+
+
+LOSSES: dict[str, Callable[[LossOptions], nn.Module]] = {
+    "dghm-c": _dghm_c,
+    "dghm-c-star": _dghm_c_star,
+    "ghm-c": _ghm_c,
+    "focal": _focal,
+    "ce": _ce,
+    "sce": _sce,
+}
+"""Makers of the losses by name."""
+
+
+def make_loss(options: LossOptions) -> nn.Module:
+    """The loss that the options name, called with (logits, targets, sources)."""
+    return LOSSES[options.name](options)

@@ -1,0 +1,224 @@
+"""The detector of the DGHM paper: RetinaNet on ResNet-18, with anchors sized for cells.
+
+The backbone has torchvision's parameter names, so that its ImageNet weights file can be loaded from a path. Widths are
+parameters: the paper has 64 channels in the first stage and 256 in the pyramid and heads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from signetscan.errors import OptionError
+from signetscan.training.anchors import BASE_SIZES, PER_PLACE, STRIDES, decode, map_anchors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's mean and spread of RGB, as its weights expect."""
+
+PRIOR = 0.01
+"""Score that every anchor has before training."""
+
+PLACES_PER_CANDIDATE = 96
+"""One candidate is given for this many anchors: 2048 for a tile of 1024 px, about three for each cell of the densest
+field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """The sizes of the network.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    classes: int = 1
+    """Number of classes."""
+    width: int = 64
+    """Channels of the backbone's first stage; each later stage doubles them."""
+    pyramid: int = 256
+    """Channels of the feature pyramid and the heads."""
+    head_depth: int = 4
+    """Convolutions of each head before its last."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("classes", 1, 100), ("width", 8, 256), ("pyramid", 8, 1024), ("head_depth", 0, 8)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                message = f"{name} must be from {low} to {high}, not {value}"
+                raise OptionError(message)
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut; torchvision's BasicBlock."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class ResNet18(nn.Module):
+    """The backbone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = _stage(width, width, 1)
+        self.layer2 = _stage(width, 2 * width, 2)
+        self.layer3 = _stage(2 * width, 4 * width, 2)
+        self.layer4 = _stage(4 * width, 8 * width, 2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) to the maps of stride 8, 16 and 32."""
+        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        c3 = self.layer2(self.layer1(x))
+        c4 = self.layer3(c3)
+        return c3, c4, self.layer4(c4)
+
+
+def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(Block(inputs, outputs, stride), Block(outputs, outputs, 1))
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid P3 to P7, all with the same number of channels."""
+
+    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(count, channels, 1) for count in inputs)
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in inputs)
+        self.p6 = nn.Conv2d(inputs[-1], channels, 3, 2, 1)
+        self.p7 = nn.Conv2d(channels, channels, 3, 2, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                _set_bias(module, 0)
+
+    def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
+        """Maps of stride 8, 16, 32 to maps of stride 8, 16, 32, 64, 128."""
+        top = self.lateral[2](maps[2])
+        levels = [self.smooth[2](top)]
+        for index in (1, 0):
+            top = self.lateral[index](maps[index]) + functional.interpolate(top, scale_factor=2.0, mode="nearest")
+            levels.insert(0, self.smooth[index](top))
+        p6 = self.p6(maps[2])
+        return [*levels, p6, self.p7(functional.relu(p6))]
+
+
+class Head(nn.Module):
+    """A small tower of convolutions, shared by all levels, that gives some numbers for each anchor."""
+
+    def __init__(self, channels: int, depth: int, outputs: int, last_bias: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(depth):
+            layers += [nn.Conv2d(channels, channels, 3, 1, 1), nn.ReLU()]
+        self.tower = nn.Sequential(*layers)
+        self.last = nn.Conv2d(channels, PER_PLACE * outputs, 3, 1, 1)
+        self.outputs = outputs
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                _set_bias(module, 0)
+        _set_bias(self.last, last_bias)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Levels (B, channels, h, w) to (B, A, outputs), A anchors of all levels in the order of `map_anchors`."""
+        flat = []
+        for level in levels:
+            x = self.last(self.tower(level))  # (B, 9 * outputs, h, w)
+            flat.append(x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, self.outputs))
+        return torch.cat(flat, dim=1)
+
+
+def _set_bias(layer: nn.Conv2d, value: float) -> None:
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, value)
+
+
+class RetinaNet(nn.Module):
+    """The detector, from uint8 tiles to a logit and a box for each anchor."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        width, channels = architecture.width, architecture.pyramid
+        self.backbone = ResNet18(width)
+        self.pyramid = Pyramid((2 * width, 4 * width, 8 * width), channels)
+        bias = -math.log((1 - PRIOR) / PRIOR)
+        self.classify = Head(channels, architecture.head_depth, architecture.classes, bias)
+        self.regress = Head(channels, architecture.head_depth, 4, 0.0)
+        self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(STD).reshape(1, 3, 1, 1) * 255, persistent=False)
+
+    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network says about each anchor.
+
+        Args:
+            tiles: uint8 (B, H, W, 3), RGB; H and W are multiples of 128.
+
+        Returns:
+            logits (B, A, classes), offsets (B, A, 4) and anchors (A, 4), tile pixels.
+        """
+        x = (tiles.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        levels = self.pyramid(self.backbone(x))
+        anchors = torch.cat(
+            [
+                map_anchors(level.shape[2], level.shape[3], stride, size, tiles.device)
+                for level, stride, size in zip(levels, STRIDES, BASE_SIZES, strict=True)
+            ]
+        )
+        return self.classify(levels).float(), self.regress(levels).float(), anchors
+
+
+class Inference(nn.Module):
+    """A trained network with everything that the model contract puts into the graph."""
+
+    def __init__(self, network: RetinaNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The best candidates of each tile.
+
+        Args:
+            tiles: uint8 (B, H, W, 3), RGB.
+
+        Returns:
+            boxes (B, K, 4) in tile pixels, scores (B, K) from 0 to 1, falling, labels (B, K) int64.
+        """
+        logits, offsets, anchors = self.network(tiles)
+        classes = logits.shape[2]
+        count = logits.shape[1] // PLACES_PER_CANDIDATE
+        best, place = torch.topk(logits.flatten(1), count, dim=1)
+        anchor = place // classes
+        chosen = torch.gather(offsets, 1, anchor[..., None].expand(-1, -1, 4))
+        boxes = decode(chosen, anchors[anchor])
+        return boxes, torch.sigmoid(best), place % classes

@@ -1,0 +1,56 @@
+"""The model contract of a network in training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signetscan.model_spec import ModelSpec
+from signetscan.training.anchors import STRIDES
+
+if TYPE_CHECKING:
+    from signetscan.training.checkpoint import Checkpoint
+
+TILE_SIZE = 1024
+"""Side of a tile, pixels: large, so that overlaps cost little."""
+TILE_OVERLAP = 256
+"""Overlap of tiles, pixels: more than the largest cell, and room for the edge's effect on features to fade."""
+NMS_IOU = 0.4
+"""Signet ring cells lie wall to wall, so that neighbours' boxes overlap; more than this is the same cell twice."""
+
+INTENDED_USE = (
+    "Research. Points out candidate signet ring cells in H&E whole-slide images to a pathologist who looks at each. "
+    "Not a medical device; not for diagnosis."
+)
+
+
+def make_spec(
+    checkpoint: Checkpoint,
+    *,
+    name: str,
+    training_data: str = "",
+    licence: str = "unknown",
+    intended_use: str = INTENDED_USE,
+) -> ModelSpec:
+    """The contract that a checkpoint's network keeps.
+
+    Args:
+        checkpoint: the training run.
+        name: short name.
+        training_data: what it learnt from; by default what the run noted.
+        licence: licence of the weights.
+        intended_use: what it is for, and what not.
+    """
+    return ModelSpec(
+        name=name,
+        mpp=checkpoint.mpp,
+        tile_size=TILE_SIZE,
+        tile_overlap=TILE_OVERLAP,
+        stride=STRIDES[-1],
+        class_names=checkpoint.class_names,
+        score_threshold=checkpoint.threshold,
+        nms_iou=NMS_IOU,
+        training_data=training_data or checkpoint.data or "unknown",
+        recipe=checkpoint.options.as_dict(),
+        licence=licence,
+        intended_use=intended_use,
+    )

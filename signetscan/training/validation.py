@@ -1,0 +1,47 @@
+"""Scoring a network on whole images, through the same tiles and merge as the main job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signetscan.dataset import read_pixels
+from signetscan.detect import DetectOptions, detect_slide
+from signetscan.evaluation import ImageResult, evaluate, threshold_for
+from signetscan.slides import ArraySlide
+from signetscan.training.detector import TorchDetector
+from signetscan.training.spec import make_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from signetscan.dataset import AnnotatedImage
+    from signetscan.evaluation import Scores
+    from signetscan.training.checkpoint import Checkpoint
+    from signetscan.training.retinanet import RetinaNet
+
+LOWEST_SCORE = 0.02
+"""Detections below this are not kept: no threshold of use lies there."""
+
+
+def validate(
+    network: RetinaNet, checkpoint: Checkpoint, images: Sequence[AnnotatedImage], device: torch.device
+) -> Scores:
+    """Scores of a network (in evaluation mode) on images, at the threshold that their normal images ask for.
+
+    Without normal images the threshold is the checkpoint's.
+    """
+    detector = TorchDetector(network, make_spec(checkpoint, name="validation"), device)
+    options = DetectOptions.for_model(
+        detector, score_threshold=LOWEST_SCORE, readers=1, batch_size=1, use_tissue_mask=False
+    )
+    results = []
+    for image in images:
+        slide = ArraySlide([read_pixels(image.path)], mpp=checkpoint.mpp, name=image.path.name)
+        found = detect_slide(slide, detector, options).detections
+        results.append(ImageResult(detections=found, truth=image.boxes, normal=image.normal))
+    threshold = checkpoint.threshold
+    if any(image.normal for image in images):
+        threshold = threshold_for(results, checkpoint.options.alarms_per_normal)
+    return evaluate(results, threshold)
