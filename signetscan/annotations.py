@@ -49,7 +49,7 @@ def read_boxes_xml(path: Path) -> Annotations:
     except OSError as error:
         message = f"{path}: cannot read the annotations: {error.strerror}"
         raise AnnotationError(message) from error
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # LookupError: no such encoding
         message = f"{path}: not well-formed XML: {error}"
         raise AnnotationError(message) from error
     boxes, names = [], []

@@ -160,7 +160,7 @@ def read_pixels(path: Path) -> NDArray[np.uint8]:
     with _opened(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: a broken chunk of a PNG
             message = f"{path}: cannot be decoded: {error}; copy it again"
             raise AnnotationError(message) from error
 
@@ -174,6 +174,7 @@ def _opened(path: Path) -> Image.Image:
         message = f"{path}: not an image that can be read: {error}"
         raise AnnotationError(message) from error
     if image.width * image.height > MAX_PIXELS:
+        image.close()
         message = f"{path}: {image.width} x {image.height} px is too large for a training image; cut it into pieces"
         raise AnnotationError(message)
     return image

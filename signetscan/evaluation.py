@@ -118,7 +118,9 @@ def threshold_for(results: Sequence[ImageResult], alarms_per_normal: float) -> f
     """
     normals = [result for result in results if result.normal]
     alarms = np.sort(_joined([result.detections.scores for result in normals]))[::-1]
-    return float(np.nextafter(np.float32(_threshold_at(alarms, alarms_per_normal * len(normals))), np.float32(2)))
+    # Detections count from the threshold on, so it is the next number above the last alarm to be kept out.
+    above = np.nextafter(np.float32(_threshold_at(alarms, alarms_per_normal * len(normals))), np.float32(2))
+    return min(float(above), 1.0)
 
 
 def _threshold_at(alarms: NDArray[np.float32], allowed: float) -> float:

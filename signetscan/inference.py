@@ -84,6 +84,9 @@ class OnnxDetector:
         if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape or len(scores) != len(tiles):
             message = f"model {self.spec.name}: outputs of shapes {boxes.shape}, {scores.shape}, {labels.shape}"
             raise ModelError(message)
+        if labels.size and not (labels.min() >= 0 and labels.max() < len(self.spec.class_names)):
+            message = f"model {self.spec.name}: labels from {labels.min()} to {labels.max()}, which have no class name"
+            raise ModelError(message)
         return candidates(boxes, scores, labels, score_threshold)
 
 

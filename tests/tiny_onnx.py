@@ -27,6 +27,7 @@ def write_tiny_model(
     input_shape: tuple[str | int, ...] = ("batch", "height", "width", 3),
     score_name: str = "scores",
     label_type: int = TensorProto.INT64,
+    label: int = 0,
 ) -> Path:
     """Write the model, or one that breaks the contract in a chosen way."""
     constants: dict[str, NDArray[Any]] = {
@@ -36,6 +37,7 @@ def write_tiny_model(
         "column": np.array([-1, 1], np.int64),
         "box": np.array([[BOX]], np.float32),
         "zero": np.array(0, np.float32),
+        "label": np.array(label, np.float32),
         "last": np.array([2], np.int64),
     }
     nodes = [
@@ -47,7 +49,8 @@ def write_tiny_model(
         helper.make_node("Mul", [score_name, "zero"], ["nought"]),
         helper.make_node("Unsqueeze", ["nought", "last"], ["nought3"]),
         helper.make_node("Add", ["nought3", "box"], ["boxes"]),
-        helper.make_node("Cast", ["nought"], ["labels"], to=label_type),
+        helper.make_node("Add", ["nought", "label"], ["label1"]),
+        helper.make_node("Cast", ["label1"], ["labels"], to=label_type),
     ]
     graph = helper.make_graph(
         nodes,

@@ -11,7 +11,12 @@ import click
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Model file.  [default: the checkpoint's, as .onnx]")
 @click.option("--name", help="Short name of the model.  [default: the file's]")
-@click.option("--training-data", default="", help="What it learnt from, for the card.  [default: what the run noted]")
+@click.option(
+    "--training-data",
+    default="",
+    show_default=False,
+    help="What it learnt from, for the card.  [default: what the run noted]",
+)
 @click.option("--licence", default="unknown", help="Licence of the weights, for the card.")
 @click.option("--threshold", type=float, help="Score threshold.  [default: the one chosen in training]")
 def export(

@@ -26,7 +26,24 @@ def info(path: str, mpp: float | None, *, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     for key, value in facts.items():
-        click.echo(f"{key}: {value}" if not isinstance(value, list) else f"{key}: {'; '.join(map(str, value))}")
+        click.echo(f"{key}: {_plain(value)}")
+
+
+def _plain(value: object) -> str:
+    """A value as people read it: lists with semicolons, tables as `name value, name value`."""
+    match value:
+        case dict():
+            pairs = (
+                f"{key} ({_plain(own)})" if isinstance(own, dict) else f"{key} {_plain(own)}"
+                for key, own in value.items()
+            )
+            return ", ".join(pairs)
+        case list() | tuple():
+            return "; ".join(map(_plain, value))
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
 
 
 def _slide(path: Path, mpp: float | None) -> dict[str, Any]:

@@ -62,11 +62,9 @@ def slide(out: Path, *, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - 
 
     Example: signetscan simulate slide made.svs --width 20000 --height 20000
     """
-    from signetscan.outputs.atomic import make_folder
     from signetscan.simulate.slide_file import SlideOptions, write_slide
 
     wanted = SlideOptions(**options)
-    make_folder(out.parent)
     with progress("drawing", unit="pieces", quiet=quiet) as on_progress:
         totals = write_slide(out, wanted, on_progress=on_progress)
     click.echo(

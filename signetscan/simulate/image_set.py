@@ -109,9 +109,9 @@ def write_image_set(
     if any(out.iterdir()):
         message = f"{out}: not empty; name a new folder, so that no two data sets are mixed"
         raise OutputError(message)
+    load_backgrounds(options.backgrounds)  # so that a bad one is reported before any work, and the folder stays empty
     for name in (POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER):
         make_folder(out / name)
-    load_backgrounds(options.backgrounds)  # so that a bad one is reported before any work
     jobs = [(True, index) for index in range(options.positives)]
     jobs += [(False, index) for index in range(options.negatives)]
     counts: list[ImageCount] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,11 +48,14 @@ def read_background(path: Path) -> NDArray[np.uint8]:
     """
     if path.suffix.lower() in IMAGE_ENDINGS:
         try:
-            with Image.open(path) as image:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
+                opened = Image.open(path)
+            with opened as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise AnnotationError(_too_large(path))
                 return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             message = f"{path}: cannot read this background picture: {error}"
             raise AnnotationError(message) from error
     with open_slide(path) as slide:

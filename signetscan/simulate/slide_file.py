@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from signetscan.errors import OptionError
-from signetscan.outputs.atomic import atomic_text, part_path
+from signetscan.outputs.atomic import atomic_text, make_folder, part_path
 from signetscan.simulate.camera import random_camera
 from signetscan.simulate.field import MPP, render_field
 from signetscan.simulate.noise import smooth_noise, step
@@ -103,7 +103,7 @@ def write_slide(
     rectangle that says whether it is a positive or a normal region, for FROC by the DigestPath definition.
 
     Args:
-        path: the slide's file; `.svs` or `.tiff`.
+        path: the slide's file; `.svs` or `.tiff`. Its folder is made if it is not there.
         options: what to make.
         on_progress: called with (pieces done, pieces in all).
 
@@ -113,6 +113,7 @@ def write_slide(
     Raises:
         OutputError: a file cannot be written.
     """
+    make_folder(path.parent)
     rng = np.random.default_rng([options.seed, 2])
     stain, camera = random_stain(rng), random_camera(rng)
     count = options.columns * options.rows
@@ -225,6 +226,7 @@ def _shrink(levels: list[NDArray[np.uint8]]) -> None:
 def _write_pyramid(path: Path, levels: list[NDArray[np.uint8]], options: SlideOptions) -> None:
     height, width = levels[0].shape[:2]
     first = f"{width}x{height} [0,0 {width}x{height}] ({TILE}x{TILE}) JPEG/YCC Q={options.jpeg_quality}"
+    magnification = f"AppMag = {10 / options.mpp:.4g}"
     with tifffile.TiffWriter(path, bigtiff=width * height > 10**9) as file:
         for number, level in enumerate(levels):
             size = "" if number == 0 else f" -> {level.shape[1]}x{level.shape[0]}"
@@ -232,12 +234,12 @@ def _write_pyramid(path: Path, levels: list[NDArray[np.uint8]], options: SlideOp
                 _tiles(level),
                 shape=level.shape,
                 dtype=np.uint8,
-                photometric="ycbcr",
+                photometric="rgb",  # of what is given; with subsampling, tifffile stores YCbCr
                 tile=(TILE, TILE),
                 compression="jpeg",
-                compressionargs={"level": options.jpeg_quality, "colorspace": "RGB", "outcolorspace": "YCBCR"},
+                compressionargs={"level": options.jpeg_quality},
                 subsampling=(2, 2),
-                description=f"Aperio simulated by signetscan\r\n{first}{size}|AppMag = 40|MPP = {options.mpp:.6g}",
+                description=f"Aperio simulated by signetscan\r\n{first}{size}|{magnification}|MPP = {options.mpp:.6g}",
                 metadata=None,
                 software=False,
                 subfiletype=0 if number == 0 else 1,

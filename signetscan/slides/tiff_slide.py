@@ -32,7 +32,16 @@ READABLE_PHOTOMETRICS = {
     tifffile.PHOTOMETRIC.MINISWHITE,
 }
 
-DECODE_ERRORS = (ValueError, NotImplementedError, RuntimeError, OSError, IndexError, TypeError, KeyError)
+DECODE_ERRORS = (
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    IndexError,
+    TypeError,
+    KeyError,
+    ZeroDivisionError,
+)
 """What tifffile and the codecs raise on data they cannot decode (imagecodecs' errors are RuntimeErrors)."""
 
 
@@ -177,6 +186,9 @@ def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffP
 
 def _check_segments(page: tifffile.TiffPage, path: Path) -> None:
     height, width = page.chunks[-3:-1] if page.samplesperpixel > 1 else page.chunks[-2:]
+    if min(height, width) < 1 or min(page.imagelength, page.imagewidth) < 1:
+        message = f"{path}: its directory says it is stored in pieces of {width} x {height} px; the file is damaged"
+        raise SlideError(message)
     if height * width * page.samplesperpixel > MAX_SEGMENT_BYTES:
         message = f"{path}: stored as one piece of {width} x {height} px, too large to read; save it as a tiled TIFF"
         raise SlideError(message)

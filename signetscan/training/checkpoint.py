@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle  # for the name of its error; nothing is unpickled here
-from dataclasses import asdict, dataclass, field
+import struct
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MAX_BYTES = 4 << 30
+
+DAMAGED = (RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, struct.error)
+"""What torch's reader of tensors raises on bytes that are no checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +67,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values = {"format": FORMAT} | {
         name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "options"
     }
-    values["options"] = asdict(checkpoint.options)
+    values["options"] = checkpoint.options.as_dict()
     with part_path(path) as part:
         torch.save(values, part)
 
@@ -101,7 +105,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise TrainingError(message) from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+    except (pickle.UnpicklingError, *DAMAGED) as error:
         message = f"{path}: not a file of weights, or one that holds more than weights; it was not loaded"
         raise TrainingError(message) from error
     if not isinstance(values, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from signetscan.dataset import AnnotatedImage
     from signetscan.training.options import TrainOptions
 
+CACHE_SHARE = 0.3
+"""Share of the machine's memory for decoded images: decoding one costs as much as training on a crop of it."""
 CACHE_BYTES = 2 << 30
-"""Decoded images kept for the crops to come."""
+"""The same where the machine does not say how much memory it has."""
 
 LEAST_VISIBLE = 0.4
 """A cell of which less than this share lies in the crop is no longer a cell to find."""
@@ -65,6 +68,7 @@ class ImageCache:
     """Decoded images, the latest used ones kept. Safe to use from several threads."""
 
     def __init__(self) -> None:
+        self._room = _cache_bytes()
         self._images: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -81,9 +85,17 @@ class ImageCache:
         pixels = read_pixels(path)
         with self._lock:
             self._images[path] = pixels
-            while len(self._images) > 1 and sum(image.nbytes for image in self._images.values()) > CACHE_BYTES:
+            while len(self._images) > 1 and sum(image.nbytes for image in self._images.values()) > self._room:
                 self._images.popitem(last=False)
         return pixels
+
+
+def _cache_bytes() -> int:
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return CACHE_BYTES
+    return int(memory * CACHE_SHARE)
 
 
 def list_patches(images: Sequence[AnnotatedImage], side: int, step: int) -> tuple[list[Patch], list[Patch]]:

@@ -140,7 +140,8 @@ class HarmonisedLoss(nn.Module):
         return (1 / (len(self.mus) * density**gamma)).float()
 
     def _norms(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return (torch.sigmoid(logits.detach()) - targets).abs()
+        norms = (torch.sigmoid(logits.detach()) - targets).abs()
+        return norms.nan_to_num(1.0)  # the loss itself stays nan, for the loop to stop on
 
     def _regions(self, logits: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
         """Group and unit region of each example; a gradient norm of 1 belongs to the last region."""

@@ -93,8 +93,8 @@ class TrainOptions:
                 raise OptionError(message)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for checkpoints and model files."""
-        return asdict(self)
+        """Plain values such as JSON has, for checkpoints and model files."""
+        return asdict(self) | {"rate_steps": list(self.rate_steps)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainOptions:

@@ -27,9 +27,9 @@ STD = (0.229, 0.224, 0.225)
 PRIOR = 0.01
 """Score that every anchor has before training."""
 
-PLACES_PER_CANDIDATE = 96
-"""One candidate is given for this many anchors: 2048 for a tile of 1024 px, about three for each cell of the densest
-field."""
+PLACES_PER_CANDIDATE = 4
+"""One candidate is given for this many places: 5456 for a tile of 1024 px. Harmonised losses leave background at scores
+well above 0, so that fewer candidates would be spent on one part of a tile, and depend on where its edges are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,9 +216,10 @@ class Inference(nn.Module):
         """
         logits, offsets, anchors = self.network(tiles)
         classes = logits.shape[2]
-        count = logits.shape[1] // PLACES_PER_CANDIDATE
-        best, place = torch.topk(logits.flatten(1), count, dim=1)
-        anchor = place // classes
-        chosen = torch.gather(offsets, 1, anchor[..., None].expand(-1, -1, 4))
-        boxes = decode(chosen, anchors[anchor])
-        return boxes, torch.sigmoid(best), place % classes
+        # No two cells have their centres at one place: of its anchors and classes only the best is a candidate.
+        of_place, choice = logits.reshape(logits.shape[0], -1, PER_PLACE * classes).max(dim=2)
+        best, place = torch.topk(of_place, of_place.shape[1] // PLACES_PER_CANDIDATE, dim=1)
+        chosen = torch.gather(choice, 1, place)
+        anchor = place * PER_PLACE + chosen // classes
+        boxes = decode(torch.gather(offsets, 1, anchor[..., None].expand(-1, -1, 4)), anchors[anchor])
+        return boxes, torch.sigmoid(best), chosen % classes

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from signetscan.dataset import AnnotatedImage
+from signetscan.training.augment import degrade, restain, turn
+from signetscan.training.crops import ImageCache, Patch, cut_crop, list_patches, plan_epoch
+from signetscan.training.options import TrainOptions, preset_options
+
+SIDES = (500, 420)
+
+
+def image_of(path: Path, boxes: list[list[float]], *, normal: bool = False) -> AnnotatedImage:
+    return AnnotatedImage(
+        path=path,
+        width=SIDES[0],
+        height=SIDES[1],
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        labels=np.arange(len(boxes)),
+        normal=normal,
+        slide=path.stem,
+    )
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> AnnotatedImage:
+    """Black squares of different sides on white, at their boxes."""
+    boxes = [[40, 60, 70, 90], [200, 100, 260, 160], [300, 300, 345, 345], [120, 250, 160, 290]]
+    pixels = np.full((SIDES[1], SIDES[0], 3), 255, np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        pixels[y0:y1, x0:x1] = 0
+    path = tmp_path / "a b.png"
+    Image.fromarray(pixels).save(path)
+    return image_of(path, [[float(edge) for edge in box] for box in boxes])
+
+
+def dark_box(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The tight box of what is dark in and around a box."""
+    x0, y0, x1, y1 = np.round(box).astype(int)
+    left, top = max(x0 - 8, 0), max(y0 - 8, 0)
+    rows, columns = np.nonzero(pixels[top : y1 + 8, left : x1 + 8].mean(axis=2) < 128)
+    return np.array([columns.min() + left, rows.min() + top, columns.max() + left + 1, rows.max() + top + 1])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_boxes_follow_their_cells(drawn: AnnotatedImage, seed: int) -> None:
+    """Whatever is cut, scaled, mirrored and turned: the dark square is where the box says."""
+    options = TrainOptions(patch=400, crop=256, max_scale=1.3)
+    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, Patch(image=0, x=20, y=20), options)
+    assert crop.pixels.shape == (256, 256, 3)
+    assert len(crop.boxes) == len(crop.labels) > 0
+    assert not crop.normal
+    assert crop.name == "a b.png"
+    for box, label in zip(crop.boxes, crop.labels, strict=True):
+        np.testing.assert_allclose(dark_box(crop.pixels, box), box, atol=1.1)
+        side = drawn.boxes[label, 2] - drawn.boxes[label, 0]
+        assert (box[2:] - box[:2] <= side * 1.31).all()
+
+
+def test_turns_are_all_eight_and_exact() -> None:
+    pixels = np.arange(3 * 16, dtype=np.uint8).reshape(4, 4, 3)
+    box = np.array([[1.0, 0.0, 4.0, 2.0]])
+    seen = set()
+    for seed in range(60):
+        turned, boxes = turn(np.random.default_rng(seed), pixels, box)
+        seen.add(turned.tobytes())
+        x0, y0, x1, y1 = boxes[0].astype(int)
+        assert sorted(turned[y0:y1, x0:x1, 0].ravel()) == sorted(pixels[0:2, 1:4, 0].ravel())
+    assert len(seen) == 8
+
+
+def test_a_cell_cut_off_by_the_edge_is_no_longer_to_be_found(drawn: AnnotatedImage) -> None:
+    options = TrainOptions(patch=128, crop=128)
+    # Of the square at x 200 to 260 a crop of 128 px from 90 shows 18 px, one from 100 shows 28 of its 60 px.
+    for x, expected in ((60, 0), (90, 0), (100, 1), (180, 1)):
+        crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, Patch(image=0, x=x, y=60), options)
+        assert len(crop.boxes) == expected
+        assert (crop.boxes >= 0).all()
+        assert (crop.boxes <= 128).all()
+
+
+def test_a_crop_beyond_a_small_image_is_white(drawn: AnnotatedImage) -> None:
+    options = TrainOptions(patch=600, crop=600)
+    crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
+    assert (crop.pixels == 255).all(axis=2).sum() > 600 * 600 - SIDES[0] * SIDES[1]
+    assert len(crop.boxes) == 4
+
+
+def test_same_seed_same_crop(drawn: AnnotatedImage) -> None:
+    options = preset_options("fast")
+    crops = [
+        cut_crop(np.random.default_rng([1, 2, 3]), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(crops[0].pixels, crops[1].pixels)
+    np.testing.assert_array_equal(crops[0].boxes, crops[1].boxes)
+
+
+def test_patches_cover_every_pixel_and_hold_boxes() -> None:
+    images = [image_of(Path("a"), [[10, 10, 50, 50]]), image_of(Path("b"), [], normal=True), image_of(Path("c"), [])]
+    positives, normals = list_patches(images, 200, 130)
+    assert {patch.image for patch in positives} == {0}, "an image without a box has no patch to learn from"
+    assert {(patch.x, patch.y) for patch in positives} == {(0, 0)}
+    covered = np.zeros((SIDES[1], SIDES[0]), np.bool_)
+    for patch in normals:
+        assert patch.x + 200 <= SIDES[0]
+        assert patch.y + 200 <= SIDES[1]
+        covered[patch.y : patch.y + 200, patch.x : patch.x + 200] = True
+    assert covered.all()
+
+
+def test_batches_have_the_ratio_asked_for() -> None:
+    positives = [Patch(image=0, x=x, y=0) for x in range(21)]
+    normals = [Patch(image=1, x=x, y=0) for x in range(5)]
+    plan = plan_epoch(np.random.default_rng(0), positives, normals, TrainOptions(batch=8, normals_per_positive=3))
+    assert [sum(patch.image == 0 for patch in batch) for batch in plan] == [2] * 11
+    assert all(len(batch) == 8 for batch in plan)
+    used = [patch.x for batch in plan for patch in batch if patch.image == 0]
+    assert set(used) == set(range(21)), "every patch with cells is used"
+    assert max(used.count(x) for x in range(21)) <= 2
+    without = plan_epoch(np.random.default_rng(0), positives, [], TrainOptions(batch=4, batches=3))
+    assert [len(batch) for batch in without] == [4, 4, 4]
+
+
+def test_colours_change_and_shapes_stay() -> None:
+    rng = np.random.default_rng(0)
+    pixels = np.asarray(Image.effect_noise((64, 64), 60).convert("RGB"))
+    assert np.abs(restain(rng, pixels, 0.0).astype(int) - pixels).max() <= 1, "no strength, no change"
+    changes = [np.abs(restain(rng, pixels, 0.2).astype(int) - pixels).mean() for _ in range(10)]
+    assert 2 < np.mean(changes) < 60
+    for seed in range(10):
+        out = degrade(np.random.default_rng(seed), pixels)
+        assert out.shape == pixels.shape
+        assert out.dtype == np.uint8

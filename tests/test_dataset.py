@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from signetscan.annotations import boxes_xml
+from signetscan.dataset import AnnotatedImage, image_size, read_image_set, read_pixels, slide_of, split_by_slide
+from signetscan.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+WITH_BOXES = "2018_64982_1-3_2019-02-25 21_57_36-lv0-33516-59515-2003-2010"
+ALSO_WITH_BOXES = "D20190481111_2019-06-10 09_22_49-lv0-61840-23896-2000-2000"
+NORMAL = "G1900703-2_2019-04-30 09_53_59-lv0-21164-5136-2060-2007"
+NORMAL_WITHOUT_SLIDE = "2019-05-07 19_22_49-lv0-24640-5000-2000-2000"
+
+Box = tuple[float, float, float, float]
+
+
+def picture(width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def add_image(folder: Path, stem: str, boxes: Sequence[Box] | None, *, ending: str = ".jpeg") -> Path:
+    """Write an image of 100 x 80 px and, unless `boxes` is None, its XML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}{ending}"
+    Image.fromarray(picture(100, 80)).save(path)
+    if boxes is not None:
+        content = boxes_xml(path.name, (100, 80), np.array(boxes).reshape(-1, 4), ["Signet ring cell"] * len(boxes))
+        (folder / f"{stem}.xml").write_bytes(content)
+    return path
+
+
+def digestpath(root: Path) -> Path:
+    """A small DigestPath under the names that the real one has."""
+    add_image(root / "sig-train-pos", WITH_BOXES, [(10, 20, 40, 60), (50, 5, 90, 45)])
+    add_image(root / "sig-train-pos", ALSO_WITH_BOXES, [(0, 0, 30, 30)])
+    add_image(root / "sig-train-neg", NORMAL, None)
+    add_image(root / "sig-train-neg", NORMAL_WITHOUT_SLIDE, None)
+    return root
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_the_layout_of_digestpath_is_read(tmp_path: Path) -> None:
+    images = read_image_set(digestpath(tmp_path / "a folder"))
+    positive, negative = tmp_path / "a folder" / "sig-train-pos", tmp_path / "a folder" / "sig-train-neg"
+    assert [(image.path, image.normal, image.slide) for image in images] == [
+        (positive / f"{WITH_BOXES}.jpeg", False, "2018_64982_1-3"),
+        (positive / f"{ALSO_WITH_BOXES}.jpeg", False, "D20190481111"),
+        (negative / f"{NORMAL_WITHOUT_SLIDE}.jpeg", True, "2019-05-07 19_22_49"),
+        (negative / f"{NORMAL}.jpeg", True, "G1900703-2"),
+    ]
+    assert [image.boxes.tolist() for image in images] == [
+        [[10, 20, 40, 60], [50, 5, 90, 45]],
+        [[0, 0, 30, 30]],
+        [],
+        [],
+    ]
+    for image in images:
+        assert (image.width, image.height) == (100, 80)
+        assert image.boxes.shape == (len(image.labels), 4)
+        assert not image.labels.any()
+
+
+@pytest.mark.parametrize(
+    ("stem", "slide"),
+    [
+        (WITH_BOXES, "2018_64982_1-3"),
+        (ALSO_WITH_BOXES, "D20190481111"),
+        (NORMAL, "G1900703-2"),
+        (NORMAL_WITHOUT_SLIDE, "2019-05-07 19_22_49"),
+        ("a slide with spaces_2019-05-07 19_22_49-lv0-1-2-3-4", "a slide with spaces"),
+        # A cut-out of a cut-out: the first part is still the slide.
+        (f"x_{NORMAL_WITHOUT_SLIDE}_2019-05-08 00_00_00-lv0-0-0-9-9", f"x_{NORMAL_WITHOUT_SLIDE}"),
+        ("my own name", "my own name"),
+        (f"{NORMAL} (copy)", f"{NORMAL} (copy)"),
+    ],
+)
+def test_the_slide_is_told_from_the_file_name(stem: str, slide: str) -> None:
+    assert slide_of(stem) == slide
+
+
+def test_the_folder_may_be_the_one_that_digestpath_is_packed_in(tmp_path: Path) -> None:
+    digestpath(tmp_path / "Signet_ring_cell_dataset")
+    packed, plain = read_image_set(tmp_path), read_image_set(tmp_path / "Signet_ring_cell_dataset")
+    assert [image.path for image in packed] == [image.path for image in plain]
+
+
+def test_normal_images_are_optional_and_other_files_are_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "sig-train-pos"
+    add_image(folder, "b", [], ending=".JPG")
+    add_image(folder, "a", [(1, 2, 30, 40)], ending=".png")
+    (folder / "Thumbs.db").write_text("x")
+    (folder / "without an image.xml").write_text("x")
+    images = read_image_set(tmp_path)
+    assert [(image.path.name, len(image.boxes)) for image in images] == [("a.png", 1), ("b.JPG", 0)]
+
+
+def test_the_whole_truth_is_read_from_its_own_folder(tmp_path: Path) -> None:
+    root = digestpath(tmp_path)
+    add_image(root / "truth", WITH_BOXES, [(1, 2, 30, 40), (10, 20, 40, 60), (50, 5, 90, 45)])
+    add_image(root / "truth", ALSO_WITH_BOXES, [])
+    assert [len(image.boxes) for image in read_image_set(root)] == [2, 1, 0, 0]
+    assert [len(image.boxes) for image in read_image_set(root, full_truth=True)] == [3, 0, 0, 0]
+    (root / "truth" / f"{ALSO_WITH_BOXES}.xml").unlink()
+    with pytest.raises(AnnotationError, match=re.escape(str(root / "truth" / f"{ALSO_WITH_BOXES}.xml"))):
+        read_image_set(root, full_truth=True)
+
+
+def test_boxes_are_clipped_and_slips_of_the_hand_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    boxes: list[Box] = [
+        (-10, -5, 30, 40),
+        (90, 70, 130, 99),
+        (20, 20, 24, 60),  # as thin as may be
+        (20, 20, 23, 60),  # thinner
+        (97, 10, 140, 50),  # thinner inside
+        (200, 10, 240, 50),  # outside
+        (50, 50, 20, 70),  # the wrong way round
+    ]
+    add_image(tmp_path / "sig-train-pos", WITH_BOXES, boxes)
+    with caplog.at_level(logging.WARNING):
+        (image,) = read_image_set(tmp_path)
+    assert image.boxes.tolist() == [[0, 0, 30, 40], [90, 70, 100, 80], [20, 20, 24, 60]]
+    assert len(image.labels) == 3
+    (record,) = caplog.records
+    assert f"{WITH_BOXES}.xml: 4 of 7 boxes left out" in record.getMessage()
+
+
+def test_good_boxes_give_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        read_image_set(digestpath(tmp_path))
+    assert caplog.records == []
+
+
+# ---- what cannot be used --------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_another_layout_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "sig-train-neg").mkdir()
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(AnnotationError, match=rf"^{re.escape(str(folder))}: .*sig-train-pos"):
+            read_image_set(folder)
+    (tmp_path / "sig-train-pos").mkdir()
+    (tmp_path / "sig-train-pos" / "a.xml").write_text("<a/>")
+    with pytest.raises(AnnotationError, match=rf"^{re.escape(str(tmp_path / 'sig-train-pos'))}: no image"):
+        read_image_set(tmp_path)
+
+
+def test_a_positive_image_without_its_xml_is_refused_by_name(tmp_path: Path) -> None:
+    root = digestpath(tmp_path)
+    xml = root / "sig-train-pos" / f"{ALSO_WITH_BOXES}.xml"
+    xml.unlink()
+    with pytest.raises(AnnotationError, match=rf"^{re.escape(str(xml))}: "):
+        read_image_set(root)
+
+
+@pytest.mark.parametrize("folder", ["sig-train-pos", "sig-train-neg"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0"])
+def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path, folder: str, content: bytes) -> None:
+    root = digestpath(tmp_path)
+    bad = add_image(root / folder, "zz bad", [])
+    bad.write_bytes(content)
+    with pytest.raises(AnnotationError, match=rf"^{re.escape(str(bad))}: "):
+        read_image_set(root)
+
+
+def test_an_image_cut_short_is_refused_when_its_pixels_are_read(tmp_path: Path) -> None:
+    path = add_image(tmp_path, "a b", None)
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert image_size(path) == (100, 80)
+    with pytest.raises(AnnotationError, match=rf"^{re.escape(str(path))}: cannot be decoded"):
+        read_pixels(path)
+
+
+def test_a_png_with_a_broken_chunk_is_refused_by_name(tmp_path: Path) -> None:
+    """Pillow says so with a SyntaxError, of all things."""
+    path = tmp_path / "a.png"
+    Image.fromarray(picture(200, 200)).save(path)
+    content = path.read_bytes()
+    last = content.rindex(b"IDAT")
+    assert content.index(b"IDAT") < last
+    path.write_bytes(content[:last] + b"\1\2\3\4" + content[last + 4 :])
+    with pytest.raises(AnnotationError, match=rf"^{re.escape(str(path))}: cannot be decoded"):
+        read_pixels(path)
+
+
+def test_an_image_too_large_for_memory_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = add_image(tmp_path, "a", None)
+    monkeypatch.setattr("signetscan.dataset.MAX_PIXELS", 100 * 80)
+    assert image_size(path) == (100, 80)
+    monkeypatch.setattr("signetscan.dataset.MAX_PIXELS", 100 * 80 - 1)
+    with pytest.raises(AnnotationError, match=r"a\.jpeg: 100 x 80 px is too large"):
+        image_size(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)  # Pillow warns above this, and refuses above twice this
+    assert image_size(path) == (100, 80)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+    with pytest.raises(AnnotationError, match=r"a\.jpeg: "):
+        image_size(path)
+
+
+# ---- pixels ---------------------------------------------------------------------------------------------------------
+
+
+def test_pixels_are_rgb_whatever_the_file_holds(tmp_path: Path) -> None:
+    colour = picture(30, 20)
+    grey = colour[..., 0]
+    for name, stored, expected in (
+        ("rgb.png", Image.fromarray(colour), colour),
+        ("grey.png", Image.fromarray(grey), np.repeat(grey[..., None], 3, axis=2)),
+        ("rgba.png", Image.fromarray(np.dstack([colour, np.full_like(grey, 255)])), colour),
+        ("palette.png", Image.fromarray(grey // 64 * 64).quantize(4), np.repeat(grey[..., None] // 64 * 64, 3, axis=2)),
+    ):
+        stored.save(tmp_path / name)
+        found = read_pixels(tmp_path / name)
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+
+
+# ---- splitting ------------------------------------------------------------------------------------------------------
+
+
+def listed(kinds: Sequence[tuple[int, bool]]) -> list[AnnotatedImage]:
+    """Images as (number of the slide, normal), without files."""
+    return [
+        AnnotatedImage(
+            path=Path(f"{number}.jpeg"),
+            width=100,
+            height=80,
+            boxes=np.empty((0, 4)),
+            labels=np.empty(0, np.int64),
+            normal=normal,
+            slide=f"slide {slide}",
+        )
+        for number, (slide, normal) in enumerate(kinds)
+    ]
+
+
+IMAGES = st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=80).map(listed)
+SEEDS = st.integers(0, 2**32)
+
+
+@given(images=IMAGES, share=st.floats(0, 1), seed=SEEDS)
+def test_a_split_loses_nothing_keeps_the_order_and_parts_no_slide(
+    images: list[AnnotatedImage], share: float, seed: int
+) -> None:
+    rest, part = split_by_slide(images, share, seed)
+    assert not {image.slide for image in rest} & {image.slide for image in part}
+    numbers = [[int(image.path.stem) for image in images] for images in (rest, part)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(len(images)))
+    assert numbers == [sorted(numbers[0]), sorted(numbers[1])]
+
+
+@given(images=IMAGES, share=st.floats(0, 1), seed=SEEDS)
+def test_a_split_takes_its_share_of_each_kind_to_within_one_slide(
+    images: list[AnnotatedImage], share: float, seed: int
+) -> None:
+    _, part = split_by_slide(images, share, seed)
+    taken = {image.slide for image in part}
+    slides: dict[str, list[AnnotatedImage]] = defaultdict(list)
+    for image in images:
+        slides[image.slide].append(image)
+    for normal in (True, False):
+        sizes = {name: len(own) for name, own in slides.items() if all(image.normal for image in own) == normal}
+        wanted = round(share * sum(sizes.values()))
+        count = sum(size for name, size in sizes.items() if name in taken)
+        assert wanted <= count < wanted + max(sizes.values(), default=1)
+
+
+@given(images=IMAGES, seed=SEEDS)
+def test_a_split_depends_on_the_seed_and_not_on_the_order_of_the_images(
+    images: list[AnnotatedImage], seed: int
+) -> None:
+    _, part = split_by_slide(images, 0.4, seed)
+    _, again = split_by_slide(images, 0.4, seed)
+    _, backwards = split_by_slide(images[::-1], 0.4, seed)
+    assert again == part
+    assert backwards == part[::-1]
+
+
+def test_another_seed_gives_another_split() -> None:
+    images = listed([(number // 3, number % 2 == 0) for number in range(90)])
+    splits = {tuple(image.path.stem for image in split_by_slide(images, 0.3, seed)[1]) for seed in range(10)}
+    assert len(splits) == 10

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from signetscan.training.anchors import MAX_LOG_RATIO, assign, encode
+from signetscan.training.crops import Crop
+from signetscan.training.losses import LossOptions, Source, make_loss
+from signetscan.training.objective import batch_losses, stack
+from signetscan.training.retinanet import Architecture, Inference, ResNet18, RetinaNet
+
+SLIM = Architecture(width=8, pyramid=8, head_depth=1)
+
+
+def network(architecture: Architecture = SLIM, seed: int = 0) -> RetinaNet:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = RetinaNet(architecture)
+        for parameter in made.parameters():  # so that no branch is silent
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return made.eval()
+
+
+def test_backbone_has_torchvisions_names_and_shapes() -> None:
+    """Torchvision's resnet18 file, less its classifier: these names, and 11,176,512 parameters."""
+    state = ResNet18(64).state_dict()
+    assert sum(parameter.numel() for parameter in ResNet18(64).parameters()) == 11_176_512
+    expected = {"conv1.weight": (64, 3, 7, 7), "bn1.running_var": (64,), "layer4.1.conv2.weight": (512, 512, 3, 3)}
+    expected |= {"layer2.0.downsample.0.weight": (128, 64, 1, 1), "layer3.0.downsample.1.bias": (256,)}
+    assert {name: tuple(state[name].shape) for name in expected} == expected
+    names = {"conv1.weight"} | {f"bn1.{part}" for part in BATCH_NORM}
+    for stage in (1, 2, 3, 4):
+        for block in (0, 1):
+            for layer in (1, 2):
+                names.add(f"layer{stage}.{block}.conv{layer}.weight")
+                names |= {f"layer{stage}.{block}.bn{layer}.{part}" for part in BATCH_NORM}
+        if stage > 1:
+            names.add(f"layer{stage}.0.downsample.0.weight")
+            names |= {f"layer{stage}.0.downsample.1.{part}" for part in BATCH_NORM}
+    assert set(state) == names
+
+
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def test_outputs_fit_their_anchors() -> None:
+    made = network(Architecture(classes=3, width=8, pyramid=8, head_depth=1))
+    logits, offsets, anchors = made(torch.zeros(2, 128, 256, 3, dtype=torch.uint8))
+    places = sum((128 // stride) * (256 // stride) for stride in (8, 16, 32, 64, 128))
+    assert logits.shape == (2, 9 * places, 3)
+    assert offsets.shape == (2, 9 * places, 4)
+    assert anchors.shape == (9 * places, 4)
+
+
+def test_an_untrained_network_gives_every_anchor_the_prior() -> None:
+    torch.manual_seed(0)
+    logits, _, _ = RetinaNet(SLIM).eval()(torch.randint(0, 256, (1, 128, 128, 3), dtype=torch.uint8))
+    assert abs(torch.sigmoid(logits) - 0.01).max() < 0.005
+
+
+def test_what_moves_by_the_stride_moves_in_the_output() -> None:
+    """An anchor answers for its place: the same picture further right gives the same logits further right."""
+    made = network()
+    rng = np.random.default_rng(0)
+    rows, columns = 640, 896
+    pixels = torch.full((1, rows, columns, 3), 200, dtype=torch.uint8)
+    pixels[0, 290:350, 320:380] = torch.from_numpy(rng.integers(0, 256, (60, 60, 3), np.uint8))
+    moved = torch.roll(pixels, 128, dims=2)
+    with torch.inference_mode():
+        one, other = (made(tiles)[0][0] for tiles in (pixels, moved))
+    one, other = (
+        logits[: 9 * (rows // 8) * (columns // 8)].reshape(rows // 8, columns // 8, 9) for logits in (one, other)
+    )
+    # P3, 280 px and more from every border in both: what lies nearer feels the padding of the deepest layers.
+    here, there = one[35:45, 35:60], other[35:45, 51:76]
+    torch.testing.assert_close(here, there, atol=1e-4, rtol=1e-4)
+    assert here.std() > 0.01
+    assert not torch.allclose(here, other[35:45, 35:60], atol=1e-2)
+
+
+def test_inference_gives_the_best_candidates_in_order() -> None:
+    made = network(Architecture(classes=2, width=8, pyramid=8, head_depth=1))
+    tiles = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        logits, offsets, anchors = made(tiles)
+        boxes, scores, labels = Inference(made)(tiles)
+    count = logits.shape[1] // 9 // 4
+    assert boxes.shape == (2, count, 4)
+    for index in range(2):
+        flat = torch.sigmoid(logits[index]).flatten()
+        of_place = flat.reshape(-1, 18).amax(dim=1)
+        torch.testing.assert_close(scores[index], of_place.sort(descending=True).values[:count])
+        for place in range(0, count, 7):
+            anchor, label = divmod(int((flat == scores[index, place]).nonzero()[0]), 2)
+            assert int(labels[index, place]) == label
+            middle = (anchors[anchor, :2] + anchors[anchor, 2:]) / 2
+            size = anchors[anchor, 2:] - anchors[anchor, :2]
+            centre = middle + offsets[index, anchor, :2] * size
+            half = size * torch.exp(offsets[index, anchor, 2:].clamp(max=MAX_LOG_RATIO)) / 2
+            torch.testing.assert_close(boxes[index, place], torch.cat([centre - half, centre + half]))
+
+
+class Spy(torch.nn.Module):
+    """A loss that keeps what it is given."""
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        self.targets, self.sources = targets, sources
+        return logits.sum()
+
+
+def crop(boxes: list[list[float]], *, normal: bool) -> Crop:
+    return Crop(
+        pixels=np.zeros((128, 128, 3), np.uint8),
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        labels=np.zeros(len(boxes), np.int64),
+        normal=normal,
+        name="a",
+    )
+
+
+def test_every_anchor_knows_where_its_label_comes_from() -> None:
+    crops = [crop([[20, 20, 70, 70]], normal=False), crop([], normal=False), crop([], normal=True)]
+    made, spy = network(), Spy()
+    logits, offsets, found = made(stack(crops))
+    batch_losses(spy, logits, offsets, found, crops)
+    positives = spy.targets == 1
+    assert positives.sum() >= 4
+    assert (spy.sources[positives] == Source.POSITIVE).all()
+    assert ((spy.sources == Source.POSITIVE) == positives).all()
+    anchors = logits.shape[1]
+    assert (spy.sources == Source.NORMAL).sum() == anchors, "all of the normal image, and nothing else"
+    assert (spy.sources == Source.NOISY).sum() > anchors, "the rest of both images with cells, boxed or not"
+    assert len(spy.sources) < 3 * anchors, "anchors between positive and negative are left out"
+
+
+def test_perfect_offsets_cost_nothing_and_wrong_ones_something() -> None:
+    crops = [crop([[20, 20, 70, 70], [60, 60, 110, 115]], normal=False)]
+    with torch.inference_mode():
+        logits, offsets, anchors = network()(stack(crops))
+    boxes = torch.from_numpy(crops[0].boxes).float()
+    assigned = assign(anchors, boxes)
+    perfect = torch.zeros_like(offsets)
+    perfect[0, assigned.positive] = encode(boxes[assigned.matched[assigned.positive]], anchors[assigned.positive])
+    loss = make_loss(LossOptions())
+    assert float(batch_losses(loss, logits, perfect, anchors, crops)[1]) == 0
+    assert float(batch_losses(loss, logits, perfect + 1, anchors, crops)[1]) > 1
+    assert float(batch_losses(loss, logits, offsets, anchors, [crop([], normal=True)])[1]) == 0
+
+
+def test_crops_are_filled_up_with_white() -> None:
+    made = Crop(
+        pixels=np.zeros((200, 200, 3), np.uint8),
+        boxes=np.empty((0, 4)),
+        labels=np.empty(0, np.int64),
+        normal=True,
+        name="a",
+    )
+    batch = stack([made])
+    assert batch.shape == (1, 256, 256, 3)
+    assert int(batch[0, :200, :200].max()) == 0
+    assert int(batch[0, 200:].min()) == int(batch[0, :, 200:].min()) == 255

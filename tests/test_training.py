@@ -1,0 +1,325 @@
+"""The whole way from annotated images to a model file, on toy cells that a tiny network learns in seconds."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from signetscan.annotations import boxes_xml
+from signetscan.dataset import read_image_set
+from signetscan.errors import ModelError, OptionError, SignetscanError, TrainingError
+from signetscan.inference import load_detector
+from signetscan.model_spec import ModelSpec
+from signetscan.training.checkpoint import load_checkpoint, load_tensors
+from signetscan.training.engine import load_backbone, rate_at, train
+from signetscan.training.export import check_model, export_model
+from signetscan.training.losses import LossOptions
+from signetscan.training.options import TrainOptions, preset_options
+from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.training.spec import make_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.dataset import AnnotatedImage
+
+TINY = TrainOptions(
+    architecture=Architecture(width=8, pyramid=16, head_depth=1),
+    patch=256,
+    patch_step=128,
+    crop=128,
+    batch=8,
+    normals_per_positive=1.0,
+    batches=25,
+    epochs=4,
+    rate=4e-3,
+    schedule="cosine",
+    warm_up=10,
+    validation_share=0.25,
+    precision="fp32",
+)
+
+
+def toy_image(rng: np.random.Generator, *, cells: bool) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Dark rings among dark discs on pink: rings are the cells."""
+    image = np.full((256, 256, 3), (225, 190, 205), np.uint8)
+    rows, columns = np.indices((256, 256))
+    boxes = []
+    for row in range(3):
+        for column in range(3):
+            x, y = (np.array([column, row]) * 80 + rng.uniform(36, 60, 2)).tolist()
+            radius = rng.uniform(18, 30)
+            distance = np.hypot(columns + 0.5 - x, rows + 0.5 - y)
+            if cells and rng.random() < 0.6:
+                image[(distance < radius) & (distance > radius - 6)] = (90, 50, 120)
+                boxes.append([x - radius, y - radius, x + radius, y + radius])
+            else:
+                image[distance < radius * 0.6] = (90, 50, 120)
+    noisy = image + rng.normal(0, 4, image.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), np.array(boxes).reshape(-1, 4)
+
+
+@pytest.fixture(scope="module")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("toy")
+    rng = np.random.default_rng(0)
+    for folder, cells in (("sig-train-pos", True), ("sig-train-neg", False)):
+        (root / folder).mkdir()
+        for index in range(12):
+            image, boxes = toy_image(rng, cells=cells)
+            stem = f"S{index // 2}{'p' if cells else 'n'}_2019-02-25 21_57_{index:02d}-lv0-1-2-256-256"
+            Image.fromarray(image).save(root / folder / f"{stem}.jpeg", quality=95)
+            if cells:
+                content = boxes_xml(f"{stem}.jpeg", (256, 256), boxes, ["cell"] * len(boxes))
+                (root / folder / f"{stem}.xml").write_bytes(content)
+    return root
+
+
+@pytest.fixture(scope="module")
+def toy_images(toy_folder: Path) -> list[AnnotatedImage]:
+    return read_image_set(toy_folder)
+
+
+@pytest.fixture(scope="module")
+def trained(toy_images: list[AnnotatedImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    out = tmp_path_factory.mktemp("run")
+    train(toy_images, TINY, out, device="cpu")
+    return out
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(path).network
+
+
+def test_it_learns(trained: Path) -> None:
+    history = load_checkpoint(trained / "last.pt").history
+    assert len(history) == TINY.epochs
+    assert max(row["froc"] for row in history) > 0.9, "rings are easy to tell from discs"
+    best = load_checkpoint(trained / "best.pt")
+    assert best.history[-1]["froc"] == max(row["froc"] for row in history)
+    assert 0 < best.threshold < 1
+    assert best.optimiser == {}
+    with (trained / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3, 4]
+    assert float(rows[-1]["froc"]) == pytest.approx(history[-1]["froc"], abs=1e-5)
+
+
+class StopTrainingError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_resumed_run_ends_with_the_same_weights(
+    toy_images: list[AnnotatedImage], tmp_path: Path, momentum: float
+) -> None:
+    options = replace(TINY, batches=4, epochs=3, loss=LossOptions(momentum=momentum), augment="strong", max_scale=1.2)
+    train(toy_images, options, tmp_path / "whole", device="cpu")
+
+    def stop(done: int, _total: int) -> None:
+        if done == 6:  # in the middle of the second epoch
+            raise StopTrainingError
+
+    with pytest.raises(StopTrainingError):
+        train(toy_images, options, tmp_path / "broken", device="cpu", on_progress=stop)
+    assert load_checkpoint(tmp_path / "broken" / "last.pt").epoch == 1
+    train(toy_images, options, tmp_path / "broken", device="cpu", resume=True)
+    whole, resumed = (load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "broken"))
+    assert whole.network.keys() == resumed.network.keys()
+    for name, value in whole.network.items():
+        assert torch.equal(value, resumed.network[name]), name
+    for one, other in zip(whole.history, resumed.history, strict=True):
+        assert repr(one | {"seconds": 0}) == repr(other | {"seconds": 0})  # as text: no number is equal to nan
+
+
+def test_seeds_decide(toy_images: list[AnnotatedImage], tmp_path: Path) -> None:
+    options = replace(TINY, batches=2, epochs=1, validation_share=0.0)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(toy_images, replace(options, seed=seed), tmp_path / name, device="cpu")
+    a, b, c = (weights_of(tmp_path / name / "best.pt") for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["backbone.conv1.weight"], c["backbone.conv1.weight"])
+
+
+def test_a_run_is_neither_overwritten_nor_mixed(toy_images: list[AnnotatedImage], trained: Path) -> None:
+    before = (trained / "last.pt").read_bytes()
+    with pytest.raises(TrainingError, match="--resume"):
+        train(toy_images, TINY, trained, device="cpu")
+    with pytest.raises(OptionError, match="rate"):
+        train(toy_images, replace(TINY, rate=1e-5), trained, device="cpu", resume=True)
+    with pytest.raises(TrainingError, match="other images"):
+        train(toy_images[:-1], TINY, trained, device="cpu", resume=True)
+    assert (trained / "last.pt").read_bytes() == before
+
+
+def test_nothing_to_learn_from(toy_images: list[AnnotatedImage], tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="box"):
+        train([image for image in toy_images if image.normal], TINY, tmp_path, device="cpu")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        train(toy_images, TINY, tmp_path / "empty", device="cpu", resume=True)
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_images(
+    toy_images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    options = replace(TINY, batches=1, epochs=2, validation_share=0.0)
+
+    def stop(_row: dict[str, float]) -> None:
+        raise StopTrainingError
+
+    with pytest.raises(StopTrainingError):
+        train(toy_images, options, tmp_path, device="cpu", on_epoch=stop)
+    values = load_tensors(tmp_path / "last.pt")
+    values["network"]["classify.last.bias"][:] = float("nan")
+    torch.save(values, tmp_path / "last.pt")
+    with pytest.raises(TrainingError, match=r"not a number.*\.jpeg"):
+        train(toy_images, options, tmp_path, device="cpu", resume=True)
+    assert load_checkpoint(tmp_path / "last.pt").epoch == 1, "the broken weights are not kept as a new epoch"
+
+
+def test_learning_rate_schedules() -> None:
+    steps = TrainOptions(warm_up=0)
+    assert [rate_at(steps, epoch * 10, 10) for epoch in (0, 8, 9, 11, 12)] == pytest.approx(
+        [1e-4, 1e-4, 1e-5, 1e-5, 1e-6]
+    )
+    warm = TrainOptions(warm_up=10)
+    assert [rate_at(warm, batch, 100) for batch in (0, 4, 9, 10)] == pytest.approx([1e-5, 5e-5, 1e-4, 1e-4])
+    cosine = TrainOptions(warm_up=0, schedule="cosine", epochs=4)
+    rates = [rate_at(cosine, batch, 5) for batch in range(20)]
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], rates[10]) == pytest.approx((1e-4, 5e-5))
+
+
+def test_presets_and_their_options() -> None:
+    paper = preset_options("paper")
+    assert (paper.patch, paper.patch_step, paper.crop, paper.normals_per_positive) == (800, 300, 600, 3)
+    assert (paper.rate, paper.rate_steps, paper.batch) == (1e-4, (9, 12), 8)
+    assert (paper.architecture.width, paper.architecture.pyramid, paper.loss.name) == (64, 256, "dghm-c")
+    assert preset_options("fast", crop=256, rate=None).crop == 256
+    assert TrainOptions.from_dict(preset_options("fast").as_dict()) == preset_options("fast")
+    with pytest.raises(OptionError, match="preset"):
+        preset_options("best")
+    for change in ({"crop": 10}, {"validation_share": 0.95}, {"augment": "some"}, {"schedule": "none"}):
+        with pytest.raises(OptionError, match=next(iter(change))):
+            preset_options("fast", **change)
+
+
+# ---- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+class Hostile:
+    """A pickle that would write a file when it is loaded."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("where", ["top", "inside"])
+def test_a_checkpoint_runs_nothing(tmp_path: Path, where: str) -> None:
+    hostile = Hostile(str(tmp_path / "made by the pickle"))
+    torch.save(hostile if where == "top" else {"format": 1, "network": hostile}, tmp_path / "a.pt")
+    with pytest.raises(TrainingError, match=r"a\.pt"):
+        load_checkpoint(tmp_path / "a.pt")
+    assert not (tmp_path / "made by the pickle").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02]q\x00.", b"PK\x03\x04" + bytes(100)])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"a\.pt"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_checkpoint_of_another_make_is_refused(trained: Path, tmp_path: Path) -> None:
+    values = load_tensors(trained / "best.pt")
+    for change in ({"format": 99}, {"options": {"crop": 1}}, {"surprise": 1}):
+        torch.save(values | change, tmp_path / "a.pt")
+        with pytest.raises(TrainingError, match=r"a\.pt.*this version"):
+            load_checkpoint(tmp_path / "a.pt")
+
+
+def test_backbone_weights_come_from_torchvisions_file(tmp_path: Path) -> None:
+    source = RetinaNet(Architecture(width=16, pyramid=8))
+    state = source.backbone.state_dict() | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}
+    torch.save(state, tmp_path / "resnet18.pth")
+    target = RetinaNet(Architecture(width=16, pyramid=8))
+    load_backbone(target, tmp_path / "resnet18.pth")
+    assert torch.equal(target.backbone.conv1.weight, source.backbone.conv1.weight)
+    with pytest.raises(TrainingError, match="width 8"):
+        load_backbone(RetinaNet(Architecture(width=8, pyramid=8)), tmp_path / "resnet18.pth")
+
+
+# ---- export ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    checkpoint = load_checkpoint(trained / "best.pt")
+    path = tmp_path_factory.mktemp("model") / "toy.onnx"
+    worst = export_model(checkpoint.make_network(), make_spec(checkpoint, name="toy", licence="CC0-1.0"), path)
+    assert worst["box_px"] < 0.01
+    assert worst["score"] < 1e-4
+    return path
+
+
+def test_an_exported_model_keeps_its_contract(exported: Path, trained: Path, toy_folder: Path) -> None:
+    detector = load_detector(exported, device="cpu")
+    checkpoint = load_checkpoint(trained / "best.pt")
+    assert detector.spec == make_spec(checkpoint, name="toy", licence="CC0-1.0")
+    assert isinstance(detector.spec, ModelSpec)
+    assert (detector.spec.mpp, detector.spec.stride) == (0.25, 128)
+    boxes = sum(path.read_text().count("<object>") for path in toy_folder.rglob("*.xml"))
+    assert detector.spec.training_data == f"12 images with {boxes} boxes, and 12 images without cells"
+    assert detector.spec.recipe["loss"]["name"] == "dghm-c"
+
+
+def test_an_exported_model_finds_what_was_learnt_and_batches_change_nothing(exported: Path) -> None:
+    detector = load_detector(exported, device="cpu")
+    rng = np.random.default_rng(77)
+    images, truths = zip(*(toy_image(rng, cells=True) for _ in range(5)), strict=True)
+    together = detector.detect(np.stack(images), 0.05)
+    found = total = 0
+    for image, truth, of_batch in zip(images, truths, together, strict=True):
+        (alone,) = detector.detect(image[None], 0.05)
+        np.testing.assert_allclose(alone.boxes, of_batch.boxes, atol=1e-3)
+        np.testing.assert_allclose(alone.scores, of_batch.scores, atol=1e-5)
+        strong = alone.select(alone.scores >= detector.spec.score_threshold)
+        middle = (strong.boxes[:, :2] + strong.boxes[:, 2:]) / 2
+        for x, y in (truth[:, :2] + truth[:, 2:]) / 2:
+            found += bool(len(middle)) and bool((np.hypot(*(middle - (x, y)).T) < 6).any())
+            total += 1
+    assert found / total > 0.9
+
+
+def test_shapes_are_free(exported: Path) -> None:
+    detector = load_detector(exported, device="cpu")
+    for shape in ((1, 128, 128), (3, 256, 384), (2, 640, 128)):
+        assert len(detector.detect(np.zeros((*shape, 3), np.uint8), 0.5)) == shape[0]
+
+
+def test_a_model_that_differs_from_torch_is_not_written(trained: Path, exported: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(trained / "best.pt")
+    other = checkpoint.make_network()
+    other.regress.last.bias.data += 0.01  # type: ignore[union-attr] # a convolution with a bias
+    tile = toy_image(np.random.default_rng(5), cells=True)[0]
+    spec = make_spec(checkpoint, name="toy")
+    assert check_model(checkpoint.make_network(), spec, exported, [tile])["box_px"] < 0.01
+    with pytest.raises(ModelError, match="differs"):
+        check_model(other, spec, exported, [tile])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SignetscanError, match="folder"):
+        export_model(checkpoint.make_network(), spec, tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
