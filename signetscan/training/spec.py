@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from signetscan.detect import SCORE_DECIMALS
 from signetscan.model_spec import ModelSpec
 from signetscan.training.anchors import STRIDES
 
@@ -47,7 +49,8 @@ def make_spec(
         tile_overlap=TILE_OVERLAP,
         stride=STRIDES[-1],
         class_names=checkpoint.class_names,
-        score_threshold=checkpoint.threshold,
+        # Rounded up to the grid that scores are reported on.
+        score_threshold=math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS,
         nms_iou=NMS_IOU,
         training_data=training_data or checkpoint.data or "unknown",
         recipe=checkpoint.options.as_dict(),
