@@ -120,13 +120,13 @@ def threshold_for(results: Sequence[ImageResult], alarms_per_normal: float) -> f
     alarms = np.sort(_joined([result.detections.scores for result in normals]))[::-1]
     # Detections count from the threshold on, so it is the next number above the last alarm to be kept out.
     above = np.nextafter(np.float32(_threshold_at(alarms, alarms_per_normal * len(normals))), np.float32(2))
-    return min(float(above), 1.0)
+    return min(max(float(above), 0.0), 1.0)
 
 
 def _threshold_at(alarms: NDArray[np.float32], allowed: float) -> float:
-    """Score above which there are at most `allowed` false alarms; 0 where there are no more. `alarms` falls."""
+    """Score above which there are at most `allowed` false alarms, below all where there are no more. `alarms` falls."""
     position = int(allowed)
-    return float(alarms[position]) if position < len(alarms) else 0.0
+    return float(alarms[position]) if position < len(alarms) else -1.0
 
 
 def _joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -177,7 +177,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=re.escape(str(tmp_path / "file"))):
         make_folder(tmp_path / "file")
-    with pytest.raises(OutputError, match=r"file.*--out"):
+    with pytest.raises(OutputError, match=r"file.*another folder"):
         make_folder(tmp_path / "file" / "below")
     with pytest.raises(OutputError, match=r"nowhere"), atomic_text(tmp_path / "nowhere" / "a.txt") as file:
         file.write("never")

@@ -6,6 +6,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +99,15 @@ def test_a_tiff_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
 
 
 # ---- OpenSlide ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [0.001, 0.1, 0.5, 0.8, 0.9, 0.97, 0.999])
+def test_a_scanners_slide_cut_short_is_refused_even_where_level_0_is_whole(tmp_path: Path, keep: float) -> None:
+    whole = (ROOT / "tests" / "data" / "sample.svs").read_bytes()
+    path = tmp_path / "cut.svs"
+    path.write_bytes(whole[: int(keep * len(whole))])
+    with pytest.raises(SlideError, match=r"cut\.svs"):
+        open_slide(path, mpp=0.25)
 
 
 def tiled(path: Path, image: NDArray[np.uint8], **options: Any) -> Path:  # noqa: ANN401 - tifffile's options

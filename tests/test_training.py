@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from PIL import Image
 
 from signetscan.annotations import boxes_xml
@@ -302,6 +303,12 @@ def test_an_exported_model_finds_what_was_learnt_and_batches_change_nothing(expo
             found += bool(len(middle)) and bool((np.hypot(*(middle - (x, y)).T) < 6).any())
             total += 1
     assert found / total > 0.9
+
+
+def test_a_model_tells_nothing_of_the_machine_it_was_made_on(exported: Path) -> None:
+    content = exported.read_bytes()
+    for trace in (b"site-packages", b"retinanet.py", str(ROOT).encode()):
+        assert trace not in content
 
 
 def test_shapes_are_free(exported: Path) -> None:

@@ -16,6 +16,10 @@ LINE_EVERY_S = 10.0
 """Seconds between two plain lines: enough for a log to show life, few enough not to fill it."""
 
 
+POSITIVE = click.FloatRange(min=0, min_open=True)
+"""Type of options that are sizes."""
+
+
 def note(message: str, *, quiet: bool = False) -> None:
     """Say something that is not a result."""
     if not quiet:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from signetscan.cli.console import note, progress
+from signetscan.cli.console import POSITIVE, note, progress
 from signetscan.model_store import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default="auto",
     help="cuda must run on an NVIDIA GPU or fails; auto takes a GPU if it can.",
 )
-@click.option("--mpp", type=float, help="Size of the slide's pixels, um/px, in place of what the file says.")
+@click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px, in place of what the file says.")
 @click.option("--threshold", type=float, help="Lowest score reported, 0 to 1.  [default: the model's]")
 @click.option(
     "--nms-iou", type=float, help="Of two boxes that overlap by more than this IoU one is kept.  [default: the model's]"
@@ -71,9 +71,11 @@ def detect(slide: Path, out: Path, model: str, **options: Any) -> None:  # noqa:
         detector = load_detector(find_model(model), device=options["device"], threads=options["threads"])
         note(_device_line(detector, options["device"]), quiet=quiet)
         _warn_if_coarse(opened, detector, quiet=quiet)
+        _warn_if_narrow(options["overlap"], detector, quiet=quiet)
+        wanted = _options(detector, options)
         make_folder(out)
         with progress(slide.name, unit="tiles", quiet=quiet) as on_progress:
-            result = detect_slide(opened, detector, _options(detector, options), on_progress=on_progress)
+            result = detect_slide(opened, detector, wanted, on_progress=on_progress)
         paths = write_results(out, opened, detector, result, crop_to_bounds=options["bounds_crop"])
     click.echo(_summary(slide, detector, result))
     for path in paths.values():
@@ -106,10 +108,21 @@ def _device_line(detector: OnnxDetector, asked: str) -> str:
 
 
 def _warn_if_coarse(slide: Slide, detector: OnnxDetector, *, quiet: bool) -> None:
-    if slide.mpp is not None and slide.mpp.x > 1.5 * detector.spec.mpp:
+    from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+
+    if slide.mpp is not None and 1.5 < slide.mpp.x / detector.spec.mpp <= MAX_ENLARGEMENT:
         note(
             f"Warning: the slide has {slide.mpp.x:g} um/px ({slide.mpp.source}) and is enlarged to the model's "
             f"{detector.spec.mpp:g} um/px; expect missed cells.",
+            quiet=quiet,
+        )
+
+
+def _warn_if_narrow(overlap: int | None, detector: OnnxDetector, *, quiet: bool) -> None:
+    if overlap is not None and overlap < detector.spec.tile_overlap:
+        note(
+            f"Warning: an overlap of {overlap} px is below the model's {detector.spec.tile_overlap} px; cells at the "
+            "borders of tiles may be scored differently, missed or doubled.",
             quiet=quiet,
         )
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from signetscan.cli.console import POSITIVE
 from signetscan.model_store import find_model, shipped_models
 
 
 @click.command()
 @click.argument("path")
-@click.option("--mpp", type=float, help="Size of the slide's pixels, um/px, in place of what the file says.")
+@click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px, in place of what the file says.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, mpp: float | None, *, as_json: bool) -> None:
     """Say what PATH is: a slide, a model file or the name of a shipped model.

@@ -14,6 +14,9 @@ from signetscan.cli.simulate import simulate
 from signetscan.cli.train import train
 from signetscan.errors import OptionError, SignetscanError
 
+TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript")
+"""What the `train` extra brings; detection does without."""
+
 
 class Commands(click.Group):
     """A group that turns the library's errors into one line: exit status 2 for options, 1 for all else."""
@@ -26,6 +29,11 @@ class Commands(click.Group):
             raise click.UsageError(str(error)) from error
         except SignetscanError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if error.name not in TRAINING_LIBRARIES:
+                raise
+            message = f'this command needs {error.name}: pip install "signetscan[train]"'
+            raise click.ClickException(message) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -55,11 +55,11 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        message = f"{path}: a file, not a folder; choose another folder with --out"
+        message = f"{path}: a file, not a folder; choose another folder"
         raise OutputError(message) from error
     except OSError as error:
-        message = f"{path}: the folder cannot be made: {error.strerror}; choose another with --out"
+        message = f"{path}: the folder cannot be made: {error.strerror}; choose another folder"
         raise OutputError(message) from error
     if not os.access(path, os.W_OK | os.X_OK):
-        message = f"{path}: no permission to write here; choose another folder with --out"
+        message = f"{path}: no permission to write here; choose another folder"
         raise OutputError(message)

@@ -31,12 +31,13 @@ CELL_CLASS = {"name": "Signet ring cell", "color": [227, 26, 28]}
 POSITIVE_CLASS = {"name": "Positive region", "color": [255, 127, 0]}
 NORMAL_CLASS = {"name": "Normal region", "color": [51, 160, 44]}
 
+ENDINGS = (".svs", ".tif", ".tiff")
 TILE = 256
 """Side of a stored tile, pixels."""
 SHRINK = 4
 """Each level is this many times smaller than the one before, as Aperio's are."""
-SMALLEST_LEVEL = 1024
-"""Levels are added until the longest side is below this, pixels."""
+SMALLEST_LEVEL = 512
+"""No further level has a longest side below this, pixels."""
 MARGIN = 60
 """Glass around the pieces, pixels of 0.25 um."""
 
@@ -103,7 +104,7 @@ def write_slide(
     rectangle that says whether it is a positive or a normal region, for FROC by the DigestPath definition.
 
     Args:
-        path: the slide's file; `.svs` or `.tiff`. Its folder is made if it is not there.
+        path: the slide's file; `.svs`, `.tif` or `.tiff`. Its folder is made if it is not there.
         options: what to make.
         on_progress: called with (pieces done, pieces in all).
 
@@ -111,8 +112,12 @@ def write_slide(
         Number of regions and cells.
 
     Raises:
+        OptionError: the file has another ending.
         OutputError: a file cannot be written.
     """
+    if path.suffix.lower() not in ENDINGS:
+        message = f"{path}: a slide's name must end in {', '.join(ENDINGS)}"
+        raise OptionError(message)
     make_folder(path.parent)
     rng = np.random.default_rng([options.seed, 2])
     stain, camera = random_stain(rng), random_camera(rng)
@@ -151,10 +156,8 @@ def _levels(folder: Path, options: SlideOptions) -> list[NDArray[np.uint8]]:
     """Files to hold each level's pixels, so that a large slide needs no memory."""
     levels: list[NDArray[np.uint8]] = []
     width, height = options.width, options.height
-    while not levels or max(width, height) >= SMALLEST_LEVEL // SHRINK * 2:
+    while not levels or max(width, height) >= SMALLEST_LEVEL:
         levels.append(np.memmap(folder / f"{len(levels)}.raw", np.uint8, "w+", shape=(height, width, 3)))
-        if max(width, height) <= SMALLEST_LEVEL:
-            break
         width, height = max(width // SHRINK, 1), max(height // SHRINK, 1)
     return levels
 

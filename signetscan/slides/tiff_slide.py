@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+# What tifffile logs about a broken file is in the error that is raised here; it must not reach the terminal too.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 MAX_SEGMENT_BYTES = 1 << 29
 """Largest strip or tile that is decoded: one strip of a plain TIFF may be the whole image."""
@@ -63,6 +67,7 @@ class TiffSlide:
             message = f"{path}: not a slide that OpenSlide or tifffile can read ({error})"
             raise SlideError(message) from error
         try:
+            _refuse_damaged(self._file, path)
             self._levels = _readable_levels(self._file, path)
             self.mpp = _mpp(self._file, self._levels[0])
             self.format_name = "OME-TIFF" if self._file.is_ome else "TIFF"
@@ -156,6 +161,14 @@ class TiffSlide:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _refuse_damaged(file: tifffile.TiffFile, path: Path) -> None:
+    """A scanner's own format comes here only when OpenSlide, which knows it, refuses the file."""
+    for maker in ("svs", "ndpi", "scn", "bif", "philips"):
+        if getattr(file, f"is_{maker}"):
+            message = f"{path}: an {maker.upper()} slide that is damaged or cut short; copy or scan it again"
+            raise SlideError(message)
 
 
 def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPage]:

@@ -84,8 +84,19 @@ def _write(network: RetinaNet, spec: ModelSpec, path: Path) -> None:
     model = program.model_proto
     onnx.helper.set_model_props(model, spec.to_metadata())
     model.producer_name, model.doc_string = "signetscan", ""
+    _strip(model.graph)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Take out where in the source each node comes from: paths of this machine have no place in a model."""
+    graph.ClearField("metadata_props")
+    graph.ClearField("doc_string")
+    for parts in (graph.node, graph.initializer, graph.value_info, graph.input, graph.output):
+        for part in parts:
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,90 @@
+"""The model that ships, on the slide that ships: a simulated one that it did not learn from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from check_froc import LOWEST_SCORE, score_slide
+from check_tiling import agreement, region_of, scan
+from conftest import ROOT
+
+from signetscan.detect import DetectOptions, SlideResult, detect_slide
+from signetscan.inference import OnnxDetector, load_detector
+from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.outputs.results import write_results
+from signetscan.slides import open_slide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLE = ROOT / "tests" / "data" / "sample.svs"
+
+
+@pytest.fixture(scope="module")
+def detector() -> OnnxDetector:
+    return load_detector(find_model(DEFAULT_MODEL), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def result(detector: OnnxDetector) -> SlideResult:
+    """Everything found on the sample, down to a low score."""
+    with open_slide(SAMPLE) as slide:
+        return detect_slide(slide, detector, DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE))
+
+
+def test_the_model_is_small_and_has_a_card(detector: OnnxDetector) -> None:
+    assert find_model(DEFAULT_MODEL).stat().st_size < 50e6
+    assert SAMPLE.stat().st_size < 3e6
+    card = (ROOT / "models" / f"{DEFAULT_MODEL}.md").read_text(encoding="utf-8")
+    assert detector.sha256 in card
+    assert detector.spec.training_data in " ".join(card.split())
+    assert detector.spec.intended_use in " ".join(card.split())
+
+
+def test_it_finds_the_cells_of_the_sample(result: SlideResult, detector: OnnxDetector) -> None:
+    scores = score_slide(result.detections, SAMPLE.with_name("sample.truth.geojson"), detector.spec.score_threshold)
+    assert scores.cells == 72
+    assert scores.froc >= 0.8
+    assert scores.recall >= 0.7
+    assert scores.fps_score >= 90
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(512, 256), (512, 384), (768, 256)])
+def test_tiles_find_what_one_pass_finds(detector: OnnxDetector, size: int, overlap: int) -> None:
+    """At full size, on more tilings: scripts/check_tiling.py."""
+    with open_slide(SAMPLE) as slide:
+        region = region_of(slide, detector.spec.mpp, 300, 300, 1280)
+    threshold = detector.spec.score_threshold
+    whole = scan(region, detector, threshold, 1280, 0)
+    assert len(whole) > 30
+    assert agreement(whole, scan(region, detector, threshold, size, overlap)) >= 0.995
+
+
+def test_outputs_are_the_same_bytes_whatever_the_batches_and_readers(detector: OnnxDetector, tmp_path: Path) -> None:
+    written = []
+    for batch_size, readers in ((1, 1), (3, 2), (8, 4)):
+        out = tmp_path / f"{batch_size}"
+        out.mkdir()
+        with open_slide(SAMPLE) as slide:
+            options = DetectOptions.for_model(
+                detector, batch_size=batch_size, readers=readers, tile_size=512, tile_overlap=256
+            )
+            paths = write_results(out, slide, detector, detect_slide(slide, detector, options))
+        written.append((paths["geojson"].read_bytes(), paths["csv"].read_bytes()))
+    assert len(written[0][0]) > 1000
+    assert written[1:] == [written[0]] * 2
+
+
+def test_a_real_slide_of_half_the_resolution_is_scanned(detector: OnnxDetector, shared_slides: Path) -> None:
+    """No truth here: the boxes lie on the slide, in level-0 pixels, and are of a cell's size."""
+    with open_slide(shared_slides / "CMU-1-Small-Region.svs") as slide:
+        options = DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE)
+        found = detect_slide(slide, detector, options)
+        assert slide.mpp is not None
+        sides = (found.detections.boxes[:, 2:] - found.detections.boxes[:, :2]) * slide.mpp.x
+        assert (found.detections.boxes >= 0).all()
+        assert (found.detections.boxes <= np.array([*slide.dimensions, *slide.dimensions])).all()
+    assert 0 < found.tiles_scanned <= found.tiles
+    assert 5 < np.median(sides) < 30, "um"
