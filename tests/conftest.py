@@ -32,6 +32,15 @@ def shared_slides() -> Path:
     return SHARED_DATA / "slides"
 
 
+@pytest.fixture
+def shared_nuclei() -> Path:
+    """Real images with VOC-like XML that are not part of the project."""
+    folder = SHARED_DATA / "nuclei"
+    if not folder.is_dir():
+        pytest.skip("the real images of nuclei (shared/data/nuclei beside the project) are not here")
+    return folder
+
+
 def make_spec(**changes: object) -> ModelSpec:
     """A valid contract, with some fields changed."""
     values: dict[str, object] = {

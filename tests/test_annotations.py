@@ -172,7 +172,7 @@ def test_an_object_without_four_numbers_is_refused_by_name_and_number(tmp_path: 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.xml", f"<a>{ONE_BOX}</a>")
-    monkeypatch.setattr("signetscan.annotations.MAX_XML_BYTES", path.stat().st_size)
+    monkeypatch.setattr("signetscan.annotations.voc.MAX_XML_BYTES", path.stat().st_size)
     assert len(read_boxes_xml(path).boxes) == 1
     written(path, f"<a>{ONE_BOX}</a> and this cannot be read")
     with pytest.raises(AnnotationError, match=r"a\.xml: .*too large"):

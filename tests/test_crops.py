@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from signetscan.dataset import AnnotatedImage
+from signetscan.dataset import AnnotatedImage, Place
 from signetscan.training.augment import degrade, restain, turn
 from signetscan.training.crops import ImageCache, Patch, cut_crop, list_patches, plan_epoch
 from signetscan.training.options import TrainOptions, preset_options
@@ -88,6 +90,31 @@ def test_a_crop_beyond_a_small_image_is_white(drawn: AnnotatedImage) -> None:
     crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
     assert (crop.pixels == 255).all(axis=2).sum() > 600 * 600 - SIDES[0] * SIDES[1]
     assert len(crop.boxes) == 4
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_crops_of_an_image_smaller_than_a_patch_lie_in_it(drawn: AnnotatedImage, seed: int) -> None:
+    options = TrainOptions(patch=2000, crop=256)
+    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
+    assert len(crop.boxes) > 0, "every window of this size holds a square"
+    wide = TrainOptions(patch=2000, crop=450)  # wider than high: white below, never beside
+    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, Patch(image=0, x=0, y=0), wide)
+    np.testing.assert_array_equal(np.sort((crop.boxes[:, 2:] - crop.boxes[:, :2]).ravel())[-2:], [60, 60])
+
+
+def test_pieces_of_one_slide_are_kept_apart(tmp_path: Path) -> None:
+    """The cache must not take one piece for another because they share a file."""
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 512, 3), np.uint8)
+    path = tmp_path / "a.svs"
+    tifffile.imwrite(
+        path, pixels, tile=(256, 256), photometric="rgb", resolution=(40_000,) * 2, resolutionunit="CENTIMETER"
+    )
+    cache = ImageCache()
+    whole = image_of(path, [])
+    for _ in range(2):
+        for x in (0, 100, 256):
+            piece = replace(whole, width=200, height=150, place=Place(x, 50, 0.25))
+            np.testing.assert_array_equal(cache.get(piece), pixels[50:200, x : x + 200])
 
 
 def test_same_seed_same_crop(drawn: AnnotatedImage) -> None:

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from signetscan.annotations import read_boxes_xml
-from signetscan.dataset import read_image_set, read_pixels
+from signetscan.dataset import read_dataset, read_pixels
 from signetscan.errors import AnnotationError, OptionError, OutputError, SlideError
 from signetscan.simulate.camera import Camera
 from signetscan.simulate.canvas import HAEM, Canvas
@@ -209,9 +209,11 @@ def test_the_layout_is_that_of_digestpath(image_set: ImageSet) -> None:
             assert (image.width, image.height) == (int(found[2]), int(found[3]))
 
 
-def test_the_set_is_read_as_it_was_meant(image_set: ImageSet, caplog: pytest.LogCaptureFixture) -> None:
-    annotated, whole = read_image_set(image_set.root), read_image_set(image_set.root, full_truth=True)
-    assert caplog.records == [], "no box is too thin or outside"
+def test_the_set_is_read_as_it_was_meant(image_set: ImageSet) -> None:
+    dataset = read_dataset(image_set.root, full_truth=True)
+    (remark,) = dataset.warnings
+    assert remark.startswith("Images of 6 sizes"), "no box is too thin or outside"
+    annotated, whole = read_dataset(image_set.root).images, dataset.images
     assert [image.normal for image in annotated] == [False] * 5 + [True] * 6
     assert image_set.totals == {
         "positives": 5,
@@ -227,7 +229,7 @@ def test_the_set_is_read_as_it_was_meant(image_set: ImageSet, caplog: pytest.Log
 
 
 def test_boxes_lie_in_the_image_and_have_sizes_of_cells(image_set: ImageSet) -> None:
-    for image in read_image_set(image_set.root, full_truth=True)[:5]:
+    for image in read_dataset(image_set.root, full_truth=True).images[:5]:
         boxes = read_boxes_xml(image_set.root / "truth" / f"{image.path.stem}.xml").boxes
         np.testing.assert_array_equal(boxes, image.boxes)
         width, height = image.width, image.height
@@ -241,7 +243,7 @@ def test_boxes_lie_in_the_image_and_have_sizes_of_cells(image_set: ImageSet) -> 
 
 
 def test_the_missing_rate_drops_its_share_of_boxes_and_nothing_else(image_set: ImageSet, tmp_path: Path) -> None:
-    annotated, whole = read_image_set(image_set.root), read_image_set(image_set.root, full_truth=True)
+    annotated, whole = read_dataset(image_set.root).images, read_dataset(image_set.root, full_truth=True).images
     for some, every in zip(annotated, whole, strict=True):
         assert len(some.boxes) == len(every.boxes) - round(0.4 * len(every.boxes))
         assert set(map(tuple, some.boxes.tolist())) <= set(map(tuple, every.boxes.tolist()))
@@ -295,8 +297,8 @@ def test_a_real_picture_serves_as_background_for_some_of_the_images(tmp_path: Pa
     options = ImageSetOptions(positives=4, negatives=8, size=200, backgrounds=(path,))
     totals = write_image_set(tmp_path / "out", options)
     assert totals["cells"] > 0
-    images = read_image_set(tmp_path / "out")
-    medians = [np.median(read_pixels(image.path).reshape(-1, 3), axis=0) for image in images]
+    images = read_dataset(tmp_path / "out").images
+    medians = [np.median(read_pixels(image).reshape(-1, 3), axis=0) for image in images]
     green = [bool(median[1] > median[0] and median[1] > median[2]) for median in medians]
     assert 3 <= sum(green) <= 11
     assert any(len(image.boxes) for image, is_green in zip(images, green, strict=True) if is_green)

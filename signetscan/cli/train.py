@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from signetscan.cli.console import note, progress
 
 LOSS_NAMES = ("dghm-c", "dghm-c-star", "ghm-c", "focal", "ce", "sce")
 """Names of the losses, and (below) of the presets, so that help needs no torch; a test holds them to the real ones."""
-PRESET_NAMES = ("paper", "fast")
+PRESET_NAMES = ("paper", "strong", "fast")
 
 
 @click.command()
@@ -20,10 +21,20 @@ PRESET_NAMES = ("paper", "fast")
     "--out", "-o", type=click.Path(path_type=Path), default=Path("runs/signet"), help="Folder for the run's files."
 )
 @click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    help="Class to learn, by name; may be given several times.  [default: the only one in DATA]",
+)
+@click.option(
+    "--mpp", type=float, help="Size of the images' pixels, um; slides are read at this size.  [default: 0.25]"
+)
+@click.option(
     "--preset",
     type=click.Choice(PRESET_NAMES),
     default="paper",
-    help="paper: the DGHM paper's recipe, for a GPU; fast: a slim network, an hour or so on a few CPU cores.",
+    help="paper: the DGHM paper's recipe, for a GPU; strong: the same with strong augmentation; fast: a slim network, "
+    "an hour or so on a few CPU cores.",
 )
 @click.option("--loss", type=click.Choice(LOSS_NAMES), default="dghm-c", help="Classification loss.")
 @click.option("--mu-noisy", default=2.0, help="DGHM: exponent for outliers among doubtful negatives.")
@@ -40,6 +51,7 @@ PRESET_NAMES = ("paper", "fast")
 @click.option("--pyramid", type=int, help="Channels of the pyramid and heads.  [default: the preset's]")
 @click.option("--augment", type=click.Choice(["plain", "strong"]), help="Augmentation.  [default: the preset's]")
 @click.option("--validation-share", default=0.2, help="Share of the images held out, by whole slides, 0 to 0.9.")
+@click.option("--fold", metavar="I/K", help="Hold out fold I of K, by whole slides, in place of --validation-share.")
 @click.option("--weights", type=click.Path(path_type=Path), help="torchvision's ResNet-18 weights, to start from.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes a GPU if it can."
@@ -51,24 +63,27 @@ PRESET_NAMES = ("paper", "fast")
 def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: ANN401 - click's values
     """Train a detector on the annotated images in DATA.
 
-    DATA is a folder in the layout of DigestPath 2019: sig-train-pos with .jpeg and .xml files (boxes may be
-    missing), and sig-train-neg with .jpeg files that hold no signet ring cell.
+    DATA is a folder in the layout of DigestPath 2019 (sig-train-pos with .jpeg and .xml files, in which boxes may be
+    missing, and sig-train-neg with .jpeg files that hold no cell); or images with a VOC-like .xml beside each; or
+    images, or whole slides, with the .geojson that QuPath exported beside each.
 
     Example: signetscan train DigestPath2019 --out runs/first
     """
-    from signetscan.dataset import read_image_set
+    from signetscan.dataset import read_dataset
     from signetscan.training.engine import describe
     from signetscan.training.engine import train as run_training
 
+    options["fold"] = _fold(options["fold"])
     quiet = options.pop("quiet")
-    images = read_image_set(data)
-    note(f"{data}: {describe(images)}", quiet=quiet)
-    if not any(image.normal for image in images):
-        note("Warning: no image without cells; only annotated cells are certain examples.", quiet=quiet)
+    dataset = read_dataset(data, classes=options.pop("classes"), mpp=options.pop("mpp"))
+    names = ", ".join(dataset.class_names)
+    note(f"{data} ({dataset.layout}): {describe(dataset.images)}; {names} at {dataset.mpp:g} um/px", quiet=quiet)
+    for warning in dataset.warnings:
+        note(f"Warning: {warning}.", quiet=quiet)
     device, weights, resume = options.pop("device"), options.pop("weights"), options.pop("resume")
     with progress("training", unit="batches", quiet=quiet) as on_progress:
         best = run_training(
-            images,
+            dataset,
             _options(preset, options),
             out,
             device=device,
@@ -78,6 +93,20 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
             on_epoch=lambda row: note(_epoch_line(row), quiet=quiet),
         )
     click.echo(best)
+
+
+def _fold(text: str | None) -> tuple[int, int] | None:
+    """I/K as two numbers."""
+    if text is None:
+        return None
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        message = f"--fold must be I/K, such as 1/5, not {text}"
+        raise click.UsageError(message)
+    if click.get_current_context().get_parameter_source("validation_share") is ParameterSource.COMMANDLINE:
+        message = "--fold says what is held out; leave --validation-share away"
+        raise click.UsageError(message)
+    return int(number), int(count)
 
 
 def _options(preset: str, chosen: dict[str, Any]) -> Any:  # noqa: ANN401

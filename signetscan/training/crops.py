@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.dataset import AnnotatedImage
+    from signetscan.dataset import AnnotatedImage, Place
     from signetscan.training.options import TrainOptions
 
 CACHE_SHARE = 0.3
@@ -61,7 +61,7 @@ class Crop:
     normal: bool
     """Whether it is from an image without cells."""
     name: str
-    """The image's file name, for messages."""
+    """The image's name, for messages."""
 
 
 class ImageCache:
@@ -69,23 +69,25 @@ class ImageCache:
 
     def __init__(self) -> None:
         self._room = _cache_bytes()
-        self._images: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
+        self._images: OrderedDict[tuple[Path, Place | None], NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path) -> NDArray[np.uint8]:
+    def get(self, image: AnnotatedImage) -> NDArray[np.uint8]:
         """An image's pixels.
 
         Raises:
             AnnotationError: it cannot be decoded.
+            SlideError: its slide cannot be read.
         """
+        key = (image.path, image.place)
         with self._lock:
-            if path in self._images:
-                self._images.move_to_end(path)
-                return self._images[path]
-        pixels = read_pixels(path)
+            if key in self._images:
+                self._images.move_to_end(key)
+                return self._images[key]
+        pixels = read_pixels(image)
         with self._lock:
-            self._images[path] = pixels
-            while len(self._images) > 1 and sum(image.nbytes for image in self._images.values()) > self._room:
+            self._images[key] = pixels
+            while len(self._images) > 1 and sum(kept.nbytes for kept in self._images.values()) > self._room:
                 self._images.popitem(last=False)
         return pixels
 
@@ -163,9 +165,10 @@ def cut_crop(
     """A random crop of a patch, augmented."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
-    room = max(options.patch - side, 0)
-    x, y = patch.x + int(rng.integers(room + 1)), patch.y + int(rng.integers(room + 1))
-    pixels = cut(cache.get(image.path), x, y, (side, side))
+    # A patch of an image smaller than itself ends where the image does, so that no crop is of nothing.
+    room_x, room_y = (max(min(options.patch, end) - side, 0) for end in (image.width - patch.x, image.height - patch.y))
+    x, y = patch.x + int(rng.integers(room_x + 1)), patch.y + int(rng.integers(room_y + 1))
+    pixels = cut(cache.get(image), x, y, (side, side))
     if side != options.crop:
         resized = Image.fromarray(pixels).resize((options.crop, options.crop), Image.Resampling.BILINEAR)
         pixels = np.asarray(resized)
@@ -173,7 +176,7 @@ def cut_crop(
     pixels, boxes = turn(rng, pixels, boxes * (options.crop / side))
     if options.augment == "strong":
         pixels = degrade(rng, restain(rng, pixels, RESTAIN))
-    return Crop(pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.path.name)
+    return Crop(pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.name)
 
 
 def _visible(image: AnnotatedImage, x: int, y: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from signetscan.concurrency import cpu_count, ordered_map
-from signetscan.dataset import CLASS_NAME, MPP, split_by_slide
+from signetscan.dataset import hold_out
 from signetscan.errors import DeviceError, OptionError, TrainingError
 from signetscan.outputs.atomic import atomic_text, make_folder
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from signetscan.dataset import AnnotatedImage
+    from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.training.crops import Crop, Patch
     from signetscan.training.options import TrainOptions
 
@@ -64,7 +64,7 @@ class _Run:
 
 
 def train(
-    images: Sequence[AnnotatedImage],
+    dataset: Dataset,
     options: TrainOptions,
     out: Path,
     *,
@@ -77,7 +77,7 @@ def train(
     """Train a detector.
 
     Args:
-        images: annotated images.
+        dataset: annotated images; the network gets as many classes as it has.
         options: how.
         out: folder for checkpoints and `metrics.csv`; must hold no run unless resumed.
         device: `cuda` must run on a GPU; `auto` does if there is one.
@@ -90,19 +90,21 @@ def train(
         The best checkpoint's path.
 
     Raises:
-        AnnotationError: an image cannot be decoded.
+        AnnotationError: an image cannot be decoded, or images with cells are of too few slides to hold one out.
+        SlideError: a slide cannot be read.
         DeviceError: there is no GPU where one was asked for.
         OptionError: options do not fit the data or the run to resume.
         TrainingError: there are no boxes, the folder holds another run, or the loss is not a number.
         OutputError: a file cannot be written.
     """
-    learn, hold_out = split_by_slide(images, options.validation_share, options.seed)
+    options = replace(options, architecture=replace(options.architecture, classes=len(dataset.class_names)))
+    learn, held_out = hold_out(dataset.images, options.validation_share, options.fold, options.seed)
     positives, normals = list_patches(learn, options.patch, options.patch_step)
     if not positives:
         message = "no image to learn from has a box: check the annotations, or lower the validation share"
         raise TrainingError(message)
     make_folder(out)
-    run = _start(images, options, out, choose_device(device), weights=weights, resume=resume)
+    run = _start(dataset, options, out, choose_device(device), weights=weights, resume=resume)
     cache = ImageCache()
     for epoch in range(run.checkpoint.epoch, options.epochs):
         started = time.perf_counter()
@@ -115,7 +117,7 @@ def train(
             if on_progress is not None:
                 on_progress(epoch * len(plan) + number + 1, total)
         loss_class, loss_box = sums / len(plan)
-        _finish_epoch(run, {"epoch": epoch + 1, "loss_class": loss_class, "loss_box": loss_box}, hold_out, out, started)
+        _finish_epoch(run, {"epoch": epoch + 1, "loss_class": loss_class, "loss_box": loss_box}, held_out, out, started)
         if on_epoch is not None:
             on_epoch(run.checkpoint.history[-1])
     return out / BEST
@@ -156,7 +158,7 @@ def rate_at(options: TrainOptions, batch: int, batches: int) -> float:
 
 
 def _start(
-    images: Sequence[AnnotatedImage],
+    dataset: Dataset,
     options: TrainOptions,
     out: Path,
     device: torch.device,
@@ -165,7 +167,7 @@ def _start(
     resume: bool,
 ) -> _Run:
     """A new run, or the one in the folder."""
-    digest = data_digest(images)
+    digest = data_digest(dataset.images)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = RetinaNet(options.architecture)
@@ -174,17 +176,18 @@ def _start(
     loss = make_loss(options.loss)
     checkpoint = Checkpoint(
         options=options,
-        class_names=(CLASS_NAME,),
-        mpp=MPP,
-        data=describe(images),
+        class_names=dataset.class_names,
+        mpp=dataset.mpp,
+        data=describe(dataset.images),
         data_digest=digest,
         epoch=0,
         threshold=FIRST_THRESHOLD,
         network={},
     )
     if resume:
-        checkpoint = load_checkpoint(out / LAST)
-        _check_same(checkpoint, options, digest, out)
+        before = load_checkpoint(out / LAST)
+        _check_same(before, checkpoint, out)
+        checkpoint = before
         network.load_state_dict(checkpoint.network)
         loss.load_state_dict(checkpoint.loss)
     elif (out / LAST).exists():
@@ -200,12 +203,18 @@ def _start(
     )
 
 
-def _check_same(checkpoint: Checkpoint, options: TrainOptions, digest: str, out: Path) -> None:
-    if checkpoint.data_digest != digest:
+def _check_same(before: Checkpoint, now: Checkpoint, out: Path) -> None:
+    if before.data_digest != now.data_digest:
         message = f"{out}: the run was on other images or annotations; name another folder for a new run"
         raise TrainingError(message)
-    before, now = checkpoint.options.as_dict(), options.as_dict()
-    changed = [name for name in now if before[name] != now[name]]
+    if (before.class_names, before.mpp) != (now.class_names, now.mpp):
+        message = (
+            f"{out}: the run was for {', '.join(before.class_names)} at {before.mpp:g} um/px, not "
+            f"{', '.join(now.class_names)} at {now.mpp:g}; resume it with the same, or name another folder"
+        )
+        raise TrainingError(message)
+    old, new = before.options.as_dict(), now.options.as_dict()
+    changed = [name for name in new if old[name] != new[name]]
     if changed:
         message = f"{out}: the run has other options ({', '.join(changed)}); resume it with the same ones"
         raise OptionError(message)
@@ -219,10 +228,12 @@ def describe(images: Sequence[AnnotatedImage]) -> str:
 
 
 def data_digest(images: Sequence[AnnotatedImage]) -> str:
-    """SHA-256 over the names, sizes and boxes of all images, whatever folder they are in."""
+    """SHA-256 over the names, places, sizes and boxes of all images, whatever folder they are in."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(repr((image.path.name, image.width, image.height, image.normal)).encode())
+        if image.place is not None:
+            digest.update(repr(image.place).encode())
         digest.update(image.boxes.tobytes())
         digest.update(image.labels.tobytes())
     return digest.hexdigest()
@@ -284,11 +295,11 @@ def _step(run: _Run, crops: list[Crop], rate: float) -> tuple[float, float]:
 
 
 def _finish_epoch(
-    run: _Run, row: dict[str, float], hold_out: Sequence[AnnotatedImage], out: Path, started: float
+    run: _Run, row: dict[str, float], held_out: Sequence[AnnotatedImage], out: Path, started: float
 ) -> None:
     """Validate, write the checkpoints and the table."""
     before = run.checkpoint
-    scores = validate(run.network.eval(), before, hold_out, run.device) if hold_out else None
+    scores = validate(run.network.eval(), before, held_out, run.device) if held_out else None
     threshold = before.threshold
     if scores is not None:
         threshold = scores.threshold

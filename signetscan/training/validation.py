@@ -32,16 +32,24 @@ def validate(
 
     Without normal images the threshold is the checkpoint's.
     """
+    results = detect_images(network, checkpoint, images, device)
+    threshold = checkpoint.threshold
+    if any(image.normal for image in images):
+        threshold = threshold_for(results, checkpoint.options.alarms_per_normal)
+    return evaluate(results, threshold)
+
+
+def detect_images(
+    network: RetinaNet, checkpoint: Checkpoint, images: Sequence[AnnotatedImage], device: torch.device
+) -> list[ImageResult]:
+    """What a network (in evaluation mode) finds in each image, beside what is annotated there; image pixels."""
     detector = TorchDetector(network, make_spec(checkpoint, name="validation"), device)
     options = DetectOptions.for_model(
         detector, score_threshold=LOWEST_SCORE, readers=1, batch_size=1, use_tissue_mask=False
     )
     results = []
     for image in images:
-        slide = ArraySlide([read_pixels(image.path)], mpp=checkpoint.mpp, name=image.path.name)
+        slide = ArraySlide([read_pixels(image)], mpp=checkpoint.mpp, name=image.name)
         found = detect_slide(slide, detector, options).detections
         results.append(ImageResult(detections=found, truth=image.boxes, normal=image.normal))
-    threshold = checkpoint.threshold
-    if any(image.normal for image in images):
-        threshold = threshold_for(results, checkpoint.options.alarms_per_normal)
-    return evaluate(results, threshold)
+    return results

@@ -1,69 +1,70 @@
-"""Files of boxes: reading and writing truth."""
+"""VOC-like XML, as DigestPath 2019 has it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import math
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # to write; defusedxml reads
 
-import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError
 from defusedxml.ElementTree import parse as parse_xml
 
+from signetscan.annotations.objects import LARGEST_COORDINATE, Annotations, make_annotations, read_bounded
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 MAX_XML_BYTES = 50_000_000
 """A file of a hundred thousand boxes is smaller."""
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Annotations:
-    """The boxes of one image, as a file gives them."""
-
-    boxes: NDArray[np.float64]
-    """(N, 4), image pixels; not yet checked against the image."""
-    names: tuple[str, ...]
-    """Class name of each box; empty where the file gives none."""
+SCORE_ELEMENTS = ("confidence", "score")
 
 
 def read_boxes_xml(path: Path) -> Annotations:
     """Read a VOC-like file: any root, `object`s with a `name` and a `bndbox` of `xmin`, `ymin`, `xmax`, `ymax`.
 
+    An object of a prediction may have its score as `confidence` or `score`.
+
     Raises:
         AnnotationError: the file is missing, too large, not well formed, or a box is not four numbers.
     """
+    content = read_bounded(path, MAX_XML_BYTES)
     try:
-        if path.stat().st_size > MAX_XML_BYTES:
-            message = f"{path}: over {MAX_XML_BYTES // 1_000_000} MB, too large for a file of boxes"
-            raise AnnotationError(message)
-        root = parse_xml(path).getroot()
-    except OSError as error:
-        message = f"{path}: cannot read the annotations: {error.strerror}"
-        raise AnnotationError(message) from error
+        root = parse_xml(io.BytesIO(content)).getroot()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # LookupError: no such encoding
         message = f"{path}: not well-formed XML: {error}"
         raise AnnotationError(message) from error
-    boxes, names = [], []
+    boxes, names, scores = [], [], []
     for number, found in enumerate(() if root is None else root.iter("object"), start=1):
-        try:
-            box = [float(found.findtext(f"bndbox/{edge}", "")) for edge in EDGES]
-        except ValueError:
-            box = []
-        if not box or not np.isfinite(box).all():
+        box = [_number(found.findtext(f"bndbox/{edge}")) for edge in EDGES]
+        if any(math.isnan(edge) for edge in box):
             message = f"{path}: object {number} has no bndbox of four numbers (xmin, ymin, xmax, ymax)"
+            raise AnnotationError(message)
+        given = next((text for name in SCORE_ELEMENTS if (text := found.findtext(name)) is not None), None)
+        scores.append(_number(given))
+        if given is not None and math.isnan(scores[-1]):
+            message = f"{path}: object {number} has a score that is not a number"
             raise AnnotationError(message)
         boxes.append(box)
         names.append((found.findtext("name") or "").strip())
-    return Annotations(boxes=np.array(boxes, np.float64).reshape(-1, 4), names=tuple(names))
+    return make_annotations(boxes, names, scores)
+
+
+def _number(text: str | None) -> float:
+    """The number in a text; nan where there is none, or one that no slide has room for."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return math.nan
+    return value if abs(value) <= LARGEST_COORDINATE else math.nan
 
 
 def boxes_xml(image_name: str, size: tuple[int, int], boxes: NDArray[np.floating], names: Sequence[str]) -> bytes:

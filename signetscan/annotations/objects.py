@@ -1,0 +1,142 @@
+"""What a file of boxes holds, whatever its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+POSITIVE_REGION, NORMAL_REGION = "Positive region", "Normal region"
+"""Class names, in any case, of the annotations that mark the images of a slide: with signet ring cells, and without
+any."""
+
+LARGEST_COORDINATE = 1e9
+"""No slide is so large, pixels; below it areas and unions stay far from overflow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Region:
+    """A part of a slide that was looked through as a whole."""
+
+    rings: tuple[NDArray[np.float64], ...]
+    """Each (K, 2), corners in order, closed or not. A point is inside where an odd number of rings holds it, so that
+    holes and several pieces need no more."""
+    normal: bool
+    """Whether it is declared to hold no cell at all."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 around it."""
+        corners = np.concatenate(self.rings)
+        x0, y0 = corners.min(axis=0).tolist()
+        x1, y1 = corners.max(axis=0).tolist()
+        return x0, y0, x1, y1
+
+    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which points (N, 2) are inside, (N,): a ray to the right crosses the outline an odd number of times.
+
+        Edges are half open, as pixels are: of two rectangles side by side only one holds a point on their border.
+        """
+        inside = np.zeros(len(points), np.bool_)
+        x, y = points[:, 0], points[:, 1]
+        for ring in self.rings:
+            for (x0, y0), (x1, y1) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
+                if y0 != y1:
+                    inside ^= ((y0 <= y) != (y1 <= y)) & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
+        return inside
+
+    def moved(self, dx: float, dy: float) -> Region:
+        """The same region in a frame whose origin lies at (-dx, -dy)."""
+        return Region(rings=tuple(ring + (dx, dy) for ring in self.rings), normal=self.normal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Annotations:
+    """The objects of one image or slide, as a file gives them."""
+
+    boxes: NDArray[np.float64]
+    """(N, 4), x0, y0, x1, y1, pixels; not yet checked against the image. A point is a box of no size."""
+    names: tuple[str, ...]
+    """Class name of each object; empty where the file gives none."""
+    scores: NDArray[np.float64]
+    """(N,), as the file gives them; nan where it gives none."""
+    kinds: tuple[str, ...]
+    """QuPath's type of each object: annotation, detection or cell; empty in files of another kind."""
+    regions: tuple[Region, ...] = ()
+    """Parts that were looked through as a whole; they are not among the objects."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """How many objects the reader left out, by reason."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, which: NDArray[np.bool_]) -> Annotations:
+        """The objects that a mask (N,) picks, and all regions."""
+        return replace(
+            self,
+            boxes=self.boxes[which],
+            names=tuple(name for name, kept in zip(self.names, which, strict=True) if kept),
+            scores=self.scores[which],
+            kinds=tuple(kind for kind, kept in zip(self.kinds, which, strict=True) if kept),
+        )
+
+    def moved(self, dx: float, dy: float) -> Annotations:
+        """The same objects in a frame whose origin lies at (-dx, -dy)."""
+        return replace(
+            self,
+            boxes=self.boxes + (dx, dy, dx, dy),
+            regions=tuple(region.moved(dx, dy) for region in self.regions),
+        )
+
+
+def make_annotations(
+    boxes: Sequence[Sequence[float]],
+    names: Sequence[str],
+    scores: Sequence[float],
+    kinds: Sequence[str] | None = None,
+    *,
+    regions: Sequence[Region] = (),
+    left_out: dict[str, int] | None = None,
+) -> Annotations:
+    """Annotations from what a reader gathered, object by object."""
+    return Annotations(
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        names=tuple(names),
+        scores=np.array(scores, np.float64),
+        kinds=tuple("" for _ in names) if kinds is None else tuple(kinds),
+        regions=tuple(regions),
+        left_out=left_out or {},
+    )
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """All bytes of a file, which may not be larger than `limit`.
+
+    Raises:
+        AnnotationError: it is missing, no file, or too large.
+    """
+    try:
+        # A device or a pipe has no size to check, and may never end.
+        if path.exists() and not path.is_file():
+            message = f"{path}: a folder or a device, not a file of boxes"
+            raise AnnotationError(message)
+        if path.stat().st_size > limit:
+            raise too_large(path, limit)
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path}: cannot read the annotations: {error.strerror}"
+        raise AnnotationError(message) from error
+
+
+def too_large(path: Path, limit: int) -> AnnotationError:
+    """The error for a file, or what it unpacks to, of more than `limit` bytes."""
+    return AnnotationError(f"{path}: over {limit / 1e6:g} MB, too large for a file of boxes")

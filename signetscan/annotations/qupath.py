@@ -1,0 +1,230 @@
+"""QuPath's GeoJSON.
+
+What QuPath 0.2 to 0.7 writes and reads: a FeatureCollection, a bare array of features, or one feature; plain or
+gzipped; objects nested in `childObjects`; classifications as text, as an object with `name` or `names`, or null;
+measurements as an object or as a list of name and value.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signetscan.annotations.objects import (
+    LARGEST_COORDINATE,
+    NORMAL_REGION,
+    POSITIVE_REGION,
+    Annotations,
+    Region,
+    make_annotations,
+    read_bounded,
+    too_large,
+)
+from signetscan.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MAX_GEOJSON_BYTES = 500_000_000
+"""Unpacked: more than a million detections as `signetscan detect` writes them."""
+
+SCORE_NAMES = ("score", "confidence", "probability", "detection probability")
+"""Measurements that are taken for the score, in any case; the first of these that an object has."""
+
+OBJECT_KINDS = ("annotation", "detection", "cell")
+"""Types of objects that may be a cell; tiles, TMA cores and the root are left out."""
+
+REGIONS = {POSITIVE_REGION.casefold(): False, NORMAL_REGION.casefold(): True}
+"""Classes of the annotations that are regions, and whether those hold no cell."""
+
+DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
+"""How deep the positions of a geometry lie in lists."""
+
+
+def read_geojson(path: Path) -> Annotations:
+    """Read the objects that QuPath exported, or that `signetscan detect` wrote.
+
+    A polygon gives the box around it, a point a box of no size. Annotations of the class `Positive region`
+    or `Normal region` become regions; lines, tiles, TMA cores and the root are counted only.
+
+    Args:
+        path: the file; one that ends in `.gz` is unpacked.
+
+    Returns:
+        The objects in the file's own frame: QuPath counts from the bounds that some slides declare.
+
+    Raises:
+        AnnotationError: the file is missing, too large, not GeoJSON, or an object of it cannot be understood.
+    """
+    reader = _Reader(path)
+    for number, feature in enumerate(_top_features(path, _parsed(path)), start=1):
+        reader.add(feature, number)
+    return make_annotations(
+        reader.boxes,
+        reader.names,
+        reader.scores,
+        reader.kinds,
+        regions=reader.regions,
+        left_out=dict(reader.left_out),
+    )
+
+
+def _parsed(path: Path) -> object:
+    content = read_bounded(path, MAX_GEOJSON_BYTES)
+    if path.suffix.lower() == ".gz":
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+                content = file.read(MAX_GEOJSON_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            message = f"{path}: cannot be unpacked by gzip: {error}"
+            raise AnnotationError(message) from error
+        if len(content) > MAX_GEOJSON_BYTES:
+            raise too_large(path, MAX_GEOJSON_BYTES)
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except RecursionError as error:
+        message = f"{path}: not GeoJSON: nested too deeply"
+        raise AnnotationError(message) from error
+    except ValueError as error:  # not UTF-8, not JSON, or a number of thousands of digits
+        message = f"{path}: not GeoJSON: {error}"
+        raise AnnotationError(message) from error
+
+
+def _top_features(path: Path, parsed: object) -> list[Any]:
+    match parsed:
+        case list():
+            return parsed
+        case {"type": "FeatureCollection", "features": list(features)}:
+            return features
+        case {"type": "Feature"}:
+            return [parsed]
+    message = f"{path}: not GeoJSON of QuPath: neither a FeatureCollection nor a list of features"
+    raise AnnotationError(message)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Gathers the objects of one file."""
+
+    path: Path
+    boxes: list[list[float]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def add(self, top: object, number: int) -> None:
+        """Take a feature of the file's list, counted from 1, and all objects nested in it."""
+        waiting = [top]
+        while waiting:
+            match waiting.pop():
+                case {"type": "Feature", "geometry": dict(geometry), "properties": dict(properties)}:
+                    pass
+                case {"type": "Feature", "geometry": dict(geometry), **rest} if rest.get("properties") is None:
+                    properties = {}
+                case _:
+                    raise self._error(number, "is not a Feature with a geometry and an object of properties")
+            self._add_one(geometry, properties, number)
+            nested = properties.get("childObjects", properties.get("children")) or []
+            if not isinstance(nested, list):
+                raise self._error(number, "has childObjects that are not a list")
+            waiting += reversed(nested)
+
+    def _add_one(self, geometry: dict[str, Any], properties: dict[str, Any], number: int) -> None:
+        kind = _kind(properties)
+        name = self._name(properties.get("classification"), number)
+        parts, folded = self._parts(geometry, number), name.casefold()
+        if kind not in OBJECT_KINDS:
+            self.left_out[f"{kind} objects"] += 1
+        elif "Line" in geometry["type"]:
+            self.left_out["lines"] += 1
+        elif kind == "annotation" and folded in REGIONS and "Polygon" in geometry["type"]:
+            self.regions.append(Region(rings=tuple(parts), normal=REGIONS[folded]))
+        else:
+            score = self._score(properties, number)
+            # Every point is an object of its own; the rings of a polygon are one.
+            points = geometry["type"] in {"Point", "MultiPoint"}
+            for corners in np.concatenate(parts)[:, None] if points else [np.concatenate(parts)]:
+                self.boxes.append([*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()])
+                self.names.append(name)
+                self.scores.append(score)
+                self.kinds.append(kind)
+
+    def _parts(self, geometry: dict[str, Any], number: int) -> list[NDArray[np.float64]]:
+        """The rings, lines or points of a geometry, each (K, 2)."""
+        depth = DEPTH.get(geometry.get("type", "")) if isinstance(geometry.get("type"), str) else None
+        if depth is None:
+            raise self._error(number, f"has a geometry of unknown type ({str(geometry.get('type'))[:40]})")
+        parts: list[Any] = [geometry.get("coordinates")]
+        if depth == 0:
+            parts = [parts]
+        for _ in range(depth - 1):
+            if not all(isinstance(part, list) for part in parts):
+                raise self._error(number, "has coordinates that are not nested as its type asks for")
+            parts = [inner for part in parts for inner in part]
+        if not parts:
+            raise self._error(number, "has no coordinates")
+        return [self._positions(part, number) for part in parts]
+
+    def _positions(self, part: object, number: int) -> NDArray[np.float64]:
+        try:
+            values = np.asarray(part)
+        except ValueError:  # of different lengths
+            values = np.empty(0)
+        if values.ndim != 2 or values.shape[1] < 2 or not len(values) or values.dtype.kind not in "iuf":
+            raise self._error(number, "has coordinates that are not a list of x, y")
+        positions = values[:, :2].astype(np.float64)
+        if not (np.abs(positions) <= LARGEST_COORDINATE).all():  # also catches nan
+            raise self._error(number, f"has a coordinate that is not a number up to {LARGEST_COORDINATE:g}")
+        return positions
+
+    def _name(self, classification: object, number: int) -> str:
+        match classification:
+            case None:
+                return ""
+            case str(name) | {"name": str(name)}:
+                return name.strip()
+            case {"names": list(names)} if all(isinstance(name, str) for name in names):
+                # A derived class; QuPath shows it so.
+                return ": ".join(name.strip() for name in names)
+            case {**keys} if not (keys.get("name") or keys.get("names")):
+                return ""
+        raise self._error(number, "has a classification that is neither a name nor an object with a name")
+
+    def _score(self, properties: dict[str, Any], number: int) -> float:
+        """The score as a number; nan where there is none."""
+        measured = properties.get("measurements") or {}
+        if isinstance(measured, list):  # QuPath before 0.4
+            if not all(isinstance(entry, dict) for entry in measured):
+                raise self._error(number, "has measurements that are not pairs of name and value")
+            measured = {entry.get("name"): entry.get("value") for entry in measured}
+        if not isinstance(measured, dict):
+            raise self._error(number, "has measurements that are not an object")
+        # Some programs write the score beside the measurements.
+        values = {str(name).strip().casefold(): value for name, value in (properties | measured).items()}
+        value = next((values[name] for name in SCORE_NAMES if values.get(name) is not None), "nan")
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise self._error(number, "has a score that is not a number")
+        try:
+            return float(value)  # QuPath writes "NaN" as text
+        except (ValueError, OverflowError) as error:
+            raise self._error(number, "has a score that is not a number") from error
+
+    def _error(self, number: int, problem: str) -> AnnotationError:
+        return AnnotationError(f"{self.path}: feature {number} {problem}")
+
+
+def _kind(properties: dict[str, Any]) -> str:
+    """The type of an object; without one it is an annotation, as in QuPath."""
+    kind = properties.get("objectType", properties.get("object_type"))
+    return kind[:40] if isinstance(kind, str) and kind else "annotation"

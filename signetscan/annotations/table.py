@@ -1,0 +1,85 @@
+"""CSV tables of boxes: what `signetscan detect` writes, and any with four columns for the edges."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from signetscan.annotations.objects import LARGEST_COORDINATE, Annotations, make_annotations, read_bounded
+from signetscan.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MAX_CSV_BYTES = 500_000_000
+"""More than two million detections as `signetscan detect` writes them."""
+
+EDGE_COLUMNS = (
+    ("x0_px", "y0_px", "x1_px", "y1_px"),
+    ("x0", "y0", "x1", "y1"),
+    ("xmin", "ymin", "xmax", "ymax"),
+)
+"""Names of the columns with left, top, right and bottom edge, pixels; the first set that is there."""
+SCORE_COLUMNS, CLASS_COLUMNS = ("score", "confidence"), ("class", "name", "label")
+
+
+def read_boxes_csv(path: Path) -> Annotations:
+    """Read a table with a line of column names and one row a box; case and order of the columns do not matter.
+
+    Args:
+        path: the file, UTF-8, with commas. Its columns are `x0_px`, `y0_px`, `x1_px`, `y1_px` (or `x0`... or
+            `xmin`...), and may be `score` and `class`; others are not read.
+
+    Raises:
+        AnnotationError: the file is missing, too large, no CSV, lacks a column, or holds a value that is no number.
+    """
+    try:
+        text = read_bounded(path, MAX_CSV_BYTES).decode("utf-8-sig")
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        columns = [name.strip().casefold() for name in next(rows, [])]
+        edges, score, label = _places(path, columns)
+        boxes, scores, names = [], [], []
+        for row in rows:
+            if not row:
+                continue
+            line = rows.line_num
+            if len(row) != len(columns):
+                message = f"{path}: line {line} has {len(row)} fields, the first line {len(columns)}"
+                raise AnnotationError(message)
+            boxes.append([_number(path, line, columns[place], row[place]) for place in edges])
+            given = "" if score is None else row[score].strip()
+            scores.append(_number(path, line, "score", given) if given else float("nan"))
+            names.append("" if label is None else row[label].strip())
+    except (csv.Error, UnicodeDecodeError) as error:
+        message = f"{path}: not a CSV table: {error}"
+        raise AnnotationError(message) from error
+    return make_annotations(boxes, names, scores)
+
+
+def _places(path: Path, columns: Sequence[str]) -> tuple[list[int], int | None, int | None]:
+    """Where in a row the four edges, the score and the class are."""
+    names = next((names for names in EDGE_COLUMNS if set(names) <= set(columns)), None)
+    if names is None:
+        message = f"{path}: its first line does not name the columns of a box: {', '.join(EDGE_COLUMNS[1])}"
+        raise AnnotationError(message)
+    read = [*names, *(name for name in SCORE_COLUMNS + CLASS_COLUMNS if name in columns)]
+    twice = [name for name in read if columns.count(name) > 1]
+    if twice:
+        message = f"{path}: more than one column is named {twice[0]}"
+        raise AnnotationError(message)
+    score = next((columns.index(name) for name in SCORE_COLUMNS if name in columns), None)
+    label = next((columns.index(name) for name in CLASS_COLUMNS if name in columns), None)
+    return [columns.index(name) for name in names], score, label
+
+
+def _number(path: Path, line: int, column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) <= LARGEST_COORDINATE:  # also catches nan
+        message = f"{path}: line {line}: {column} is not a number: {text[:40]!r}"
+        raise AnnotationError(message)
+    return value

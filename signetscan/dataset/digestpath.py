@@ -1,0 +1,76 @@
+"""A folder in the layout of DigestPath 2019.
+
+`sig-train-pos/*.jpeg` with `*.xml` of the same stem hold signet ring cells, not all of them boxed;
+`sig-train-neg/*.jpeg` hold none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signetscan.annotations import read_boxes_xml
+from signetscan.dataset.found import WITHOUT_IMAGE, Gathered, by_stem, files_in, found_image
+from signetscan.dataset.tally import listed
+from signetscan.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from signetscan.dataset.tally import Tally
+
+POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER = "sig-train-pos", "sig-train-neg", "truth"
+PACKED_FOLDER = "Signet_ring_cell_dataset"
+"""Folder that DigestPath is packed in."""
+CLASS_NAME = "Signet ring cell"
+
+LAYOUT = "DigestPath 2019"
+ENDINGS = (".jpeg", ".jpg", ".png")
+
+
+def digestpath_root(folder: Path) -> Path | None:
+    """The folder that holds `sig-train-pos`: this one or the one in it; None where neither does."""
+    for root in (folder, folder / PACKED_FOLDER):
+        if (root / POSITIVE_FOLDER).is_dir():
+            return root
+    return None
+
+
+def read_digestpath(root: Path, tally: Tally, *, any_class: bool, full_truth: bool) -> Gathered:
+    """Read all annotations.
+
+    Args:
+        root: the folder that holds `sig-train-pos`.
+        tally: takes what was left out.
+        any_class: whether every object is a signet ring cell, whatever its name.
+        full_truth: whether to take the boxes from `truth/`, where the simulator keeps all of them.
+
+    Raises:
+        AnnotationError: a file is missing or cannot be used; the message names it.
+    """
+    positives = by_stem(files_in(root / POSITIVE_FOLDER, ENDINGS), ENDINGS)
+    if not positives:
+        message = f"{root / POSITIVE_FOLDER}: no image (.jpeg, .jpg or .png) with signet ring cells"
+        raise AnnotationError(message)
+    truth = root / (TRUTH_FOLDER if full_truth else POSITIVE_FOLDER)
+    files = {stem: truth / f"{stem}.xml" for stem in positives}
+    missing = [positives[stem].name for stem, file in files.items() if not file.is_file()]
+    if missing:
+        message = (
+            f"{truth}: {len(missing)} of {len(positives)} images of {POSITIVE_FOLDER} have no .xml of the same name: "
+            f"{listed(missing)}; add the files, or move images without any cell to {NEGATIVE_FOLDER}"
+        )
+        raise AnnotationError(message)
+    for path in files_in(truth, (".xml",)):
+        if path.stem not in positives:
+            tally.add(WITHOUT_IMAGE, path.name)
+    gathered = Gathered(layout=LAYOUT)
+    for stem, path in positives.items():
+        read = read_boxes_xml(files[stem])
+        names = (CLASS_NAME,) * len(read.names) if any_class else read.names
+        gathered.found.append(found_image(path, files[stem].name, read.boxes, names, normal=False))
+    if (root / NEGATIVE_FOLDER).is_dir():
+        for path in files_in(root / NEGATIVE_FOLDER, (".xml",)):
+            tally.add(f"Annotation files in {NEGATIVE_FOLDER} not read: its images hold no cell", path.name)
+        for path in files_in(root / NEGATIVE_FOLDER, ENDINGS):
+            gathered.found.append(found_image(path, path.name, normal=True))
+    return gathered

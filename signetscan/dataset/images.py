@@ -1,0 +1,137 @@
+"""An annotated image, alone or as a part of a slide, and its pixels; and a set of them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from signetscan.errors import AnnotationError
+from signetscan.slides import SlideAtMpp, open_slide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MPP = 0.25
+"""Size of a pixel, um, unless said otherwise: DigestPath says x40, at which scanners have about this."""
+
+MAX_PIXELS = 100_000_000
+"""Largest image, pixels: it is held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on a slide an image lies, in the pixels of `SlideAtMpp`: squares of `mpp` from the slide's corner."""
+
+    x: int
+    """Left edge."""
+    y: int
+    """Top edge."""
+    mpp: float
+    """Size of a pixel, um."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnnotatedImage:
+    """One image with its boxes."""
+
+    path: Path
+    """The image's file, or the slide's."""
+    width: int
+    """Width, pixels."""
+    height: int
+    """Height, pixels."""
+    boxes: NDArray[np.float64]
+    """(N, 4), inside the image, pixels of the image."""
+    labels: NDArray[np.int64]
+    """(N,), index into the class names."""
+    normal: bool
+    """Whether the image is declared to hold no cell at all."""
+    slide: str
+    """Slide that the image is from, as far as its name tells; images of one slide must stay together."""
+    place: Place | None = None
+    """Where the image lies on the slide; None for an image that is a file of its own."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.path.name if self.place is None else f"{self.path.name} at x {self.place.x}, y {self.place.y}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """Annotated images that one detector can learn from."""
+
+    images: tuple[AnnotatedImage, ...]
+    """All images, in the order of their files' names."""
+    class_names: tuple[str, ...]
+    """Name of each label."""
+    mpp: float
+    """Size of the images' pixels, um."""
+    layout: str
+    """What kind of folder they come from, in plain words."""
+    warnings: tuple[str, ...] = ()
+    """What was left out or looks odd, counted and listed, one line each."""
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, pixels, from its header.
+
+    Raises:
+        AnnotationError: it is not an image, is too large, or has more than 8 bits a channel.
+    """
+    with _opened(path) as image:
+        return image.size
+
+
+def read_pixels(image: AnnotatedImage) -> NDArray[np.uint8]:
+    """An image's pixels as uint8 (height, width, 3), RGB.
+
+    Raises:
+        AnnotationError: its file cannot be decoded.
+        SlideError: its slide cannot be opened or decoded.
+    """
+    if image.place is None:
+        return read_image(image.path)
+    with open_slide(image.path) as slide:
+        view = SlideAtMpp(slide, image.place.mpp)
+        return view.read(image.place.x, image.place.y, image.width, image.height)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """An image file as uint8 (H, W, 3), RGB.
+
+    Raises:
+        AnnotationError: it cannot be decoded.
+    """
+    with _opened(path) as image:
+        try:
+            return np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: a broken chunk of a PNG
+            message = f"{path}: cannot be decoded: {error}; copy it again"
+            raise AnnotationError(message) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
+            image = Image.open(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        message = f"{path}: not an image that can be read: {error}"
+        raise AnnotationError(message) from error
+    problem = ""
+    if image.width * image.height > MAX_PIXELS:
+        problem = f"{image.width} x {image.height} px is too large for a training image; cut it into pieces"
+    elif image.mode.startswith(("I", "F")):  # Pillow would cut the values off at 255
+        problem = "has more than 8 bits a channel; save it as 8-bit RGB"
+    if problem:
+        image.close()
+        message = f"{path}: {problem}"
+        raise AnnotationError(message)
+    return image

@@ -1,0 +1,172 @@
+"""Slides with the GeoJSON that QuPath exported for each beside it.
+
+Only a part of a slide is ever annotated, so rectangles must say which: an annotation of the class `Region`,
+`Region*`, `ROI` or `Positive region`, or of none, surrounds a part in which cells were boxed; one of the class `Normal`
+or `Normal region` surrounds a part that holds none. Each becomes one image, or several if it is large; their pixels
+are read from the slide when they are needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.boxes import centres
+from signetscan.dataset.found import Found, Gathered, by_stem, paired
+from signetscan.dataset.images import MAX_PIXELS, Place
+from signetscan.dataset.qupath import ENDINGS, areas_and_objects, read_counted
+from signetscan.errors import AnnotationError, SlideError
+from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.dataset.qupath import Area
+    from signetscan.dataset.tally import Tally
+    from signetscan.slides import Slide
+
+MAX_SIDE = 2048
+"""Largest side of an image cut from a slide, pixels: a larger region becomes several."""
+MIN_SIDE = 64
+"""A region thinner than this inside the slide is a slip of the hand, pixels of the data set's mpp."""
+
+LAYOUT = "slides with QuPath GeoJSON"
+SLIDE_ENDINGS = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+"""Files that are slides by their ending; a .tif may be one."""
+TIFF_ENDINGS = (".tif", ".tiff")
+
+NO_REGION = (
+    "no annotation says which part of a slide was looked through. In QuPath draw a rectangle around each part in which "
+    "you boxed cells, of the class Region* or of none, and one of the class Normal around each part that holds no "
+    "cell; then export all objects as GeoJSON to NAME.geojson beside the slide"
+)
+
+
+def is_slide(path: Path) -> bool:
+    """Whether a file is a slide rather than an image: by its ending; a TIFF if it has several levels or is huge."""
+    if path.suffix.lower() not in TIFF_ENDINGS:
+        return path.suffix.lower() in SLIDE_ENDINGS
+    try:
+        with open_slide(path) as slide:
+            return len(slide.level_dimensions) > 1 or math.prod(slide.dimensions) > MAX_PIXELS
+    except SlideError:
+        return False  # it will be named when it is read as an image
+
+
+def read_slides(folder: Path, slides: dict[str, Path], files: Sequence[Path], mpp: float, tally: Tally) -> Gathered:
+    """Read all annotations.
+
+    Args:
+        folder: the folder, for messages.
+        slides: slides by their names without ending.
+        files: the GeoJSON files.
+        mpp: size of the pixels of the images to cut, um.
+        tally: takes what was left out.
+
+    Raises:
+        AnnotationError: a file cannot be used, or no region is marked; the message says how to mark one.
+        SlideError: a slide cannot be opened.
+    """
+    gathered = Gathered(layout=LAYOUT)
+    for path, file in paired(slides, by_stem(files, ENDINGS), tally):
+        with open_slide(path) as slide:
+            found, outside = _read_slide(path, slide, file, mpp, tally)
+        gathered.found += found
+        gathered.outside[file.name] = outside
+        if not found:
+            tally.add("Slides left out, without a region that was annotated", path.name)
+    if not gathered.found:
+        message = f"{folder}: {NO_REGION}"
+        raise AnnotationError(message)
+    return gathered
+
+
+def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, tally: Tally) -> tuple[list[Found], Counter[str]]:
+    """Images of all regions, and the classes of the objects outside of them."""
+    scale = np.array(_view(path, slide, mpp).scale)
+    read = read_counted(file, tally)
+    if slide.bounds is not None:  # QuPath crops to them and counts from there
+        read = read.moved(slide.bounds.x, slide.bounds.y)
+    areas, objects = areas_and_objects(read, unclassified=True)
+    boxes = read.boxes[objects] / np.tile(scale, 2)
+    names = np.array([read.names[index] for index in objects], np.object_)
+    inside = np.zeros(len(objects), np.bool_)
+    found = []
+    for area in areas:
+        edges = _edges(area, slide, scale)
+        if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
+            tally.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file.name)
+            continue
+        if area.normal and not area.is_rectangle:
+            tally.add("Normal regions that are no rectangles: all of the rectangle around each counts", file.name)
+        inside |= _within(boxes, edges)
+        for x0, y0, x1, y1 in _pieces(edges):
+            own = _within(boxes, (x0, y0, x1, y1))
+            piece = Found(
+                path=path,
+                width=x1 - x0,
+                height=y1 - y0,
+                boxes=boxes[own] - (x0, y0, x0, y0),
+                names=tuple(names[own].tolist()),
+                normal=area.normal,
+                slide=path.stem,
+                file=file.name,
+                area=f"{file.name} in {' '.join(f'{edge:g}' for edge in area.box)}",
+                place=Place(x0, y0, mpp),
+            )
+            found.append(piece)
+    return found, Counter(names[~inside].tolist())
+
+
+def _view(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
+    """The slide at the data set's mpp; what hinders that is said in the words of training."""
+    if slide.mpp is None:
+        message = (
+            f"{path}: does not say how large its pixels are, and --mpp is that of the data set; convert it to a format "
+            "that says it, or cut images from it"
+        )
+        raise AnnotationError(message)
+    coarse = max(slide.mpp.x, slide.mpp.y)
+    if coarse > mpp * MAX_ENLARGEMENT:
+        message = (
+            f"{path}: its pixels are {coarse:g} um wide, too coarse for a data set at {mpp:g} um/px; leave the slide "
+            "out, or train at a larger --mpp"
+        )
+        raise AnnotationError(message)
+    return SlideAtMpp(slide, mpp)
+
+
+def _edges(area: Area, slide: Slide, scale: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """A region in whole pixels of the data set's mpp, cut to the slide; it may be empty."""
+    corners = np.array(area.box).reshape(2, 2)
+    whole = np.rint(np.clip(corners, 0, slide.dimensions) / scale).astype(np.int64)
+    x0, y0, x1, y1 = np.minimum(whole, np.floor(slide.dimensions / scale).astype(np.int64)).ravel().tolist()
+    return x0, y0, x1, y1
+
+
+def _within(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Which boxes have their centre inside, so that of pieces side by side only one has each box."""
+    x, y = centres(boxes).T
+    inside: NDArray[np.bool_] = (x >= edges[0]) & (x < edges[2]) & (y >= edges[1]) & (y < edges[3])
+    return inside
+
+
+def _pieces(edges: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut a region into as few pieces of about the same size as can be."""
+    columns, rows = (_cuts(edges[axis], edges[axis + 2]) for axis in (0, 1))
+    for y0, y1 in pairwise(rows):
+        for x0, x1 in pairwise(columns):
+            yield x0, y0, x1, y1
+
+
+def _cuts(start: int, end: int) -> list[int]:
+    count = -(-(end - start) // MAX_SIDE)
+    return [start + (end - start) * number // count for number in range(count + 1)]

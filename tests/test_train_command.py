@@ -1,0 +1,89 @@
+"""`signetscan train` on data sets of several layouts: what it says, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from signetscan.annotations import boxes_xml
+from signetscan.cli.main import cli
+from signetscan.training.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+SMALL = ("--preset", "fast", "--epochs", 1, "--batches", 1, "--batch", 2, "--crop", 128, "--width", 8, "--pyramid", 8)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """Six images of two classes, one of them normal, one without XML."""
+    folder = tmp_path / "my cells"
+    folder.mkdir()
+    for number in range(6):
+        image = np.random.default_rng(number).integers(0, 256, (160, 200, 3), np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.png")
+        boxes = np.array([[10, 10, 50, 50], [90, 60, 130, 100], [500, 0, 540, 40]])[: 0 if number == 4 else 3]
+        content = boxes_xml(f"{number}.png", (200, 160), boxes, ["Ring", "Lymphocyte", "Ring"][: len(boxes)])
+        if number != 5:
+            (folder / f"{number}.xml").write_bytes(content)
+    return folder
+
+
+def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run("train", voc, "--class", "ring", "--mpp", 0.5, "--fold", "1/2", "--out", out, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out / 'best.pt'}\n"
+    first, *rest = result.stderr.splitlines()
+    assert first == (
+        f"{voc} (images with VOC-like XML): 4 images with 4 boxes, and 1 images without cells; Ring at 0.5 um/px"
+    )
+    files = "0.xml, 1.xml, 2.xml, 3.xml"
+    assert [line for line in rest if line.startswith("Warning: ")] == [
+        "Warning: Left out, without an annotation file: 1, namely 5.png.",
+        "Warning: Objects of other classes left out: 4, namely Lymphocyte (4).",
+        f"Warning: Boxes left out, outside their image or thinner than 4 px in it: 4, namely {files}.",
+        "Warning: Names of 5 images do not tell the slide: each is held out or learnt from on its own.",
+    ]
+    checkpoint = load_checkpoint(out / "last.pt")
+    assert (checkpoint.class_names, checkpoint.mpp, checkpoint.options.fold) == (("Ring",), 0.5, (1, 2))
+
+
+def test_several_classes_train_together(voc: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run("train", voc, "--class", "Lymphocyte", "--class", "Ring", "--out", out, "--quiet", *SMALL)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    assert load_checkpoint(out / "best.pt").class_names == ("Lymphocyte", "Ring")
+
+
+@pytest.mark.parametrize(
+    ("options", "named", "status"),
+    [
+        ((), "--class NAME", 1),
+        (("--class", "mitosis"), "Lymphocyte (4), Ring (8)", 1),
+        (("--class", "ring", "--fold", "5/5"), "at least 5 slides", 1),
+        (("--class", "ring", "--fold", "3/2"), "fold", 2),
+        (("--class", "ring", "--fold", "two"), "--fold must be I/K", 2),
+        (("--class", "ring", "--fold", "1/2", "--validation-share", "0.2"), "--validation-share", 2),
+        (("--class", "ring", "--mpp", "0"), "mpp", 2),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    voc: Path, tmp_path: Path, options: tuple[str, ...], named: str, status: int
+) -> None:
+    result = run("train", voc, "--out", tmp_path / "run", *options, *SMALL)
+    assert result.exit_code == status
+    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    assert named in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
