@@ -9,59 +9,27 @@ Each piece of tissue is an image: positive if it holds signet ring cells, otherw
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from signetscan.boxes import centres
+from signetscan.annotations import read_geojson
 from signetscan.detect import DetectOptions, detect_slide
-from signetscan.evaluation import FROC_LEVELS, ImageResult, Scores, evaluate
+from signetscan.evaluation import FROC_LEVELS, Scores, evaluate, images_of
 from signetscan.inference import load_detector
 from signetscan.model_store import DEFAULT_MODEL, find_model
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from signetscan.detections import Detections
 
 LOWEST_SCORE = 0.02
 """Detections down to here are used for the curve."""
 
 
-def read_truth(path: Path) -> tuple[list[tuple[NDArray[np.float64], bool]], NDArray[np.float64]]:
-    """Regions (box, whether normal) and cells (N, 4) of a simulated slide, level-0 pixels."""
-    regions, cells = [], []
-    for feature in json.loads(path.read_text(encoding="utf-8"))["features"]:
-        ring = np.array(feature["geometry"]["coordinates"][0], np.float64)
-        box = np.concatenate([ring.min(axis=0), ring.max(axis=0)])
-        if feature["properties"]["objectType"] == "detection":
-            cells.append(box)
-        else:
-            regions.append((box, feature["properties"]["classification"]["name"] == "Normal region"))
-    return regions, np.array(cells).reshape(-1, 4)
-
-
-def within(boxes: NDArray[np.floating], region: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes have their centre in a region."""
-    middle = centres(boxes)
-    return np.asarray(((middle >= region[:2]) & (middle < region[2:])).all(axis=1))
-
-
 def score_slide(detections: Detections, truth: Path, threshold: float) -> Scores:
     """Scores of a slide's detections against its truth."""
-    regions, cells = read_truth(truth)
-    results = [
-        ImageResult(
-            detections=detections.select(within(detections.boxes, box)),
-            truth=cells[within(cells, box)],
-            normal=normal,
-        )
-        for box, normal in regions
-    ]
-    return evaluate(results, threshold)
+    read = read_geojson(truth)
+    return evaluate(images_of(detections, read.boxes, read.regions, slide=truth.stem), threshold)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from tiny_onnx import BOX, write_tiny_model
 from signetscan import __version__
 from signetscan.cli.main import cli
 from signetscan.cli.train import LOSS_NAMES, PRESET_NAMES
-from signetscan.dataset import read_image_set
+from signetscan.dataset import read_dataset
 from signetscan.simulate.image_set import ImageSetOptions
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2
@@ -390,7 +390,7 @@ def test_simulate_images_writes_a_set_and_says_what_is_in_it(tmp_path: Path) -> 
     out = tmp_path / "a set"
     options = ("--positives", 2, "--negatives", 1, "--size", 300, "--missing-rate", 0.5, "--workers", 1)
     result = succeeded(run("simulate", "images", out, *options))
-    annotated, whole = read_image_set(out), read_image_set(out, full_truth=True)
+    annotated, whole = read_dataset(out).images, read_dataset(out, full_truth=True).images
     cells, boxes = (sum(len(image.boxes) for image in images) for images in (whole, annotated))
     assert cells > boxes > 0
     assert result.stdout == f"{out}: 2 images with {cells} signet ring cells ({boxes} with a box), 1 without\n"
@@ -501,6 +501,7 @@ COMMANDS = list(walk(cli))
 def test_all_commands_are_there() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
         "detect",
+        "evaluate",
         "export",
         "info",
         "simulate images",

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from found import detections, random_results, square
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.detections import Detections
-from signetscan.evaluation import FROC_LEVELS, ImageResult, evaluate, match, threshold_for
-
-
-def detections(boxes: list[list[float]], scores: list[float]) -> Detections:
-    return Detections(
-        boxes=np.array(boxes, np.float64).reshape(-1, 4),
-        scores=np.array(scores, np.float32),
-        labels=np.zeros(len(scores), np.int64),
-    )
-
-
-def square(x: float, y: float, side: float = 50) -> list[float]:
-    return [x, y, x + side, y + side]
-
-
-def random_results(seed: int) -> list[ImageResult]:
-    """Crowded cells, jittered detections, doubles, false alarms; scores rounded so that some are equal."""
-    rng = np.random.default_rng(seed)
-    results = []
-    for index in range(int(rng.integers(1, 7))):
-        normal = index > 0 and rng.random() < 0.6
-        cells = [] if normal else [square(*rng.uniform(0, 250, 2)) for _ in range(rng.integers(1, 9))]
-        found = [(np.array(cell) + rng.normal(0, 9, 4)).tolist() for cell in cells for _ in range(rng.integers(0, 3))]
-        found += [square(*rng.uniform(0, 300, 2)) for _ in range(rng.integers(0, 40 if normal else 4))]
-        scores = rng.permutation(1000)[: len(found)] / 1000
-        truth = np.array(cells, np.float64).reshape(-1, 4)
-        results.append(ImageResult(detections=detections(found, scores.tolist()), truth=truth, normal=normal))
-    return results
+from signetscan.evaluation import FROC_LEVELS, ImageResult, evaluate, make_tally, match, threshold_for
+from signetscan.evaluation.digestpath import scores_of
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -138,3 +114,42 @@ def test_nothing_found_and_nothing_there() -> None:
     assert math.isnan(scores.froc)
     missed = ImageResult(detections=Detections.empty(), truth=np.array([square(0, 0)]), normal=False)
     assert evaluate([missed, nothing], 0.5).froc == 0
+
+
+@given(st.integers(0, 10**6))
+def test_weights_are_repeated_images(seed: int) -> None:
+    """A resample in which an image was drawn twice is the set with that image twice."""
+    results = random_results(seed)
+    weights = np.random.default_rng(seed).integers(0, 4, len(results))
+    repeated = [result for result, weight in zip(results, weights, strict=True) for _ in range(weight)]
+    np.testing.assert_equal(
+        asdict(scores_of(make_tally(results), 0.5, weights)), asdict(scores_of(make_tally(repeated), 0.5))
+    )
+
+
+@pytest.mark.parametrize(("right", "counted"), [(2, 0.5), (1, 0.0)])
+def test_recall_counts_only_where_precision_is_above_a_fifth(right: int, counted: float) -> None:
+    """2 of 9 is above 0.2; 2 of 10, which is 0.2, is not."""
+    cells = np.array([square(100 * i, 0) for i in range(4)], np.float64)
+    boxes = [square(0, 0), square(100, 0), *(square(100 * i, 500) for i in range(9 - right))]
+    found = detections(boxes, np.linspace(0.9, 0.1, len(boxes)).tolist())
+    scores = evaluate([ImageResult(detections=found, truth=cells, normal=False)], 0)
+    assert (scores.recall, scores.counted_recall) == (0.5, counted)
+    assert scores.precision == 2 / len(boxes)
+
+
+def test_another_iou() -> None:
+    cell = np.array([square(0, 0)], np.float64)
+    found = detections([square(20, 0)], [0.9])  # 30 / 70 = 0.43
+    assert match(found, cell).all()
+    assert not match(found, cell, 0.5).any()
+    assert evaluate([ImageResult(detections=found, truth=cell, normal=False)], 0, iou=0.5).recall == 0
+
+
+def test_a_large_slide_is_matched_in_parts() -> None:
+    """More detections than are compared at once, each on its own cell or far from all."""
+    places = np.random.default_rng(0).permutation(900)
+    cells = np.array([square(60 * (i % 30), 60 * (i // 30)) for i in range(900)], np.float64)
+    found = detections((cells[places] + [5, 0, 5, 0]).tolist(), np.linspace(1, 0, 900).tolist())
+    missed = places % 3 == 0
+    assert (match(found, cells[[i % 3 != 0 for i in range(900)]]) == ~missed).all()

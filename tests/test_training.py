@@ -14,12 +14,14 @@ from conftest import ROOT
 from PIL import Image
 
 from signetscan.annotations import boxes_xml
-from signetscan.dataset import read_image_set
-from signetscan.errors import ModelError, OptionError, SignetscanError, TrainingError
+from signetscan.dataset import Place, read_dataset
+from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError
 from signetscan.inference import load_detector
+from signetscan.merge import suppress
 from signetscan.model_spec import ModelSpec
+from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.training.checkpoint import load_checkpoint, load_tensors
-from signetscan.training.engine import load_backbone, rate_at, train
+from signetscan.training.engine import data_digest, load_backbone, rate_at, train
 from signetscan.training.export import check_model, export_model
 from signetscan.training.losses import LossOptions
 from signetscan.training.options import TrainOptions, preset_options
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.dataset import AnnotatedImage
+    from signetscan.dataset import Dataset
 
 TINY = TrainOptions(
     architecture=Architecture(width=8, pyramid=16, head_depth=1),
@@ -86,15 +88,15 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toy_images(toy_folder: Path) -> list[AnnotatedImage]:
-    return read_image_set(toy_folder)
+def toy_set(toy_folder: Path) -> Dataset:
+    return read_dataset(toy_folder)
 
 
 @pytest.fixture(scope="module")
-def trained(toy_images: list[AnnotatedImage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(toy_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
     out = tmp_path_factory.mktemp("run")
-    train(toy_images, TINY, out, device="cpu")
+    train(toy_set, TINY, out, device="cpu")
     return out
 
 
@@ -121,20 +123,18 @@ class StopTrainingError(Exception):
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_a_resumed_run_ends_with_the_same_weights(
-    toy_images: list[AnnotatedImage], tmp_path: Path, momentum: float
-) -> None:
+def test_a_resumed_run_ends_with_the_same_weights(toy_set: Dataset, tmp_path: Path, momentum: float) -> None:
     options = replace(TINY, batches=4, epochs=3, loss=LossOptions(momentum=momentum), augment="strong", max_scale=1.2)
-    train(toy_images, options, tmp_path / "whole", device="cpu")
+    train(toy_set, options, tmp_path / "whole", device="cpu")
 
     def stop(done: int, _total: int) -> None:
         if done == 6:  # in the middle of the second epoch
             raise StopTrainingError
 
     with pytest.raises(StopTrainingError):
-        train(toy_images, options, tmp_path / "broken", device="cpu", on_progress=stop)
+        train(toy_set, options, tmp_path / "broken", device="cpu", on_progress=stop)
     assert load_checkpoint(tmp_path / "broken" / "last.pt").epoch == 1
-    train(toy_images, options, tmp_path / "broken", device="cpu", resume=True)
+    train(toy_set, options, tmp_path / "broken", device="cpu", resume=True)
     whole, resumed = (load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "broken"))
     assert whole.network.keys() == resumed.network.keys()
     for name, value in whole.network.items():
@@ -143,48 +143,96 @@ def test_a_resumed_run_ends_with_the_same_weights(
         assert repr(one | {"seconds": 0}) == repr(other | {"seconds": 0})  # as text: no number is equal to nan
 
 
-def test_seeds_decide(toy_images: list[AnnotatedImage], tmp_path: Path) -> None:
+def test_seeds_decide(toy_set: Dataset, tmp_path: Path) -> None:
     options = replace(TINY, batches=2, epochs=1, validation_share=0.0)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(toy_images, replace(options, seed=seed), tmp_path / name, device="cpu")
+        train(toy_set, replace(options, seed=seed), tmp_path / name, device="cpu")
     a, b, c = (weights_of(tmp_path / name / "best.pt") for name in "abc")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not torch.equal(a["backbone.conv1.weight"], c["backbone.conv1.weight"])
 
 
-def test_a_run_is_neither_overwritten_nor_mixed(toy_images: list[AnnotatedImage], trained: Path) -> None:
+def test_a_run_is_neither_overwritten_nor_mixed(toy_set: Dataset, trained: Path) -> None:
     before = (trained / "last.pt").read_bytes()
     with pytest.raises(TrainingError, match="--resume"):
-        train(toy_images, TINY, trained, device="cpu")
+        train(toy_set, TINY, trained, device="cpu")
     with pytest.raises(OptionError, match="rate"):
-        train(toy_images, replace(TINY, rate=1e-5), trained, device="cpu", resume=True)
+        train(toy_set, replace(TINY, rate=1e-5), trained, device="cpu", resume=True)
     with pytest.raises(TrainingError, match="other images"):
-        train(toy_images[:-1], TINY, trained, device="cpu", resume=True)
+        train(replace(toy_set, images=toy_set.images[:-1]), TINY, trained, device="cpu", resume=True)
     assert (trained / "last.pt").read_bytes() == before
 
 
-def test_nothing_to_learn_from(toy_images: list[AnnotatedImage], tmp_path: Path) -> None:
+def test_nothing_to_learn_from(toy_set: Dataset, tmp_path: Path) -> None:
+    normal = replace(toy_set, images=tuple(image for image in toy_set.images if image.normal))
     with pytest.raises(TrainingError, match="box"):
-        train([image for image in toy_images if image.normal], TINY, tmp_path, device="cpu")
+        train(normal, TINY, tmp_path, device="cpu")
     with pytest.raises(TrainingError, match="cannot be read"):
-        train(toy_images, TINY, tmp_path / "empty", device="cpu", resume=True)
+        train(toy_set, TINY, tmp_path / "empty", device="cpu", resume=True)
 
 
-def test_a_loss_that_is_not_a_number_stops_and_names_the_images(
-    toy_images: list[AnnotatedImage], tmp_path: Path
-) -> None:
+def test_the_classes_and_pixels_of_the_data_set_go_into_the_checkpoint(toy_set: Dataset, tmp_path: Path) -> None:
+    options = replace(TINY, batches=1, epochs=1, validation_share=0.0)
+    images = tuple(replace(image, labels=np.arange(len(image.boxes)) % 2) for image in toy_set.images)
+    two = replace(toy_set, images=images, class_names=("ring", "disc"), mpp=0.5)
+    train(two, options, tmp_path, device="cpu")
+    checkpoint = load_checkpoint(tmp_path / "last.pt")
+    assert (checkpoint.class_names, checkpoint.mpp, checkpoint.options.architecture.classes) == (
+        ("ring", "disc"),
+        0.5,
+        2,
+    )
+    spec = make_spec(checkpoint, name="two")
+    assert (spec.class_names, spec.mpp) == (("ring", "disc"), 0.5)
+    for other in (replace(two, class_names=("disc", "ring")), replace(two, mpp=0.25)):
+        with pytest.raises(TrainingError, match=r"ring, disc at 0\.5 um/px.*resume it with the same"):
+            train(other, options, tmp_path, device="cpu", resume=True)
+
+
+def test_a_fold_is_held_out(toy_set: Dataset, tmp_path: Path) -> None:
+    options = replace(TINY, batches=1, epochs=1, fold=(2, 3))
+    train(toy_set, options, tmp_path, device="cpu")
+    checkpoint = load_checkpoint(tmp_path / "last.pt")
+    assert checkpoint.options.fold == (2, 3)
+    assert checkpoint.history[-1]["froc"] >= 0
+    assert TrainOptions.from_dict(options.as_dict()) == options
+    assert make_spec(checkpoint, name="fold").recipe["fold"] == [2, 3]
+    with pytest.raises(OptionError, match="fold"):
+        train(toy_set, replace(options, fold=(1, 3)), tmp_path, device="cpu", resume=True)
+    with pytest.raises(AnnotationError, match=r"7 folds need .* there are 6"):
+        train(toy_set, replace(options, fold=(1, 7)), tmp_path / "many", device="cpu")
+    for fold in ((0, 3), (4, 3), (1, 1)):
+        with pytest.raises(OptionError, match="fold"):
+            replace(options, fold=fold)
+
+
+def test_slides_with_regions_train(tmp_path: Path) -> None:
+    """Pieces of slides are read on several threads, and give a checkpoint like any other images."""
+    for name, seed in (("a", 1), ("b", 2)):
+        write_slide(tmp_path / "data" / f"{name}.svs", SlideOptions(width=1000, height=600, region=400, seed=seed))
+    dataset = read_dataset(tmp_path / "data")
+    assert {image.slide for image in dataset.images} == {"a", "b"}
+    train(dataset, replace(TINY, batches=2, epochs=1, validation_share=0.5), tmp_path / "run", device="cpu")
+    checkpoint = load_checkpoint(tmp_path / "run" / "best.pt")
+    assert checkpoint.class_names == ("Signet ring cell",)
+    assert checkpoint.history[-1]["froc"] >= 0
+    moved = [replace(image, place=Place(0, 0, 0.25)) for image in dataset.images]
+    assert data_digest(moved) != data_digest(dataset.images) == checkpoint.data_digest
+
+
+def test_a_loss_that_is_not_a_number_stops_and_names_the_images(toy_set: Dataset, tmp_path: Path) -> None:
     options = replace(TINY, batches=1, epochs=2, validation_share=0.0)
 
     def stop(_row: dict[str, float]) -> None:
         raise StopTrainingError
 
     with pytest.raises(StopTrainingError):
-        train(toy_images, options, tmp_path, device="cpu", on_epoch=stop)
+        train(toy_set, options, tmp_path, device="cpu", on_epoch=stop)
     values = load_tensors(tmp_path / "last.pt")
     values["network"]["classify.last.bias"][:] = float("nan")
     torch.save(values, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match=r"not a number.*\.jpeg"):
-        train(toy_images, options, tmp_path, device="cpu", resume=True)
+        train(toy_set, options, tmp_path, device="cpu", resume=True)
     assert load_checkpoint(tmp_path / "last.pt").epoch == 1, "the broken weights are not kept as a new epoch"
 
 
@@ -303,6 +351,20 @@ def test_an_exported_model_finds_what_was_learnt_and_batches_change_nothing(expo
             found += bool(len(middle)) and bool((np.hypot(*(middle - (x, y)).T) < 6).any())
             total += 1
     assert found / total > 0.9
+
+
+def test_half_precision_is_half_the_size_and_nearly_the_same(trained: Path, exported: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(trained / "best.pt")
+    spec, path = make_spec(checkpoint, name="half"), tmp_path / "half.onnx"
+    worst = export_model(checkpoint.make_network(), spec, path, precision="fp16")
+    assert 1e-5 < worst["score"] < 5e-3, "rounded to half precision, and no more"
+    assert path.stat().st_size < 0.62 * exported.stat().st_size
+    full, half = load_detector(exported, device="cpu"), load_detector(path, device="cpu")
+    image, _ = toy_image(np.random.default_rng(78), cells=True)
+    for found, expected in zip(
+        *(suppress(each.detect(image[None], 0.3)[0], 0.4).boxes for each in (half, full)), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=0.5)
 
 
 def test_a_model_tells_nothing_of_the_machine_it_was_made_on(exported: Path) -> None:

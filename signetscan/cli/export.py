@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -10,6 +11,12 @@ import click
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Model file.  [default: the checkpoint's, as .onnx]")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    help="Of weights and convolutions; fp16 is half the size, and for GPUs.",
+)
 @click.option("--name", help="Short name of the model.  [default: the file's]")
 @click.option(
     "--training-data",
@@ -20,7 +27,13 @@ import click
 @click.option("--licence", default="unknown", help="Licence of the weights, for the card.")
 @click.option("--threshold", type=float, help="Score threshold.  [default: the one chosen in training]")
 def export(
-    checkpoint: Path, out: Path | None, name: str | None, training_data: str, licence: str, threshold: float | None
+    checkpoint: Path,
+    out: Path | None,
+    precision: Literal["fp32", "fp16"],
+    name: str | None,
+    training_data: str,
+    licence: str,
+    threshold: float | None,
 ) -> None:
     """Turn the CHECKPOINT of a training run into a model file for `signetscan detect`.
 
@@ -39,5 +52,5 @@ def export(
     spec = make_spec(state, name=name or target.stem, training_data=training_data, licence=licence)
     if threshold is not None:
         spec = replace(spec, score_threshold=threshold)
-    worst = export_model(state.make_network(), spec, target)
+    worst = export_model(state.make_network(), spec, target, precision=precision)
     click.echo(f"{target}: within {worst['box_px']:.5f} px and {worst['score']:.1e} in score of the checkpoint")

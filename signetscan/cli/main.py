@@ -8,6 +8,7 @@ import click
 
 from signetscan import __version__
 from signetscan.cli.detect import detect
+from signetscan.cli.evaluate import evaluate
 from signetscan.cli.export import export
 from signetscan.cli.info import info
 from signetscan.cli.simulate import simulate
@@ -45,5 +46,5 @@ def cli() -> None:
     """
 
 
-for command in (detect, train, export, simulate, info):
+for command in (detect, train, evaluate, export, simulate, info):
     cli.add_command(command)

@@ -1,0 +1,161 @@
+"""Everything that is worth knowing about a set of detections, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.errors import OptionError
+from signetscan.evaluation.bootstrap import Interval, intervals, units_of
+from signetscan.evaluation.calibration import Reliability, reliability
+from signetscan.evaluation.curves import AP_IOU, FrocCurve, PrCurve, average_precision, f1_at, froc_curve, pr_curve
+from signetscan.evaluation.digestpath import FROC_LEVELS, scores_of
+from signetscan.evaluation.matching import MATCH_IOU, match_nearest_free
+from signetscan.evaluation.tally import make_tally, share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from signetscan.evaluation.matching import ImageResult
+    from signetscan.evaluation.tally import Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssessOptions:
+    """How to judge.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    threshold: float = 0.0
+    """Score from which detections count for recall, precision, FPs score and F1. DigestPath counts all it is given."""
+    iou: float = MATCH_IOU
+    """Least IoU of a detection with a cell that it finds; AP50 has its own."""
+    bootstrap: int = 1000
+    """Resamples for the intervals; 0 for none."""
+    seed: int = 0
+    """Of the resamples."""
+
+    def __post_init__(self) -> None:
+        # Written so that nan is out of range as well.
+        if not 0 <= self.threshold <= 1:
+            message = f"threshold must be from 0 to 1, not {self.threshold}"
+            raise OptionError(message)
+        if not 0 < self.iou <= 1:
+            message = f"iou must be above 0 and up to 1, not {self.iou}"
+            raise OptionError(message)
+        for name, value, high in (("bootstrap", self.bootstrap, 100_000), ("seed", self.seed, 2**63 - 1)):
+            if not 0 <= value <= high:
+                message = f"{name} must be from 0 to {high}, not {value}"
+                raise OptionError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Assessment:
+    """Figures, curves and what they are of."""
+
+    options: AssessOptions
+    """How it was judged."""
+    figures: dict[str, Interval]
+    """Each figure by its name in `FIGURES`, with its 95% interval."""
+    froc: FrocCurve
+    """Recall against false alarms, at the IoU of the options."""
+    pr: PrCurve
+    """Precision, recall and F1, at the IoU of the options."""
+    pr50: PrCurve
+    """The curve of AP50: at IoU 0.5, by COCO's rule of matching."""
+    reliability: Reliability
+    """Of the scores, at the IoU of the options."""
+    resampled: str
+    """What was drawn for the intervals: `slides` or `images`; empty where there are no intervals."""
+    positives: int
+    """Positive images."""
+    normals: int
+    """Normal images."""
+    slides: int
+    """Slides that the images are from; 0 where they are not known."""
+    cells: int
+    """Cells of the positive images."""
+    detections: int
+    """Detections of any score in all images."""
+    most_alarms: float
+    """Mean number of detections of any score in a normal image, where the FROC curve ends; nan without any."""
+
+
+FIGURES = {
+    "froc": "FROC: mean recall at 1, 2, 4, 8, 16 and 32 false alarms per normal image",
+    **{f"recall_at_{level}": f"recall at {level} false alarms per normal image" for level in FROC_LEVELS},
+    "counted_recall": "recall, 0 unless precision is above 0.2",
+    "recall": "share of the cells of positive images that are found",
+    "precision": "share of the detections in positive images that find a cell",
+    "fps_score": "100 - mean number of detections in a normal image, not below 0",
+    "ap50": "AP at IoU 0.5, COCO's matching and interpolation, all images",
+    "f1": "F1 of all images at the threshold",
+    "best_f1": "highest F1 of all thresholds",
+    "best_f1_threshold": "threshold that has it",
+    "ece": "expected calibration error, 10 bins",
+}
+"""Name and meaning of every figure, in the order of a report."""
+
+
+def assess(results: Sequence[ImageResult], options: AssessOptions | None = None) -> Assessment:
+    """Judge the detections of a set of images.
+
+    Args:
+        results: one entry an image; detections down to a low score, or the curves end early.
+        options: how; the defaults are DigestPath's.
+    """
+    options = options or AssessOptions()
+    tally = make_tally(results, options.iou)
+    tally50 = make_tally(results, AP_IOU, match_nearest_free)
+
+    def figures(weights: NDArray[np.int64]) -> dict[str, float]:
+        return _figures(tally, tally50, options.threshold, weights)
+
+    units = units_of(results) if options.bootstrap else None
+    found = intervals(figures, figures(tally.weights()), units, count=options.bootstrap, seed=options.seed)
+    in_normal = int(tally.normal[tally.image].sum())
+    slides = {result.slide for result in results}
+    return Assessment(
+        options=options,
+        figures=found,
+        froc=froc_curve(tally),
+        pr=pr_curve(tally),
+        pr50=pr_curve(tally50),
+        reliability=reliability(tally),
+        resampled="" if units is None else units.kind,
+        positives=int((~tally.normal).sum()),
+        normals=int(tally.normal.sum()),
+        slides=0 if "" in slides else len(slides),
+        cells=int(tally.cells.sum()),
+        detections=len(tally.scores),
+        most_alarms=share(in_normal, int(tally.normal.sum())),
+    )
+
+
+def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np.int64]) -> dict[str, float]:
+    scores = scores_of(tally, threshold, weights)
+    # Without normal images nothing limits the threshold, and there is no FROC.
+    of_normals = 1.0 if scores.normals else float("nan")
+    best_f1, best_threshold = pr_curve(tally, weights).best_f1()
+    values = {
+        "froc": scores.froc * of_normals,
+        **{
+            f"recall_at_{level}": recall * of_normals
+            for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True)
+        },
+        "counted_recall": scores.counted_recall,
+        "recall": scores.recall,
+        "precision": scores.precision,
+        "fps_score": scores.fps_score,
+        "ap50": average_precision(pr_curve(tally50, weights)),
+        "f1": f1_at(tally, threshold, weights),
+        "best_f1": best_f1,
+        "best_f1_threshold": best_threshold,
+        "ece": reliability(tally, weights).ece,
+    }
+    return {name: values[name] for name in FIGURES}

@@ -1,0 +1,132 @@
+"""The figures by which DigestPath 2019 ranks: recall, false alarms and FROC.
+
+An *image* is positive (it holds cells, with a box for each) or normal (it holds none). Source: the challenge's
+evaluation page, and the rule of matching in `signetscan.evaluation.matching`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.evaluation.matching import MATCH_IOU
+from signetscan.evaluation.tally import make_tally, share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from signetscan.evaluation.matching import ImageResult
+    from signetscan.evaluation.tally import Tally
+
+FROC_LEVELS = (1, 2, 4, 8, 16, 32)
+"""False alarms per normal image at which recall is averaged."""
+LEAST_PRECISION = 0.2
+"""The recall of a set of detections counts only if their precision is above this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Recall, false alarms and their curve over a set of images."""
+
+    froc: float
+    """Mean recall at 1, 2, 4, 8, 16 and 32 false alarms per normal image, 0 to 1; nan without cells."""
+    recall_at: tuple[float, ...]
+    """Recall at each of these."""
+    threshold: float
+    """Score threshold that the three values below are for."""
+    recall: float
+    """Share of all cells of positive images that are found."""
+    precision: float
+    """Share of the detections in positive images that find a cell; nan where there are none."""
+    fps_score: float
+    """100 minus the mean number of detections in a normal image, not below 0; nan without normal images."""
+    cells: int
+    """Cells of all positive images."""
+    positives: int
+    """Positive images."""
+    normals: int
+    """Normal images."""
+
+    @property
+    def counted_recall(self) -> float:
+        """The recall by which DigestPath ranks: 0 unless the precision is above 0.2; nan without cells."""
+        # With no detection in a positive image there is no precision, and the recall is 0 by itself.
+        return 0.0 if self.precision <= LEAST_PRECISION else self.recall
+
+
+def evaluate(results: Sequence[ImageResult], threshold: float, iou: float = MATCH_IOU) -> Scores:
+    """Score a set of images.
+
+    Args:
+        results: one entry an image.
+        threshold: score from which detections count for recall, precision and the FPs score.
+        iou: least IoU of a detection with a cell that it finds; 0.3 in DigestPath.
+    """
+    return scores_of(make_tally(results, iou), threshold)
+
+
+def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None = None) -> Scores:
+    """Score matched images.
+
+    Args:
+        tally: the matched detections, by DigestPath's rule.
+        threshold: score from which detections count for recall, precision and the FPs score.
+        weights: (M,), how often each image counts; once if not given.
+    """
+    weights = tally.weights() if weights is None else weights
+    of_detection = weights[tally.image]
+    in_normal = tally.normal[tally.image]
+    cells, normals = tally.total_cells(weights), tally.total_normals(weights)
+    above = tally.scores >= threshold
+    found = int(of_detection[above & tally.hits].sum())
+    alarms = int(of_detection[above & in_normal].sum())
+    recall_at = froc_recalls(tally, weights)
+    return Scores(
+        froc=float(np.mean(recall_at)),
+        recall_at=recall_at,
+        threshold=threshold,
+        recall=share(found, cells),
+        precision=share(found, int(of_detection[above & ~in_normal].sum())),
+        fps_score=max(100 - share(alarms, normals), 0.0) if normals else float("nan"),
+        cells=cells,
+        positives=int(weights[~tally.normal].sum()),
+        normals=normals,
+    )
+
+
+def froc_recalls(tally: Tally, weights: NDArray[np.int64]) -> tuple[float, ...]:
+    """Recall where the threshold is as low as each of `FROC_LEVELS` allows, over images that count by their weights.
+
+    With too few false alarms to reach a level, every detection counts.
+    """
+    of_detection = weights[tally.image]
+    in_normal = tally.normal[tally.image]
+    alarm_scores, alarms = tally.scores[in_normal], np.cumsum(of_detection[in_normal])
+    # The scores of the cells found, rising, and how many are found from each on.
+    hit_scores = tally.scores[tally.hits][::-1]
+    found = np.append(np.cumsum(of_detection[tally.hits])[::-1], 0)
+    cells, normals = tally.total_cells(weights), tally.total_normals(weights)
+    recalls = []
+    for level in FROC_LEVELS:
+        # The first false alarm too many; detections count above its score.
+        first = int(np.searchsorted(alarms, level * normals, side="right"))
+        limit = alarm_scores[first] if first < len(alarm_scores) else np.float32(-1)
+        recalls.append(share(int(found[np.searchsorted(hit_scores, limit, side="right")]), cells))
+    return tuple(recalls)
+
+
+def threshold_for(results: Sequence[ImageResult], alarms_per_normal: float) -> float:
+    """The lowest score at which normal images have at most so many false alarms on average.
+
+    Normal images alone decide, because in a positive one a detection without a box may be a cell that nobody boxed.
+    """
+    normals = [result for result in results if result.normal]
+    alarms = np.sort(np.concatenate([np.empty(0, np.float32), *(result.detections.scores for result in normals)]))[::-1]
+    position = int(alarms_per_normal * len(normals))
+    first = alarms[position] if position < len(alarms) else np.float32(-1)
+    # Detections count from the threshold on, so it is the next number above the first alarm to be kept out.
+    return min(max(float(np.nextafter(first, np.float32(2))), 0.0), 1.0)

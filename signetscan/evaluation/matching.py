@@ -1,0 +1,104 @@
+"""Which detections find a cell.
+
+Both rules are greedy: detections are taken from the best down, and a cell is found once; what finds none is a false
+alarm. They differ where cells crowd. DigestPath's looks only at the cell that a detection overlaps most, so a double
+stays a false alarm; COCO's looks at the cells that nobody has found yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.boxes import iou_matrix
+from signetscan.merge import best_first
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
+
+MATCH_IOU = 0.3
+"""Least IoU of a detection with a cell that it finds, in DigestPath."""
+
+BLOCK = 256
+"""Detections compared with cells at once. They are neighbours, so few cells are in reach even on a large slide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageResult:
+    """What was found in one image, and what is there; one frame for both."""
+
+    detections: Detections
+    """All detections, down to a low score."""
+    truth: NDArray[np.floating]
+    """(N, 4), the cells; none in a normal image."""
+    normal: bool
+    """Whether the image holds no cell."""
+    name: str = ""
+    """What it is called."""
+    slide: str = ""
+    """Slide that it is from; empty where nobody knows. Images of one slide are not independent."""
+
+
+def match(detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
+    """Which detections find a cell by DigestPath's rule, (len(detections),), in the order given.
+
+    Each detection looks at the cell that it overlaps most, and finds it if their IoU is at least `iou` and nobody has
+    found it before.
+    """
+    hits = np.zeros(len(detections), np.bool_)
+    if len(truth) == 0 or len(detections) == 0:
+        return hits
+    candidates = _overlapping(detections, truth, iou)
+    found: set[int] = set()
+    for index in best_first(detections).tolist():
+        if not candidates[index]:
+            continue
+        # Of cells overlapped alike, the first.
+        _, cell = max(candidates[index], key=lambda candidate: (candidate[0], -candidate[1]))
+        if cell not in found:
+            found.add(cell)
+            hits[index] = True
+    return hits
+
+
+def match_nearest_free(
+    detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU
+) -> NDArray[np.bool_]:
+    """Which detections find a cell by COCO's rule, (len(detections),), in the order given.
+
+    Each detection finds, of the cells that nobody has found before, the one that it overlaps most, if their IoU is
+    at least `iou`; of equals the last, as in pycocotools.
+    """
+    hits = np.zeros(len(detections), np.bool_)
+    if len(truth) == 0 or len(detections) == 0:
+        return hits
+    candidates = _overlapping(detections, truth, iou)
+    found: set[int] = set()
+    for index in best_first(detections).tolist():
+        free = [(overlap, cell) for overlap, cell in candidates[index] if cell not in found]
+        if free:
+            found.add(max(free)[1])
+            hits[index] = True
+    return hits
+
+
+def _overlapping(detections: Detections, truth: NDArray[np.floating], iou: float) -> list[list[tuple[float, int]]]:
+    """For each detection the cells with at least this IoU (above 0), as (IoU, cell)."""
+    candidates: list[list[tuple[float, int]]] = [[] for _ in range(len(detections))]
+    by_left = np.argsort(truth[:, 0], kind="stable")
+    lefts, widest = truth[by_left, 0], (truth[:, 2] - truth[:, 0]).max()
+    order = np.argsort(detections.boxes[:, 0], kind="stable")
+    for start in range(0, len(order), BLOCK):
+        rows = order[start : start + BLOCK]
+        boxes = detections.boxes[rows]
+        first = np.searchsorted(lefts, boxes[:, 0].min() - widest)
+        last = np.searchsorted(lefts, boxes[:, 2].max(), side="right")
+        cells = by_left[first:last]
+        overlap = iou_matrix(boxes, truth[cells])
+        for row, column in np.argwhere(overlap >= iou).tolist():
+            candidates[rows[row]].append((float(overlap[row, column]), int(cells[column])))
+    return candidates

@@ -1,0 +1,205 @@
+"""Plots of an assessment. matplotlib is an extra, and is imported only here, when a plot is drawn.
+
+Figures are made without pyplot: no window, no global state, and they are free once they are forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.errors import OutputError
+from signetscan.evaluation.curves import AP_IOU
+from signetscan.evaluation.digestpath import FROC_LEVELS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from signetscan.evaluation.assess import Assessment
+    from signetscan.evaluation.bootstrap import Interval
+
+BLUE, RED, GREEN, GREY = "#1f78b4", "#e31a1c", "#33a02c", "#777777"
+LEFT_END, RIGHT_END = 0.1, 64.0
+"""Ends of the FROC plot, false alarms per normal image."""
+DPI = 150
+
+
+def check_matplotlib() -> None:
+    """Say what to do where matplotlib is missing.
+
+    Raises:
+        OutputError: it is.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        message = 'plots need matplotlib: pip install "signetscan[report]"'
+        raise OutputError(message) from error
+
+
+def plot_froc(assessment: Assessment) -> Figure:
+    """Recall against false alarms, with the six levels of FROC and their intervals."""
+    figure = _figure(6.4, 4.8)
+    axes = figure.subplots()
+    curve = assessment.froc
+    if len(curve.alarms) and not np.isnan(curve.alarms + curve.recall).any():
+        # Before the first false alarm the curve is at the left edge.
+        alarms = np.maximum(np.append(0.0, curve.alarms), LEFT_END / 10)
+        recall = np.append(0.0, curve.recall)
+        axes.step(alarms, recall, where="post", color=BLUE, label=f"IoU at least {assessment.options.iou:g}")
+        if assessment.most_alarms < FROC_LEVELS[-1]:
+            ends = (max(assessment.most_alarms, LEFT_END / 10), RIGHT_END)
+            axes.plot(ends, (recall[-1], recall[-1]), ":", color=BLUE, label="all detections: no lower score given")
+        _levels(axes, assessment)
+        axes.legend(loc="best")
+    else:
+        _say_nothing(axes, "no normal image, no cell or no detection: there is no FROC curve")
+    axes.set_xscale("log")
+    axes.set_xlim(LEFT_END, RIGHT_END)
+    ticks = (LEFT_END, 0.25, 0.5, *FROC_LEVELS, RIGHT_END)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("False alarms per normal image (mean)")
+    axes.set_ylabel("Recall: share of cells found")
+    _finish(axes, f"FROC {_text(assessment.figures['froc'])}")
+    return figure
+
+
+def _levels(axes: Axes, assessment: Assessment) -> None:
+    of_level = [assessment.figures[f"recall_at_{level}"] for level in FROC_LEVELS]
+    values = [figure.value for figure in of_level]
+    if not assessment.resampled:
+        axes.plot(FROC_LEVELS, values, "o", color=RED, markersize=5, label="FROC's levels")
+        return
+    # A percentile interval may, if rarely, lie beside its figure.
+    below = [max(figure.value - figure.low, 0) for figure in of_level]
+    above = [max(figure.high - figure.value, 0) for figure in of_level]
+    label = "FROC's levels, 95% intervals"
+    axes.errorbar(FROC_LEVELS, values, yerr=(below, above), fmt="o", color=RED, capsize=3, markersize=5, label=label)
+
+
+def plot_pr(assessment: Assessment) -> Figure:
+    """Precision against recall, and precision, recall and F1 against the threshold."""
+    figure = _figure(11, 4.8)
+    left, right = figure.subplots(1, 2)
+    _plot_pr(left, assessment)
+    _plot_thresholds(right, assessment)
+    return figure
+
+
+def _plot_pr(axes: Axes, assessment: Assessment) -> None:
+    iou = assessment.options.iou
+    curves = (
+        (assessment.pr, BLUE, "-", f"IoU at least {iou:g}"),
+        (assessment.pr50, GREEN, "--", f"IoU at least {AP_IOU:g}, AP50"),
+    )
+    drawn = [curve for curve in curves if curve[0].cells and len(curve[0].recall)]
+    for f1 in (0.2, 0.4, 0.6, 0.8):
+        # Precision that gives this F1 with each recall, from where it is 1.
+        recall = np.linspace(f1 / (2 - f1), 1, 200)
+        axes.plot(recall, f1 * recall / (2 * recall - f1), color="#dddddd", linewidth=0.8)
+        axes.annotate(
+            f"F1 {f1:g}", (1, f1 / (2 - f1)), (-3, 3), textcoords="offset points", ha="right", color=GREY, size=7
+        )
+    for curve, colour, line, label in drawn:
+        axes.plot(curve.recall, curve.precision, line, color=colour, label=label)
+    if drawn:
+        best = int(assessment.pr.f1.argmax())
+        f1, threshold = assessment.pr.best_f1()
+        place = (assessment.pr.recall[best], assessment.pr.precision[best])
+        axes.plot(*place, "o", color=RED, label=f"best F1, {f1:.3f} at score {threshold:.3f}")
+        axes.legend(loc="lower left")
+    else:
+        _say_nothing(axes, "no cell or no detection: there is no curve")
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("Recall: share of cells found")
+    axes.set_ylabel("Precision: share of detections that find a cell")
+    _finish(axes, f"AP50 {_text(assessment.figures['ap50'])}")
+
+
+def _plot_thresholds(axes: Axes, assessment: Assessment) -> None:
+    curve = assessment.pr
+    if curve.cells and len(curve.thresholds):
+        for values, colour, label in (
+            (curve.precision, BLUE, "precision"),
+            (curve.recall, GREEN, "recall"),
+            (curve.f1, RED, "F1"),
+        ):
+            axes.plot(curve.thresholds, values, color=colour, label=label)
+        _, threshold = curve.best_f1()
+        axes.axvline(threshold, color=RED, linestyle=":", linewidth=1, label="best F1")
+        if assessment.options.threshold > 0:
+            axes.axvline(
+                assessment.options.threshold, color=GREY, linestyle="--", linewidth=1, label="threshold judged at"
+            )
+        axes.legend(loc="best")
+    else:
+        _say_nothing(axes, "no cell or no detection: there is no curve")
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("Score threshold")
+    axes.set_ylabel("Precision, recall and F1")
+    _finish(axes, f"Best F1 {_text(assessment.figures['best_f1'])}, IoU at least {assessment.options.iou:g}")
+
+
+def plot_calibration(assessment: Assessment) -> Figure:
+    """Precision against score, and how many detections each bin holds."""
+    figure = _figure(6.4, 6.4)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    bins = assessment.reliability
+    widths = np.diff(bins.edges)
+    some = bins.counts > 0
+    above.plot((0, 1), (0, 1), "--", color=GREY, linewidth=1, label="calibrated")
+    above.bar(
+        bins.edges[:-1][some], bins.precision[some], widths[some], align="edge", color=BLUE, alpha=0.35, edgecolor=BLUE
+    )
+    above.plot(
+        bins.confidence[some],
+        bins.precision[some],
+        "o-",
+        color=BLUE,
+        markersize=4,
+        label="detections, at their mean score",
+    )
+    if not some.any():
+        _say_nothing(above, "no detection")
+    above.legend(loc="upper left")
+    above.set_ylabel("Share of detections that find a cell")
+    _finish(
+        above, f"Expected calibration error {_text(assessment.figures['ece'])}, IoU at least {assessment.options.iou:g}"
+    )
+    below.bar(bins.edges[:-1], bins.counts, widths, align="edge", color=GREY, edgecolor="white")
+    if some.any():
+        below.set_yscale("log")
+        below.set_ylim(bottom=0.8)
+    below.set_ylabel("Detections")
+    below.set_xlabel("Score")
+    below.set_xlim(0, 1)
+    below.grid(alpha=0.3)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure, inches."""
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title, fontsize=11)
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+
+
+def _say_nothing(axes: Axes, why: str) -> None:
+    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=GREY, wrap=True)
+
+
+def _text(figure: Interval) -> str:
+    if np.isnan(figure.value):
+        return "not defined"
+    interval = "" if np.isnan(figure.low) else f" (95%: {figure.low:.3f} to {figure.high:.3f})"
+    return f"{figure.value:.3f}{interval}"

@@ -1,0 +1,129 @@
+"""An assessment as files: figures and curves as JSON, and plots."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signetscan import __version__
+from signetscan.evaluation.assess import FIGURES
+from signetscan.evaluation.bootstrap import COVERAGE
+from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr
+from signetscan.outputs.atomic import atomic_text, part_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.evaluation.assess import Assessment
+
+SCHEMA = 1
+"""Version of the layout of `metrics.json`."""
+CURVE_POINTS = 500
+"""A curve in the file has at most this many."""
+DECIMALS = 6
+
+
+def assessment_json(assessment: Assessment, *, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """An assessment as plain values for JSON; what is not defined is None.
+
+    Args:
+        assessment: what to write down.
+        source: where it comes from (files, class, notes), written first.
+    """
+    options = assessment.options
+    return {
+        "schema": SCHEMA,
+        "signetscan": __version__,
+        **(source or {}),
+        "options": {
+            "threshold": options.threshold,
+            "iou": options.iou,
+            "bootstrap": options.bootstrap,
+            "seed": options.seed,
+        },
+        "counts": {
+            "positive_images": assessment.positives,
+            "normal_images": assessment.normals,
+            "slides": assessment.slides or None,
+            "cells": assessment.cells,
+            "detections": assessment.detections,
+            "detections_per_normal_image": _plain(assessment.most_alarms),
+        },
+        "intervals": {"coverage": COVERAGE, "resampled": assessment.resampled or None},
+        "figures": {
+            name: {
+                "value": _plain(figure.value),
+                "low": _plain(figure.low),
+                "high": _plain(figure.high),
+                "meaning": FIGURES[name],
+            }
+            for name, figure in assessment.figures.items()
+        },
+        "curves": _curves(assessment),
+        "calibration": {
+            "edges": _list(assessment.reliability.edges),
+            "detections": assessment.reliability.counts.tolist(),
+            "mean_score": _list(assessment.reliability.confidence),
+            "precision": _list(assessment.reliability.precision),
+        },
+    }
+
+
+def _curves(assessment: Assessment) -> dict[str, dict[str, list[float | None]]]:
+    froc, pr, pr50 = assessment.froc, assessment.pr, assessment.pr50
+    columns: dict[str, dict[str, NDArray[np.floating]]] = {
+        "froc": {"threshold": froc.thresholds, "false_alarms_per_normal_image": froc.alarms, "recall": froc.recall},
+        "pr": {"threshold": pr.thresholds, "precision": pr.precision, "recall": pr.recall, "f1": pr.f1},
+        "pr50": {"threshold": pr50.thresholds, "precision": pr50.precision, "recall": pr50.recall},
+    }
+    return {
+        name: {key: _list(values[_picked(len(values))]) for key, values in curve.items()}
+        for name, curve in columns.items()
+    }
+
+
+def _picked(count: int) -> NDArray[np.intp]:
+    """Which points of a curve are written: evenly spread, with both ends."""
+    return np.unique(np.linspace(0, max(count - 1, 0), CURVE_POINTS).round().astype(np.intp))[:count]
+
+
+def _list(values: NDArray[np.floating]) -> list[float | None]:
+    return [_plain(value) for value in values.tolist()]
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, DECIMALS)
+
+
+def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[str, Any] | None = None) -> list[Path]:
+    """Write `froc.png`, `pr.png`, `calibration.png` and, last, `metrics.json` into a folder.
+
+    Args:
+        folder: an existing folder.
+        assessment: what to write.
+        source: where it comes from, for the JSON.
+
+    Returns:
+        Path of each file.
+
+    Raises:
+        OutputError: a file cannot be written, or matplotlib is not installed.
+    """
+    paths = []
+    for name, plot in (("froc", plot_froc), ("pr", plot_pr), ("calibration", plot_calibration)):
+        path = folder / f"{name}.png"
+        figure = plot(assessment)
+        with part_path(path) as part:
+            figure.savefig(part, format="png")
+        paths.append(path)
+    path = folder / "metrics.json"
+    with atomic_text(path) as file:
+        json.dump(assessment_json(assessment, source=source), file, indent=2, allow_nan=False)
+        file.write("\n")
+    return [*paths, path]

@@ -1,0 +1,86 @@
+"""All detections of a set of images in one sorted list, so that a figure is a few sums over it.
+
+Figures take a weight for each image: 1 for all gives the figure itself, and how often each was drawn gives that of a
+bootstrap resample, without sorting or matching anything anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.evaluation.matching import MATCH_IOU, match
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
+    from signetscan.evaluation.matching import ImageResult
+
+    Rule = Callable[[Detections, NDArray[np.floating], float], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tally:
+    """N detections of M images, best first, and what became of them."""
+
+    scores: NDArray[np.float32]
+    """(N,), falling."""
+    hits: NDArray[np.bool_]
+    """(N,), whether it finds a cell."""
+    image: NDArray[np.intp]
+    """(N,), image that it is in."""
+    ends: NDArray[np.intp]
+    """(K,), index of the last of each run of equal scores. No threshold lies within a run."""
+    normal: NDArray[np.bool_]
+    """(M,), whether the image is declared to hold no cell."""
+    cells: NDArray[np.int64]
+    """(M,), number of cells; 0 in normal images."""
+
+    def weights(self) -> NDArray[np.int64]:
+        """(M,), each image once."""
+        return np.ones(len(self.normal), np.int64)
+
+    def total_cells(self, weights: NDArray[np.int64]) -> int:
+        """Cells of all images, each counted by its weight."""
+        return int(self.cells @ weights)
+
+    def total_normals(self, weights: NDArray[np.int64]) -> int:
+        """Normal images, each counted by its weight."""
+        return int(weights[self.normal].sum())
+
+
+def make_tally(results: Sequence[ImageResult], iou: float = MATCH_IOU, rule: Rule = match) -> Tally:
+    """Match the detections of all images and sort them.
+
+    Args:
+        results: one entry an image.
+        iou: least IoU of a detection with a cell that it finds.
+        rule: `match` (DigestPath) or `match_nearest_free` (COCO).
+    """
+    nothing = np.empty(0, np.bool_)
+    hits = [
+        np.zeros(len(result.detections), np.bool_) if result.normal else rule(result.detections, result.truth, iou)
+        for result in results
+    ]
+    scores = np.concatenate([np.empty(0, np.float32), *(result.detections.scores for result in results)])
+    counts = [len(result.detections) for result in results]
+    order = np.argsort(-scores, kind="stable")
+    scores = scores[order]
+    return Tally(
+        scores=scores,
+        hits=np.concatenate([nothing, *hits])[order],
+        image=np.repeat(np.arange(len(results)), counts)[order],
+        ends=np.flatnonzero(np.diff(scores, append=np.float32(-np.inf)) != 0),
+        normal=np.array([result.normal for result in results], np.bool_),
+        cells=np.array([0 if result.normal else len(result.truth) for result in results], np.int64),
+    )
+
+
+def share(part: float, whole: float) -> float:
+    """A part of a whole; nan of nothing."""
+    return part / whole if whole else float("nan")
