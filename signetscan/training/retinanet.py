@@ -163,9 +163,6 @@ def _set_bias(layer: nn.Conv2d, value: float) -> None:
 class RetinaNet(nn.Module):
     """The detector, from uint8 tiles to a logit and a box for each anchor."""
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
@@ -175,8 +172,6 @@ class RetinaNet(nn.Module):
         bias = -math.log((1 - PRIOR) / PRIOR)
         self.classify = Head(channels, architecture.head_depth, architecture.classes, bias)
         self.regress = Head(channels, architecture.head_depth, 4, 0.0)
-        self.register_buffer("mean", torch.tensor(MEAN).reshape(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(STD).reshape(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the network says about each anchor.
@@ -187,8 +182,10 @@ class RetinaNet(nn.Module):
         Returns:
             logits (B, A, classes), offsets (B, A, 4) and anchors (A, 4), tile pixels.
         """
-        x = (tiles.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        levels = self.pyramid(self.backbone(x))
+        mean, std = (255 * torch.tensor(values, device=tiles.device).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+        x = (tiles.permute(0, 3, 1, 2).float() - mean) / std
+        # In half precision only from here on: pixels and boxes need more digits than it has.
+        levels = self.pyramid(self.backbone(x.to(self.backbone.conv1.weight.dtype)))
         anchors = torch.cat(
             [
                 map_anchors(level.shape[2], level.shape[3], stride, size, tiles.device)
