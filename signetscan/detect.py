@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signetscan.checks import check_ranges
 from signetscan.concurrency import batched, cpu_count, ordered_map
-from signetscan.errors import OptionError
 from signetscan.inference import CPU_PROVIDER
 from signetscan.merge import keep_owned, merge_tiles, suppress
 from signetscan.slides import SlideAtMpp
@@ -72,19 +72,16 @@ class DetectOptions:
     """Smallest piece of tissue that is scanned, um2."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("tile_size", 1, 16384),
-            ("tile_overlap", 0, 16384),
-            ("score_threshold", 0, 1),
-            ("nms_iou", 0, 1),
-            ("batch_size", 1, 1024),
-            ("readers", 1, 256),
-            ("min_tissue_um2", 0, 1e12),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                message = f"{name} must be from {low:g} to {high:g}, not {value}"
-                raise OptionError(message)
+        check_ranges(
+            self,
+            tile_size=(1, 16384),
+            tile_overlap=(0, 16384),
+            score_threshold=(0, 1),
+            nms_iou=(0, 1),
+            batch_size=(1, 1024),
+            readers=(1, 256),
+            min_tissue_um2=(0, 1e12),
+        )
 
     @classmethod
     def for_model(cls, detector: Detector, **chosen: float | None) -> Self:

@@ -11,9 +11,10 @@ import numpy as np
 
 from signetscan import __version__
 from signetscan.annotations import boxes_xml
+from signetscan.checks import check_ranges
 from signetscan.concurrency import process_map
 from signetscan.dataset import CLASS_NAME, NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
-from signetscan.errors import OptionError, OutputError
+from signetscan.errors import OutputError
 from signetscan.outputs.atomic import make_folder, part_path
 from signetscan.simulate.camera import compress, random_camera, second_camera
 from signetscan.simulate.field import render_field
@@ -58,16 +59,14 @@ class ImageSetOptions:
     """Real images or slides to draw a part of the images on."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("positives", 0, 100_000),
-            ("negatives", 0, 100_000),
-            ("size", 200, 8000),
-            ("seed", 0, 2**63 - 1),
-            ("missing_rate", 0, 1),
-        ):
-            if not low <= getattr(self, name) <= high:
-                message = f"{name.replace('_', ' ')} must be from {low} to {high}, not {getattr(self, name)}"
-                raise OptionError(message)
+        check_ranges(
+            self,
+            positives=(0, 100_000),
+            negatives=(0, 100_000),
+            size=(200, 8000),
+            seed=(0, 2**63 - 1),
+            missing_rate=(0, 1),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

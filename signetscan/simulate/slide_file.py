@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from signetscan.checks import check_ranges
 from signetscan.errors import OptionError
 from signetscan.outputs.atomic import atomic_text, make_folder, part_path
 from signetscan.simulate.camera import random_camera
@@ -64,17 +65,15 @@ class SlideOptions:
     """Quality of the JPEG tiles, 1 to 100."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("width", 256, 200_000),
-            ("height", 256, 200_000),
-            ("mpp", 0.1, 2),
-            ("region", 200, 4000),
-            ("seed", 0, 2**63 - 1),
-            ("jpeg_quality", 1, 100),
-        ):
-            if not low <= getattr(self, name) <= high:
-                message = f"{name.replace('_', ' ')} must be from {low} to {high}, not {getattr(self, name)}"
-                raise OptionError(message)
+        check_ranges(
+            self,
+            width=(256, 200_000),
+            height=(256, 200_000),
+            mpp=(0.1, 2),
+            region=(200, 4000),
+            seed=(0, 2**63 - 1),
+            jpeg_quality=(1, 100),
+        )
         if not self.columns or not self.rows:
             message = f"a region of {self.region} px at 0.25 um/px does not fit into the slide; make either fit"
             raise OptionError(message)

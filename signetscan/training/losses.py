@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from signetscan.checks import check_ranges
 from signetscan.errors import OptionError
 
 if TYPE_CHECKING:
@@ -69,21 +70,18 @@ class LossOptions:
         if self.name not in LOSSES:
             message = f"loss must be one of {', '.join(LOSSES)}, not {self.name}"
             raise OptionError(message)
-        for field, low, high in (
-            ("mu_noisy", 0, 10),
-            ("mu_clean", 0, 10),
-            ("outlier", 0, 1),
-            ("bins", 1, 1000),
-            ("momentum", 0, 0.999),
-            ("focal_alpha", 0, 1),
-            ("focal_gamma", 0, 10),
-            ("sce_alpha", 0, 100),
-            ("sce_beta", 0, 100),
-        ):
-            value = getattr(self, field)
-            if not low <= value <= high:
-                message = f"{field} must be from {low} to {high}, not {value}"
-                raise OptionError(message)
+        check_ranges(
+            self,
+            mu_noisy=(0, 10),
+            mu_clean=(0, 10),
+            outlier=(0, 1),
+            bins=(1, 1000),
+            momentum=(0, 0.999),
+            focal_alpha=(0, 1),
+            focal_gamma=(0, 10),
+            sce_alpha=(0, 100),
+            sce_beta=(0, 100),
+        )
 
 
 class HarmonisedLoss(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from signetscan.checks import check_ranges
 from signetscan.errors import OptionError
 from signetscan.training.losses import LossOptions
 from signetscan.training.retinanet import Architecture
@@ -69,26 +70,23 @@ class TrainOptions:
     """Same seed, data, options and machine: same weights."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("patch", 128, 8192),
-            ("patch_step", 16, 8192),
-            ("crop", 128, 4096),
-            ("batch", 1, 1024),
-            ("normals_per_positive", 0, 100),
-            ("batches", 0, 10**6),
-            ("epochs", 1, 10_000),
-            ("rate", 1e-8, 1),
-            ("warm_up", 0, 10**6),
-            ("clip_norm", 1e-6, 1e6),
-            ("max_scale", 1, 4),
-            ("validation_share", 0, 0.9),
-            ("alarms_per_normal", 0, 1000),
-            ("seed", 0, 2**63 - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                message = f"{name} must be from {low:g} to {high:g}, not {value}"
-                raise OptionError(message)
+        check_ranges(
+            self,
+            patch=(128, 8192),
+            patch_step=(16, 8192),
+            crop=(128, 4096),
+            batch=(1, 1024),
+            normals_per_positive=(0, 100),
+            batches=(0, 10**6),
+            epochs=(1, 10_000),
+            rate=(1e-8, 1),
+            warm_up=(0, 10**6),
+            clip_norm=(1e-6, 1e6),
+            max_scale=(1, 4),
+            validation_share=(0, 0.9),
+            alarms_per_normal=(0, 1000),
+            seed=(0, 2**63 - 1),
+        )
         if self.fold is not None and not (1 <= self.fold[0] <= self.fold[1] and 2 <= self.fold[1] <= 1000):
             message = f"fold must be I/K with I from 1 to K and K from 2 to 1000, not {self.fold[0]}/{self.fold[1]}"
             raise OptionError(message)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from signetscan.errors import OptionError
+from signetscan.checks import check_ranges
 from signetscan.training.anchors import BASE_SIZES, PER_PLACE, STRIDES, decode, map_anchors
 
 if TYPE_CHECKING:
@@ -50,11 +50,13 @@ class Architecture:
     """Convolutions of each head before its last."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("classes", 1, 100), ("width", 8, 256), ("pyramid", 8, 1024), ("head_depth", 0, 8)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                message = f"{name} must be from {low} to {high}, not {value}"
-                raise OptionError(message)
+        check_ranges(
+            self,
+            classes=(1, 100),
+            width=(8, 256),
+            pyramid=(8, 1024),
+            head_depth=(0, 8),
+        )
 
 
 class Block(nn.Module):
