@@ -9,6 +9,7 @@ import tifffile
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from signetscan.errors import MppError, SlideError
 from signetscan.slides import ArraySlide, open_slide
@@ -225,3 +226,53 @@ def test_real_stripped_tiff_and_dicom(shared_slides: Path) -> None:
         assert slide.mpp.x == 0.499
     with pytest.raises(SlideError, match=r"jpegls\.dcm.*transfer syntax"):
         open_slide(shared_slides / "highdicom_sm_image_jpegls.dcm")
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".jpeg", ".png"])
+def test_a_picture_is_a_slide_without_mpp(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"2018_64982_1-3_2019-02-25 21_57_36-lv0-33516-59515-300-200{ending}"
+    Image.fromarray(picture(200, 300)).save(path)
+    expected = np.asarray(Image.open(path).convert("RGB"))
+    with open_slide(path) as slide:
+        assert (slide.name, slide.dimensions) == (path.stem, (300, 200))
+        assert slide.format_name == {".jpeg": "JPEG", ".png": "PNG"}[ending]
+        assert slide.mpp is None
+        np.testing.assert_array_equal(slide.read_region((10, 20), 0, (50, 40)), expected[20:60, 10:60])
+    with open_slide(path, mpp=0.25) as slide:
+        assert known_mpp(slide).x == 0.25
+
+
+def test_what_shows_through_a_picture_is_white(tmp_path: Path) -> None:
+    rgba = np.zeros((4, 4, 4), np.uint8)
+    rgba[:2] = (10, 20, 30, 255)
+    Image.fromarray(rgba, "RGBA").save(tmp_path / "a.png")
+    with open_slide(tmp_path / "a.png") as slide:
+        pixels = slide.read_region((0, 0), 0, (4, 4))
+    assert pixels[0, 0].tolist() == [10, 20, 30]
+    assert pixels[3, 3].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff" + bytes(50), b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_a_broken_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(SlideError, match=r"a\.png"):
+        open_slide(tmp_path / "a.png")
+
+
+def test_a_picture_cut_short_or_too_large_or_too_deep_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(picture(200, 300)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SlideError, match=r"cut\.png"):
+        open_slide(tmp_path / "cut.png")
+    Image.fromarray(picture(20, 30)[..., 0].astype(np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(SlideError, match="8 bits"):
+        open_slide(tmp_path / "deep.png")
+    monkeypatch.setattr("signetscan.slides.picture.MAX_PIXELS", 1000)
+    with pytest.raises(SlideError, match="tiled TIFF"):
+        open_slide(tmp_path / "a.png")

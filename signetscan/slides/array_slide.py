@@ -28,12 +28,11 @@ class ArraySlide:
         mpp: size of a level-0 pixel, um/px.
         name: name used for outputs.
         bounds: the scanned part, as some file formats declare it.
+        format_name: what kind of file the pixels are from.
 
     Raises:
         SlideError: no level, or one of the wrong type or shape.
     """
-
-    format_name = "array"
 
     def __init__(
         self,
@@ -42,6 +41,7 @@ class ArraySlide:
         mpp: float | None,
         name: str = "array",
         bounds: Bounds | None = None,
+        format_name: str = "array",
     ) -> None:
         if not levels:
             message = f"{name}: a slide needs at least one level"
@@ -54,6 +54,7 @@ class ArraySlide:
         self.name = name
         self.mpp = None if mpp is None else Mpp(mpp, mpp, SOURCE_USER)
         self.bounds = bounds
+        self.format_name = format_name
 
     @property
     def fingerprint(self) -> str:

@@ -10,19 +10,21 @@ import openslide
 from signetscan.errors import SlideError
 from signetscan.slides.mpp import SOURCE_USER, Mpp
 from signetscan.slides.openslide_slide import OpenSlideSlide
+from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
 from signetscan.slides.tiff_slide import TiffSlide
 
 if TYPE_CHECKING:
     import os
 
+    from signetscan.slides.array_slide import ArraySlide
     from signetscan.slides.protocol import Slide
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Slide:
-    """Open a slide: by OpenSlide, or by tifffile where OpenSlide refuses a readable TIFF.
+    """Open a slide: by OpenSlide, by tifffile where OpenSlide refuses a readable TIFF, or as a plain JPEG or PNG.
 
     Args:
         path: the slide's file (for MRXS and multi-file DICOM, one of its files).
@@ -45,12 +47,15 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
     return slide
 
 
-def _open(path: Path) -> OpenSlideSlide | TiffSlide:
+def _open(path: Path) -> OpenSlideSlide | TiffSlide | ArraySlide:
     try:
         return OpenSlideSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:
+        picture = picture_format(path)
+        if picture is not None:
+            return open_picture(path, picture)
         if not _is_tiff(path):
-            message = f"{path}: not a slide: OpenSlide does not know this format and it is not a TIFF"
+            message = f"{path}: not a slide: OpenSlide does not know this format and it is not a TIFF, JPEG or PNG"
             raise SlideError(message) from error
     except openslide.OpenSlideError as error:
         if not _is_tiff(path):

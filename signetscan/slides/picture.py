@@ -1,0 +1,59 @@
+"""Plain pictures as slides: a field of view saved as JPEG or PNG, such as DigestPath's images."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from signetscan.errors import SlideError
+from signetscan.slides.array_slide import ArraySlide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
+"""First bytes of the files that are taken as pictures."""
+
+MAX_PIXELS = 100_000_000
+"""Largest picture, pixels: it is held in memory."""
+
+
+def picture_format(path: Path) -> str | None:
+    """JPEG or PNG by a file's first bytes, or None."""
+    with path.open("rb") as file:
+        first = file.read(max(map(len, SIGNATURES)))
+    return next((name for signature, name in SIGNATURES.items() if first.startswith(signature)), None)
+
+
+def open_picture(path: Path, format_name: str) -> ArraySlide:
+    """Read a picture whole; transparency is laid over white. It does not say how large its pixels are.
+
+    Args:
+        path: the file.
+        format_name: what `picture_format` says it is; no other decoder is tried.
+
+    Raises:
+        SlideError: it cannot be decoded or is too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
+            opened = Image.open(path, formats=[format_name])
+        with opened as image:
+            if image.width * image.height > MAX_PIXELS:
+                size = f"{image.width} x {image.height} px"
+                message = f"{path}: {size} is too large for a {format_name}; save it as a tiled TIFF"
+                raise SlideError(message)
+            if image.mode.startswith(("I", "F")):  # Pillow would cut the values off at 255
+                message = f"{path}: has more than 8 bits a channel; save it as 8-bit RGB"
+                raise SlideError(message)
+            rgba = image.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        message = f"{path}: a {format_name} that cannot be decoded: {error}; copy it again"
+        raise SlideError(message) from error
+    backdrop = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    pixels = np.asarray(Image.alpha_composite(backdrop, rgba).convert("RGB"))
+    return ArraySlide([pixels], mpp=None, name=path.stem, format_name=format_name)
