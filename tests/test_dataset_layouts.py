@@ -409,13 +409,13 @@ def test_regions_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     ]
     add_geojson(tmp_path, "a.geojson", features)
     dataset = read_dataset(tmp_path, classes=["ring"], mpp=0.5)
-    second, first = dataset.images
+    first, second = dataset.images
     assert (first.width, first.height, first.place) == (500, 400, Place(0, 0, 0.5))
     assert (second.normal, second.place) == (True, Place(600, 450, 0.5))
     assert len(first.boxes) == 3
     assert dataset.warnings == (
-        "Normal regions that are no rectangles: all of the rectangle around each counts: 1, namely a.geojson",
         "Regions left out, outside their slide or thinner than 64 px in it: 2, namely a.geojson (2)",
+        "Normal regions that are no rectangles: all of the rectangle around each counts: 1, namely a.geojson",
         "Objects of other classes left out: 1, namely Lymphocyte",
         "All images are of one slide (a), so that none can be held out for validation",
     )

@@ -78,7 +78,7 @@ def areas_and_objects(read: Annotations, *, unclassified: bool) -> tuple[list[Ar
         unclassified: whether an annotation without a class is an area too.
 
     Returns:
-        The areas, and the indices of all other objects.
+        The areas from left to right, and the indices of all other objects.
     """
     areas = [Area(region.box, region.normal, _is_rectangle(region)) for region in read.regions]
     objects = []
@@ -90,7 +90,7 @@ def areas_and_objects(read: Annotations, *, unclassified: bool) -> tuple[list[Ar
             areas.append(Area((x0, y0, x1, y1), folded in NORMAL_NAMES))
         else:
             objects.append(index)
-    return areas, objects
+    return sorted(areas), objects
 
 
 def _is_rectangle(region: Region) -> bool:
