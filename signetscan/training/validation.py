@@ -40,13 +40,24 @@ def validate(
 
 
 def detect_images(
-    network: RetinaNet, checkpoint: Checkpoint, images: Sequence[AnnotatedImage], device: torch.device
+    network: RetinaNet,
+    checkpoint: Checkpoint,
+    images: Sequence[AnnotatedImage],
+    device: torch.device,
+    *,
+    lowest: float = LOWEST_SCORE,
 ) -> list[ImageResult]:
-    """What a network (in evaluation mode) finds in each image, beside what is annotated there; image pixels."""
+    """What a network (in evaluation mode) finds in each image, beside what is annotated there; image pixels.
+
+    Args:
+        network: the network.
+        checkpoint: its run.
+        images: the images.
+        device: where the network is.
+        lowest: detections below this score are not kept.
+    """
     detector = TorchDetector(network, make_spec(checkpoint, name="validation"), device)
-    options = DetectOptions.for_model(
-        detector, score_threshold=LOWEST_SCORE, readers=1, batch_size=1, use_tissue_mask=False
-    )
+    options = DetectOptions.for_model(detector, score_threshold=lowest, readers=1, batch_size=1, use_tissue_mask=False)
     results = []
     for image in images:
         slide = ArraySlide([read_pixels(image)], mpp=checkpoint.mpp, name=image.name)
