@@ -50,8 +50,6 @@ def match(detections: Detections, truth: NDArray[np.floating], iou: float = MATC
     found it before.
     """
     hits = np.zeros(len(detections), np.bool_)
-    if len(truth) == 0 or len(detections) == 0:
-        return hits
     candidates = _overlapping(detections, truth, iou)
     found: set[int] = set()
     for index in best_first(detections).tolist():
@@ -74,8 +72,6 @@ def match_nearest_free(
     at least `iou`; of equals the last, as in pycocotools.
     """
     hits = np.zeros(len(detections), np.bool_)
-    if len(truth) == 0 or len(detections) == 0:
-        return hits
     candidates = _overlapping(detections, truth, iou)
     found: set[int] = set()
     for index in best_first(detections).tolist():
@@ -89,6 +85,8 @@ def match_nearest_free(
 def _overlapping(detections: Detections, truth: NDArray[np.floating], iou: float) -> list[list[tuple[float, int]]]:
     """For each detection the cells with at least this IoU (above 0), as (IoU, cell)."""
     candidates: list[list[tuple[float, int]]] = [[] for _ in range(len(detections))]
+    if len(truth) == 0:
+        return candidates
     by_left = np.argsort(truth[:, 0], kind="stable")
     lefts, widest = truth[by_left, 0], (truth[:, 2] - truth[:, 0]).max()
     order = np.argsort(detections.boxes[:, 0], kind="stable")
