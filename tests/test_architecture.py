@@ -21,7 +21,7 @@ LAYERS = (
     ("detect", "training", "simulate"),
     ("outputs", "evaluation", "dataset"),
     ("merge", "inference", "model_store"),
-    ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency"),
+    ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures"),
     ("detections", "boxes", "checks"),
     ("errors", "__init__"),
 )

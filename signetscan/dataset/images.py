@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from signetscan.errors import AnnotationError
+from signetscan.pictures import UNREADABLE, open_image
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 MPP = 0.25
 """Size of a pixel, um, unless said otherwise: DigestPath says x40, at which scanners have about this."""
@@ -112,17 +112,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     with _opened(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: a broken chunk of a PNG
+        except UNREADABLE as error:
             message = f"{path}: cannot be decoded: {error}; copy it again"
             raise AnnotationError(message) from error
 
 
 def _opened(path: Path) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
-            image = Image.open(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        image = open_image(path)
+    except UNREADABLE as error:
         message = f"{path}: not an image that can be read: {error}"
         raise AnnotationError(message) from error
     problem = ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from signetscan.errors import AnnotationError, SlideError
+from signetscan.pictures import UNREADABLE, open_image
 from signetscan.simulate.canvas import TISSUE_STEP, Canvas
 from signetscan.simulate.field import MPP
 from signetscan.simulate.stain import stain_of
@@ -48,14 +48,11 @@ def read_background(path: Path) -> NDArray[np.uint8]:
     """
     if path.suffix.lower() in IMAGE_ENDINGS:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
-                opened = Image.open(path)
-            with opened as image:
+            with open_image(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise AnnotationError(_too_large(path))
                 return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             message = f"{path}: cannot read this background picture: {error}"
             raise AnnotationError(message) from error
     with open_slide(path) as slide:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from signetscan.errors import SlideError
+from signetscan.pictures import UNREADABLE, open_image
 from signetscan.slides.array_slide import ArraySlide
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def open_picture(path: Path, format_name: str) -> ArraySlide:
         SlideError: it cannot be decoded or is too large.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked below
-            opened = Image.open(path, formats=[format_name])
-        with opened as image:
+        with open_image(path, [format_name]) as image:
             if image.width * image.height > MAX_PIXELS:
                 size = f"{image.width} x {image.height} px"
                 message = f"{path}: {size} is too large for a {format_name}; save it as a tiled TIFF"
@@ -51,7 +48,7 @@ def open_picture(path: Path, format_name: str) -> ArraySlide:
                 message = f"{path}: has more than 8 bits a channel; save it as 8-bit RGB"
                 raise SlideError(message)
             rgba = image.convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         message = f"{path}: a {format_name} that cannot be decoded: {error}; copy it again"
         raise SlideError(message) from error
     backdrop = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
