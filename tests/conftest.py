@@ -17,6 +17,8 @@ from signetscan.model_spec import ModelSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.dataset import Dataset
+
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -39,6 +41,34 @@ def shared_nuclei() -> Path:
     if not folder.is_dir():
         pytest.skip("the real images of nuclei (shared/data/nuclei beside the project) are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from toys import write_toys
+
+    root = tmp_path_factory.mktemp("toy")
+    write_toys(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_set(toy_folder: Path) -> Dataset:
+    from signetscan.dataset import read_dataset
+
+    return read_dataset(toy_folder)
+
+
+@pytest.fixture(scope="session")
+def trained(toy_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run; not to be written to."""
+    from toys import TINY
+
+    from signetscan.training.engine import train
+
+    out = tmp_path_factory.mktemp("run")
+    train(toy_set, TINY, out, device="cpu")
+    return out
 
 
 def make_spec(**changes: object) -> ModelSpec:

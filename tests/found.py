@@ -8,11 +8,11 @@ from signetscan.detections import Detections
 from signetscan.evaluation import ImageResult
 
 
-def detections(boxes: list[list[float]], scores: list[float]) -> Detections:
+def detections(boxes: list[list[float]], scores: list[float], labels: list[int] | None = None) -> Detections:
     return Detections(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         scores=np.array(scores, np.float32),
-        labels=np.zeros(len(scores), np.int64),
+        labels=np.array(labels or [0] * len(scores), np.int64),
     )
 
 

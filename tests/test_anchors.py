@@ -95,6 +95,17 @@ def test_assignment_is_retinanets_rule(seed: int, count: int) -> None:
             assert served.any() or rivals[box] > 0, "every box has an anchor, or lost it to a box that fits better"
 
 
+def test_of_two_odd_boxes_that_want_the_same_anchors_the_last_gets_them() -> None:
+    anchors = all_anchors(128)
+    thin = torch.tensor([[10.0, 10.0, 50.0, 12.0]])
+    alone = assign(anchors, thin)
+    assert box_iou(anchors, thin).max() < 0.5
+    assert alone.positive.any()
+    twice = assign(anchors, torch.cat([thin, torch.tensor([[80.0, 80.0, 110.0, 110.0]]), thin]))
+    assert (twice.matched[alone.positive] == 2).all()
+    assert twice.positive[alone.positive].all()
+
+
 def test_cells_of_all_sizes_get_several_anchors() -> None:
     anchors = all_anchors(256)
     for side in (37, 45, 56, 70, 92):

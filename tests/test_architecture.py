@@ -19,7 +19,7 @@ PACKAGE = ROOT / "signetscan"
 LAYERS = (
     ("cli",),
     ("detect", "training", "simulate"),
-    ("outputs", "evaluation", "dataset"),
+    ("outputs", "evaluation", "dataset", "reports"),
     ("merge", "inference", "model_store"),
     ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures"),
     ("detections", "boxes", "checks"),
@@ -33,7 +33,9 @@ FENCES = {
     "torch": ("training",),
     "onnx": ("training",),
     "onnxruntime": ("inference",),
-    "matplotlib": ("evaluation", "training"),
+    "matplotlib": ("evaluation", "training", "reports"),
+    "jinja2": ("reports",),
+    "tensorboardX": ("training",),
     "openslide": ("slides",),
     "geojson": ("outputs", "simulate"),
 }
@@ -115,7 +117,7 @@ def test_help_is_quick_because_it_loads_nothing_heavy(command: list[str]) -> Non
         "import sys\n"
         "from signetscan.cli.main import cli\n"
         f"cli({command!r}, standalone_mode=False)\n"
-        "heavy = {'torch', 'onnxruntime', 'onnx', 'numpy', 'scipy', 'openslide', 'skimage', 'matplotlib'}\n"
+        "heavy = {'torch', 'onnxruntime', 'onnx', 'numpy', 'scipy', 'openslide', 'skimage', 'matplotlib', 'jinja2'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 import numpy as np
@@ -22,11 +22,12 @@ from tiny_onnx import BOX, write_tiny_model
 
 from signetscan import __version__
 from signetscan.cli.main import cli
-from signetscan.cli.train import LOSS_NAMES, PRESET_NAMES
+from signetscan.cli.train import BACKBONE_NAMES, LOSS_NAMES, PRESET_NAMES
 from signetscan.dataset import read_dataset
 from signetscan.simulate.image_set import ImageSetOptions
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2
+from signetscan.training.backbones import BackboneName
 from signetscan.training.losses import LOSSES, LossOptions
 from signetscan.training.options import PRESETS, TrainOptions
 
@@ -280,14 +281,23 @@ def test_what_is_no_model_ends_in_one_line_that_names_it(bench: Bench, tmp_path:
     failed(run("info", model), model.name, status=1)
 
 
-def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
-    """In a Python of its own, where the import of torch fails as it does where it is not installed."""
+@pytest.mark.parametrize(
+    ("library", "said"),
+    [
+        ("torch", 'this command needs torch: pip install "signetscan[train]"'),
+        ("tensorboardX", 'this command needs tensorboardX: pip install "signetscan[train]"'),
+        ("jinja2", 'this command needs jinja2: pip install "signetscan[train]"'),
+        ("matplotlib", 'plots need matplotlib: pip install "signetscan[report]"'),
+    ],
+)
+def test_training_says_what_to_install_before_it_starts(tmp_path: Path, library: str, said: str) -> None:
+    """In a Python of its own, where the import of a library fails as it does where it is not installed."""
     code = (
         "import sys\n"
         "class Missing:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'torch':\n"
-        "            raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+        f"        if name == {library!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Missing())\n"
         "from signetscan.cli.main import cli\n"
         f"sys.argv = ['signetscan', 'train', {str(tmp_path)!r}]\n"
@@ -295,7 +305,7 @@ def test_training_without_torch_says_what_to_install(tmp_path: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     assert result.returncode == 1
-    assert result.stderr.splitlines() == ['Error: this command needs torch: pip install "signetscan[train]"']
+    assert result.stderr.splitlines() == [f"Error: {said}"]
 
 
 def test_an_out_that_is_a_file_is_refused_and_left_alone(bench: Bench, tmp_path: Path) -> None:
@@ -459,6 +469,7 @@ def test_train_and_export_name_what_they_cannot_use(tmp_path: Path) -> None:
 def test_the_names_that_help_shows_are_those_of_the_library() -> None:
     assert list(LOSS_NAMES) == list(LOSSES)
     assert list(PRESET_NAMES) == list(PRESETS)
+    assert list(BACKBONE_NAMES) == list(get_args(BackboneName))
 
 
 def defaults_of(*path: str) -> dict[str, Any]:
@@ -476,7 +487,7 @@ def test_the_defaults_that_help_shows_are_those_of_the_library() -> None:
     assert train["loss"] == LossOptions().name
     for options, shown, names in (
         (LossOptions(), train, ("mu_noisy", "mu_clean", "outlier", "bins", "momentum")),
-        (TrainOptions(), train, ("validation_share", "precision", "seed")),
+        (TrainOptions(), train, ("validation_share", "precision", "compile", "seed")),
         (ImageSetOptions(), defaults_of("simulate", "images"), ("positives", "negatives", "size", "missing_rate")),
         (SlideOptions(), defaults_of("simulate", "slide"), tuple(field.name for field in fields(SlideOptions))),
     ):

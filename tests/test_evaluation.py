@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,8 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.detections import Detections
-from signetscan.evaluation import FROC_LEVELS, ImageResult, evaluate, make_tally, match, threshold_for
+from signetscan.evaluation import (
+    FROC_LEVELS,
+    ImageResult,
+    evaluate,
+    evaluate_classes,
+    make_tally,
+    match,
+    match_nearest_free,
+    threshold_for,
+)
 from signetscan.evaluation.digestpath import scores_of
+
+if TYPE_CHECKING:
+    from signetscan.evaluation.tally import Rule
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -153,3 +166,57 @@ def test_a_large_slide_is_matched_in_parts() -> None:
     found = detections((cells[places] + [5, 0, 5, 0]).tolist(), np.linspace(1, 0, 900).tolist())
     missed = places % 3 == 0
     assert (match(found, cells[[i % 3 != 0 for i in range(900)]]) == ~missed).all()
+
+
+# ---- several classes ------------------------------------------------------------------------------------------------
+
+
+def of_classes(
+    found: list[tuple[list[float], float, int]], cells: list[tuple[list[float], int]], *, normal: bool = False
+) -> ImageResult:
+    boxes, scores, labels = ([row[part] for row in found] for part in range(3))
+    plain = detections(boxes, scores)  # type: ignore[arg-type]
+    return ImageResult(
+        detections=replace(plain, labels=np.array(labels, np.int64)),
+        truth=np.array([cell for cell, _ in cells], np.float64).reshape(-1, 4),
+        labels=np.array([label for _, label in cells], np.int64),
+        normal=normal,
+    )
+
+
+@pytest.mark.parametrize("rule", [match, match_nearest_free])
+def test_a_detection_finds_cells_of_its_own_class_only(rule: Rule) -> None:
+    """Two cells at nearly one place: each is found by its own class, in whatever order; a wrong class finds nothing."""
+    found = [(square(0, 0), 0.9, 1), (square(2, 0), 0.8, 0), (square(200, 0), 0.7, 0), (square(300, 0), 0.6, 1)]
+    cells = [(square(1, 0), 0), (square(3, 0), 1), (square(200, 0), 1), (square(300, 0), 1)]
+    tally = make_tally([of_classes(found, cells)], rule=rule)
+    assert tally.hits.tolist() == [True, True, False, True]
+    without = replace(of_classes(found, cells), labels=None)
+    assert make_tally([without], rule=rule).hits[2], "where class does not matter"
+
+
+def test_froc_of_several_classes_is_the_mean_of_each_alone() -> None:
+    """Class 0: both cells found above all alarms. Class 1: its one cell lies below two alarms of its own."""
+    image = of_classes(
+        [(square(0, 0), 0.9, 0), (square(100, 0), 0.5, 0), (square(200, 0), 0.4, 1), (square(300, 0), 0.95, 1)],
+        [(square(0, 0), 0), (square(100, 0), 0), (square(200, 0), 1)],
+    )
+    normal = of_classes([(square(0, 0), 0.6, 1), (square(100, 0), 0.5, 1), (square(200, 0), 0.3, 0)], [], normal=True)
+    scores = evaluate_classes([image, normal], 0.5)
+    assert list(scores.recall_at) == [0.5, 1, 1, 1, 1, 1], "at one alarm class 1 finds nothing, at two its cell"
+    assert scores.froc == pytest.approx(5.5 / 6)
+    assert scores.cells == 3, "all classes together"
+    assert scores.recall == pytest.approx(2 / 3)
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.fps_score == 98
+    one = [result.of_class(0) for result in (image, normal)]
+    assert evaluate_classes(one, 0.5).froc == evaluate(one, 0.5).froc == 1
+    absent = [replace(image, detections=image.detections, truth=image.truth[2:], labels=np.array([1])), normal]
+    assert evaluate_classes(absent, 0.5).froc == pytest.approx(5 / 6), "a class without cells has no say"
+
+
+@given(st.integers(0, 10**6))
+def test_with_one_class_its_label_changes_nothing(seed: int) -> None:
+    results = random_results(seed)
+    labelled = [replace(result, labels=np.zeros(len(result.truth), np.int64)) for result in results]
+    assert repr(evaluate_classes(labelled, 0.5)) == repr(evaluate(results, 0.5))

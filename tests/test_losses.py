@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from signetscan.errors import OptionError
 from signetscan.training.losses import LOSSES, HarmonisedLoss, LossOptions, Source, make_loss
 
-POSITIVE, NORMAL, NOISY = (int(source) for source in Source)
+POSITIVE, NORMAL, NOISY, IGNORED = (int(source) for source in Source)
 
 
 def examples(seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -43,6 +43,7 @@ def slow_dghm(
     mus: list[float],
     outlier: float,
     bins: int,
+    per_width: bool = True,
 ) -> float:
     """Eq. 9 to 12 of the DGHM paper, example by example, with unit regions of width 1 / bins."""
     number = len(logits)
@@ -54,7 +55,7 @@ def slow_dghm(
     total = 0.0
     for i in range(number):
         alike = sum(group_of[k] == group_of[i] and regions[k] == regions[i] for k in range(number))
-        density = alike / (1 / bins)
+        density = alike / (1 / bins) if per_width else alike
         gamma = mus[group_of[i]] if norms[i] >= np.float32(outlier) else 1.0
         beta = number / density**gamma
         total += beta * cross_entropy(logits[i], targets[i])
@@ -80,14 +81,16 @@ def border_free(logits: torch.Tensor, targets: torch.Tensor, edges: list[float])
     seed=st.integers(0, 10**6),
     count=st.integers(1, 120),
     bins=st.integers(1, 30),
+    per_width=st.booleans(),
     outlier=st.floats(0.05, 0.99),
     mu_noisy=st.floats(0.25, 3),
     mu_clean=st.floats(0.25, 3),
 )
 def test_fast_harmonised_losses_are_the_formula(
-    name: str, seed: int, count: int, bins: int, outlier: float, mu_noisy: float, mu_clean: float
+    name: str, seed: int, count: int, bins: int, per_width: bool, outlier: float, mu_noisy: float, mu_clean: float
 ) -> None:
-    options = LossOptions(name=name, bins=bins, outlier=outlier, mu_noisy=mu_noisy, mu_clean=mu_clean)
+    constants = {"bins": bins, "outlier": outlier, "mu_noisy": mu_noisy, "mu_clean": mu_clean}
+    options = LossOptions(name=name, per_width=per_width, **constants)  # type: ignore[arg-type]
     logits, targets, sources = examples(seed, count)
     if not border_free(logits, targets, [outlier, *(k / bins for k in range(1, bins))]):
         return
@@ -100,6 +103,7 @@ def test_fast_harmonised_losses_are_the_formula(
         mus=[getattr(options, mu) for mu in mus] or [1.0],
         outlier=outlier,
         bins=bins,
+        per_width=per_width,
     )
     fast = make_loss(options)(logits, targets, sources)
     assert float(fast) == pytest.approx(slow, rel=1e-4, abs=1e-6), "float32's rounding and no more"
@@ -170,6 +174,23 @@ def test_order_of_examples_does_not_matter() -> None:
         one = loss(logits, targets, sources)
         other = loss(logits[shuffled], targets[shuffled], sources[shuffled])
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_ignored_examples_are_as_if_they_were_not_there(name: str, momentum: float) -> None:
+    logits, targets, sources = examples(10, 300)
+    more = torch.cat([logits, torch.linspace(-9, 9, 40)]).requires_grad_()
+    padded = torch.cat([targets, torch.zeros(40)]), torch.cat([sources, torch.full((40,), IGNORED)])
+    order = torch.randperm(340, generator=torch.Generator().manual_seed(1))
+    without, within = (make_loss(LossOptions(name=name, momentum=momentum)) for _ in range(2))
+    loss = within(more[order], padded[0][order], padded[1][order])
+    torch.testing.assert_close(loss, without(logits, targets, sources))
+    loss.backward()
+    assert more.grad is not None
+    assert (more.grad[300:] == 0).all()
+    for name_of, counts in without.state_dict().items():
+        torch.testing.assert_close(within.state_dict()[name_of], counts)
 
 
 def test_momentum_is_a_running_mean_of_counts() -> None:

@@ -6,8 +6,8 @@ import torch
 from signetscan.training.anchors import MAX_LOG_RATIO, assign, encode
 from signetscan.training.crops import Crop
 from signetscan.training.losses import LossOptions, Source, make_loss
-from signetscan.training.objective import batch_losses, stack
-from signetscan.training.retinanet import Architecture, Inference, ResNet18, RetinaNet
+from signetscan.training.objective import batch_losses, make_batch, stack
+from signetscan.training.retinanet import Architecture, Inference, RetinaNet
 
 SLIM = Architecture(width=8, pyramid=8, head_depth=1)
 
@@ -19,28 +19,6 @@ def network(architecture: Architecture = SLIM, seed: int = 0) -> RetinaNet:
         for parameter in made.parameters():  # so that no branch is silent
             parameter.data += 0.05 * torch.randn_like(parameter)
     return made.eval()
-
-
-def test_backbone_has_torchvisions_names_and_shapes() -> None:
-    """Torchvision's resnet18 file, less its classifier: these names, and 11,176,512 parameters."""
-    state = ResNet18(64).state_dict()
-    assert sum(parameter.numel() for parameter in ResNet18(64).parameters()) == 11_176_512
-    expected = {"conv1.weight": (64, 3, 7, 7), "bn1.running_var": (64,), "layer4.1.conv2.weight": (512, 512, 3, 3)}
-    expected |= {"layer2.0.downsample.0.weight": (128, 64, 1, 1), "layer3.0.downsample.1.bias": (256,)}
-    assert {name: tuple(state[name].shape) for name in expected} == expected
-    names = {"conv1.weight"} | {f"bn1.{part}" for part in BATCH_NORM}
-    for stage in (1, 2, 3, 4):
-        for block in (0, 1):
-            for layer in (1, 2):
-                names.add(f"layer{stage}.{block}.conv{layer}.weight")
-                names |= {f"layer{stage}.{block}.bn{layer}.{part}" for part in BATCH_NORM}
-        if stage > 1:
-            names.add(f"layer{stage}.0.downsample.0.weight")
-            names |= {f"layer{stage}.0.downsample.1.{part}" for part in BATCH_NORM}
-    assert set(state) == names
-
-
-BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def test_outputs_fit_their_anchors() -> None:
@@ -91,7 +69,7 @@ def test_inference_gives_the_best_candidates_in_order() -> None:
         of_place = flat.reshape(-1, 18).amax(dim=1)
         torch.testing.assert_close(scores[index], of_place.sort(descending=True).values[:count])
         for place in range(0, count, 7):
-            anchor, label = divmod(int((flat == scores[index, place]).nonzero()[0]), 2)
+            anchor, label = divmod(int((flat - scores[index, place]).abs().argmin()), 2)
             assert int(labels[index, place]) == label
             middle = (anchors[anchor, :2] + anchors[anchor, 2:]) / 2
             size = anchors[anchor, 2:] - anchors[anchor, :2]
@@ -122,7 +100,7 @@ def test_every_anchor_knows_where_its_label_comes_from() -> None:
     crops = [crop([[20, 20, 70, 70]], normal=False), crop([], normal=False), crop([], normal=True)]
     made, spy = network(), Spy()
     logits, offsets, found = made(stack(crops))
-    batch_losses(spy, logits, offsets, found, crops)
+    batch_losses(spy, logits, offsets, found, make_batch(crops))
     positives = spy.targets == 1
     assert positives.sum() >= 4
     assert (spy.sources[positives] == Source.POSITIVE).all()
@@ -130,7 +108,7 @@ def test_every_anchor_knows_where_its_label_comes_from() -> None:
     anchors = logits.shape[1]
     assert (spy.sources == Source.NORMAL).sum() == anchors, "all of the normal image, and nothing else"
     assert (spy.sources == Source.NOISY).sum() > anchors, "the rest of both images with cells, boxed or not"
-    assert len(spy.sources) < 3 * anchors, "anchors between positive and negative are left out"
+    assert (spy.sources == Source.IGNORED).any(), "anchors between positive and negative are left out"
 
 
 def test_perfect_offsets_cost_nothing_and_wrong_ones_something() -> None:
@@ -141,10 +119,10 @@ def test_perfect_offsets_cost_nothing_and_wrong_ones_something() -> None:
     assigned = assign(anchors, boxes)
     perfect = torch.zeros_like(offsets)
     perfect[0, assigned.positive] = encode(boxes[assigned.matched[assigned.positive]], anchors[assigned.positive])
-    loss = make_loss(LossOptions())
-    assert float(batch_losses(loss, logits, perfect, anchors, crops)[1]) == 0
-    assert float(batch_losses(loss, logits, perfect + 1, anchors, crops)[1]) > 1
-    assert float(batch_losses(loss, logits, offsets, anchors, [crop([], normal=True)])[1]) == 0
+    loss, batch = make_loss(LossOptions()), make_batch(crops)
+    assert float(batch_losses(loss, logits, perfect, anchors, batch)[1]) == 0
+    assert float(batch_losses(loss, logits, perfect + 1, anchors, batch)[1]) > 1
+    assert float(batch_losses(loss, logits, offsets, anchors, make_batch([crop([], normal=True)]))[1]) == 0
 
 
 def test_crops_are_filled_up_with_white() -> None:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from signetscan.annotations import boxes_xml
 from signetscan.cli.main import cli
+from signetscan.training.backbones import EfficientNetLite0
 from signetscan.training.checkpoint import load_checkpoint
+from signetscan.training.retinanet import Architecture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +61,22 @@ def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
     ]
     checkpoint = load_checkpoint(out / "last.pt")
     assert (checkpoint.class_names, checkpoint.mpp, checkpoint.options.fold) == (("Ring",), 0.5, (1, 2))
+    assert rest[-1] == f"Report: {out / 'report.html'}"
+    expected = ["best.pt", "events.out.tfevents.000001", "last.pt", "metrics.csv", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == expected
+
+
+def test_a_run_that_is_over_gets_its_report_anew(voc: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ("train", voc, "--class", "ring", "--out", out, *SMALL)
+    assert run(*words).exit_code == 0
+    before = (out / "last.pt").read_bytes()
+    (out / "report.html").unlink()
+    result = run(*words, "--resume")
+    assert result.exit_code == 0, result.output
+    assert "epoch" not in result.stderr
+    assert "Training report" in (out / "report.html").read_text(encoding="utf-8")
+    assert (out / "last.pt").read_bytes() == before
 
 
 def test_several_classes_train_together(voc: Path, tmp_path: Path) -> None:
@@ -65,6 +84,21 @@ def test_several_classes_train_together(voc: Path, tmp_path: Path) -> None:
     result = run("train", voc, "--class", "Lymphocyte", "--class", "Ring", "--out", out, "--quiet", *SMALL)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert load_checkpoint(out / "best.pt").class_names == ("Lymphocyte", "Ring")
+
+
+def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Path) -> None:
+    torch.manual_seed(77)  # not the run's seed
+    weights = EfficientNetLite0().state_dict()
+    torch.save(weights | {"_fc.bias": torch.zeros(1000)}, tmp_path / "lite0.pth")
+    out, small = tmp_path / "run", [word for word in SMALL if word not in ("--width", 8, "--pyramid")]
+    chosen = ("--class", "ring", "--backbone", "efficientnet-lite0", "--weights", tmp_path / "lite0.pth")
+    result = run("train", voc, *chosen, "--out", out, "--pyramid", 8, "--precision", "bf16", "--quiet", *small)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    checkpoint = load_checkpoint(out / "best.pt")
+    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", pyramid=8)
+    for name in ("_conv_stem.weight", "_blocks.15._project_conv.weight"):
+        learnt = checkpoint.network[f"backbone.{name}"]
+        assert 0 < (learnt - weights[name]).abs().max() < 1e-4, "one step at the rate of a first batch away"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +111,7 @@ def test_several_classes_train_together(voc: Path, tmp_path: Path) -> None:
         (("--class", "ring", "--fold", "two"), "--fold must be I/K", 2),
         (("--class", "ring", "--fold", "1/2", "--validation-share", "0.2"), "--validation-share", 2),
         (("--class", "ring", "--mpp", "0"), "mpp", 2),
+        (("--class", "ring", "--backbone", "efficientnet-lite0"), "width", 2),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from PIL import Image
+from toys import TINY, toy_image
 
-from signetscan.annotations import boxes_xml
 from signetscan.dataset import Place, read_dataset
 from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError
 from signetscan.inference import load_detector
@@ -21,83 +20,16 @@ from signetscan.merge import suppress
 from signetscan.model_spec import ModelSpec
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.training.checkpoint import load_checkpoint, load_tensors
-from signetscan.training.engine import data_digest, load_backbone, rate_at, train
+from signetscan.training.engine import data_digest, rate_at, train
 from signetscan.training.export import check_model, export_model
 from signetscan.training.losses import LossOptions
 from signetscan.training.options import TrainOptions, preset_options
-from signetscan.training.retinanet import Architecture, RetinaNet
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from signetscan.dataset import Dataset
-
-TINY = TrainOptions(
-    architecture=Architecture(width=8, pyramid=16, head_depth=1),
-    patch=256,
-    patch_step=128,
-    crop=128,
-    batch=8,
-    normals_per_positive=1.0,
-    batches=25,
-    epochs=4,
-    rate=4e-3,
-    schedule="cosine",
-    warm_up=10,
-    validation_share=0.25,
-    precision="fp32",
-)
-
-
-def toy_image(rng: np.random.Generator, *, cells: bool) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Dark rings among dark discs on pink: rings are the cells."""
-    image = np.full((256, 256, 3), (225, 190, 205), np.uint8)
-    rows, columns = np.indices((256, 256))
-    boxes = []
-    for row in range(3):
-        for column in range(3):
-            x, y = (np.array([column, row]) * 80 + rng.uniform(36, 60, 2)).tolist()
-            radius = rng.uniform(18, 30)
-            distance = np.hypot(columns + 0.5 - x, rows + 0.5 - y)
-            if cells and rng.random() < 0.6:
-                image[(distance < radius) & (distance > radius - 6)] = (90, 50, 120)
-                boxes.append([x - radius, y - radius, x + radius, y + radius])
-            else:
-                image[distance < radius * 0.6] = (90, 50, 120)
-    noisy = image + rng.normal(0, 4, image.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8), np.array(boxes).reshape(-1, 4)
-
-
-@pytest.fixture(scope="module")
-def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("toy")
-    rng = np.random.default_rng(0)
-    for folder, cells in (("sig-train-pos", True), ("sig-train-neg", False)):
-        (root / folder).mkdir()
-        for index in range(12):
-            image, boxes = toy_image(rng, cells=cells)
-            stem = f"S{index // 2}{'p' if cells else 'n'}_2019-02-25 21_57_{index:02d}-lv0-1-2-256-256"
-            Image.fromarray(image).save(root / folder / f"{stem}.jpeg", quality=95)
-            if cells:
-                content = boxes_xml(f"{stem}.jpeg", (256, 256), boxes, ["cell"] * len(boxes))
-                (root / folder / f"{stem}.xml").write_bytes(content)
-    return root
-
-
-@pytest.fixture(scope="module")
-def toy_set(toy_folder: Path) -> Dataset:
-    return read_dataset(toy_folder)
-
-
-@pytest.fixture(scope="module")
-def trained(toy_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run."""
-    out = tmp_path_factory.mktemp("run")
-    train(toy_set, TINY, out, device="cpu")
-    return out
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
@@ -300,17 +232,6 @@ def test_a_checkpoint_of_another_make_is_refused(trained: Path, tmp_path: Path) 
             load_checkpoint(tmp_path / "a.pt")
 
 
-def test_backbone_weights_come_from_torchvisions_file(tmp_path: Path) -> None:
-    source = RetinaNet(Architecture(width=16, pyramid=8))
-    state = source.backbone.state_dict() | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}
-    torch.save(state, tmp_path / "resnet18.pth")
-    target = RetinaNet(Architecture(width=16, pyramid=8))
-    load_backbone(target, tmp_path / "resnet18.pth")
-    assert torch.equal(target.backbone.conv1.weight, source.backbone.conv1.weight)
-    with pytest.raises(TrainingError, match="width 8"):
-        load_backbone(RetinaNet(Architecture(width=8, pyramid=8)), tmp_path / "resnet18.pth")
-
-
 # ---- export ---------------------------------------------------------------------------------------------------------
 
 
@@ -364,7 +285,8 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(trained: Path, expo
     for found, expected in zip(
         *(suppress(each.detect(image[None], 0.3)[0], 0.4).boxes for each in (half, full)), strict=True
     ):
-        np.testing.assert_allclose(found, expected, atol=0.5)
+        # The error of a box grows with its size, and a network this small may believe in a very large one.
+        np.testing.assert_allclose(found, expected, atol=0.5, rtol=1e-3)
 
 
 def test_a_model_tells_nothing_of_the_machine_it_was_made_on(exported: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Update = Callable[[int, int], None]
 
 LINE_EVERY_S = 10.0
 """Seconds between two plain lines: enough for a log to show life, few enough not to fill it."""
@@ -23,11 +25,18 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 def note(message: str, *, quiet: bool = False) -> None:
     """Say something that is not a result."""
     if not quiet:
-        click.echo(message, err=True)
+        print(message, file=sys.stderr)  # which rich keeps clear of a bar, unlike click's own way to stderr
+
+
+class Stage(Protocol):
+    """Begins a stage of a job; see `stages`."""
+
+    def __call__(self, what: str, unit: str, /, *, brief: bool) -> Update:
+        """Gives a function to call with (done, total)."""
 
 
 @contextmanager
-def progress(what: str, *, unit: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, *, unit: str, quiet: bool = False) -> Iterator[Update]:
     """Show how far a job is.
 
     Args:
@@ -38,36 +47,69 @@ def progress(what: str, *, unit: str, quiet: bool = False) -> Iterator[Callable[
     Yields:
         A function to call with (done, total).
     """
-    if quiet:
-        yield lambda _done, _total: None
-    elif sys.stderr.isatty():
-        with _bar(what) as update:
-            yield update
-    else:
-        yield _lines(what, unit)
+    with stages(quiet=quiet) as stage:
+        yield stage(what, unit, brief=False)
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def stages(*, quiet: bool = False) -> Iterator[Stage]:
+    """Show how far a job is that has stages, some of which come again and again.
+
+    Args:
+        quiet: whether to show nothing.
+
+    Yields:
+        A function to call with what is done in a stage and what is counted, which gives one to call with
+        (done, total). A `brief` stage is shown only while it lasts.
+    """
+    if quiet:
+        yield _no_stage
+    elif sys.stderr.isatty():
+        with _bars() as stage:
+            yield stage
+    else:
+        yield _lines
+
+
+def _no_stage(_what: str, _unit: str, *, brief: bool) -> Update:  # noqa: ARG001 - one signature
+    return lambda _done, _total: None
+
+
+@contextmanager
+def _bars() -> Iterator[Stage]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def stage(what: str, _unit: str, *, brief: bool) -> Update:
+            task = bars.add_task(what, total=None, visible=not brief)
+
+            def update(done: int, total: int) -> None:
+                if brief and done <= 1:
+                    bars.reset(task, visible=True)
+                bars.update(task, completed=done, total=total, visible=not brief or done < total)
+
+            return update
+
+        yield stage
 
 
-def _lines(what: str, unit: str) -> Callable[[int, int], None]:
+def _lines(what: str, unit: str, *, brief: bool) -> Update:
     started = last = time.monotonic()
+    first = latest = 0
 
     def update(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal started, last, first, latest
         now = time.monotonic()
-        if now - last < LINE_EVERY_S and done < total:
+        if done <= latest or (brief and not latest):  # the stage begins, now or again
+            started, last, first = now, now, done
+        latest = done
+        if now - last < LINE_EVERY_S and (brief or done < total):
             return
         last = now
-        rate = done / max(now - started, 1e-9)
+        rate = (done - first) / max(now - started, 1e-9)
         click.echo(f"{what}: {done} of {total} {unit}, {rate:.1f} a second", err=True)
 
     return update

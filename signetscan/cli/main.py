@@ -15,7 +15,7 @@ from signetscan.cli.simulate import simulate
 from signetscan.cli.train import train
 from signetscan.errors import OptionError, SignetscanError
 
-TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript")
+TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "tensorboardX", "jinja2")
 """What the `train` extra brings; detection does without."""
 
 

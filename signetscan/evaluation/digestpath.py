@@ -6,7 +6,7 @@ evaluation page, and the rule of matching in `signetscan.evaluation.matching`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +67,33 @@ def evaluate(results: Sequence[ImageResult], threshold: float, iou: float = MATC
         iou: least IoU of a detection with a cell that it finds; 0.3 in DigestPath.
     """
     return scores_of(make_tally(results, iou), threshold)
+
+
+def evaluate_classes(results: Sequence[ImageResult], threshold: float, iou: float = MATCH_IOU) -> Scores:
+    """Score a set of images with cells of one class or several, whose labels are known.
+
+    FROC and the recalls behind it are means over the classes that have cells, each judged alone with its own false
+    alarms. Recall, precision and the FPs score are of all classes together: one threshold serves them all.
+
+    Args:
+        results: one entry an image, with labels.
+        threshold: score from which detections count for recall, precision and the FPs score.
+        iou: least IoU of a detection with a cell of its class that it finds.
+    """
+    together = evaluate(results, threshold, iou)
+    labels = np.unique(np.concatenate([np.empty(0, np.int64), *(_labels(result) for result in results)]))
+    if not len(labels):
+        return together
+    alone = [evaluate([result.of_class(label) for result in results], threshold, iou) for label in labels.tolist()]
+    recall_at = tuple(np.mean([scores.recall_at for scores in alone], axis=0).tolist())
+    return replace(together, froc=float(np.mean(recall_at)), recall_at=recall_at)
+
+
+def _labels(result: ImageResult) -> NDArray[np.int64]:
+    """Classes of the cells of an image that count."""
+    if result.normal or result.labels is None:
+        return np.empty(0, np.int64)
+    return result.labels
 
 
 def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None = None) -> Scores:

@@ -7,7 +7,7 @@ stays a false alarm; COCO's looks at the cells that nobody has found yet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,8 @@ from signetscan.boxes import iou_matrix
 from signetscan.merge import best_first
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
@@ -41,15 +43,40 @@ class ImageResult:
     """What it is called."""
     slide: str = ""
     """Slide that it is from; empty where nobody knows. Images of one slide are not independent."""
+    labels: NDArray[np.int64] | None = None
+    """(N,), class of each cell, which only a detection of the same class finds; None where class does not matter."""
+
+    def of_class(self, label: int) -> ImageResult:
+        """What is of one class. A normal image stays one: it holds no cell of any class."""
+        if self.labels is None:
+            message = "the classes of the cells are not known"
+            raise ValueError(message)
+        mine = self.labels == label
+        found = self.detections.select(self.detections.labels == label)
+        return replace(self, detections=found, truth=self.truth[mine], labels=self.labels[mine])
+
+
+def of_classes(result: ImageResult) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Indices of the detections and of the cells of each class that has cells; of all where class does not matter."""
+    if result.labels is None:
+        yield np.arange(len(result.detections)), np.arange(len(result.truth))
+        return
+    for label in np.unique(result.labels):
+        yield np.flatnonzero(result.detections.labels == label), np.flatnonzero(result.labels == label)
 
 
 def match(detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
-    """Which detections find a cell by DigestPath's rule, (len(detections),), in the order given.
+    """Which detections find a cell by DigestPath's rule, (len(detections),), in the order given."""
+    return np.asarray(cells_found(detections, truth, iou) >= 0)
+
+
+def cells_found(detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU) -> NDArray[np.intp]:
+    """The cell that each detection finds by DigestPath's rule, (len(detections),); -1 if none.
 
     Each detection looks at the cell that it overlaps most, and finds it if their IoU is at least `iou` and nobody has
     found it before.
     """
-    hits = np.zeros(len(detections), np.bool_)
+    cells = np.full(len(detections), -1, np.intp)
     candidates = _overlapping(detections, truth, iou)
     found: set[int] = set()
     for index in best_first(detections).tolist():
@@ -59,8 +86,8 @@ def match(detections: Detections, truth: NDArray[np.floating], iou: float = MATC
         _, cell = max(candidates[index], key=lambda candidate: (candidate[0], -candidate[1]))
         if cell not in found:
             found.add(cell)
-            hits[index] = True
-    return hits
+            cells[index] = cell
+    return cells
 
 
 def match_nearest_free(

@@ -1,4 +1,4 @@
-"""Plots of an assessment. matplotlib is an extra, and is imported only here, when a plot is drawn.
+"""Plots of an assessment. matplotlib is an extra; it is imported when a plot is drawn.
 
 Figures are made without pyplot: no window, no global state, and they are free once they are forgotten.
 """
@@ -41,7 +41,7 @@ def check_matplotlib() -> None:
 
 def plot_froc(assessment: Assessment) -> Figure:
     """Recall against false alarms, with the six levels of FROC and their intervals."""
-    figure = _figure(6.4, 4.8)
+    figure = new_figure(6.4, 4.8)
     axes = figure.subplots()
     curve = assessment.froc
     if len(curve.alarms) and not np.isnan(curve.alarms + curve.recall).any():
@@ -82,10 +82,24 @@ def _levels(axes: Axes, assessment: Assessment) -> None:
 
 def plot_pr(assessment: Assessment) -> Figure:
     """Precision against recall, and precision, recall and F1 against the threshold."""
-    figure = _figure(11, 4.8)
+    figure = new_figure(11, 4.8)
     left, right = figure.subplots(1, 2)
     _plot_pr(left, assessment)
     _plot_thresholds(right, assessment)
+    return figure
+
+
+def plot_pr_curve(assessment: Assessment) -> Figure:
+    """Precision against recall alone, for narrow pages."""
+    figure = new_figure(6.4, 4.8)
+    _plot_pr(figure.subplots(), assessment)
+    return figure
+
+
+def plot_thresholds(assessment: Assessment) -> Figure:
+    """Precision, recall and F1 against the threshold alone, for narrow pages."""
+    figure = new_figure(6.4, 4.8)
+    _plot_thresholds(figure.subplots(), assessment)
     return figure
 
 
@@ -145,7 +159,7 @@ def _plot_thresholds(axes: Axes, assessment: Assessment) -> None:
 
 def plot_calibration(assessment: Assessment) -> Figure:
     """Precision against score, and how many detections each bin holds."""
-    figure = _figure(6.4, 6.4)
+    figure = new_figure(6.4, 6.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     bins = assessment.reliability
     widths = np.diff(bins.edges)
@@ -180,8 +194,12 @@ def plot_calibration(assessment: Assessment) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure, inches."""
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches.
+
+    Raises:
+        OutputError: matplotlib is not installed.
+    """
     check_matplotlib()
     from matplotlib.figure import Figure
 

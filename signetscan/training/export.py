@@ -7,11 +7,14 @@ import copy
 import io
 import logging
 import warnings
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
 import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from signetscan.errors import ModelError
 from signetscan.inference import load_detector
@@ -70,8 +73,24 @@ def export_model(
         OutputError: the file cannot be written.
     """
     with part_path(path) as part:
-        _write(copy.deepcopy(network).half() if precision == "fp16" else network, spec, part)
+        _write(_halve(network) if precision == "fp16" else network, spec, part)
         return check_model(network, spec, part, [*random_tiles(spec), *tiles], precision=precision)
+
+
+def _halve(network: RetinaNet) -> RetinaNet:
+    """A copy in half precision, in which each batch normalisation is part of the convolution before it.
+
+    So each channel is rounded once instead of three times, which in a network as deep as EfficientNet-Lite0 halves the
+    error of the scores.
+    """
+    network = copy.deepcopy(network)
+    for parent in [*network.modules()]:
+        layers = [*parent.named_children()]
+        for (conv_name, conv), (norm_name, norm) in pairwise(layers):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return network.half()
 
 
 def _write(network: RetinaNet, spec: ModelSpec, path: Path) -> None:

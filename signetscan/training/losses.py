@@ -2,7 +2,8 @@
 
 Every loss sees the same thing: for each example (an anchor and a class) its logit, its target, and where its label
 comes from, which says how far the label can be trusted. In an image that holds signet ring cells some have no box, so
-its negatives are *noisy*; positives, and negatives of images that hold none, are *clean*.
+its negatives are *noisy*; positives, and negatives of images that hold none, are *clean*. Nothing here makes the
+processor wait for a GPU.
 
 Sources: Lin et al., "Decoupled Gradient Harmonized Detector for Partial Annotation" (Neurocomputing 2021, arXiv
 2004.04455) for DGHM-C; Li, Liu and Wang, "Gradient Harmonized Single-stage Detector" (AAAI 2019, arXiv 1811.05181) for
@@ -23,7 +24,7 @@ from signetscan.checks import check_ranges
 from signetscan.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class Source(IntEnum):
@@ -35,6 +36,8 @@ class Source(IntEnum):
     """A negative of an image that holds no cell at all (NP_N)."""
     NOISY = 2
     """A negative of an image with cells, some of which may have no box (AP_N)."""
+    IGNORED = 3
+    """An anchor too near a cell for a negative and too far for a positive: left out of every sum and count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,9 @@ class LossOptions:
     """DGHM: gradient norm from which an example is an outlier (lambda in the paper), 0 to 1."""
     bins: int = 10
     """GHM and DGHM: unit regions into which gradient norms are sorted."""
+    per_width: bool = True
+    """GHM and DGHM: density as examples per unit of gradient norm (count x bins, eq. 9 as printed), not per region.
+    Clean outliers weigh more by it, noisy ones less, and all classes less against the boxes."""
     momentum: float = 0.0
     """GHM and DGHM: share of the last batches' counts in the present ones, 0 to below 1."""
     focal_alpha: float = 0.25
@@ -90,7 +96,7 @@ class HarmonisedLoss(nn.Module):
     With p the score, p* the target, CE the binary cross-entropy, and g = |p - p*| the gradient norm, sorted into
     unit regions of width 1 / bins:
 
-        GD(g_i) = (examples of i's group in i's region) * bins       gradient density, eq. 9
+        GD(g_i) = examples of i's group in i's region                gradient density, eq. 9; `per_width`: times bins
         beta_i  = N / GD(g_i) ** gamma_i                             eq. 10
         gamma_i = the group's mu if g_i >= outlier else 1            eq. 11
         L       = 1 / (M * N) * sum_i beta_i * CE_i                  eq. 12, N examples in M groups
@@ -98,7 +104,7 @@ class HarmonisedLoss(nn.Module):
     so that example i has the coefficient 1 / (M * GD ** gamma). GHM-C is the case of one group whose mu is 1.
 
     Args:
-        groups: the group (0 to M - 1) of each `Source`.
+        groups: the group (0 to M - 1) of each `Source` but `IGNORED`.
         mus: exponent of each group's outliers.
         options: constants.
     """
@@ -109,7 +115,9 @@ class HarmonisedLoss(nn.Module):
     def __init__(self, groups: tuple[int, int, int], mus: tuple[float, ...], options: LossOptions) -> None:
         super().__init__()
         self.bins, self.outlier, self.momentum = options.bins, options.outlier, options.momentum
-        self.groups, self.mus = groups, mus
+        self.unit = options.bins if options.per_width else 1
+        # What is ignored has a group of its own, the last, that is counted and then forgotten.
+        self.groups, self.mus = (*groups, len(mus)), (*mus, 1.0)
         self.register_buffer("counts", torch.zeros(len(mus), options.bins, dtype=torch.float64))
 
     def forward(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
@@ -132,10 +140,11 @@ class HarmonisedLoss(nn.Module):
         """What each example's cross-entropy is multiplied with, (N,): 1 / (M * GD ** gamma)."""
         group, region = self._regions(logits, targets, sources)
         counts = self.counts.to(logits.device) if self.momentum else self._count(group, region)
-        density = counts[group, region].clamp(min=1e-3) * self.bins
-        exponent = torch.tensor(self.mus, device=logits.device)[group]
+        of_groups = len(counts)
+        density = counts[group.clamp(max=of_groups - 1), region].clamp(min=1e-3) * self.unit
+        exponent = _constant(self.mus, logits.device)[group]
         gamma = torch.where(self._norms(logits, targets) >= self.outlier, exponent, 1.0)
-        return (1 / (len(self.mus) * density**gamma)).float()
+        return torch.where(group < of_groups, 1 / (of_groups * density**gamma), 0).float()
 
     def _norms(self, logits: Tensor, targets: Tensor) -> Tensor:
         norms = (torch.sigmoid(logits.detach()) - targets).abs()
@@ -143,13 +152,15 @@ class HarmonisedLoss(nn.Module):
 
     def _regions(self, logits: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
         """Group and unit region of each example; a gradient norm of 1 belongs to the last region."""
-        group = torch.tensor(self.groups, device=logits.device)[sources]
+        group = _constant(self.groups, logits.device)[sources]
         region = (self._norms(logits, targets) * self.bins).long().clamp(max=self.bins - 1)
         return group, region
 
     def _count(self, group: Tensor, region: Tensor) -> Tensor:
-        counts = torch.bincount(group * self.bins + region, minlength=len(self.mus) * self.bins)
-        return counts.reshape(len(self.mus), self.bins).double()
+        """Examples in each region of each group, (M, bins); sums of whole numbers, so their order does not show."""
+        one = torch.ones_like(group, dtype=torch.float64)
+        counts = one.new_zeros(len(self.mus) * self.bins).scatter_add_(0, group * self.bins + region, one)
+        return counts.reshape(len(self.mus), self.bins)[:-1]
 
     @torch.no_grad()
     def _remember(self, fresh: Tensor) -> None:
@@ -157,6 +168,11 @@ class HarmonisedLoss(nn.Module):
         fresh = fresh.to(self.counts.device)
         mixed = self.momentum * self.counts + (1 - self.momentum) * fresh
         self.counts.copy_(torch.where(self.counts > 0, mixed, fresh))
+
+
+def _constant(values: Sequence[float], device: torch.device) -> Tensor:
+    """A few numbers on a device, without waiting for what that device is doing."""
+    return torch.tensor(values).to(device, non_blocking=True)
 
 
 class PlainLoss(nn.Module):
@@ -170,10 +186,10 @@ class PlainLoss(nn.Module):
         super().__init__()
         self.of_example = of_example
 
-    def forward(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:  # noqa: ARG002 - one signature
+    def forward(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
         """The loss of a batch, a scalar; see `HarmonisedLoss.forward`."""
-        targets = targets.float()
-        return self.of_example(logits.float(), targets).sum() / targets.sum().clamp(min=1)
+        targets, counted = targets.float(), (sources != Source.IGNORED).float()
+        return (counted * self.of_example(logits.float(), targets)).sum() / (counted * targets).sum().clamp(min=1)
 
 
 def _dghm_c(options: LossOptions) -> nn.Module:

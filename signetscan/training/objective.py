@@ -1,7 +1,12 @@
-"""What the network is asked for: the classification and box losses of a batch of crops."""
+"""What the network is asked for: a batch of crops, and the classification and box losses of it.
+
+Once a batch is on its device, all work on it has a size known beforehand: nobody waits for a GPU to say how many
+anchors are positive.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +27,44 @@ BOX_BETA = 1 / 9
 """Where smooth L1 turns from square to straight, as in RetinaNet."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """B crops as tensors, with N boxes in all."""
+
+    pixels: Tensor
+    """uint8 (B, S, S, 3), RGB."""
+    boxes: Tensor
+    """float32 (N, 4), crop pixels; the boxes of the first crop, then those of the second, and so on."""
+    labels: Tensor
+    """int64 (N,)."""
+    counts: tuple[int, ...]
+    """Number of boxes of each crop."""
+    normal: tuple[bool, ...]
+    """Whether each crop is from an image without cells."""
+    names: tuple[str, ...]
+    """Names of the images, for messages."""
+
+
+def make_batch(crops: Sequence[Crop], *, pin: bool = False) -> Batch:
+    """Put crops together.
+
+    Args:
+        crops: at least one; all of one size.
+        pin: whether to use memory that a GPU can copy from by itself.
+    """
+    boxes = np.concatenate([crop.boxes for crop in crops]).astype(np.float32)
+    tensors = stack(crops), torch.from_numpy(boxes), torch.from_numpy(np.concatenate([crop.labels for crop in crops]))
+    pixels, box_tensor, labels = (tensor.pin_memory() if pin else tensor for tensor in tensors)
+    return Batch(
+        pixels=pixels,
+        boxes=box_tensor,
+        labels=labels,
+        counts=tuple(len(crop.boxes) for crop in crops),
+        normal=tuple(crop.normal for crop in crops),
+        names=tuple(crop.name for crop in crops),
+    )
+
+
 def stack(crops: Sequence[Crop]) -> Tensor:
     """The crops' pixels as a batch, uint8 (B, S, S, 3), filled up with white to the coarsest map's grain."""
     side = crops[0].pixels.shape[0]
@@ -33,7 +76,7 @@ def stack(crops: Sequence[Crop]) -> Tensor:
 
 
 def batch_losses(
-    loss: nn.Module, logits: Tensor, offsets: Tensor, anchors: Tensor, crops: Sequence[Crop]
+    loss: nn.Module, logits: Tensor, offsets: Tensor, anchors: Tensor, batch: Batch
 ) -> tuple[Tensor, Tensor]:
     """Losses of a batch: of the classes over all anchors that count, and of the boxes, a mean over positive anchors.
 
@@ -42,26 +85,26 @@ def batch_losses(
         logits: (B, A, classes).
         offsets: (B, A, 4).
         anchors: (A, 4), crop pixels.
-        crops: the B crops.
+        batch: the B crops, on any device.
     """
-    targets, sources, counted = torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.long), []
-    loss_box, positives = offsets.sum() * 0, 0
-    for index, crop in enumerate(crops):
-        boxes = torch.from_numpy(crop.boxes).to(anchors)
+    classes = torch.arange(logits.shape[2], device=logits.device)
+    all_boxes, all_labels = (tensor.to(logits.device, non_blocking=True) for tensor in (batch.boxes, batch.labels))
+    targets, sources = torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.long)
+    loss_box, positives = offsets.sum() * 0, torch.zeros((), device=logits.device)
+    counts = list(batch.counts)
+    parts = zip(torch.split(all_boxes, counts), torch.split(all_labels, counts), batch.normal, strict=True)
+    for index, (boxes, labels, normal) in enumerate(parts):
+        sources[index] = Source.NORMAL if normal else Source.NOISY
+        if not len(boxes):
+            continue
         assigned = assign(anchors, boxes)
-        counted.append(~assigned.ignored)
-        sources[index] = Source.NORMAL if crop.normal else Source.NOISY
-        found = assigned.positive.nonzero().flatten()
-        if len(found):
-            matched = assigned.matched[found]
-            labels = torch.from_numpy(crop.labels).to(anchors.device)[matched]
-            targets[index, found, labels] = 1
-            sources[index, found] = Source.POSITIVE
-            wanted = encode(boxes[matched], anchors[found])
-            loss_box = loss_box + functional.smooth_l1_loss(
-                offsets[index, found], wanted, beta=BOX_BETA, reduction="sum"
-            )
-            positives += len(found)
-    keep = torch.stack(counted)
-    loss_class = loss(logits[keep].flatten(), targets[keep].flatten(), sources[keep].flatten())
-    return loss_class, loss_box / max(positives, 1)
+        positive, matched = assigned.positive, assigned.matched
+        targets[index] = (positive[:, None] & (labels[matched][:, None] == classes)).to(targets)
+        sources[index].masked_fill_(positive[:, None], Source.POSITIVE)
+        sources[index].masked_fill_(assigned.ignored[:, None], Source.IGNORED)
+        wanted = encode(boxes[matched], anchors)
+        of_anchor = functional.smooth_l1_loss(offsets[index], wanted, beta=BOX_BETA, reduction="none").sum(dim=1)
+        loss_box = loss_box + torch.where(positive, of_anchor, 0).sum()
+        positives = positives + positive.sum()
+    loss_class = loss(logits.flatten(), targets.flatten(), sources.flatten())
+    return loss_class, loss_box / positives.clamp(min=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from signetscan.checks import check_ranges
 from signetscan.errors import OptionError
+from signetscan.training.devices import Compile, Precision
 from signetscan.training.losses import LossOptions
 from signetscan.training.retinanet import Architecture
 
@@ -64,8 +65,10 @@ class TrainOptions:
     """(I, K) holds out fold I of K, counted from 1, in place of a share."""
     alarms_per_normal: float = 1.0
     """The model's score threshold lets this many false alarms into a normal validation image on average."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic of the forward and backward pass; auto takes bf16 where the processor is made for it."""
+    compile: Compile = "auto"
+    """Whether torch compiles the network for the device; auto does on a GPU, if the machine can."""
     seed: int = 0
     """Same seed, data, options and machine: same weights."""
 
@@ -90,9 +93,10 @@ class TrainOptions:
         if self.fold is not None and not (1 <= self.fold[0] <= self.fold[1] and 2 <= self.fold[1] <= 1000):
             message = f"fold must be I/K with I from 1 to K and K from 2 to 1000, not {self.fold[0]}/{self.fold[1]}"
             raise OptionError(message)
-        for name, allowed in (("augment", get_args(Augment)), ("schedule", get_args(Schedule))):
-            if getattr(self, name) not in allowed:
-                message = f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)}"
+        choices = {"augment": Augment, "schedule": Schedule, "precision": Precision, "compile": Compile}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in get_args(allowed):
+                message = f"{name} must be one of {', '.join(get_args(allowed))}, not {getattr(self, name)}"
                 raise OptionError(message)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,28 +1,26 @@
 """The detector of the DGHM paper: RetinaNet on ResNet-18, with anchors sized for cells.
 
-The backbone has torchvision's parameter names, so that its ImageNet weights file can be loaded from a path. Widths are
-parameters: the paper has 64 channels in the first stage and 256 in the pyramid and heads.
+The backbone can be another, and widths are parameters: the paper has 64 channels in the first stage of its ResNet-18,
+and 256 in the pyramid and heads.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from signetscan.checks import check_ranges
+from signetscan.errors import OptionError
 from signetscan.training.anchors import BASE_SIZES, PER_PLACE, STRIDES, decode, map_anchors
+from signetscan.training.backbones import USUAL_WIDTH, BackboneName, make_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""ImageNet's mean and spread of RGB, as its weights expect."""
 
 PRIOR = 0.01
 """Score that every anchor has before training."""
@@ -42,68 +40,28 @@ class Architecture:
 
     classes: int = 1
     """Number of classes."""
-    width: int = 64
-    """Channels of the backbone's first stage; each later stage doubles them."""
+    backbone: BackboneName = "resnet18"
+    """Network that the pyramid stands on."""
+    width: int | None = None
+    """Channels of the first stage of a ResNet-18, which each later stage doubles; None is the usual 64. Another
+    backbone has one size only."""
     pyramid: int = 256
     """Channels of the feature pyramid and the heads."""
     head_depth: int = 4
     """Convolutions of each head before its last."""
 
     def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            classes=(1, 100),
-            width=(8, 256),
-            pyramid=(8, 1024),
-            head_depth=(0, 8),
-        )
-
-
-class Block(nn.Module):
-    """Two convolutions beside a shortcut; torchvision's BasicBlock."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(x)) + shortcut)
-
-
-class ResNet18(nn.Module):
-    """The backbone."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = _stage(width, width, 1)
-        self.layer2 = _stage(width, 2 * width, 2)
-        self.layer3 = _stage(2 * width, 4 * width, 2)
-        self.layer4 = _stage(4 * width, 8 * width, 2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to the maps of stride 8, 16 and 32."""
-        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        c3 = self.layer2(self.layer1(x))
-        c4 = self.layer3(c3)
-        return c3, c4, self.layer4(c4)
-
-
-def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(Block(inputs, outputs, stride), Block(outputs, outputs, 1))
+        check_ranges(self, classes=(1, 100), pyramid=(8, 1024), head_depth=(0, 8))
+        if self.backbone not in get_args(BackboneName):
+            message = f"backbone must be one of {', '.join(get_args(BackboneName))}, not {self.backbone}"
+            raise OptionError(message)
+        if self.backbone == "resnet18":
+            if self.width is None:
+                object.__setattr__(self, "width", USUAL_WIDTH)  # so that equal networks have equal options
+            check_ranges(self, width=(8, 256))
+        elif self.width is not None:
+            message = f"width is that of a resnet18; leave it away with {self.backbone}"
+            raise OptionError(message)
 
 
 class Pyramid(nn.Module):
@@ -168,9 +126,9 @@ class RetinaNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        width, channels = architecture.width, architecture.pyramid
-        self.backbone = ResNet18(width)
-        self.pyramid = Pyramid((2 * width, 4 * width, 8 * width), channels)
+        channels = architecture.pyramid
+        self.backbone = make_backbone(architecture.backbone, architecture.width)
+        self.pyramid = Pyramid(self.backbone.channels, channels)
         bias = -math.log((1 - PRIOR) / PRIOR)
         self.classify = Head(channels, architecture.head_depth, architecture.classes, bias)
         self.regress = Head(channels, architecture.head_depth, 4, 0.0)
@@ -184,10 +142,13 @@ class RetinaNet(nn.Module):
         Returns:
             logits (B, A, classes), offsets (B, A, 4) and anchors (A, 4), tile pixels.
         """
-        mean, std = (255 * torch.tensor(values, device=tiles.device).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+        mean, std = (
+            255 * torch.tensor(values).to(tiles.device, non_blocking=True).reshape(1, 3, 1, 1)
+            for values in (self.backbone.mean, self.backbone.std)
+        )
         x = (tiles.permute(0, 3, 1, 2).float() - mean) / std
         # In half precision only from here on: pixels and boxes need more digits than it has.
-        levels = self.pyramid(self.backbone(x.to(self.backbone.conv1.weight.dtype)))
+        levels = self.pyramid(self.backbone(x.to(self.pyramid.p6.weight.dtype)))
         anchors = torch.cat(
             [
                 map_anchors(level.shape[2], level.shape[3], stride, size, tiles.device)

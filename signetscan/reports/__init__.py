@@ -1,0 +1,8 @@
+"""Reports for people: single HTML files that need nothing beside them, not even a network."""
+
+from __future__ import annotations
+
+from signetscan.reports.page import render_page, write_page
+from signetscan.reports.pictures import BoxColour, figure_uri, thumbnail_uri
+
+__all__ = ["BoxColour", "figure_uri", "render_page", "thumbnail_uri", "write_page"]

@@ -1,0 +1,79 @@
+"""Pictures as text that stands in the page itself: plots, and crops of an image with a box in them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw
+
+from signetscan.slides.array_slide import cut
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+THUMBNAIL_PX = 224
+"""Side of a crop in the file: twice what it is shown at, for screens with fine pixels."""
+MARGIN = 1.3
+"""A crop is at least this much larger than its box."""
+LINE_PX = 3
+"""Width of a box's line."""
+QUALITY = 82
+"""Of the JPEG."""
+
+
+class BoxColour(StrEnum):
+    """Colour of a box by what it stands for; they stand out from the dyes, and from each other in grey."""
+
+    HIT = "#1557b0"
+    MISS = "#ffb000"
+    ALARM = "#d1101c"
+    UNMATCHED = "#00a86b"
+
+
+def figure_uri(figure: Figure) -> str:
+    """A plot as a PNG in a data URI."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return _uri(buffer, "image/png")
+
+
+def thumbnail_uri(
+    pixels: NDArray[np.uint8], box: tuple[float, float, float, float], colour: BoxColour, *, window: float
+) -> str:
+    """What lies around a box, with the box drawn in, as a JPEG in a data URI.
+
+    Args:
+        pixels: the image, uint8 (H, W, 3).
+        box: x0, y0, x1, y1, image pixels.
+        colour: of the box.
+        window: side of what is shown, image pixels; more where the box needs it. Beyond the image it is white.
+    """
+    x0, y0, x1, y1 = box
+    side = max(round(max(window, MARGIN * (x1 - x0), MARGIN * (y1 - y0))), 1)
+    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    shown = Image.fromarray(cut(pixels, left, top, (side, side)))
+    shown = shown.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC)
+    scale = THUMBNAIL_PX / side
+    edges = [(x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale - 1, (y1 - top) * scale - 1]
+    draw = ImageDraw.Draw(shown)
+    for colour_of_line, out in (("white", 1), (str(colour), 0)):  # a white seam on both sides of the line
+        grown = [edges[0] - out, edges[1] - out, edges[2] + out, edges[3] + out]
+        draw.rectangle(_in_order(grown), outline=colour_of_line, width=LINE_PX + 2 * out)
+    buffer = io.BytesIO()
+    shown.save(buffer, "JPEG", quality=QUALITY)
+    return _uri(buffer, "image/jpeg")
+
+
+def _in_order(edges: list[float]) -> tuple[float, float, float, float]:
+    """Edges of a box that is at least a point wide, as Pillow demands."""
+    x0, y0, x1, y1 = edges
+    return x0, y0, max(x0, x1), max(y0, y1)
+
+
+def _uri(buffer: io.BytesIO, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,67 @@
+"""Plots of a run's metrics by epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signetscan.evaluation.plots import BLUE, GREEN, GREY, RED, new_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 5.4, 3.2
+"""Of a plot, inches."""
+
+CURVES: dict[str, dict[str, tuple[str, str]]] = {
+    "Loss of classes": {"loss_class": ("", BLUE)},
+    "Loss of boxes": {"loss_box": ("", BLUE)},
+    "Held-out images": {"froc": ("FROC", BLUE), "recall": ("recall", GREEN), "precision": ("precision", RED)},
+    "Learning rate": {"rate": ("", GREY)},
+}
+"""Columns of the table of epochs in each plot, with their labels and colours."""
+
+
+def plot_history(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> dict[str, Figure]:
+    """Metrics by epoch, in plots by their titles; what was not measured has none.
+
+    Args:
+        history: the metrics of each epoch.
+        best_epoch: the epoch to mark; None to mark none.
+    """
+    plots = {}
+    for title, curves in CURVES.items():
+        measured = {column: style for column, style in curves.items() if column in history[-1]}
+        if measured:
+            plots[title] = _plot(title, history, measured, best_epoch)
+    return plots
+
+
+def _plot(
+    title: str,
+    history: Sequence[Mapping[str, float]],
+    curves: Mapping[str, tuple[str, str]],
+    best_epoch: int | None,
+) -> Figure:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - as late as the rest of matplotlib
+
+    figure = new_figure(WIDTH, HEIGHT)
+    axes = figure.subplots()
+    epochs = [row["epoch"] for row in history]
+    for column, (label, colour) in curves.items():
+        values = [row.get(column, float("nan")) for row in history]
+        marker = "o" if len(history) < 30 else ""
+        axes.plot(epochs, values, marker=marker, markersize=3, color=colour, label=label)
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1, label="best epoch" if len(curves) > 1 else "")
+    if len(curves) > 1:
+        axes.legend(loc="best", fontsize=8)
+        axes.set_ylim(-0.02, 1.02)
+    else:
+        axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("Epoch")
+    axes.set_title(title, fontsize=11)
+    axes.grid(alpha=0.3)
+    return figure

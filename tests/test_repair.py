@@ -1,0 +1,187 @@
+"""The second stage: which findings become boxes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from found import detections, square
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import TINY
+
+from signetscan.boxes import iou_matrix
+from signetscan.cli.main import cli
+from signetscan.dataset import AnnotatedImage, hold_out
+from signetscan.errors import OptionError, TrainingError
+from signetscan.evaluation import ImageResult
+from signetscan.training.checkpoint import load_checkpoint
+from signetscan.training.repair import (
+    PRECISION,
+    TYPICAL,
+    add_findings,
+    repair_dataset,
+    scores_on_given,
+    sure_score,
+)
+
+if TYPE_CHECKING:
+    from signetscan.dataset import Dataset
+
+SCORES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]), max_size=30).map(np.array)
+
+
+def image(boxes: list[list[float]], *, normal: bool = False, labels: list[int] | None = None) -> AnnotatedImage:
+    return AnnotatedImage(
+        path=Path("n.png" if normal else "p.png"),
+        width=1000,
+        height=1000,
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        labels=np.array(labels or [0] * len(boxes), np.int64),
+        normal=normal,
+        slide="",
+    )
+
+
+def result(found: list[tuple[list[float], float]], labels: list[int] | None = None) -> ImageResult:
+    boxes, scores = [box for box, _ in found], [score for _, score in found]
+    return ImageResult(detections=detections(boxes, scores, labels), truth=np.empty((0, 4)), normal=False)
+
+
+@given(scores=SCORES, false=SCORES, ratio=st.floats(0.1, 5), precision=st.sampled_from([0.5, 0.9, 1.0]))
+def test_sure_score_is_the_lowest_that_keeps_its_promise(
+    scores: np.ndarray, false: np.ndarray, ratio: float, precision: float
+) -> None:
+    def promise(level: float) -> bool:
+        taken = sum(score >= level for score in scores)
+        return bool(taken - ratio * sum(score >= level for score in false) >= precision * taken)
+
+    expected = min((level for level in scores.tolist() if promise(level)), default=np.inf)
+    assert sure_score(scores, false, ratio, precision) == expected
+
+
+def test_findings_as_sure_as_the_given_boxes_are_added_behind_them() -> None:
+    given_boxes = [square(100 * number, 0) for number in range(4)]
+    found = [(box, score) for box, score in zip(given_boxes, (0.3, 0.5, 0.7, 0.9), strict=True)]
+    typical = float(np.quantile([0.3, 0.5, 0.7, 0.9], TYPICAL))
+    beside = [(square(0, 300), typical + 0.01), (square(100, 300), typical - 0.01), (square(5, 0), 0.29)]
+    images = [image(given_boxes), image([], normal=True)]
+    repair = add_findings(images, [result(found + beside), result([])], classes=1)
+    assert repair.added == 1
+    assert repair.images[0].boxes.tolist() == [*given_boxes, square(0, 300)], "what lies on a given box is that cell"
+    assert repair.images[0].labels.tolist() == [0] * 5
+    assert repair.images[1] is images[1]
+    assert repair.thresholds == pytest.approx([typical], abs=0.02)
+
+
+def test_what_may_be_a_cell_once_more_is_left_out() -> None:
+    images = [image([square(0, 0)]), image([], normal=True)]
+    found = [
+        (square(0, 0), 0.5),
+        (square(35, 0), 0.9),
+        (square(45, 0), 0.6),
+        (square(48, 300), 0.7),
+        (square(80, 300), 0.8),
+    ]
+    repair = add_findings(images, [result(found), result([])], classes=1)
+    added = repair.images[0].boxes[1:].tolist()
+    assert added == [square(80, 300), square(45, 0)], "neighbours that hardly touch, and the surer of two that overlap"
+
+
+def test_false_alarms_in_normal_images_raise_the_bar() -> None:
+    images = [image([square(0, 0)]), image([], normal=True)]
+    beside = [(square(100 * number, 300), 0.60 + number / 100) for number in range(10)]
+    seen = result([(square(0, 0), 0.5), *beside])
+    assert add_findings(images, [seen, result([])], classes=1).added == 10
+    one_alarm = result([(square(0, 0), 0.605)])
+    assert add_findings(images, [seen, one_alarm], classes=1).added == 10, "1 false of 10 is what is allowed"
+    two_alarms = result([(square(0, 0), 0.605), (square(500, 0), 0.645)])
+    assert PRECISION == 0.9
+    assert add_findings(images, [seen, two_alarms], classes=1).added == 5
+
+
+def test_each_class_has_its_own_bar_and_keeps_its_label() -> None:
+    images = [image([square(0, 0), square(100, 0)], labels=[0, 1]), image([], normal=True)]
+    found = [(square(0, 0), 0.9), (square(100, 0), 0.2), (square(0, 300), 0.5), (square(100, 300), 0.5)]
+    repair = add_findings(images, [result(found, [0, 1, 0, 1]), result([])], classes=2)
+    assert repair.images[0].labels.tolist() == [0, 1, 1]
+    assert repair.images[0].boxes[2].tolist() == square(100, 300)
+
+
+def test_a_class_without_any_given_box_gets_none() -> None:
+    images = [image([square(0, 0)]), image([], normal=True)]
+    repair = add_findings(images, [result([(square(300, 300), 0.9)], [1]), result([])], classes=2)
+    assert repair.added == 0
+    assert repair.thresholds[1] == np.inf
+
+
+def test_a_given_box_that_nothing_found_counts_as_score_0() -> None:
+    scores = scores_on_given(
+        image([square(0, 0), square(500, 0)]), result([(square(2, 0), 0.4), (square(0, 0), 0.3)]), 0
+    )
+    assert scores == pytest.approx([0.4, 0.0])
+
+
+CPU = torch.device("cpu")
+
+
+def without_every_other_box(dataset: Dataset) -> Dataset:
+    images = tuple(replace(one, boxes=one.boxes[::2], labels=one.labels[::2]) for one in dataset.images)
+    return replace(dataset, images=images)
+
+
+def test_a_trained_model_finds_dropped_cells_again(trained: Path, toy_set: Dataset) -> None:
+    partial = without_every_other_box(toy_set)
+    repaired, repair = repair_dataset(partial, trained / "best.pt", TINY, CPU)
+    learn, held_out = hold_out(partial.images, TINY.validation_share, None, TINY.seed)
+    dropped = sum(len(one.boxes) for one in toy_set.images) - sum(len(one.boxes) for one in partial.images)
+    right = 0
+    for whole, before, after in zip(toy_set.images, partial.images, repaired.images, strict=True):
+        if any(before is one for one in held_out):
+            assert after is before, "what validates is what people drew"
+        right += int(
+            (iou_matrix(after.boxes[len(before.boxes) :], whole.boxes[1::2]).max(axis=1, initial=0) > 0.3).sum()
+        )
+    assert len(repaired.images) == len(learn) + len(held_out)
+    assert repaired.mined == repair.added
+    assert repair.added > 0.1 * dropped
+    assert right >= 0.5 * repair.added, "of a network that learnt for a few seconds"
+
+
+def test_labels_are_not_repaired_without_normal_images_or_by_a_stranger(trained: Path, toy_set: Dataset) -> None:
+    positives = replace(toy_set, images=tuple(one for one in toy_set.images if not one.normal))
+    with pytest.raises(TrainingError, match="needs images without cells"):
+        repair_dataset(positives, trained / "best.pt", TINY, CPU)
+    with pytest.raises(OptionError, match=r"finds .* at 0.25 um/px, and the data has .* at 0.5"):
+        repair_dataset(replace(toy_set, mpp=0.5), trained / "best.pt", TINY, CPU)
+    with pytest.raises(TrainingError, match=r"none\.pt: cannot be read"):
+        repair_dataset(toy_set, trained / "none.pt", TINY, CPU)
+
+
+def test_the_command_says_what_the_teacher_added_and_the_run_remembers_it(
+    trained: Path, toy_folder: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "partial"
+    for source in toy_folder.rglob("*.*"):
+        target = data / source.relative_to(toy_folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = source.read_bytes()
+        if source.suffix == ".xml":
+            head, *objects = text.split(b"<object>")
+            tail = objects[-1].partition(b"</object>")[2] if objects else b""
+            kept = [b"<object>" + one.partition(b"</object>")[0] + b"</object>" for one in objects[::2]]
+            text = head + b"".join(kept) + tail
+        target.write_bytes(text)
+    arguments = ["train", data, "--preset", "fast", "--width", 8, "--pyramid", 16, "--crop", 128, "--batch", 2]
+    arguments += ["--batches", 1, "--epochs", 1, "--repair", trained / "best.pt", "--out", tmp_path / "run"]
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    said = next(line for line in result.stderr.splitlines() if line.startswith(str(trained)))
+    count = int(said.removeprefix(f"{trained / 'best.pt'} adds ").partition(" ")[0])
+    assert count > 0
+    assert f"({count} of them found by a model)" in load_checkpoint(tmp_path / "run" / "last.pt").data
