@@ -43,7 +43,7 @@ def watched(losses: list[float], *, late: bool) -> tuple[list[float], LossWatch]
     seen: list[float] = []
     watch = LossWatch(lambda loss_class, _loss_box: seen.append(loss_class), late=late)
     for number, loss in enumerate(losses):
-        watch.add(torch.tensor(loss), torch.tensor(2 * loss), (f"{number}.png",))
+        watch.add(torch.tensor(loss), torch.tensor(2 * loss), torch.tensor(1.0), (f"{number}.png",))
     return seen, watch
 
 
@@ -67,6 +67,12 @@ def test_a_broken_batch_is_named_one_step_later_on_a_gpu_and_never_kept() -> Non
     _, watch = watched([1.0, 1.0, math.nan], late=True)
     with pytest.raises(TrainingError, match=r"in a batch of 2\.png$"):
         watch.finish()
+
+
+def test_a_gradient_too_long_for_a_number_stops_the_run() -> None:
+    _, watch = watched([], late=False)
+    with pytest.raises(TrainingError, match=r"^the gradient is not a number \(.*\) in a batch of 7\.png$"):
+        watch.add(torch.tensor(1.0), torch.tensor(1.0), torch.tensor(math.inf), ("7.png",))
 
 
 # ---- work that a GPU does alone -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from signetscan.cli.main import cli
 from signetscan.training.backbones import EfficientNetLite0
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.retinanet import Architecture
+from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +101,8 @@ def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Pat
     for name in ("_conv_stem.weight", "_blocks.15._project_conv.weight"):
         learnt = checkpoint.network[f"backbone.{name}"]
         assert 0 < (learnt - weights[name]).abs().max() < 1e-4, "one step at the rate of a first batch away"
+    digest = hashlib.sha256((tmp_path / "lite0.pth").read_bytes()).hexdigest()
+    assert make_spec(checkpoint, name="lite").recipe["weights"] == f"lite0.pth, SHA-256 {digest}"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ class Checkpoint:
     """What the network learnt from, in plain words."""
     data_digest: str
     """SHA-256 over the images' names, sizes and boxes."""
+    weights: str = ""
+    """Name and SHA-256 of the file of weights that the backbone started from; empty if it started from random ones."""
     epoch: int
     """Epochs finished."""
     threshold: float

@@ -149,8 +149,11 @@ def _start(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = RetinaNet(options.architecture)
+    started_from = ""
     if weights is not None and not resume:
         load_backbone(network, weights)
+        with weights.open("rb") as file:
+            started_from = f"{weights.name}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
     loss = make_loss(options.loss)
     checkpoint = Checkpoint(
         options=options,
@@ -158,6 +161,7 @@ def _start(
         mpp=dataset.mpp,
         data=describe(dataset.images, dataset.mined),
         data_digest=digest,
+        weights=started_from,
         epoch=0,
         threshold=FIRST_THRESHOLD,
         network={},

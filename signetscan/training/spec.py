@@ -53,7 +53,7 @@ def make_spec(
         score_threshold=math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS,
         nms_iou=NMS_IOU,
         training_data=training_data or checkpoint.data or "unknown",
-        recipe=checkpoint.options.as_dict(),
+        recipe=checkpoint.options.as_dict() | {"weights": checkpoint.weights},
         licence=licence,
         intended_use=intended_use,
     )

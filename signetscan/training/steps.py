@@ -49,6 +49,8 @@ class Learner:
 class LossWatch:
     """Takes the losses of one batch after another, and stops the run at one that is not a number.
 
+    So does a gradient whose length is none: shortened to what is allowed it would be nothing, and the run stand still.
+
     To look at a number on a GPU is to wait until it is there, with nothing queued behind it. So `late` lets one step
     begin before the losses of the one before are looked at: weights that a broken batch has spoilt are then stepped
     once more, and thrown away. Call `finish` before weights are kept.
@@ -63,18 +65,19 @@ class LossWatch:
         self._waiting: list[tuple[Tensor, torch.cuda.Event | None, tuple[str, ...]]] = []
         self._sums, self._count = np.zeros(2), 0
 
-    def add(self, loss_class: Tensor, loss_box: Tensor, names: tuple[str, ...]) -> None:
+    def add(self, loss_class: Tensor, loss_box: Tensor, gradient: Tensor, names: tuple[str, ...]) -> None:
         """Take the losses of the next batch.
 
         Args:
             loss_class: of the classes, a scalar on any device.
             loss_box: of the boxes.
+            gradient: length of the gradient.
             names: of the images in the batch.
 
         Raises:
-            TrainingError: a loss is not a number: of this batch, or `late` of the one before.
+            TrainingError: one of them is not a number: of this batch, or `late` of the one before.
         """
-        there = torch.stack([loss_class.detach(), loss_box.detach()])
+        there = torch.stack([loss_class.detach(), loss_box.detach(), gradient.detach()])
         here, arrival = there.to("cpu", non_blocking=self._late), None
         if there.is_cuda and self._late:
             arrival = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -98,10 +101,11 @@ class LossWatch:
         losses, arrival, names = self._waiting.pop(0)
         if arrival is not None:
             arrival.synchronize()
-        loss_class, loss_box = losses.tolist()
-        if not (math.isfinite(loss_class) and math.isfinite(loss_box)):
-            listed = ", ".join(sorted(set(names)))
-            message = f"the loss is not a number (classes {loss_class}, boxes {loss_box}) in a batch of {listed}"
+        loss_class, loss_box, gradient = losses.tolist()
+        broken = "loss" if not math.isfinite(loss_class + loss_box) else "gradient"
+        if broken == "loss" or not math.isfinite(gradient):
+            values = f"classes {loss_class}, boxes {loss_box}, gradient {gradient}"
+            message = f"the {broken} is not a number ({values}) in a batch of {', '.join(sorted(set(names)))}"
             raise TrainingError(message)
         self._sums += loss_class, loss_box
         self._count += 1
@@ -112,7 +116,7 @@ def step(learner: Learner, batch: Batch, rate: float, watch: LossWatch) -> None:
     """One step down the gradient.
 
     Raises:
-        TrainingError: a loss is not a number.
+        TrainingError: a loss or the gradient is not a number.
     """
     for group in learner.optimiser.param_groups:
         group["lr"] = rate
@@ -120,10 +124,10 @@ def step(learner: Learner, batch: Batch, rate: float, watch: LossWatch) -> None:
     with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.bf16):
         logits, offsets, anchors = learner.forward(batch.pixels.to(learner.device, non_blocking=True))
     loss_class, loss_box = batch_losses(learner.loss, logits, offsets, anchors, batch)
-    watch.add(loss_class, loss_box, batch.names)
     learner.optimiser.zero_grad(set_to_none=True)
     (loss_class + loss_box).backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip_norm)
+    gradient = torch.nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip_norm)
+    watch.add(loss_class, loss_box, gradient, batch.names)
     learner.optimiser.step()
 
 
