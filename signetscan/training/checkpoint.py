@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle  # for the name of its error; nothing is unpickled here
 import struct
 from dataclasses import dataclass, field
@@ -70,8 +71,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "options"
     }
     values["options"] = checkpoint.options.as_dict()
+    whole = io.BytesIO()  # torch's own way to a file reports a full disk as a fault of its own
+    torch.save(values, whole)
     with part_path(path) as part:
-        torch.save(values, part)
+        part.write_bytes(whole.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

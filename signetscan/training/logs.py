@@ -47,7 +47,10 @@ def open_log(folder: Path, batches_done: int) -> Iterator[RunLog]:
     try:
         yield RunLog(folder, writer, batches_done)
     finally:
-        writer.close()
+        try:
+            writer.close()
+        except OSError as error:  # what a full disk had no room for is tried once more here
+            raise _cannot_write(folder, error) from error
 
 
 class RunLog:
