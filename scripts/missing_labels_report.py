@@ -23,13 +23,17 @@ PAPER = {
 """FROC in the paper's table 4, on DigestPath, whose given boxes are taken as complete."""
 
 TABLES = {
-    "froc_submitted": "FROC of the submitted list (score 0.5 and more), as in the paper",
-    "froc": "FROC by rank (all detections, down to score 0.001)",
+    "froc": "FROC by rank: all detections, down to score 0.001",
+    "froc_from_0.3": "FROC of a submitted list: detections of score 0.3 and more",
+    "froc_from_0.5": "FROC of a submitted list: detections of score 0.5 and more",
+    "precision_from_0.3": "Precision of that list from score 0.3, in images with cells",
     "ap50": "AP at IoU 0.5",
-    "kept_recall": "Recall, in the training images, of the boxes it learnt from (score 0.5 and more)",
-    "dropped_recall": "Recall, in the training images, of the boxes that were dropped (score 0.5 and more)",
+    "kept_recall": "Recall, in the training images, of the boxes it learnt from (score 0.3 and more)",
+    "dropped_recall": "Recall, in the training images, of the boxes that were dropped (score 0.3 and more)",
 }
-PLOTTED = ("froc_submitted", "froc")
+PLOTTED = ("froc", "froc_from_0.3", "froc_from_0.5")
+BESIDE_PAPER = ("froc_from_0.3", "froc_from_0.5")
+"""The paper's FROC is of a submitted list."""
 
 
 def write_report(folder: Path, data: str, rows: Sequence[dict[str, str]]) -> None:
@@ -72,7 +76,7 @@ def table_lines(rows: Sequence[dict[str, str]], column: str) -> list[str]:
         seeds = len({row["seed"] for row in rows if row["method"] == method})
         cells = (cell(values(rows, method, rate, column)) for rate in RATES)
         lines.append(f"| {about.title} | {seeds} | {' | '.join(cells)} |")
-        if column == "froc_submitted" and method in PAPER:
+        if column in BESIDE_PAPER and method in PAPER:
             paper = (f"{PAPER[method][rate]:.3f}" if rate in PAPER[method] else "" for rate in RATES)
             lines.append(f"| *the paper's, DigestPath* | | {' | '.join(paper)} |")
     return lines
@@ -95,7 +99,7 @@ def plot(path: Path, data: str, rows: Sequence[dict[str, str]]) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, len(PLOTTED), figsize=(11, 4.6), layout="constrained", sharey=True)
+    figure, panels = plt.subplots(1, len(PLOTTED), figsize=(14, 4.8), layout="constrained", sharey=True)
     for axes, column in zip(panels, PLOTTED, strict=True):
         for index, (method, about) in enumerate(METHODS.items()):
             points = [(100 * rate, values(rows, method, rate, column)) for rate in RATES]
@@ -112,10 +116,10 @@ def plot(path: Path, data: str, rows: Sequence[dict[str, str]]) -> None:
                 color=f"C{index}",
                 label=about.title,
             )
-            if column == "froc_submitted" and method in PAPER:
+            if column in BESIDE_PAPER and method in PAPER:
                 paper = PAPER[method]
                 axes.plot([100 * rate for rate in paper], list(paper.values()), ":", color=f"C{index}", alpha=0.6)
-        axes.set(xlabel="boxes missing in training, %", ylim=(0, 1), title=TABLES[column].replace(" (", "\n("))
+        axes.set(xlabel="boxes missing in training, %", ylim=(0, 1), title=TABLES[column].replace(": ", ":\n"))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("FROC on full truth")
     figure.suptitle(f"{data.capitalize()} images (solid); the paper's on DigestPath (dotted)")
