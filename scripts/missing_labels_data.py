@@ -82,8 +82,8 @@ def drop_boxes(images: Sequence[AnnotatedImage], share: float, seed: int) -> tup
 
 LEARN = ImageSetOptions(seed=1000, positives=96, negatives=192, size=460, images_per_slide=1)
 TEST = ImageSetOptions(seed=202, positives=48, negatives=64, size=1000, images_per_slide=1)
-"""Simulated images at 0.25 um a pixel, each of a slide of its own, with its own stain and scanner: with few stains, what
-a run makes of one that it never saw would decide more than the loss does."""
+"""Simulated images at 0.25 um a pixel, each of a slide of its own, with its own stain and scanner: with few stains, a
+run would be judged by what it makes of those that it never saw, more than by its loss."""
 
 
 def simulated(work: Path, seed: int) -> tuple[Dataset, Dataset]:
