@@ -1,6 +1,6 @@
 """How much does each loss suffer from missing boxes? The controlled experiment of the DGHM paper (its table 4).
 
-    python scripts/missing_labels.py WORK [--data simulated] [--seeds 3] [--steps 8000] [--jobs 2] [--device auto]
+    python scripts/missing_labels.py WORK [--data simulated] [--seeds 3] [--methods M ...] [--rates R ...]
     python scripts/missing_labels.py WORK --report docs
 
 A share of the training boxes is dropped at random, a small detector is trained by each method, and it is scored on
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from missing_labels_data import DATA, METHODS, ORDER, drop_boxes, image_sets
+from missing_labels_data import DATA, METHODS, ORDER, RATES, drop_boxes, image_sets
 from missing_labels_report import write_report
 
 from signetscan.concurrency import cpu_count, process_map
@@ -86,13 +86,13 @@ def options_for(method: str, seed: int, steps: int) -> TrainOptions:
     )
 
 
-def jobs_for(seeds: int, methods: Sequence[str], done: set[Job]) -> Iterator[Job]:
+def jobs_for(seeds: int, rates: Sequence[float], methods: Sequence[str], done: set[Job]) -> Iterator[Job]:
     """All runs that are not there, seed by seed, so that there is a whole table early.
 
     What starts from another method's run is done by the job of that one.
     """
     for seed in range(seeds):
-        for rate in ORDER:
+        for rate in rates:
             for method in methods:
                 wanted = [method, *followers(method)]
                 if METHODS[method].teacher is None and any((seed, rate, name) not in done for name in wanted):
@@ -225,7 +225,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--data", default="simulated", choices=DATA)
-    parser.add_argument("--methods", nargs="+", default=[name for name in METHODS if METHODS[name].teacher is None])
+    first = [name for name, method in METHODS.items() if method.teacher is None]
+    usual = [name for name in first if not METHODS[name].aside]
+    parser.add_argument("--methods", nargs="+", default=usual, choices=first, metavar="METHOD", help=", ".join(first))
+    parser.add_argument("--rates", nargs="+", type=float, default=ORDER, choices=RATES, metavar="RATE")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--jobs", type=int, default=cpu_count(), help="runs at a time; 1 on a GPU")
@@ -241,7 +244,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         image_sets(arguments.work, arguments.data, seed)  # here, before several processes ask for them
     done = {(int(row["seed"]), float(row["missing"]), row["method"]) for row in rows}
-    jobs = list(jobs_for(arguments.seeds, arguments.methods, done))
+    jobs = list(jobs_for(arguments.seeds, arguments.rates, arguments.methods, done))
     work = partial(run_job, arguments.work, arguments.data, arguments.steps, arguments.device)
     for new in process_map(work, jobs, workers=arguments.jobs):
         names = {(row["seed"], row["missing"], row["method"]) for row in new}

@@ -42,6 +42,8 @@ class Method:
     loss: LossOptions
     teacher: str | None = None
     """The method whose model repairs the labels first."""
+    aside: bool = False
+    """Whether it is one of the choices that the paper leaves open, and run only where asked for."""
 
 
 EARLY = LossOptions(name="dghm-c", outlier=0.7)
@@ -52,6 +54,15 @@ METHODS = {
     "dghm-c": Method(title="DGHM-C, outliers from 0.9 (paper)", loss=LossOptions(name="dghm-c")),
     "dghm-c-early": Method(title="DGHM-C, outliers from 0.7", loss=EARLY),
     "repair": Method(title="DGHM-C, outliers from 0.7, labels repaired", loss=EARLY, teacher="dghm-c-early"),
+    "dghm-c-region": Method(
+        title="DGHM-C, density per region", loss=LossOptions(name="dghm-c", per_width=False), aside=True
+    ),
+    "dghm-c-mean": Method(
+        title="DGHM-C, running mean of counts (0.75)", loss=LossOptions(name="dghm-c", momentum=0.75), aside=True
+    ),
+    "dghm-c-thirty": Method(title="DGHM-C, 30 regions", loss=LossOptions(name="dghm-c", bins=30), aside=True),
+    "dghm-c-star": Method(title="DGHM-C*", loss=LossOptions(name="dghm-c-star"), aside=True),
+    "dghm-c-half": Method(title="DGHM-C, outliers from 0.5", loss=LossOptions(name="dghm-c", outlier=0.5), aside=True),
 }
 
 NUCLEI = Path(__file__).resolve().parents[2] / "shared" / "data" / "nuclei"

@@ -73,6 +73,8 @@ def table_lines(rows: Sequence[dict[str, str]], column: str) -> list[str]:
         "|---" * (len(RATES) + 2) + "|",
     ]
     for method, about in METHODS.items():
+        if about.aside and not any(row["method"] == method for row in rows):
+            continue
         seeds = len({row["seed"] for row in rows if row["method"] == method})
         cells = (cell(values(rows, method, rate, column)) for rate in RATES)
         lines.append(f"| {about.title} | {seeds} | {' | '.join(cells)} |")
@@ -101,7 +103,8 @@ def plot(path: Path, data: str, rows: Sequence[dict[str, str]]) -> None:
 
     figure, panels = plt.subplots(1, len(PLOTTED), figsize=(14, 4.8), layout="constrained", sharey=True)
     for axes, column in zip(panels, PLOTTED, strict=True):
-        for index, (method, about) in enumerate(METHODS.items()):
+        usual = ((method, about) for method, about in METHODS.items() if not about.aside)
+        for index, (method, about) in enumerate(usual):
             points = [(100 * rate, values(rows, method, rate, column)) for rate in RATES]
             points = [(rate, numbers) for rate, numbers in points if numbers]
             axes.errorbar(

@@ -70,13 +70,13 @@ def test_an_added_box_is_right_where_a_dropped_one_is_and_once() -> None:
 
 
 def test_a_stopped_experiment_does_what_is_missing() -> None:
-    everything = list(jobs_for(2, ["ce", "dghm-c-early"], set()))
+    everything = list(jobs_for(2, RATES, ["ce", "dghm-c-early"], set()))
     assert len(everything) == 2 * len(RATES) * 2
     done = {(0, 0.7, "ce"), (0, 0.7, "dghm-c-early")}
-    left = list(jobs_for(2, ["ce", "dghm-c-early"], done))
+    left = list(jobs_for(2, RATES, ["ce", "dghm-c-early"], done))
     assert (0, 0.7, "ce") not in left
     assert (0, 0.7, "dghm-c-early") in left, "what starts from it is not there"
-    assert (0, 0.7, "dghm-c-early") not in jobs_for(2, ["ce", "dghm-c-early"], done | {(0, 0.7, "repair")})
+    assert (0, 0.7, "dghm-c-early") not in jobs_for(2, RATES, ["ce", "dghm-c-early"], done | {(0, 0.7, "repair")})
 
 
 def test_the_table_has_means_and_spreads_beside_the_papers(tmp_path: Path) -> None:
