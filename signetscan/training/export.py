@@ -16,10 +16,13 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from signetscan.errors import ModelError
+from signetscan.errors import ModelError, SlideError
 from signetscan.inference import load_detector
 from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
 from signetscan.outputs.atomic import part_path
+from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.tiling import TileGrid
+from signetscan.tissue import find_tissue
 from signetscan.training.detector import TorchDetector
 from signetscan.training.retinanet import Inference
 
@@ -44,6 +47,8 @@ MAX_SCORE_ERROR: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of a score."""
 TIES: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.1}
 """Share of candidates that may differ by more: where two anchors of a place score almost the same, rounding picks."""
+REAL_TILES = 4
+"""Tiles of a slide that an export is checked on."""
 CHECK_SCORE = 0.05
 """Candidates above this score are compared."""
 
@@ -151,6 +156,32 @@ def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
     smooth = np.kron(rng.integers(0, 256, (2 * grain // 16, 2 * grain // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
     flat = np.full((grain, grain, 3), 240, np.uint8)
     return [noise, smooth, flat]
+
+
+def real_tiles(path: Path, spec: ModelSpec, count: int = REAL_TILES) -> list[NDArray[np.uint8]]:
+    """Tiles of a slide or picture, spread over its tissue, to check an export on.
+
+    Pixels are taken as they are, as if of the model's mpp: what they show does not matter here.
+
+    Args:
+        path: the file.
+        spec: says how large tiles are.
+        count: most tiles wanted.
+
+    Raises:
+        SlideError: it cannot be read, or shows no tissue.
+    """
+    with open_slide(path, mpp=spec.mpp) as slide:
+        view, mask = SlideAtMpp(slide, spec.mpp), find_tissue(slide)
+        width, height = view.dimensions
+        grid = TileGrid(width=width, height=height, tile_size=spec.tile_size, overlap=0, stride=spec.stride)
+        tiles = [tile for tile in grid if mask.touches(*tile.owned)]
+        if not tiles:
+            message = f"{path}: shows no tissue to check the model on; name another slide"
+            raise SlideError(message)
+        chosen = tiles[:: -(-len(tiles) // count)]
+        # A copy, because torch wants arrays that it might write to.
+        return [view.read(tile.x, tile.y, tile.width, tile.height).copy() for tile in chosen]
 
 
 def check_model(
