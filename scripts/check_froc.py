@@ -14,22 +14,31 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_geojson
 from signetscan.detect import DetectOptions, detect_slide
-from signetscan.evaluation import FROC_LEVELS, Scores, evaluate, images_of
+from signetscan.evaluation import FROC_LEVELS, evaluate, images_of
 from signetscan.inference import load_detector
 from signetscan.model_store import DEFAULT_MODEL, find_model
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
     from signetscan.detections import Detections
+    from signetscan.evaluation import ImageResult
+    from signetscan.inference import Detector
 
 LOWEST_SCORE = 0.02
 """Detections down to here are used for the curve."""
 
 
-def score_slide(detections: Detections, truth: Path, threshold: float) -> Scores:
-    """Scores of a slide's detections against its truth."""
+def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
+    """What is found in each piece of tissue of a slide, beside its truth; level-0 pixels."""
+    with open_slide(slide) as opened:
+        found = detect_slide(opened, detector, DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE))
+    return with_truth(found.detections, slide.with_name(f"{slide.stem}.truth.geojson"))
+
+
+def with_truth(detections: Detections, truth: Path) -> list[ImageResult]:
+    """A slide's detections and truth, piece of tissue by piece."""
     read = read_geojson(truth)
-    return evaluate(images_of(detections, read.boxes, read.regions, slide=truth.stem), threshold)
+    return images_of(detections, read.boxes, read.regions, slide=truth.stem)
 
 
 def main() -> None:
@@ -39,11 +48,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
     detector = load_detector(find_model(arguments.model))
-    with open_slide(arguments.slide) as slide:
-        options = DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE)
-        found = detect_slide(slide, detector, options).detections
-    truth = arguments.slide.with_name(f"{arguments.slide.stem}.truth.geojson")
-    scores = score_slide(found, truth, detector.spec.score_threshold)
+    scores = evaluate(results_of(arguments.slide, detector), detector.spec.score_threshold)
     print(f"{scores.positives} positive regions with {scores.cells} cells, {scores.normals} normal regions")
     print(f"FROC {scores.froc:.4f}")
     for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True):

@@ -14,12 +14,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from check_froc import LOWEST_SCORE
+from check_froc import results_of
 from PIL import Image, ImageDraw
 
-from signetscan.annotations import read_geojson
-from signetscan.detect import DetectOptions, detect_slide
-from signetscan.evaluation import images_of
 from signetscan.evaluation.examples import pick_examples
 from signetscan.inference import load_detector
 from signetscan.model_store import DEFAULT_MODEL, find_model
@@ -29,9 +26,7 @@ from signetscan.slides import open_slide
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from signetscan.evaluation import ImageResult
     from signetscan.evaluation.examples import Example
-    from signetscan.inference import Detector
 
 SHOWN = 12
 """Pictures of each kind."""
@@ -41,14 +36,6 @@ CAPTION = 18
 """Height of the line below a picture, and of a title, pixels."""
 GAP = 6
 """Between pictures, pixels."""
-
-
-def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
-    """What was found in each piece of tissue of a slide, level-0 pixels."""
-    with open_slide(slide) as opened:
-        found = detect_slide(opened, detector, DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE))
-    truth = read_geojson(slide.with_name(f"{slide.stem}.truth.geojson"))
-    return images_of(found.detections, truth.boxes, truth.regions, slide=slide.stem)
 
 
 def crop(slide: Path, example: Example) -> Image.Image:

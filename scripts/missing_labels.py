@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from missing_labels_data import DATA, METHODS, ORDER, RATES, drop_boxes, image_sets
-from missing_labels_report import write_report
+from missing_labels_report import write_report, write_rows
 
+from signetscan.boxes import iou_matrix
 from signetscan.concurrency import cpu_count, process_map
 from signetscan.evaluation import MATCH_IOU, average_precision, evaluate, make_tally, pr_curve
-from signetscan.outputs.atomic import atomic_text
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import LAST, train
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import ImageResult
     from signetscan.training.checkpoint import Checkpoint
+    from signetscan.training.devices import Device
 
 LOWEST = 0.001
 """Detections down to here are ranked: missing boxes push the scores of plain losses far down."""
@@ -104,24 +105,25 @@ def followers(method: str) -> list[str]:
     return [name for name, other in METHODS.items() if other.teacher == method]
 
 
-def run_job(work: Path, data: str, steps: int, device: str, job: Job) -> list[dict[str, str]]:
+def run_job(work: Path, data: str, steps: int, device: Device, job: Job) -> list[dict[str, str]]:
     """Train and score one method, and those that start from it."""
     torch.set_num_threads(1)  # two runs on a core each are done sooner than one after the other on both
     seed, rate, method = job
     dataset, test = image_sets(work, data, seed)
+    partial_images = drop_boxes(dataset.images, rate, seed)
     rows = []
     for name in [method, *followers(method)]:
-        seen = replace(dataset, images=drop_boxes(dataset.images, rate, seed))
-        mined = right = 0
+        images, mined, right = partial_images, 0, 0
         if METHODS[name].teacher is not None:
             teacher = load_checkpoint(run_folder(work, data, job) / LAST)
-            repair = repair_labels(teacher, seen.images, choose_device(device))  # type: ignore[arg-type] # from a choice
-            mined, right = repair.added, count_right(dataset.images, seen.images, repair.images)
-            seen = replace(seen, images=repair.images)
+            repair = repair_labels(teacher, partial_images, choose_device(device))
+            images, mined = repair.images, repair.added
+            right = count_right(dataset.images, partial_images, images)
         out = run_folder(work, data, (seed, rate, name))
-        train(seen, options_for(name, seed, steps), out, device=device, resume=(out / LAST).exists())  # type: ignore[arg-type]
+        options, resume = options_for(name, seed, steps), (out / LAST).exists()
+        train(replace(dataset, images=images), options, out, device=device, resume=resume)
         row = {"method": name, "missing": f"{rate:.1f}", "seed": str(seed), "steps": str(steps)}
-        row |= score(load_checkpoint(out / LAST), dataset, drop_boxes(dataset.images, rate, seed), test, device)
+        row |= score(load_checkpoint(out / LAST), dataset, partial_images, test, device)
         rows.append(row | {"mined": str(mined), "mined_right": str(right)})
     return rows
 
@@ -151,8 +153,6 @@ def is_among(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def found(truth: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Which boxes of the truth have one of the others on them."""
-    from signetscan.boxes import iou_matrix
-
     return np.asarray(iou_matrix(truth, boxes).max(axis=1, initial=0.0) >= MATCH_IOU)
 
 
@@ -161,10 +161,10 @@ def score(
     dataset: Dataset,
     seen: Sequence[AnnotatedImage],
     test: Dataset,
-    device: str,
+    device: Device,
 ) -> dict[str, str]:
     """All figures of a trained detector, on the test images, and on the boxes that it learnt from or did not see."""
-    where = choose_device(device)  # type: ignore[arg-type] # from a choice
+    where = choose_device(device)
     network = checkpoint.make_network().to(where)
     results = detect_images(network, checkpoint, test.images, where, lowest=LOWEST)
     listed = {least: evaluate([submitted(result, least) for result in results], least) for least in SUBMITTED}
@@ -212,14 +212,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """All finished runs, as a whole or not at all."""
-    with atomic_text(path) as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def main() -> None:
     """Run what is not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -249,7 +241,7 @@ def main() -> None:
     for new in process_map(work, jobs, workers=arguments.jobs):
         names = {(row["seed"], row["missing"], row["method"]) for row in new}
         rows = [row for row in rows if (row["seed"], row["missing"], row["method"]) not in names] + new
-        write_rows(results, rows)
+        write_rows(results, COLUMNS, rows)
         for row in new:
             print(" ".join(f"{name} {value}" for name, value in row.items()), flush=True)
 

@@ -46,11 +46,17 @@ def write_report(folder: Path, data: str, rows: Sequence[dict[str, str]]) -> Non
     lines += [*mining_lines(rows)]
     with atomic_text(folder / f"{stem}.md") as file:
         file.write("\n".join(lines))
-    with atomic_text(folder / f"{stem}.csv") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(rows, key=lambda row: (row["seed"], row["missing"], row["method"])))
+    in_order = sorted(rows, key=lambda row: (row["seed"], row["missing"], row["method"]))
+    write_rows(folder / f"{stem}.csv", list(rows[0]), in_order)
     plot(folder / f"{stem}.png", data, rows)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    """A table of runs, as a whole or not at all."""
+    with atomic_text(path) as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def values(rows: Sequence[dict[str, str]], method: str, rate: float, column: str) -> list[float]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from check_froc import LOWEST_SCORE, score_slide
+from check_froc import LOWEST_SCORE, with_truth
 from check_tiling import agreement, region_of, scan
 from conftest import ROOT
 
 from signetscan.detect import DetectOptions, SlideResult, detect_slide
+from signetscan.evaluation import evaluate
 from signetscan.inference import OnnxDetector, load_detector
 from signetscan.model_store import DEFAULT_MODEL, find_model
 from signetscan.outputs.results import write_results
@@ -44,7 +45,8 @@ def test_the_model_is_small_and_has_a_card(detector: OnnxDetector) -> None:
 
 
 def test_it_finds_the_cells_of_the_sample(result: SlideResult, detector: OnnxDetector) -> None:
-    scores = score_slide(result.detections, SAMPLE.with_name("sample.truth.geojson"), detector.spec.score_threshold)
+    images = with_truth(result.detections, SAMPLE.with_name("sample.truth.geojson"))
+    scores = evaluate(images, detector.spec.score_threshold)
     assert scores.cells == 72
     assert scores.froc >= 0.8
     assert scores.recall >= 0.7
