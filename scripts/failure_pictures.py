@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from signetscan.evaluation.examples import Example
+    from signetscan.slides import Slide
 
 SHOWN = 12
 """Pictures of each kind."""
@@ -38,12 +40,11 @@ GAP = 6
 """Between pictures, pixels."""
 
 
-def crop(slide: Path, example: Example) -> Image.Image:
+def crop(slide: Slide, example: Example) -> Image.Image:
     """An example's surroundings with its box."""
     x0, y0, x1, y1 = example.box
     left, top = round((x0 + x1 - SIDE) / 2), round((y0 + y1 - SIDE) / 2)
-    with open_slide(slide) as opened:
-        picture = Image.fromarray(opened.read_region((left, top), 0, (SIDE, SIDE)))
+    picture = Image.fromarray(slide.read_region((left, top), 0, (SIDE, SIDE)))
     ImageDraw.Draw(picture).rectangle((x0 - left, y0 - top, x1 - left, y1 - top), outline=(0, 0, 0), width=2)
     return picture
 
@@ -89,10 +90,12 @@ def main() -> None:
         (f"Missed cells, {len(picked.misses)} of {picked.misses_in_all}", picked.misses),
         (f"False alarms, {len(wrong)} of {picked.alarms_in_all + picked.unmatched_in_all}", wrong),
     )
-    groups = [
-        (title, [(crop(slide_of[example.image], example), caption(example)) for example in examples])
-        for title, examples in titles
-    ]
+    with ExitStack() as stack:
+        opened = {path: stack.enter_context(open_slide(path)) for path in arguments.slides}
+        groups = [
+            (title, [(crop(opened[slide_of[example.image]], example), caption(example)) for example in examples])
+            for title, examples in titles
+        ]
     with part_path(arguments.out) as part:
         sheet(groups).save(part, format="JPEG", quality=90)
     print(arguments.out)

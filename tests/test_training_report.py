@@ -202,6 +202,14 @@ def test_without_held_out_images_it_says_so(toy_set: Dataset, tmp_path: Path) ->
     assert "No image was held out" in page.text
     assert page.pictures("jpeg") == []
     assert len(page.pictures("png")) == 3, "losses and learning rate"
+    assert "found by a model" not in page.text
+
+
+def test_boxes_that_a_model_found_are_said_to_be(toy_set: Dataset, tmp_path: Path) -> None:
+    repaired = replace(toy_set, mined=7)
+    train(repaired, replace(TINY, batches=1, epochs=1), tmp_path, device="cpu")
+    page = Page(write_report(tmp_path, repaired, device="cpu").read_text(encoding="utf-8"))
+    assert page.text.count("boxes (7 of them found by a model)") == 1, "of those learnt from, never of those held out"
 
 
 def test_without_normal_images_it_gives_no_froc(toy_set: Dataset, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _facts(
     }
     return [
         ("Layout", dataset.layout),
-        ("Learnt from", _with_slides(learn)),
+        ("Learnt from", _with_slides(learn, dataset.mined)),
         ("Held out", _with_slides(held_out) if held_out else "nothing"),
         ("Boxes of each class", ", ".join(f"{name}: {count:,}" for name, count in cells.items())),
         ("Pixel size", f"{dataset.mpp:g} um/px"),
@@ -136,8 +136,8 @@ def _facts(
     ]
 
 
-def _with_slides(images: Sequence[AnnotatedImage]) -> str:
-    return f"{describe(images)}, of {counted(len({image.slide for image in images}), 'slide')}"
+def _with_slides(images: Sequence[AnnotatedImage], mined: int = 0) -> str:
+    return f"{describe(images, mined)}, of {counted(len({image.slide for image in images}), 'slide')}"
 
 
 def _options(options: TrainOptions) -> list[dict[str, str | None]]:
