@@ -20,10 +20,12 @@ from signetscan.dataset import (
     read_dataset,
     read_image,
     read_pixels,
+    resample,
     slide_of,
     split_by_slide,
 )
 from signetscan.errors import AnnotationError, OptionError
+from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,6 +215,25 @@ def test_the_size_of_a_pixel_is_the_images(tmp_path: Path) -> None:
     for mpp in (0.0, -1.0, 11.0, float("nan")):
         with pytest.raises(OptionError, match="mpp"):
             read_dataset(root, mpp=mpp)
+
+
+def test_images_can_be_seen_in_pixels_of_another_size(tmp_path: Path) -> None:
+    root = digestpath(tmp_path)
+    whole = read_dataset(root)
+    for mpp in (0.5, 0.3, 0.2):
+        seen = resample(whole, mpp)
+        assert seen.mpp == mpp
+        for image, before in zip(seen.images, whole.images, strict=True):
+            np.testing.assert_allclose(image.boxes * mpp, before.boxes * 0.25)
+            assert (image.boxes <= np.tile((image.width, image.height), 2)).all()
+            pixels = read_pixels(image)
+            assert pixels.shape == (image.height, image.width, 3)
+            with open_slide(image.path, mpp=0.25) as slide:
+                view = SlideAtMpp(slide, mpp)
+                np.testing.assert_array_equal(pixels, view.read(0, 0, *view.dimensions), "as in detection")
+    for mpp in (0.01, 20.0, float("nan")):
+        with pytest.raises(OptionError, match="um/px"):
+            resample(whole, mpp)
 
 
 # ---- what cannot be used --------------------------------------------------------------------------------------------

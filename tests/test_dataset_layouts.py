@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from signetscan.annotations import boxes_xml
-from signetscan.dataset import Place, read_dataset, read_image, read_pixels
+from signetscan.dataset import Place, read_dataset, read_image, read_pixels, resample
 from signetscan.dataset import slides as slides_module
 from signetscan.errors import AnnotationError, SlideError
 from signetscan.simulate.slide_file import SlideOptions, write_slide
@@ -324,6 +324,10 @@ def test_a_simulated_slide_is_read_as_it_was_meant(tmp_path: Path, mpp: float) -
             np.testing.assert_array_equal(pixels, whole)
             found += ((image.boxes + (image.place.x, image.place.y) * 2) * scale).tolist()
     np.testing.assert_allclose(np.sort(found, axis=0), np.sort(drawn, axis=0), atol=0.51)
+    for image, before in zip(resample(dataset, 0.5).images, dataset.images, strict=True):
+        coarse, fine = (np.asarray(read_pixels(one), np.float64).mean(axis=(0, 1)) for one in (image, before))
+        np.testing.assert_allclose(coarse, fine, atol=2, err_msg="the same place")
+        np.testing.assert_allclose(image.boxes, before.boxes / 2)
 
 
 def test_a_real_slide_is_read_where_its_region_is(tmp_path: Path, shared_slides: Path) -> None:

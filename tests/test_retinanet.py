@@ -1,13 +1,23 @@
 from __future__ import annotations
 
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
+import numpy as np
+import pytest
+import torch
+from conftest import make_spec
+
+from signetscan.inference import load_detector
 from signetscan.training.anchors import MAX_LOG_RATIO, assign, encode
 from signetscan.training.crops import Crop
+from signetscan.training.export import export_model
 from signetscan.training.losses import LossOptions, Source, make_loss
 from signetscan.training.objective import batch_losses, make_batch, stack
 from signetscan.training.retinanet import Architecture, Inference, RetinaNet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 SLIM = Architecture(width=8, pyramid=8, head_depth=1)
 
@@ -28,6 +38,22 @@ def test_outputs_fit_their_anchors() -> None:
     assert logits.shape == (2, 9 * places, 3)
     assert offsets.shape == (2, 9 * places, 4)
     assert anchors.shape == (9 * places, 4)
+
+
+@pytest.mark.parametrize("levels", [3, 4, 5])
+def test_a_pyramid_may_have_fewer_maps(levels: int, tmp_path: Path) -> None:
+    architecture = Architecture(width=8, pyramid=8, head_depth=1, levels=levels)
+    assert architecture.stride == (32, 64, 128)[levels - 3]
+    made, side = network(architecture), 3 * architecture.stride
+    made.regress.last.weight.data /= 10  # boxes of a cell's size, not a tile's, whose rounding is a tile's too
+    logits, _, anchors = made(torch.zeros(1, side, 128, 3, dtype=torch.uint8))
+    places = sum((side // stride) * (128 // stride) for stride in (8, 16, 32, 64, 128)[:levels])
+    assert logits.shape[1] == len(anchors) == 9 * places
+    spec, path = make_spec(tile_size=1024, stride=architecture.stride, tile_overlap=256), tmp_path / "m.onnx"
+    tile = np.random.default_rng(0).integers(0, 256, (side, 5 * architecture.stride, 3), np.uint8)
+    assert export_model(made, spec, path, tiles=[tile])["box_px"] < 0.01
+    (found,) = load_detector(path, device="cpu").detect(tile[None], 0.0)
+    assert len(found) == sum(15 * architecture.stride**2 // stride**2 for stride in (8, 16, 32, 64, 128)[:levels]) // 4
 
 
 def test_an_untrained_network_gives_every_anchor_the_prior() -> None:
@@ -99,8 +125,8 @@ def crop(boxes: list[list[float]], *, normal: bool) -> Crop:
 def test_every_anchor_knows_where_its_label_comes_from() -> None:
     crops = [crop([[20, 20, 70, 70]], normal=False), crop([], normal=False), crop([], normal=True)]
     made, spy = network(), Spy()
-    logits, offsets, found = made(stack(crops))
-    batch_losses(spy, logits, offsets, found, make_batch(crops))
+    logits, offsets, found = made(stack(crops, 128))
+    batch_losses(spy, logits, offsets, found, make_batch(crops, 128))
     positives = spy.targets == 1
     assert positives.sum() >= 4
     assert (spy.sources[positives] == Source.POSITIVE).all()
@@ -114,15 +140,15 @@ def test_every_anchor_knows_where_its_label_comes_from() -> None:
 def test_perfect_offsets_cost_nothing_and_wrong_ones_something() -> None:
     crops = [crop([[20, 20, 70, 70], [60, 60, 110, 115]], normal=False)]
     with torch.inference_mode():
-        logits, offsets, anchors = network()(stack(crops))
+        logits, offsets, anchors = network()(stack(crops, 128))
     boxes = torch.from_numpy(crops[0].boxes).float()
     assigned = assign(anchors, boxes)
     perfect = torch.zeros_like(offsets)
     perfect[0, assigned.positive] = encode(boxes[assigned.matched[assigned.positive]], anchors[assigned.positive])
-    loss, batch = make_loss(LossOptions()), make_batch(crops)
+    loss, batch = make_loss(LossOptions()), make_batch(crops, 128)
     assert float(batch_losses(loss, logits, perfect, anchors, batch)[1]) == 0
     assert float(batch_losses(loss, logits, perfect + 1, anchors, batch)[1]) > 1
-    assert float(batch_losses(loss, logits, offsets, anchors, make_batch([crop([], normal=True)]))[1]) == 0
+    assert float(batch_losses(loss, logits, offsets, anchors, make_batch([crop([], normal=True)], 128))[1]) == 0
 
 
 def test_crops_are_filled_up_with_white() -> None:
@@ -133,7 +159,7 @@ def test_crops_are_filled_up_with_white() -> None:
         normal=True,
         name="a",
     )
-    batch = stack([made])
+    batch = stack([made], 128)
     assert batch.shape == (1, 256, 256, 3)
     assert int(batch[0, :200, :200].max()) == 0
     assert int(batch[0, 200:].min()) == int(batch[0, :, 200:].min()) == 255

@@ -126,7 +126,7 @@ def crops() -> list[Crop]:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_nothing_between_two_looks_at_the_losses_waits_for_a_gpu(name: str) -> None:
-    network, batch = RetinaNet(SLIM), make_batch(crops())
+    network, batch = RetinaNet(SLIM), make_batch(crops(), 128)
     loss = make_loss(LossOptions(name=name, momentum=0.5))
     with Recorder() as recorder:
         logits, offsets, anchors = network(batch.pixels)

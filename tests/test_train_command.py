@@ -45,6 +45,21 @@ def voc(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -> None:
+    sizes = ("--model-mpp", 0.5, "--levels", 3, "--head-depth", 1)
+    result = run("train", voc, "--class", "ring", "--mpp", 0.25, "--out", tmp_path / "run", *SMALL, *sizes)
+    assert result.exit_code == 0, result.output
+    assert "Ring at 0.5 um/px" in result.stderr
+    checkpoint = load_checkpoint(tmp_path / "run" / "best.pt")
+    spec = make_spec(checkpoint, name="coarse")
+    assert (spec.mpp, spec.stride, checkpoint.options.architecture.head_depth) == (0.5, 32, 1)
+    result = run("train", voc, "--class", "ring", "--model-mpp", 20, "--out", tmp_path / "other", *SMALL)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        "Error: images of 0.25 um/px cannot be seen at 20 um/px; name a size from 0.0625 to 10",
+    )
+
+
 def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run("train", voc, "--class", "ring", "--mpp", 0.5, "--fold", "1/2", "--out", out, *SMALL)

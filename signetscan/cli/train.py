@@ -32,6 +32,11 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
     "--mpp", type=float, help="Size of the images' pixels, um; slides are read at this size.  [default: 0.25]"
 )
 @click.option(
+    "--model-mpp",
+    type=float,
+    help="Size of the pixels that the model works at, um: images are resampled to it.  [default: theirs]",
+)
+@click.option(
     "--preset",
     type=click.Choice(PRESET_NAMES),
     default="paper",
@@ -59,6 +64,10 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
 )
 @click.option("--width", type=int, help="Channels of the first stage of resnet18.  [default: the preset's]")
 @click.option("--pyramid", type=int, help="Channels of the pyramid and heads.  [default: the preset's]")
+@click.option(
+    "--levels", type=int, help="Maps of the pyramid, 3 to 5: the coarsest has stride 32, 64 or 128.  [default: 5]"
+)
+@click.option("--head-depth", type=int, help="Convolutions of each head before its last.  [default: 4]")
 @click.option("--augment", type=click.Choice(["plain", "strong"]), help="Augmentation.  [default: the preset's]")
 @click.option("--validation-share", default=0.2, help="Share of the images held out, by whole slides, 0 to 0.9.")
 @click.option("--fold", metavar="I/K", help="Hold out fold I of K, by whole slides, in place of --validation-share.")
@@ -98,7 +107,7 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
 
     Then:    signetscan train DigestPath2019 --out runs/second --repair runs/first/best.pt
     """
-    from signetscan.dataset import read_dataset
+    from signetscan.dataset import read_dataset, resample
     from signetscan.evaluation.plots import check_matplotlib
     from signetscan.training.devices import choose_device
     from signetscan.training.engine import describe
@@ -110,6 +119,9 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
     options["fold"] = _fold(options["fold"])
     quiet = options.pop("quiet")
     dataset = read_dataset(data, classes=options.pop("classes"), mpp=options.pop("mpp"))
+    model_mpp = options.pop("model_mpp")
+    if model_mpp is not None:
+        dataset = resample(dataset, model_mpp)
     names = ", ".join(dataset.class_names)
     note(f"{data} ({dataset.layout}): {describe(dataset.images)}; {names} at {dataset.mpp:g} um/px", quiet=quiet)
     for warning in dataset.warnings:
@@ -159,7 +171,7 @@ def _options(preset: str, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
 
     loss_fields = ("mu_noisy", "mu_clean", "outlier", "bins", "per_width", "momentum")
     loss = LossOptions(name=chosen.pop("loss"), **{name: chosen.pop(name) for name in loss_fields})
-    sizes = {name: chosen.pop(name) for name in ("backbone", "width", "pyramid")}
+    sizes = {name: chosen.pop(name) for name in ("backbone", "width", "pyramid", "levels", "head_depth")}
     options = preset_options(preset, loss=loss, **chosen)
     sizes = {name: value for name, value in sizes.items() if value is not None}
     if sizes.get("backbone", options.architecture.backbone) != options.architecture.backbone:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.errors import AnnotationError
+from signetscan.errors import AnnotationError, OptionError
 from signetscan.pictures import UNREADABLE, open_image
-from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
+from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MPP = 0.25
 """Size of a pixel, um, unless said otherwise: DigestPath says x40, at which scanners have about this."""
+MAX_MPP = 10.0
+"""No cell can be told at larger pixels, um."""
 
 MAX_PIXELS = 100_000_000
 """Largest image, pixels: it is held in memory."""
@@ -56,6 +60,8 @@ class AnnotatedImage:
     """Slide that the image is from, as far as its name tells; images of one slide must stay together."""
     place: Place | None = None
     """Where the image lies on the slide; None for an image that is a file of its own."""
+    shrink: float = 1.0
+    """Pixels of the file, or of the place, to one of the image: it is resampled when it is read."""
 
     @property
     def name(self) -> str:
@@ -98,11 +104,45 @@ def read_pixels(image: AnnotatedImage) -> NDArray[np.uint8]:
         AnnotationError: its file cannot be decoded.
         SlideError: its slide cannot be opened or decoded.
     """
-    if image.place is None:
-        return read_image(image.path)
+    pixels = read_image(image.path) if image.place is None else _read_place(image, image.place)
+    if image.shrink == 1:
+        return pixels
+    # As a slide is resampled in detection, so that a model meets there what it learnt from.
+    return SlideAtMpp(ArraySlide([pixels], mpp=1.0), image.shrink).read(0, 0, image.width, image.height)
+
+
+def _read_place(image: AnnotatedImage, place: Place) -> NDArray[np.uint8]:
     with open_slide(image.path) as slide:
-        view = SlideAtMpp(slide, image.place.mpp)
-        return view.read(image.place.x, image.place.y, image.width, image.height)
+        view = SlideAtMpp(slide, place.mpp)
+        return view.read(place.x, place.y, round(image.width * image.shrink), round(image.height * image.shrink))
+
+
+def resample(dataset: Dataset, mpp: float) -> Dataset:
+    """The same images and boxes in pixels of another size.
+
+    Args:
+        dataset: the images.
+        mpp: size of a pixel, um.
+
+    Raises:
+        OptionError: it is no size, or the images are too coarse for it.
+    """
+    if not dataset.mpp / MAX_ENLARGEMENT <= mpp <= MAX_MPP:
+        message = f"images of {dataset.mpp:g} um/px cannot be seen at {mpp:g} um/px; name a size from "
+        message += f"{dataset.mpp / MAX_ENLARGEMENT:g} to {MAX_MPP:g}"
+        raise OptionError(message)
+    factor = mpp / dataset.mpp
+    return replace(dataset, images=tuple(_resampled(image, factor) for image in dataset.images), mpp=mpp)
+
+
+def _resampled(image: AnnotatedImage, factor: float) -> AnnotatedImage:
+    return replace(
+        image,
+        width=math.ceil(image.width / factor),
+        height=math.ceil(image.height / factor),
+        boxes=image.boxes / factor,
+        shrink=image.shrink * factor,
+    )
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from signetscan.dataset.classes import choose_classes, with_classes
 from signetscan.dataset.digestpath import LAYOUT as DIGESTPATH
 from signetscan.dataset.digestpath import NEGATIVE_FOLDER, POSITIVE_FOLDER, digestpath_root, read_digestpath
 from signetscan.dataset.found import IMAGE_ENDINGS, NAME, by_stem, files_in, stem_of
-from signetscan.dataset.images import MPP, Dataset
+from signetscan.dataset.images import MAX_MPP, MPP, Dataset
 from signetscan.dataset.qupath import ENDINGS as GEOJSON_ENDINGS
 from signetscan.dataset.qupath import read_qupath
 from signetscan.dataset.slides import LAYOUT as SLIDES
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from signetscan.dataset.found import Gathered
     from signetscan.dataset.images import AnnotatedImage
-
-MAX_MPP = 10.0
-"""No cell can be told at larger pixels, um."""
 
 LAYOUTS = (
     f"give a folder with {POSITIVE_FOLDER} and {NEGATIVE_FOLDER} (DigestPath 2019), one with images and a .xml (VOC) "

@@ -47,6 +47,8 @@ MAX_SCORE_ERROR: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of a score."""
 TIES: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.1}
 """Share of candidates that may differ by more: where two anchors of a place score almost the same, rounding picks."""
+MAX_TILE = 8192
+"""Largest side of a tile that a file promises to take, pixels."""
 REAL_TILES = 4
 """Tiles of a slide that an export is checked on."""
 CHECK_SCORE = 0.05
@@ -68,7 +70,7 @@ def export_model(
         spec: the contract, stored in the file.
         path: the file to write.
         precision: of the weights and the convolutions; `fp16` is half the size, and faster on a GPU alone.
-        tiles: images (H, W, 3) with sides that are multiples of 128 to check on, besides random ones.
+        tiles: images (H, W, 3) with sides that are multiples of the stride to check on, besides random ones.
 
     Returns:
         Largest differences found: `box_px` and `score`.
@@ -101,7 +103,7 @@ def _halve(network: RetinaNet) -> RetinaNet:
 def _write(network: RetinaNet, spec: ModelSpec, path: Path) -> None:
     example = torch.zeros(2, 256, 384, 3, dtype=torch.uint8)
     grain = spec.stride
-    rows, columns = torch.export.Dim("rows", min=1, max=64), torch.export.Dim("columns", min=1, max=64)
+    rows, columns = (torch.export.Dim(name, min=1, max=MAX_TILE // grain) for name in ("rows", "columns"))
     shapes = ({0: torch.export.Dim("batch", min=1, max=1024), 1: grain * rows, 2: grain * columns},)
     with quiet():
         program = torch.onnx.export(
@@ -151,7 +153,7 @@ def quiet() -> Iterator[None]:
 def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
     """Tiles of several shapes: noise, smooth noise, and flat."""
     rng = np.random.default_rng(0)
-    grain = spec.stride
+    grain = max(spec.stride, 128)
     noise = rng.integers(0, 256, (2 * grain, 3 * grain, 3), np.uint8)
     smooth = np.kron(rng.integers(0, 256, (2 * grain // 16, 2 * grain // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
     flat = np.full((grain, grain, 3), 240, np.uint8)

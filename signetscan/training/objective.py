@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from signetscan.training.anchors import STRIDES, assign, encode
+from signetscan.training.anchors import assign, encode
 from signetscan.training.losses import Source
 
 if TYPE_CHECKING:
@@ -45,15 +45,20 @@ class Batch:
     """Names of the images, for messages."""
 
 
-def make_batch(crops: Sequence[Crop], *, pin: bool = False) -> Batch:
+def make_batch(crops: Sequence[Crop], stride: int, *, pin: bool = False) -> Batch:
     """Put crops together.
 
     Args:
         crops: at least one; all of one size.
+        stride: the architecture's; sides become multiples of it.
         pin: whether to use memory that a GPU can copy from by itself.
     """
     boxes = np.concatenate([crop.boxes for crop in crops]).astype(np.float32)
-    tensors = stack(crops), torch.from_numpy(boxes), torch.from_numpy(np.concatenate([crop.labels for crop in crops]))
+    tensors = (
+        stack(crops, stride),
+        torch.from_numpy(boxes),
+        torch.from_numpy(np.concatenate([crop.labels for crop in crops])),
+    )
     pixels, box_tensor, labels = (tensor.pin_memory() if pin else tensor for tensor in tensors)
     return Batch(
         pixels=pixels,
@@ -65,10 +70,10 @@ def make_batch(crops: Sequence[Crop], *, pin: bool = False) -> Batch:
     )
 
 
-def stack(crops: Sequence[Crop]) -> Tensor:
-    """The crops' pixels as a batch, uint8 (B, S, S, 3), filled up with white to the coarsest map's grain."""
+def stack(crops: Sequence[Crop], stride: int) -> Tensor:
+    """The crops' pixels as a batch, uint8 (B, S, S, 3), filled up with white to a multiple of the stride."""
     side = crops[0].pixels.shape[0]
-    full = -(-side // STRIDES[-1]) * STRIDES[-1]
+    full = -(-side // stride) * stride
     batch = np.full((len(crops), full, full, 3), 255, np.uint8)
     for index, crop in enumerate(crops):
         batch[index, :side, :side] = crop.pixels

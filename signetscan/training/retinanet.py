@@ -47,11 +47,13 @@ class Architecture:
     backbone has one size only."""
     pyramid: int = 256
     """Channels of the feature pyramid and the heads."""
+    levels: int = 5
+    """Maps of the pyramid, from stride 8 on: 3 end at stride 32 and objects of 130 px, 5 at stride 128."""
     head_depth: int = 4
     """Convolutions of each head before its last."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, classes=(1, 100), pyramid=(8, 1024), head_depth=(0, 8))
+        check_ranges(self, classes=(1, 100), pyramid=(8, 1024), levels=(3, 5), head_depth=(0, 8))
         if self.backbone not in get_args(BackboneName):
             message = f"backbone must be one of {', '.join(get_args(BackboneName))}, not {self.backbone}"
             raise OptionError(message)
@@ -63,30 +65,38 @@ class Architecture:
             message = f"width is that of a resnet18; leave it away with {self.backbone}"
             raise OptionError(message)
 
+    @property
+    def stride(self) -> int:
+        """Stride of the coarsest map: sides of tiles are multiples of it, pixels."""
+        return STRIDES[self.levels - 1]
+
 
 class Pyramid(nn.Module):
-    """Feature pyramid P3 to P7, all with the same number of channels."""
+    """Feature pyramid from P3 to at most P7, all with the same number of channels."""
 
-    def __init__(self, inputs: Sequence[int], channels: int) -> None:
+    def __init__(self, inputs: Sequence[int], channels: int, levels: int) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(count, channels, 1) for count in inputs)
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in inputs)
-        self.p6 = nn.Conv2d(inputs[-1], channels, 3, 2, 1)
-        self.p7 = nn.Conv2d(channels, channels, 3, 2, 1)
+        self.p6 = nn.Conv2d(inputs[-1], channels, 3, 2, 1) if levels > 3 else None
+        self.p7 = nn.Conv2d(channels, channels, 3, 2, 1) if levels > 4 else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
                 _set_bias(module, 0)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
-        """Maps of stride 8, 16, 32 to maps of stride 8, 16, 32, 64, 128."""
+        """Maps of stride 8, 16, 32 to maps of stride 8, 16, 32 and, if wanted, 64 and 128."""
         top = self.lateral[2](maps[2])
         levels = [self.smooth[2](top)]
         for index in (1, 0):
             top = self.lateral[index](maps[index]) + functional.interpolate(top, scale_factor=2.0, mode="nearest")
             levels.insert(0, self.smooth[index](top))
-        p6 = self.p6(maps[2])
-        return [*levels, p6, self.p7(functional.relu(p6))]
+        if self.p6 is not None:
+            levels.append(self.p6(maps[2]))
+        if self.p7 is not None:
+            levels.append(self.p7(functional.relu(levels[-1])))
+        return levels
 
 
 class Head(nn.Module):
@@ -128,7 +138,7 @@ class RetinaNet(nn.Module):
         self.architecture = architecture
         channels = architecture.pyramid
         self.backbone = make_backbone(architecture.backbone, architecture.width)
-        self.pyramid = Pyramid(self.backbone.channels, channels)
+        self.pyramid = Pyramid(self.backbone.channels, channels, architecture.levels)
         bias = -math.log((1 - PRIOR) / PRIOR)
         self.classify = Head(channels, architecture.head_depth, architecture.classes, bias)
         self.regress = Head(channels, architecture.head_depth, 4, 0.0)
@@ -137,7 +147,7 @@ class RetinaNet(nn.Module):
         """What the network says about each anchor.
 
         Args:
-            tiles: uint8 (B, H, W, 3), RGB; H and W are multiples of 128.
+            tiles: uint8 (B, H, W, 3), RGB; H and W are multiples of the architecture's stride.
 
         Returns:
             logits (B, A, classes), offsets (B, A, 4) and anchors (A, 4), tile pixels.
@@ -148,11 +158,11 @@ class RetinaNet(nn.Module):
         )
         x = (tiles.permute(0, 3, 1, 2).float() - mean) / std
         # In half precision only from here on: pixels and boxes need more digits than it has.
-        levels = self.pyramid(self.backbone(x.to(self.pyramid.p6.weight.dtype)))
+        levels = self.pyramid(self.backbone(x.to(self.classify.last.weight.dtype)))
         anchors = torch.cat(
             [
                 map_anchors(level.shape[2], level.shape[3], stride, size, tiles.device)
-                for level, stride, size in zip(levels, STRIDES, BASE_SIZES, strict=True)
+                for level, stride, size in zip(levels, STRIDES, BASE_SIZES, strict=False)  # as many maps as there are
             ]
         )
         return self.classify(levels).float(), self.regress(levels).float(), anchors

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from signetscan.detect import SCORE_DECIMALS
 from signetscan.model_spec import ModelSpec
-from signetscan.training.anchors import STRIDES
 
 if TYPE_CHECKING:
     from signetscan.training.checkpoint import Checkpoint
@@ -47,7 +46,7 @@ def make_spec(
         mpp=checkpoint.mpp,
         tile_size=TILE_SIZE,
         tile_overlap=TILE_OVERLAP,
-        stride=STRIDES[-1],
+        stride=checkpoint.options.architecture.stride,
         class_names=checkpoint.class_names,
         # Rounded up to the grid that scores are reported on.
         score_threshold=math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS,

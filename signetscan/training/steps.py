@@ -157,7 +157,7 @@ def load_batches(
         return cut_crop(rng, cache, images[patch.image], patch, options)
 
     def put_together(crops: list[Crop]) -> Batch:
-        return make_batch(crops, pin=pin)
+        return make_batch(crops, options.architecture.stride, pin=pin)
 
     jobs = enumerate(patch for batch in plan for patch in batch)
     crops = ordered_map(cut, jobs, workers=cpu_count(), ahead=2 * options.batch + cpu_count())
