@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PACKAGE = ROOT / "signetscan"
 
 LAYERS = (
-    ("cli",),
+    ("cli", "__main__"),
     ("detect", "training", "simulate"),
     ("outputs", "evaluation", "dataset", "reports"),
     ("merge", "inference", "model_store"),

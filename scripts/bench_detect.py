@@ -1,0 +1,170 @@
+"""How close is `signetscan detect` to what it cannot avoid: decoding the pixels and running the network?
+
+    python scripts/bench_detect.py SLIDE ... [--model NAME] [--rounds 3] [--checkpoint FILE]
+
+For each slide, in unique megapixels a second (level-0 pixels of the parts that the scanned tiles own, so that overlap
+counts once):
+
+    decode   reading the same tiles, on all cores, and nothing else
+    network  the model on tiles that are decoded already, and nothing else
+    detect   `signetscan detect` as a user runs it, from the start of the process to the last file
+
+and detect as a share of the two floors: min(decode, network), which overlapping the two on separate hardware could
+reach, and 1 / (1 / decode + 1 / network), which is the bound where both share the same cores. With --checkpoint (of the
+same weights) the script that one would otherwise write is timed too: OpenSlide in a DataLoader, torch, per-tile NMS.
+All are timed in turn, round after round, so that a noisy machine slows all alike; the median counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.concurrency import ordered_map
+from signetscan.detect import DetectOptions, make_grid
+from signetscan.inference import load_detector
+from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.tissue import find_tissue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from signetscan.inference import Detector
+    from signetscan.tiling import Tile
+
+NETWORK_TILES = 12
+"""Tiles that the network is timed on, spread over the slide; its speed does not depend on what they show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What every candidate has to do."""
+
+    slide: Path
+    detector: Detector
+    options: DetectOptions
+    tiles: list[Tile]
+    scale: float
+    """Level-0 pixels per tile pixel."""
+    megapixels: float
+    """Unique level-0 pixels, in millions."""
+
+
+def make_job(slide: Path, detector: Detector) -> Job:
+    """The tiles with tissue."""
+    options = DetectOptions.for_model(detector)
+    with open_slide(slide) as opened:
+        view = SlideAtMpp(opened, detector.spec.mpp)
+        mask, scale = find_tissue(opened), view.scale[0]
+        grid = make_grid(view, detector.spec, options)
+        tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * scale).tolist())]
+    owned = np.array([tile.owned for tile in tiles]) * scale
+    megapixels = ((owned[:, 2] - owned[:, 0]) * (owned[:, 3] - owned[:, 1])).sum() / 1e6
+    return Job(slide=slide, detector=detector, options=options, tiles=tiles, scale=scale, megapixels=float(megapixels))
+
+
+def read(view: SlideAtMpp, tile: Tile) -> np.ndarray:
+    """A tile's pixels."""
+    return view.read(tile.x, tile.y, tile.width, tile.height)
+
+
+def time_decode(job: Job) -> float:
+    """Seconds to read all tiles on all cores."""
+    with open_slide(job.slide) as slide:
+        view = SlideAtMpp(slide, job.detector.spec.mpp)
+        started = time.perf_counter()
+        for _ in ordered_map(
+            partial(read, view), job.tiles, workers=job.options.readers, ahead=2 * job.options.readers
+        ):
+            pass
+        return time.perf_counter() - started
+
+
+def time_network(job: Job) -> float:
+    """Seconds that the model takes for all tiles, by those of a sample."""
+    with open_slide(job.slide) as slide:
+        view = SlideAtMpp(slide, job.detector.spec.mpp)
+        sample = [read(view, tile) for tile in job.tiles[:: -(-len(job.tiles) // NETWORK_TILES)]]
+    size = job.options.batch_size
+    batches = [np.stack(sample[start : start + size]) for start in range(0, len(sample), size)]
+    job.detector.detect(batches[0], job.options.score_threshold)
+    started = time.perf_counter()
+    for batch in batches:
+        job.detector.detect(batch, job.options.score_threshold)
+    return (time.perf_counter() - started) * len(job.tiles) / len(sample)
+
+
+def time_detect(job: Job, model: str) -> float:
+    """Seconds of the whole command."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "signetscan", "detect", str(job.slide), "--model", model, "--out", out, "-q"]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+
+def time_script(job: Job, checkpoint: Path) -> float:
+    """Seconds of the script in bench_script.py, in a process of its own too."""
+    script = Path(__file__).with_name("bench_script.py")
+    places = "\n".join(f"{round(tile.x * job.scale)} {round(tile.y * job.scale)}" for tile in job.tiles)
+    side, threshold = job.tiles[0].width, job.options.score_threshold
+    numbers = [str(round(side * job.scale)), str(side), str(threshold)]
+    command = [sys.executable, str(script), str(job.slide), str(checkpoint), *numbers]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, input=places, text=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Time all in turn and print a table a slide."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("slides", type=Path, nargs="+", metavar="SLIDE")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--checkpoint", type=Path, help="of the same weights, to time a plain script beside")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    detector = load_detector(find_model(arguments.model), device=arguments.device)
+    for slide in arguments.slides:
+        job = make_job(slide, detector)
+        candidates: dict[str, Callable[[], float]] = {
+            "decode": partial(time_decode, job),
+            "network": partial(time_network, job),
+            "detect": partial(time_detect, job, arguments.model),
+        }
+        if arguments.checkpoint:
+            candidates["script"] = partial(time_script, job, arguments.checkpoint)
+        seconds: dict[str, list[float]] = {name: [] for name in candidates}
+        for _ in range(arguments.rounds):
+            for name, candidate in candidates.items():
+                seconds[name].append(candidate())
+        report(job, {name: median(values) for name, values in seconds.items()})
+
+
+def report(job: Job, seconds: dict[str, float]) -> None:
+    """Print one slide's table."""
+    tile_pixels = sum(tile.width * tile.height for tile in job.tiles) / 1e6
+    print(f"{job.slide.name} by {job.detector.spec.name} on {job.detector.provider}: {len(job.tiles)} tiles,")
+    print(f"{job.megapixels:.1f} unique level-0 Mpx; the network sees {tile_pixels:.1f} Mpx")
+    for name, value in seconds.items():
+        print(f"  {name:8s} {job.megapixels / value:8.2f} Mpx/s  {value:8.2f} s")
+    slower = max(seconds["decode"], seconds["network"])
+    both = seconds["decode"] + seconds["network"]
+    print(f"  detect is {slower / seconds['detect']:.2f} of the slower, {both / seconds['detect']:.2f} of both in turn")
+    if "script" in seconds:
+        print(f"  detect is {seconds['script'] / seconds['detect']:.2f} times as fast as the script")
+
+
+if __name__ == "__main__":
+    main()
