@@ -105,9 +105,12 @@ def tissue_mask(
     Returns:
         Boolean (rows, columns).
     """
-    glass = glass_colour(overview)
-    density = np.log((glass + 1) / (overview.astype(np.float32) + 1)).max(axis=2)
-    mask: NDArray[np.bool_] = density > TISSUE_OD
+    # Of each channel's 256 values, those of tissue: looked up, because an overview has tens of millions of pixels.
+    values = np.arange(256, dtype=np.float32)
+    stained = np.log((glass_colour(overview)[:, None] + 1) / (values + 1)) > TISSUE_OD  # (3, 256)
+    mask: NDArray[np.bool_] = np.zeros(overview.shape[:2], np.bool_)
+    for channel in range(3):
+        mask |= stained[channel][overview[..., channel]]
     mask = ndimage.binary_closing(np.pad(mask, 2), iterations=2)[2:-2, 2:-2] | mask
     mask = morphology.remove_small_objects(mask, max_size=_pixels(min_area_um2, pixel_um2))
     holes = ndimage.binary_fill_holes(mask) & ~mask
@@ -124,12 +127,12 @@ def glass_colour(overview: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     Exact white is left out, since it is where nothing was scanned.
     """
-    pixels = overview.reshape(-1, 3)
-    darkest = pixels.min(axis=1)
-    bright = pixels[(darkest >= GLASS_MIN) & (darkest < 255)]
-    if len(bright) < GLASS_SHARE * len(pixels):
+    red, green, blue = (overview[..., channel] for channel in range(3))
+    darkest = np.minimum(np.minimum(red, green), blue)
+    bright = overview[(darkest >= GLASS_MIN) & (darkest < 255)]
+    if len(bright) < GLASS_SHARE * darkest.size:
         return np.array(DEFAULT_GLASS, np.float32)
-    lightness = bright.sum(axis=1)
+    lightness = bright[:, 0].astype(np.uint16) + bright[:, 1] + bright[:, 2]
     brightest = bright[lightness >= np.quantile(lightness, 0.9)]
     return np.asarray(np.median(brightest, axis=0), np.float32)
 
