@@ -1,6 +1,6 @@
 """How close is `signetscan detect` to what it cannot avoid: decoding the pixels and running the network?
 
-    python scripts/bench_detect.py SLIDE ... [--model NAME] [--rounds 3] [--checkpoint FILE]
+    python scripts/bench_detect.py SLIDE ... [--model NAME] [--rounds 3] [--checkpoint FILE] [--sahi PYTHON]
 
 For each slide, in unique megapixels a second (level-0 pixels of the parts that the scanned tiles own, so that overlap
 counts once):
@@ -10,9 +10,12 @@ counts once):
     detect   `signetscan detect` as a user runs it, from the start of the process to the last file
 
 and detect as a share of the two floors: min(decode, network), which overlapping the two on separate hardware could
-reach, and 1 / (1 / decode + 1 / network), which is the bound where both share the same cores. With --checkpoint (of the
-same weights) the script that one would otherwise write is timed too: OpenSlide in a DataLoader, torch, per-tile NMS.
-All are timed in turn, round after round, so that a noisy machine slows all alike; the median counts.
+reach, and 1 / (1 / decode + 1 / network), which is the bound where both share the same cores. All are timed in turn,
+round after round, so that a noisy machine slows all alike; the median counts. Two others may be timed beside:
+
+    script   by --checkpoint, of the same weights: what one would write otherwise (bench_script.py)
+    sahi     by --sahi, a Python that has `sahi` and `signetscan[cpu]`: SAHI with the same model, tiles and overlap;
+             it gets the rectangle around the tissue as an image in memory, and its time is taken per megapixel of that
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.boxes import area
 from signetscan.concurrency import ordered_map
 from signetscan.detect import DetectOptions, make_grid
 from signetscan.inference import load_detector
@@ -69,9 +73,8 @@ def make_job(slide: Path, detector: Detector) -> Job:
         mask, scale = find_tissue(opened), view.scale[0]
         grid = make_grid(view, detector.spec, options)
         tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * scale).tolist())]
-    owned = np.array([tile.owned for tile in tiles]) * scale
-    megapixels = ((owned[:, 2] - owned[:, 0]) * (owned[:, 3] - owned[:, 1])).sum() / 1e6
-    return Job(slide=slide, detector=detector, options=options, tiles=tiles, scale=scale, megapixels=float(megapixels))
+    megapixels = float(area(np.array([tile.owned for tile in tiles]) * scale).sum() / 1e6)
+    return Job(slide=slide, detector=detector, options=options, tiles=tiles, scale=scale, megapixels=megapixels)
 
 
 def read(view: SlideAtMpp, tile: Tile) -> np.ndarray:
@@ -126,12 +129,27 @@ def time_script(job: Job, checkpoint: Path) -> float:
     return time.perf_counter() - started
 
 
+def time_sahi(job: Job, python: Path, model: Path) -> float:
+    """Seconds that SAHI would take for the tissue, by its speed on the rectangle around it."""
+    corners = np.array([tile.owned for tile in job.tiles]) * job.scale
+    left, top, right, bottom = (
+        round(float(edge)) for edge in (*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0))
+    )
+    overlap = job.options.tile_overlap / job.options.tile_size
+    numbers = [overlap, job.options.tile_size, left, top, right - left, bottom - top]
+    script = Path(__file__).with_name("bench_sahi.py")
+    command = [str(python), str(script), str(job.slide), str(model), *map(str, numbers)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[0]) * job.megapixels * 1e6 / ((right - left) * (bottom - top))
+
+
 def main() -> None:
     """Time all in turn and print a table a slide."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("slides", type=Path, nargs="+", metavar="SLIDE")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--checkpoint", type=Path, help="of the same weights, to time a plain script beside")
+    parser.add_argument("--sahi", type=Path, metavar="PYTHON", help="a Python that has SAHI, to time it beside")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -145,6 +163,8 @@ def main() -> None:
         }
         if arguments.checkpoint:
             candidates["script"] = partial(time_script, job, arguments.checkpoint)
+        if arguments.sahi and job.scale == 1:
+            candidates["sahi"] = partial(time_sahi, job, arguments.sahi, find_model(arguments.model))
         seconds: dict[str, list[float]] = {name: [] for name in candidates}
         for _ in range(arguments.rounds):
             for name, candidate in candidates.items():
@@ -162,8 +182,8 @@ def report(job: Job, seconds: dict[str, float]) -> None:
     slower = max(seconds["decode"], seconds["network"])
     both = seconds["decode"] + seconds["network"]
     print(f"  detect is {slower / seconds['detect']:.2f} of the slower, {both / seconds['detect']:.2f} of both in turn")
-    if "script" in seconds:
-        print(f"  detect is {seconds['script'] / seconds['detect']:.2f} times as fast as the script")
+    for name in seconds.keys() & {"script", "sahi"}:
+        print(f"  detect is {seconds[name] / seconds['detect']:.2f} times as fast as {name}")
 
 
 if __name__ == "__main__":
