@@ -399,6 +399,7 @@ def test_info_says_what_a_model_is(bench: Bench) -> None:
 def test_simulate_images_writes_a_set_and_says_what_is_in_it(tmp_path: Path) -> None:
     out = tmp_path / "a set"
     options = ("--positives", 2, "--negatives", 1, "--size", 300, "--missing-rate", 0.5, "--workers", 1)
+    options += ("--images-per-slide", 1)
     result = succeeded(run("simulate", "images", out, *options))
     annotated, whole = read_dataset(out).images, read_dataset(out, full_truth=True).images
     cells, boxes = (sum(len(image.boxes) for image in images) for images in (whole, annotated))
@@ -406,6 +407,7 @@ def test_simulate_images_writes_a_set_and_says_what_is_in_it(tmp_path: Path) -> 
     assert result.stdout == f"{out}: 2 images with {cells} signet ring cells ({boxes} with a box), 1 without\n"
     assert re.fullmatch(r"drawing: 3 of 3 images, [\d.]+ a second\n", result.stderr)
     assert [image.normal for image in annotated] == [False, False, True]
+    assert len({image.slide for image in annotated}) == 3
     failed(run("simulate", "images", out, *options), str(out), "not empty", status=1)
     quiet = succeeded(run("simulate", "images", tmp_path / "again", *options, "--quiet"))
     assert (quiet.stdout, quiet.stderr) == (result.stdout.replace("a set", "again"), "")

@@ -20,6 +20,7 @@ def simulate() -> None:
 @click.option("--positives", default=20, help="Images with signet ring cells.")
 @click.option("--negatives", default=40, help="Images without.")
 @click.option("--size", default=2000, help="Side of an image, pixels of 0.25 um.")
+@click.option("--images-per-slide", default=4, help="Images that share a slide's stain and scanner.")
 @click.option("--missing-rate", default=0.0, help="Share of boxes left out of the XML, 0 to 1; truth/ keeps them all.")
 @click.option(
     "--background",
