@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from signetscan.concurrency import batched, cpu_count, ordered_map
 from signetscan.inference import CPU_PROVIDER
 from signetscan.merge import keep_owned, merge_tiles, suppress
 from signetscan.slides import SlideAtMpp
-from signetscan.tiling import TileGrid
+from signetscan.tiling import TileGrid, in_strips
 from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, TissueMask, find_tissue
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ GPU_BATCH = 8
 """Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
 MAX_READERS = 8
 """More threads than this read ahead of any model."""
+RUNS_ON_CPU = 1
+"""One run of the network uses all cores."""
+RUNS_ON_GPU = 2
+"""While one batch is worked on, the next is copied to the GPU."""
+STRIP_BYTES = 1 << 27
+"""Tiles are scanned in strips so narrow that the pixels of a row of tiles fit into this: what two rows share is then
+still in the cache of decoded pixels when the second is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +158,9 @@ def detect_slide(
     view = SlideAtMpp(slide, spec.mpp)
     grid = make_grid(view, spec, options)
     mask = find_tissue(slide, min_area_um2=options.min_tissue_um2) if options.use_tissue_mask else None
-    tiles = list(grid) if mask is None else [tile for tile in grid if _has_tissue(tile, view, mask)]
+    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    if mask is not None:
+        tiles = [tile for tile in tiles if _has_tissue(tile, view, mask)]
     masked = time.perf_counter()
     parts = _scan_tiles(view, detector, options, tiles, on_progress)
     scanned = time.perf_counter()
@@ -190,17 +200,28 @@ def _scan_tiles(
     tiles: Sequence[Tile],
     on_progress: Progress | None,
 ) -> list[Detections]:
-    """Read, detect and thin out every tile; detections in view pixels, one entry a tile, in the tiles' order."""
+    """Read, detect and thin out every tile; detections in view pixels, one entry a tile, in the tiles' order.
+
+    Three stages at once: readers decode ahead, the network runs, and this thread thins out what it found before.
+    """
     ahead = options.readers + options.batch_size
     pixels = ordered_map(partial(_read_tile, view), tiles, workers=options.readers, ahead=ahead)
+    batches = batched(pixels, options.batch_size)
+    runs = RUNS_ON_CPU if detector.provider == CPU_PROVIDER else RUNS_ON_GPU
+    results = ordered_map(partial(_run, detector, options), batches, workers=runs, ahead=runs + 1)
     parts: list[Detections] = []
-    for batch in batched(pixels, options.batch_size):
-        candidates = detector.detect(np.stack(batch), options.score_threshold)
-        for found in candidates:
-            parts.append(_of_tile(found, tiles[len(parts)], options.nms_iou))
-        if on_progress is not None:
-            on_progress(len(parts), len(tiles))
+    with closing(pixels), closing(results):  # no thread outlives an error
+        for candidates in results:
+            for found in candidates:
+                parts.append(_of_tile(found, tiles[len(parts)], options.nms_iou))
+            if on_progress is not None:
+                on_progress(len(parts), len(tiles))
     return parts
+
+
+def _run(detector: Detector, options: DetectOptions, batch: list[NDArray[np.uint8]]) -> list[Detections]:
+    tiles = np.stack(batch) if len(batch) > 1 else batch[0][None]
+    return detector.detect(tiles, options.score_threshold)
 
 
 def _read_tile(view: SlideAtMpp, tile: Tile) -> NDArray[np.uint8]:

@@ -120,3 +120,14 @@ class TileGrid:
         if position < count - 1:
             high = (self._start(position + 1, count, length, side) + start + side) / 2
         return start, low, high
+
+
+def in_strips(grid: TileGrid, pixels: float) -> list[Tile]:
+    """All tiles of a grid in vertical strips, row by row within each.
+
+    Args:
+        grid: the grid.
+        pixels: a row of tiles within a strip covers at most about this many view pixels, and at least a tile.
+    """
+    columns = max(1, int(pixels / (grid.tile_width * grid.tile_height)))
+    return sorted(grid, key=lambda tile: (tile.index % grid.columns // columns, tile.index))

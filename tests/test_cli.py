@@ -398,8 +398,8 @@ def test_info_says_what_a_model_is(bench: Bench) -> None:
 
 def test_simulate_images_writes_a_set_and_says_what_is_in_it(tmp_path: Path) -> None:
     out = tmp_path / "a set"
-    options = ("--positives", 2, "--negatives", 1, "--size", 300, "--missing-rate", 0.5, "--workers", 1)
-    options += ("--images-per-slide", 1)
+    options: tuple[object, ...] = ("--positives", 2, "--negatives", 1, "--size", 300, "--images-per-slide", 1)
+    options += ("--missing-rate", 0.5, "--workers", 1)
     result = succeeded(run("simulate", "images", out, *options))
     annotated, whole = read_dataset(out).images, read_dataset(out, full_truth=True).images
     cells, boxes = (sum(len(image.boxes) for image in images) for images in (whole, annotated))

@@ -42,7 +42,7 @@ def test_an_error_reaches_the_consumer_in_its_turn() -> None:
 def test_no_thread_stays_behind_when_the_consumer_stops() -> None:
     results = ordered_map(lambda number: number, iter(range(10**9)), workers=3, ahead=5)
     assert next(results) == 0
-    results.close()  # type: ignore[attr-defined]  # an iterator made by a generator function has close()
+    results.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("signetscan")]
 
 

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import threading
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from conftest import BlobDetector
 from PIL import Image
 
 from signetscan.detect import DetectOptions, detect_slide
-from signetscan.errors import MppError, OptionError
+from signetscan.errors import ModelError, MppError, OptionError
+from signetscan.inference import CPU_PROVIDER, CUDA_PROVIDER
 from signetscan.slides import ArraySlide, SlideAtMpp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
 
 SIDES_UM = (9.0, 14.0, 20.0)
 FINE = 8
@@ -79,13 +88,28 @@ def test_every_object_is_found_once_whatever_the_tiles() -> None:
 def test_result_does_not_depend_on_batches_and_readers() -> None:
     slide, _ = drawn_slide(0.4)
     results = []
-    for batch_size, readers in ((1, 1), (3, 4), (64, 8)):
+    for batch_size, readers, provider in ((1, 1, CPU_PROVIDER), (3, 4, CUDA_PROVIDER), (64, 8, CPU_PROVIDER)):
         detector = BlobDetector()
+        detector.provider = provider
         options = DetectOptions.for_model(detector, batch_size=batch_size, readers=readers)
         found = detect_slide(slide, detector, options).detections
         assert max(detector.batches) <= batch_size
         results.append((found.boxes.tobytes(), found.scores.tobytes(), found.labels.tobytes()))
     assert len(set(results)) == 1
+
+
+def test_no_thread_outlives_an_error() -> None:
+    class Broken(BlobDetector):
+        def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
+            if len(self.batches) == 2:
+                raise ModelError("broken")
+            return super().detect(tiles, score_threshold)
+
+    slide, _ = drawn_slide(0.25)
+    before = set(threading.enumerate())
+    with pytest.raises(ModelError, match="broken"):
+        detect_slide(slide, Broken())
+    assert set(threading.enumerate()) <= before
 
 
 def test_blank_slide_gives_an_empty_result() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import groupby, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import OptionError
-from signetscan.tiling import TileGrid
+from signetscan.tiling import TileGrid, in_strips
 
 
 @st.composite
@@ -52,6 +54,20 @@ def test_a_grid_has_no_tile_too_many(grid: TileGrid) -> None:
     assert grid.columns <= 1 + -(-max(grid.width - grid.tile_size, 0) // step)
     with pytest.raises(IndexError):
         grid[len(grid)]
+
+
+@given(grids(), st.floats(1, 1e6))
+def test_strips_hold_every_tile_once_and_are_no_wider_than_asked(grid: TileGrid, pixels: float) -> None:
+    tiles = in_strips(grid, pixels)
+    assert sorted(tile.index for tile in tiles) == list(range(len(grid)))
+    if grid.rows == 1:
+        assert [tile.index for tile in tiles] == list(range(len(grid)))
+        return
+    rows = [list(row) for _, row in groupby(tiles, key=lambda tile: tile.y)]
+    most = max(len(row) for row in rows)
+    assert most == 1 or most * grid.tile_width * grid.tile_height <= pixels
+    ends = sum(before[0].y > after[0].y for before, after in pairwise(rows))
+    assert ends + 1 == -(-grid.columns // most), "a strip is left when it is done"
 
 
 @pytest.mark.parametrize(
