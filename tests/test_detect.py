@@ -107,9 +107,9 @@ def test_no_thread_outlives_an_error() -> None:
 
     slide, _ = drawn_slide(0.25)
     before = set(threading.enumerate())
-    with pytest.raises(ModelError, match="broken"):
+    with pytest.raises(ModelError, match="broken") as caught:
         detect_slide(slide, Broken())
-    assert set(threading.enumerate()) <= before
+    assert set(threading.enumerate()) <= before, f"{caught} keeps what was not closed alive"
 
 
 def test_blank_slide_gives_an_empty_result() -> None:
