@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +28,8 @@ def centres(boxes: Boxes) -> NDArray[np.floating]:
 
 def paired_iou(a: Boxes, b: Boxes) -> NDArray[np.floating]:
     """Intersection over union of a[i] with b[i], shape (N,)."""
-    overlap = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(axis=1)
+    width, height = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0).T
+    overlap = width * height
     union = area(a) + area(b) - overlap
     return _ratio(overlap, union)
 
@@ -47,19 +47,3 @@ def _ratio(overlap: NDArray[np.floating], union: NDArray[np.floating]) -> NDArra
     """Overlap / union, 0 for boxes of no area."""
     result: NDArray[np.floating] = overlap / np.maximum(union, np.finfo(union.dtype).tiny)
     return result
-
-
-def overlapping_pairs(boxes: Boxes, iou_threshold: float) -> NDArray[np.intp]:
-    """Index pairs (i < j) of boxes whose IoU exceeds the threshold, shape (P, 2).
-
-    If u is the overlap of two sides w and v on one axis, IoU <= u / (w + v - u), and the centres lie
-    (w + v) / 2 - u apart; so IoU above t puts the centres nearer than max(w, v) * (1 - t) / (1 + t). A k-d tree over
-    the centres with that reach, in the maximum norm, gives the candidates: the cost follows the number of
-    neighbours, not N squared.
-    """
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
-    reach = float(sides.max(initial=0)) * (1 - iou_threshold) / (1 + iou_threshold)
-    candidates = cKDTree(centres(boxes)).query_pairs(reach, p=np.inf, output_type="ndarray")
-    keep = paired_iou(boxes[candidates[:, 0]], boxes[candidates[:, 1]]) > iou_threshold
-    pairs: NDArray[np.intp] = np.sort(candidates[keep], axis=1)
-    return pairs

@@ -59,7 +59,10 @@ class Detections:
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """The detections that a mask or an array of indices picks, in that order."""
-        return type(self)(boxes=self.boxes[which], scores=self.scores[which], labels=self.labels[which])
+        index = np.flatnonzero(which) if which.dtype == np.bool_ else which
+        return type(self)(
+            boxes=self.boxes.take(index, axis=0), scores=self.scores.take(index), labels=self.labels.take(index)
+        )
 
     def with_boxes(self, boxes: NDArray[np.float64]) -> Self:
         """The same detections with their boxes in another frame."""

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan.boxes import area, centres, iou_matrix, overlapping_pairs, paired_iou
+from signetscan.boxes import area, centres, iou_matrix, paired_iou
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,13 +34,6 @@ def test_iou_is_that_of_the_definition(a: NDArray[np.float64], b: NDArray[np.flo
     np.testing.assert_allclose(iou_matrix(a, b), expected, atol=1e-12)
     shorter = min(len(a), len(b))
     np.testing.assert_allclose(paired_iou(a[:shorter], b[:shorter]), np.diag(expected[:shorter, :shorter]), atol=1e-12)
-
-
-@given(boxes(), st.floats(0.01, 0.95))
-def test_pairs_are_all_that_overlap(some: NDArray[np.float64], threshold: float) -> None:
-    iou = iou_matrix(some, some)
-    expected = {(i, j) for i in range(len(some)) for j in range(i + 1, len(some)) if iou[i, j] > threshold}
-    assert set(map(tuple, overlapping_pairs(some, threshold).tolist())) == expected
 
 
 def test_area_and_centre() -> None:

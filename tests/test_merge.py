@@ -3,42 +3,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan.boxes import iou_matrix
+from signetscan import merge, neighbours
+from signetscan.boxes import iou_matrix, paired_iou
 from signetscan.detections import Detections
-from signetscan.merge import SEAM_MARGIN, keep_owned, merge_tiles, suppress
+from signetscan.merge import SEAM_MARGIN, best_first, keep_owned, merge_tiles, suppress
 from signetscan.tiling import Tile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+    from signetscan.boxes import Boxes
 
 
 @st.composite
 def detections(draw: st.DrawFn, most: int = 40) -> Detections:
-    # Few different places and scores, so that ties and chains of overlaps are common.
-    place = st.integers(0, 30).map(lambda n: n * 4.0)
-    side = st.sampled_from([20.0, 24.0, 40.0])
+    # Few different places and scores, so that ties, boxes given twice and chains of overlaps are common.
+    place = st.integers(-2, 30).map(lambda n: n * 4.0) | st.sampled_from([-0.0, 1e-12, 1.0 + 2**-40, 1.0])
+    side = st.sampled_from([20.0, 24.0, 40.0]) | st.sampled_from([0.01, 3.0, 200.0, 5000.0])
     score = st.integers(1, 20).map(lambda n: n / 20)
-    rows = draw(st.lists(st.tuples(place, place, side, side, score, st.integers(0, 1)), max_size=most))
+    label = st.integers(0, draw(st.sampled_from([0, 1, 9])))
+    rows = draw(st.lists(st.tuples(place, place, side, side, score, label), max_size=most))
     table = np.array(rows, np.float64).reshape(-1, 6)
     boxes = np.concatenate([table[:, :2], table[:, :2] + table[:, 2:4]], axis=1)
     return Detections(boxes=boxes, scores=table[:, 4].astype(np.float32), labels=table[:, 5].astype(np.int64))
 
 
-def one_by_one(found: Detections, threshold: float) -> set[tuple[float, ...]]:
-    """Greedy suppression as everybody knows it."""
-    rows = sorted(
-        zip(found.scores.tolist(), found.boxes.tolist(), found.labels.tolist(), strict=True),
-        key=lambda row: (-row[0], row[1], row[2]),
-    )
-    kept: list[tuple[float, list[float], int]] = []
-    for score, box, label in rows:
-        rivals = np.array([other for _, other, its in kept if its == label]).reshape(-1, 4)
-        if not (iou_matrix(np.array([box]), rivals) > threshold).any():
-            kept.append((score, box, label))
-    return {(score, *box, label) for score, box, label in kept}
+def by_all_keys(found: Detections) -> list[int]:
+    """The order of `best_first`, as Python sorts."""
+    rows = zip((-found.scores).tolist(), found.boxes.tolist(), found.labels.tolist(), strict=True)
+    keys = [(score, *box, label) for score, box, label in rows]
+    return sorted(range(len(found)), key=keys.__getitem__)
+
+
+def one_by_one(found: Detections, threshold: float) -> list[int]:
+    """Greedy suppression as everybody knows it: the indices of the kept, best first."""
+    kept: list[int] = []
+    for index in by_all_keys(found):
+        rivals = [other for other in kept if found.labels[other] == found.labels[index]]
+        if not (iou_matrix(found.boxes[[index]], found.boxes[rivals]) > threshold).any():
+            kept.append(index)
+    return kept
 
 
 def rows_of(found: Detections) -> list[tuple[float, ...]]:
@@ -48,9 +58,107 @@ def rows_of(found: Detections) -> list[tuple[float, ...]]:
     ]
 
 
-@given(detections(), st.sampled_from([0.1, 0.3, 0.5, 0.7]))
+def same_bits(one: Detections, other: Detections) -> bool:
+    pairs = ((one.boxes, other.boxes), (one.scores, other.scores), (one.labels, other.labels))
+    return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+THRESHOLDS = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+
+
+@given(detections(), THRESHOLDS)
 def test_suppression_is_greedy(found: Detections, threshold: float) -> None:
-    assert set(rows_of(suppress(found, threshold))) == one_by_one(found, threshold)
+    assert same_bits(suppress(found, threshold), found.select(np.array(one_by_one(found, threshold), np.intp)))
+
+
+@given(detections(), THRESHOLDS, st.integers(1, 12), st.integers(0, 6))
+def test_suppression_in_many_rounds_is_the_same(found: Detections, threshold: float, at_once: int, pairs: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "MOST_AT_ONCE", at_once)
+        patch.setattr(merge, "MOST_PAIRS", pairs)
+        patch.setattr(neighbours, "PAIRS_AT_ONCE", 3)
+        kept = suppress(found, threshold)
+    assert same_bits(kept, found.select(np.array(one_by_one(found, threshold), np.intp)))
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.4, 0.8])
+def test_suppression_of_a_crowd(threshold: float) -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.uniform(0, 1200, (300, 2))
+    middle = cells[rng.integers(0, 300, 2000)] + rng.normal(0, 4, (2000, 2))
+    size = rng.normal(60, 8, (2000, 2)).clip(20)
+    found = Detections(
+        boxes=np.concatenate([middle - size / 2, middle + size / 2], axis=1),
+        scores=rng.random(2000).round(2).astype(np.float32),
+        labels=rng.integers(0, 3, 2000),
+    )
+    expected = found.select(np.array(one_by_one(found, threshold)))
+    assert same_bits(suppress(found, threshold), expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "MOST_PAIRS", 100)
+        assert same_bits(suppress(found, threshold), expected)
+
+
+@given(detections())
+def test_best_first_breaks_ties_by_place_label_and_arrival(found: Detections) -> None:
+    assert best_first(found).tolist() == by_all_keys(found)
+
+
+def test_best_first_of_values_that_32_bits_do_not_tell_apart() -> None:
+    edges = np.array([3.0, 1e300, -1e300, 1 + 1e-12, 1.0, -0.0, 0.0, -1e-300, 1e-300, -3.0, -3 - 1e-12])
+    found = Detections(
+        boxes=np.stack([edges, np.arange(11.0)[::-1], edges, edges], axis=1),
+        scores=np.full(11, 0.5, np.float32),
+        labels=np.zeros(11, np.int64),
+    )
+    assert best_first(found).tolist() == by_all_keys(found)
+
+
+def test_memory_is_bounded_where_thousands_of_boxes_lie_on_one_spot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 boxes on one spot make 200 million pairs; few are looked at, and few at once."""
+    looked_at: list[int] = []
+    held: list[int] = []
+
+    def counted(a: Boxes, b: Boxes) -> NDArray[np.floating]:
+        looked_at.append(len(a))
+        return paired_iou(a, b)
+
+    def decide(pairs: Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]], *rest: NDArray[np.generic]) -> None:
+        pairs = list(pairs)
+        held.append(sum(len(one) for one, _ in pairs))
+        plain(pairs, *rest)  # type: ignore[arg-type]
+
+    plain = merge._decide
+    monkeypatch.setattr(merge, "_decide", decide)
+    monkeypatch.setattr(neighbours, "paired_iou", counted)
+    monkeypatch.setattr(merge, "MOST_PAIRS", 100_000)
+    rng = np.random.default_rng(0)
+    middle = 50_000 + rng.normal(0, 6, (20_000, 2))
+    size = rng.normal(60, 8, (20_000, 2)).clip(30)
+    found = Detections(
+        boxes=np.concatenate([middle - size / 2, middle + size / 2], axis=1),
+        scores=rng.random(20_000).astype(np.float32).round(4),
+        labels=np.zeros(20_000, np.int64),
+    )
+    assert 1 <= len(suppress(found, 0.4)) < 20
+    assert max(looked_at) <= neighbours.PAIRS_AT_ONCE
+    assert max(held) <= 100_000
+    assert sum(looked_at) < 1_000_000
+
+
+def test_a_long_chain_takes_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each box of a row depends on the one before it: decided in rounds over all boxes, that would be a round each."""
+    decided: list[object] = []
+    plain = merge._decide
+    monkeypatch.setattr(merge, "_decide", lambda *arguments: decided.append(plain(*arguments)))
+    left = np.arange(5000) * 20.0
+    found = Detections(
+        boxes=np.stack([left, left * 0, left + 60, left * 0 + 60], axis=1),
+        scores=np.linspace(1, 0, 5000, dtype=np.float32),
+        labels=np.zeros(5000, np.int64),
+    )
+    assert suppress(found, 0.4).boxes[:, 0].tolist() == left[::2].tolist()
+    assert len(decided) == 1
 
 
 @given(detections(), st.randoms(use_true_random=False))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
+import tracemalloc
 import uuid
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from signetscan.detect import DetectOptions, detect_slide
 from signetscan.detections import Detections
 from signetscan.errors import OutputError
+from signetscan.outputs import rows
 from signetscan.outputs.atomic import atomic_text, make_folder
 from signetscan.outputs.geojson import write_geojson
 from signetscan.outputs.results import write_results
@@ -23,6 +26,7 @@ from signetscan.outputs.table import COLUMNS, write_csv
 from signetscan.slides import ArraySlide, Bounds, Mpp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 NAMES = ("Signet ring cell", "Goblet cell")
@@ -106,6 +110,115 @@ def test_ids_are_stable_and_depend_on_slide_and_model(tmp_path: Path) -> None:
     assert not set(ids("slide:other model", found)) & set(first)
     # A higher threshold drops detections; the ids of the rest stay.
     assert ids("slide:model", found.select(np.arange(100))) == first[:100]
+
+
+def plain_ids(found: Detections, names: Sequence[str], source: str) -> list[str]:
+    base = uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "https://signetscan/detection"), source)
+    return [
+        str(uuid.uuid5(base, f"{names[label]}:{','.join(f'{edge:.2f}' for edge in box)}"))
+        for box, label in zip(found.boxes.tolist(), found.labels.tolist(), strict=True)
+    ]
+
+
+def plain_geojson(found: Detections, names: Sequence[str], source: str, origin: tuple[int, int]) -> str:
+    """The file as the geojson package writes it, one feature after another."""
+    features = []
+    colours = [(227, 26, 28), (31, 120, 180), (51, 160, 44), (255, 127, 0), (106, 61, 154), (177, 89, 40)]
+    ids = plain_ids(found, names, source)
+    for identity, box, score, label in zip(ids, found.boxes, found.scores, found.labels, strict=True):
+        x0, y0, x1, y1 = (box - np.array(origin * 2)).tolist()
+        feature = geojson.Feature(
+            id=identity,
+            geometry=geojson.Polygon([[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]], precision=2),
+            properties={
+                "objectType": "detection",
+                "classification": {"name": names[label], "color": list(colours[label % 6])},
+                "measurements": {"Score": round(float(score), 4)},
+            },
+        )
+        features.append("\n" + geojson.dumps(feature, separators=(",", ":")))
+    return '{"type":"FeatureCollection","features":[' + ",".join(features) + "\n]}\n"
+
+
+def plain_csv(found: Detections, names: Sequence[str], source: str, mpp: Mpp) -> str:
+    """The table as the csv package writes it, one row after another."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    ids = plain_ids(found, names, source)
+    for identity, box, score, label in zip(ids, found.boxes.tolist(), found.scores, found.labels, strict=True):
+        x0, y0, x1, y1 = box
+        um = ((x0 + x1) / 2 * mpp.x, (y0 + y1) / 2 * mpp.y, (x1 - x0) * mpp.x, (y1 - y0) * mpp.y)
+        pixels = [f"{edge:.2f}" for edge in box]
+        writer.writerow([identity, names[label], f"{score:.4f}", *pixels, *(f"{length:.3f}" for length in um)])
+    return file.getvalue()
+
+
+MARKS = ["%s", "100 %", "%%", "%(x)s", "{0}", "<x>", "<classification>", '"<score>"']
+ODD = ['a, "b"', "=1+1", "x\ny", "\r", " ", "\0"]
+CLASS_NAMES = st.sampled_from(MARKS + ODD) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+EDGES = (
+    st.floats(-1e6, 1e6)
+    | st.integers(-2000, 2000).map(lambda n: n / 1000)  # halves of the last decimal, and zeros below and above 0
+    | st.integers(0, 20_000_000).map(lambda n: n / 100)
+    | st.sampled_from([-0.0, 0.005, 0.285, 1.115, 99_999.995, 100.0, 2.675])
+)
+SCORES = st.floats(0, 1, width=32) | st.sampled_from([0.0, 1.0, 0.5, 0.05, 0.12345, 0.00005, 0.99995, 0.101, 0.1])
+
+
+@given(
+    names=st.lists(CLASS_NAMES, min_size=8, max_size=8),
+    table=st.lists(st.tuples(EDGES, EDGES, EDGES, EDGES, SCORES, st.integers(0, 7)), max_size=12),
+    origin=st.sampled_from([(0, 0), (1003, 0), (0, 77), (-5, 100_000)]),
+    source=st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+    at_once=st.integers(1, 13),
+)
+def test_files_are_those_of_the_plain_writers(
+    tmp_path_factory: pytest.TempPathFactory,
+    names: list[str],
+    table: list[tuple[float, float, float, float, float, int]],
+    origin: tuple[int, int],
+    source: str,
+    at_once: int,
+) -> None:
+    """Byte for byte, whatever the names and numbers, and however many blocks."""
+    folder = tmp_path_factory.getbasetemp()
+    values = np.array(table, np.float64).reshape(-1, 6)
+    found = Detections(
+        boxes=values[:, :4], scores=values[:, 4].astype(np.float32), labels=values[:, 5].astype(np.int64)
+    )
+    mpp = Mpp(0.2527, 0.2531, "--mpp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "ROWS_AT_ONCE", at_once)
+        write_geojson(folder / "same.geojson", found, names, source=source, origin=origin)
+        write_csv(folder / "same.csv", found, names, source=source, mpp=mpp)
+    assert (folder / "same.geojson").read_bytes() == plain_geojson(found, names, source, origin).encode()
+    assert (folder / "same.csv").read_bytes() == plain_csv(found, names, source, mpp).encode()
+
+
+def test_files_of_several_blocks_are_those_of_the_plain_writers(tmp_path: Path) -> None:
+    found = some_detections(2 * rows.ROWS_AT_ONCE + 1)
+    mpp = Mpp(0.25, 0.5, "--mpp")
+    write_geojson(tmp_path / "a.geojson", found, NAMES, source="slide:model", origin=(1003, 77))
+    write_csv(tmp_path / "a.csv", found, NAMES, source="slide:model", mpp=mpp)
+    assert (tmp_path / "a.geojson").read_text() == plain_geojson(found, NAMES, "slide:model", (1003, 77))
+    assert (tmp_path / "a.csv").read_text() == plain_csv(found, NAMES, "slide:model", mpp)
+
+
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "ROWS_AT_ONCE", 256)
+
+    def most_held(count: int) -> int:
+        found = some_detections(count)
+        tracemalloc.start()
+        write_geojson(tmp_path / "a.geojson", found, NAMES, source="x")
+        write_csv(tmp_path / "a.csv", found, NAMES, source="x", mpp=Mpp(0.25, 0.25, "--mpp"))
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    most_held(1)  # what is loaded and kept at the first call
+    assert most_held(10_240) < 1.2 * most_held(1024)
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=2, max_size=2))

@@ -8,68 +8,22 @@ compact. Coordinates are level-0 pixels minus the origin of the slide's bounds, 
 
 from __future__ import annotations
 
-import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import geojson
 
 from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.rows import blocks, edges_as_text, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from signetscan.detections import Detections
-
-NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://signetscan/detection")
-"""Root of the detections' ids."""
+    from signetscan.outputs.rows import Block
 
 COLOURS = ((227, 26, 28), (31, 120, 180), (51, 160, 44), (255, 127, 0), (106, 61, 154), (177, 89, 40))
 """Colour of each label, [r, g, b]; they repeat after the sixth."""
-
-
-def detection_ids(detections: Detections, class_names: Sequence[str], source: str) -> Iterator[str]:
-    """An id for each detection, the same in every run that finds the same box.
-
-    Args:
-        detections: boxes in level-0 pixels.
-        class_names: name of each label.
-        source: what slide and model the detections come from (their fingerprints).
-    """
-    base = uuid.uuid5(NAMESPACE, source)
-    for box, label in zip(detections.boxes.tolist(), detections.labels.tolist(), strict=True):
-        place = ",".join(f"{edge:.2f}" for edge in box)
-        yield str(uuid.uuid5(base, f"{class_names[label]}:{place}"))
-
-
-def features(
-    detections: Detections, class_names: Sequence[str], ids: Iterator[str], origin: tuple[int, int]
-) -> Iterator[geojson.Feature]:
-    """One QuPath detection object after another.
-
-    Args:
-        detections: boxes in level-0 pixels.
-        class_names: name of each label.
-        ids: an id for each detection.
-        origin: the point that QuPath takes as (0, 0), level-0 pixels.
-    """
-    classifications = [
-        {"name": name, "color": list(COLOURS[label % len(COLOURS)])} for label, name in enumerate(class_names)
-    ]
-    left, top = origin
-    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), ids, strict=True)
-    for (x0, y0, x1, y1), score, label, identity in rows:
-        x0, y0, x1, y1 = x0 - left, y0 - top, x1 - left, y1 - top  # noqa: PLW2901 - the same box, moved
-        ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-        yield geojson.Feature(
-            id=identity,
-            geometry=geojson.Polygon([ring], precision=2),
-            properties={
-                "objectType": "detection",
-                "classification": classifications[label],
-                "measurements": {"Score": round(score, 4)},
-            },
-        )
 
 
 def write_geojson(
@@ -80,7 +34,7 @@ def write_geojson(
     source: str,
     origin: tuple[int, int] = (0, 0),
 ) -> None:
-    """Write detections for QuPath, feature by feature, so that memory does not grow with their number.
+    """Write detections for QuPath, block by block, so that memory does not grow with their number.
 
     Args:
         path: the file to write.
@@ -92,11 +46,57 @@ def write_geojson(
     Raises:
         OutputError: the file cannot be written.
     """
-    ids = detection_ids(detections, class_names, source)
+    templates = [_template(name, label) for label, name in enumerate(class_names)]
     with atomic_text(path) as file:
         file.write('{"type":"FeatureCollection","features":[')
         separator = "\n"
-        for feature in features(detections, class_names, ids, origin):
-            file.write(separator + geojson.dumps(feature, separators=(",", ":"), allow_nan=False))
+        for block in blocks(detections, class_names, source):
+            file.write(separator + _features(block, templates, origin))
             separator = ",\n"
         file.write("\n]}\n")
+
+
+def _template(name: str, label: int) -> str:
+    """The text of a class's detections, with %s for id, the ring's ten numbers and the score.
+
+    It is made by `geojson` from one feature whose values are marks. A name cannot be taken for a mark, because the
+    classification comes in last.
+    """
+    feature = geojson.Feature(
+        id="<id>",
+        geometry=geojson.Polygon([[(0.0, 0.0)] * 5]),
+        properties={
+            "objectType": "detection",
+            "classification": "<classification>",
+            "measurements": {"Score": "<score>"},
+        },
+    )
+    feature["geometry"]["coordinates"] = [[["<x>", "<y>"]] * 5]
+    text = _json(feature).replace('"<id>"', '"%s"')
+    for mark in ("<x>", "<y>", "<score>"):
+        text = text.replace(f'"{mark}"', "%s")
+    classification = _json({"name": name, "color": list(COLOURS[label % len(COLOURS)])})
+    return text.replace('"<classification>"', classification.replace("%", "%%"))
+
+
+def _json(value: Any) -> str:  # noqa: ANN401
+    text: str = geojson.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text
+
+
+def _features(block: Block, templates: Sequence[str], origin: tuple[int, int]) -> str:
+    """The QuPath detection objects of a block, with coordinates that count from the origin."""
+    found = block.detections
+    edges = edges_as_text(found.boxes - (origin * 2)) if any(origin) else block.edges
+    numbers = _short(edges.replace("\n", ","), 2)
+    x0, y0, x1, y1 = (numbers[edge::4] for edge in range(4))
+    scores = _short("%.4f," * len(found) % tuple(found.scores.tolist()), 4)
+    columns = (block.ids, x0, y0, x1, y0, x1, y1, x0, y1, x0, y0, scores)
+    return filled([templates[label] for label in found.labels.tolist()], columns, ",\n")
+
+
+def _short(numbers: str, decimals: int) -> list[str]:
+    """Numbers of so many decimals, each with a comma behind it, as JSON has them: without zeros after the first."""
+    for _ in range(decimals - 1):
+        numbers = numbers.replace("0,", ",")
+    return numbers.split(",")[:-1]

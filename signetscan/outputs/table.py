@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from signetscan.boxes import centres
 from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.geojson import detection_ids
+from signetscan.outputs.rows import blocks, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from signetscan.detections import Detections
+    from signetscan.outputs.rows import Block
     from signetscan.slides import Mpp
 
 COLUMNS = {
@@ -45,28 +49,30 @@ def write_csv(path: Path, detections: Detections, class_names: Sequence[str], *,
     Raises:
         OutputError: the file cannot be written.
     """
-    middle = centres(detections.boxes) * (mpp.x, mpp.y)
-    size = (detections.boxes[:, 2:] - detections.boxes[:, :2]) * (mpp.x, mpp.y)
-    ids = detection_ids(detections, class_names, source)
-    rows = zip(
-        ids,
-        detections.labels.tolist(),
-        detections.scores.tolist(),
-        detections.boxes.tolist(),
-        middle,
-        size,
-        strict=True,
-    )
+    templates = [_template(name) for name in class_names]
     with atomic_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for identity, label, score, box, (x, y), (width, height) in rows:
-            writer.writerow(
-                [
-                    identity,
-                    class_names[label],
-                    f"{score:.4f}",
-                    *(f"{edge:.2f}" for edge in box),
-                    *(f"{length:.3f}" for length in (x, y, width, height)),
-                ]
-            )
+        file.write(_line(COLUMNS))
+        for block in blocks(detections, class_names, source):
+            file.write(_rows(block, templates, mpp))
+
+
+def _line(fields: Iterable[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(fields)
+    return line.getvalue()
+
+
+def _template(name: str) -> str:
+    """A row of a class, quoted where the table needs it, with % for all that differs."""
+    name = name.replace("%", "%%")
+    return _line(["%s", name, "%.4f", "%s", "%.3f", "%.3f", "%.3f", "%.3f"])
+
+
+def _rows(block: Block, templates: Sequence[str], mpp: Mpp) -> str:
+    """The rows of a block."""
+    found = block.detections
+    middle = centres(found.boxes) * (mpp.x, mpp.y)
+    size = (found.boxes[:, 2:] - found.boxes[:, :2]) * (mpp.x, mpp.y)
+    lengths = np.concatenate([middle, size], axis=1).T.tolist()
+    columns = (block.ids, found.scores.tolist(), block.edges.splitlines(), *lengths)
+    return filled([templates[label] for label in found.labels.tolist()], columns, "")
