@@ -15,7 +15,10 @@ from signetscan.inference import CPU_PROVIDER
 from signetscan.model_spec import ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
+    from stored import Pair
 
     from signetscan.dataset import Dataset
 
@@ -41,6 +44,22 @@ def shared_nuclei() -> Path:
     if not folder.is_dir():
         pytest.skip("the real images of nuclei (shared/data/nuclei beside the project) are not here")
     return folder
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Path], Pair]]:
+    """Opens pairs, and closes them at the end."""
+    from stored import Pair
+
+    pairs: list[Pair] = []
+
+    def open_(path: Path) -> Pair:
+        pairs.append(Pair(path))
+        return pairs[-1]
+
+    yield open_
+    for pair in pairs:
+        pair.close()
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,7 @@ def test_detect_writes_three_files_and_prints_what_it_found(bench: Bench, tmp_pa
     record = json.loads((out / "a slide.run.json").read_text())
     assert record["detections"] == {"Signet ring cell": 16}
     assert record["slide"]["mpp"]["x"] == 0.25
+    assert record["slide"]["decoder"] == "tifffile"
     assert (record["options"]["tile_overlap"], record["options"]["score_threshold"]) == (0, 0)
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import openslide
 import pytest
@@ -9,10 +11,13 @@ import tifffile
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
+from stored import overwrite, set_tag, spans
 
 from signetscan.errors import MppError, SlideError
 from signetscan.slides import ArraySlide, open_slide
+from signetscan.slides.lzw import lzw_decode
 from signetscan.slides.mpp import known_mpp, mpp_from_resolution
 
 if TYPE_CHECKING:
@@ -97,6 +102,113 @@ def test_a_tiff_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(SlideError, match=r"a\.tif"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw", "packbits", "jpeg", "jpeg2000", "zstd", "lzma"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_last_strip_has_the_rows_that_are_left(tmp_path: Path, compression: str | None, channels: int) -> None:
+    image = picture(50, 40, channels)
+    path = tmp_path / "a.tif"
+    photometric = {1: "minisblack", 3: "rgb"}[channels]
+    tifffile.imwrite(
+        path,
+        image[..., 0] if channels == 1 else image,
+        photometric=photometric,
+        compression=compression,
+        rowsperstrip=16,
+    )
+    with open_slide(path, mpp=0.5) as slide:
+        assert (slide.format_name, slide.decoder) == ("TIFF", "tifffile")
+        np.testing.assert_array_equal(
+            slide.read_region((0, 0), 0, (40, 50)),
+            np.broadcast_to(tifffile.imread(path).reshape(50, 40, -1), (50, 40, 3)),
+        )
+
+
+@pytest.mark.parametrize("compression", [None, "deflate", "lzw", "packbits", "jpeg", "jpeg2000"])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_strip_never_ends_the_process(tmp_path: Path, compression: str | None, seed: int) -> None:
+    path = stripped(tmp_path / "a.tif", picture(70, 60) // 8, compression=compression)
+    (at, count), *_ = spans(path)[0]
+    rng = np.random.default_rng(seed)
+    overwrite(path, at + int(rng.integers(min(count, 40))), rng.integers(0, 256, 20, np.uint8).tobytes())
+    with open_slide(path, mpp=0.5) as slide:
+        try:
+            assert slide.read_region((0, 0), 0, (60, 7)).shape == (7, 60, 3)
+        except SlideError as error:
+            assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+        assert slide.read_region((0, 50), 0, (60, 20)).shape == (20, 60, 3)
+
+
+def test_lzw_whose_first_code_means_nothing(tmp_path: Path) -> None:
+    """The decoder of imagecodecs follows it out of its memory."""
+    path = stripped(tmp_path / "a.tif", picture(70, 60), compression="lzw")
+    bits = "".join(f"{code:09b}" for code in (256, 400, *range(258, 400)))
+    overwrite(path, spans(path)[0][0][0], int(bits + "0" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8)))
+    with open_slide(path, mpp=0.5) as slide, pytest.raises(SlideError, match=r"a\.tif: strip or tile 0 .*damaged"):
+        slide.read_region((0, 0), 0, (60, 7))
+
+
+def test_a_compression_that_ends_the_process_is_refused(tmp_path: Path) -> None:
+    path = stripped(tmp_path / "a.tif", picture(32, 32), compression="jpegxr")
+    with pytest.raises(SlideError, match=r"a\.tif.*JPEGXR"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_strip_that_is_too_short(tmp_path: Path, compression: str | None) -> None:
+    path = stripped(tmp_path / "a.tif", picture(50, 33), compression=compression)
+    counts = [count for _, count in spans(path)[0]]
+    set_tag(path, 0, "StripByteCounts", [counts[0] - 30, *counts[1:]])
+    with open_slide(path, mpp=0.5) as slide, pytest.raises(SlideError, match=r"a\.tif: strip or tile 0 .*damaged"):
+        slide.read_region((0, 0), 0, (33, 7))
+
+
+def test_a_strip_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = stripped(tmp_path / "a.tif", picture(50, 33), compression="deflate")
+    counts = [count for _, count in spans(path)[0]]
+    set_tag(path, 0, "StripByteCounts", [counts[0], 0, *counts[2:]])
+    with open_slide(path, mpp=0.5) as slide, pytest.raises(SlideError, match=r"a\.tif: strip or tile 1 is missing"):
+        slide.read_region((0, 0), 0, (33, 20))
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000"])
+def test_a_strip_that_says_it_is_huge_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str
+) -> None:
+    path = stripped(tmp_path / "a.tif", picture(50, 40), compression=compression)
+    at, count = spans(path)[0][1]
+    data = path.read_bytes()[at : at + count]
+    if compression == "jpeg":
+        overwrite(path, at + data.index(b"\xff\xc0") + 5, (60000).to_bytes(2) * 2)
+    else:
+        overwrite(path, at + data.index(b"\xff\x4f\xff\x51") + 8, (60000).to_bytes(4) * 2)
+    with open_slide(path, mpp=0.5) as slide:
+        slide.read_region((0, 0), 0, (40, 7))
+
+        def begun(data: bytes, **options: object) -> None:
+            pytest.fail("it is decoded")
+
+        for name in ("jpeg_decode", "jpeg8_decode", "jpeg2k_decode"):
+            monkeypatch.setattr(imagecodecs, name, begun)
+        with pytest.raises(SlideError, match="60000 x 60000"):
+            slide.read_region((0, 0), 0, (40, 50))
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 3, 4]))), st.booleans())
+def test_lzw(pixels: NDArray[np.uint8], is_differenced: bool) -> None:
+    stored = imagecodecs.delta_encode(pixels, axis=1) if is_differenced else pixels
+    data = bytes(imagecodecs.lzw_encode(stored.tobytes()))
+    np.testing.assert_array_equal(lzw_decode(data, pixels.shape, is_differenced=is_differenced), pixels)
+    backwards = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+    again = lzw_decode(backwards, pixels.shape, is_differenced=is_differenced, bit_order=2)
+    np.testing.assert_array_equal(again, pixels)
+
+
+@given(st.binary(max_size=80), st.booleans())
+def test_lzw_of_any_bytes(data: bytes, starts_well: bool) -> None:
+    with contextlib.suppress(RuntimeError):
+        assert lzw_decode(b"\x80" * starts_well + data, (9, 9, 3)).shape == (9, 9, 3)
 
 
 # ---- OpenSlide ------------------------------------------------------------------------------------------------------
@@ -212,6 +324,7 @@ def test_real_svs(shared_slides: Path) -> None:
         assert (slide.format_name, slide.dimensions) == ("aperio", (2220, 2967))
         assert slide.mpp is not None
         assert (slide.mpp.x, slide.mpp.source) == (0.499, "slide properties")
+        assert slide.decoder == "tifffile"
         expected = tifffile.imread(shared_slides / "CMU-1-Small-Region.svs", key=0)
         np.testing.assert_array_equal(slide.read_region((700, 900), 0, (300, 200)), expected[900:1100, 700:1000])
 

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the record's layout."""
 
-LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openslide-bin", "openslide-python", "scikit-image", "tifffile")
+LIBRARIES = (
+    "imagecodecs",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openslide-bin",
+    "openslide-python",
+    "scikit-image",
+    "tifffile",
+)
 
 
 def run_record(
@@ -48,6 +57,7 @@ def run_record(
         "slide": {
             "name": slide.name,
             "format": slide.format_name,
+            "decoder": slide.decoder,
             "fingerprint": slide.fingerprint,
             "width_px": slide.dimensions[0],
             "height_px": slide.dimensions[1],

@@ -57,6 +57,11 @@ class ArraySlide:
         self.format_name = format_name
 
     @property
+    def decoder(self) -> str:
+        """Nothing is left to decode."""
+        return "memory"
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the level-0 pixels."""
         digest = hashlib.sha256(repr(self._levels[0].shape).encode())

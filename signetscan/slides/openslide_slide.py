@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import openslide
 from PIL import Image, ImageColor
 
 from signetscan.errors import SlideError
+from signetscan.slides.direct import DirectReader, NotDirectError, Origin, open_direct
 from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import MAX_MPP, SOURCE_PROPERTIES, Mpp, mpp_from_resolution
 from signetscan.slides.protocol import Bounds
@@ -21,20 +23,28 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+
+MAX_TILE_PIXELS = 1 << 28
+"""OpenSlide ends the process where it gets no memory for a tile, so that one said to be larger must not be read."""
+
 
 class OpenSlideSlide:
-    """A slide read by OpenSlide, whose handle may be read from several threads.
+    """A slide opened by OpenSlide, whose handle may be read from several threads.
 
     Args:
         path: the file.
+        direct: whether its tiles may be decoded without OpenSlide, which is faster, where the pixels are the same.
 
     Raises:
         openslide.OpenSlideError: OpenSlide does not open the file.
+        SlideError: it says that its tiles are larger than any memory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, direct: bool = True) -> None:
         self._handle = openslide.OpenSlide(path)
         properties = self._handle.properties
+        _check_tiles(properties, self._handle.level_count, path)
         self._path = path
         self.name = path.stem
         self.format_name = properties.get(openslide.PROPERTY_NAME_VENDOR, "OpenSlide")
@@ -44,6 +54,12 @@ class OpenSlideSlide:
         self.mpp = _mpp(properties)
         self.bounds = _bounds(properties)
         self._background = _background(properties)
+        self._direct = self._open_direct() if direct else None
+
+    @property
+    def decoder(self) -> str:
+        """What decodes the pixels: openslide or tifffile."""
+        return "openslide" if self._direct is None else "tifffile"
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -52,6 +68,36 @@ class OpenSlideSlide:
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read pixels over the slide's background colour. See `Slide.read_region`."""
+        pixels = None if self._direct is None else self._direct.read(location, level, size)
+        return self._read_by_openslide(location, level, size) if pixels is None else pixels
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._direct is not None:
+            self._direct.close()
+        self._handle.close()
+
+    def _open_direct(self) -> DirectReader | None:
+        origin = Origin(
+            path=self._path,
+            vendor=self.format_name,
+            dimensions=self.level_dimensions,
+            downsamples=self.level_downsamples,
+            background=self._background,
+        )
+        try:
+            return open_direct(origin, self._read_by_openslide)
+        except NotDirectError as error:
+            reason: Exception = error
+        except SlideError as error:
+            # After an error OpenSlide refuses every further read on a handle, and nobody has asked for this tile yet.
+            self._handle.close()
+            self._handle = openslide.OpenSlide(self._path)
+            reason = error
+        logger.debug("%s: left to OpenSlide: %s", self._path, reason)
+        return None
+
+    def _read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         try:
             rgba = self._handle.read_region(location, level, size)
         except openslide.OpenSlideError as error:
@@ -65,10 +111,6 @@ class OpenSlideSlide:
         backdrop = Image.new("RGBA", rgba.size, (*self._background, 255))
         return np.asarray(Image.alpha_composite(backdrop, rgba).convert("RGB"))
 
-    def close(self) -> None:
-        """Close the file."""
-        self._handle.close()
-
     def __enter__(self) -> Self:
         """Use in a `with` block, which closes the file."""
         return self
@@ -78,6 +120,14 @@ class OpenSlideSlide:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _check_tiles(properties: Mapping[str, str], levels: int, path: Path) -> None:
+    for level in range(levels):
+        width, height = (_number(properties, f"openslide.level[{level}].tile-{side}") for side in ("width", "height"))
+        if width * height > MAX_TILE_PIXELS:
+            message = f"{path}: says it is stored in tiles of {width:.0f} x {height:.0f} px; the file is damaged"
+            raise SlideError(message)
 
 
 def _mpp(properties: Mapping[str, str]) -> Mpp | None:

@@ -44,6 +44,10 @@ class Slide(Protocol):
         """What kind of file it is, as the reader names it."""
 
     @property
+    def decoder(self) -> str:
+        """What turns the file's tiles into pixels: openslide or tifffile; memory where they are held there."""
+
+    @property
     def fingerprint(self) -> str:
         """A text that is the same for the same content and differs for another slide."""
 

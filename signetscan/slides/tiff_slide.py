@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +10,7 @@ import tifffile
 from signetscan.errors import SlideError
 from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import MAX_MPP, SOURCE_PROPERTIES, Mpp, mpp_from_resolution
+from signetscan.slides.tiff_pixels import DECODE_ERRORS, PieceError, TiffLevel, TiffPixels, tolerant_decoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# What tifffile logs about a broken file is in the error that is raised here; it must not reach the terminal too.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
-
 MAX_SEGMENT_BYTES = 1 << 29
 """Largest strip or tile that is decoded: one strip of a plain TIFF may be the whole image."""
-CACHE_BYTES = 1 << 28
-"""Decoded strips kept for the neighbouring reads."""
+
+WHITE = (255, 255, 255)
 
 READABLE_PHOTOMETRICS = {
     tifffile.PHOTOMETRIC.RGB,
@@ -35,18 +30,6 @@ READABLE_PHOTOMETRICS = {
     tifffile.PHOTOMETRIC.MINISBLACK,
     tifffile.PHOTOMETRIC.MINISWHITE,
 }
-
-DECODE_ERRORS = (
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
-    OSError,
-    IndexError,
-    TypeError,
-    KeyError,
-    ZeroDivisionError,
-)
-"""What tifffile and the codecs raise on data they cannot decode (imagecodecs' errors are RuntimeErrors)."""
 
 
 class TiffSlide:
@@ -62,27 +45,31 @@ class TiffSlide:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, *DECODE_ERRORS) as error:
+            file = tifffile.TiffFile(path)
+        except DECODE_ERRORS as error:
             message = f"{path}: not a slide that OpenSlide or tifffile can read ({error})"
             raise SlideError(message) from error
         try:
-            _refuse_damaged(self._file, path)
-            self._levels = _readable_levels(self._file, path)
-            self.mpp = _mpp(self._file, self._levels[0])
-            self.format_name = "OME-TIFF" if self._file.is_ome else "TIFF"
+            _refuse_damaged(file, path)
+            pages = _readable_levels(file, path)
+            self.mpp = _mpp(file, pages[0])
+            self.format_name = "OME-TIFF" if file.is_ome else "TIFF"
+            self._pixels = TiffPixels(file, [TiffLevel.of(page, tolerant_decoder(page)) for page in pages])
         except SlideError:
-            self._file.close()
+            file.close()
             raise
-        except (tifffile.TiffFileError, *DECODE_ERRORS) as error:
-            self._file.close()
+        except DECODE_ERRORS as error:
+            file.close()
             message = f"{path}: a TIFF file whose directory cannot be read ({error}); copy or export it again"
             raise SlideError(message) from error
         self.name = path.name.removesuffix(path.suffix).removesuffix(".ome")
         self.fingerprint = file_fingerprint(path)
         self.bounds = None
-        self._cache: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
+
+    @property
+    def decoder(self) -> str:
+        """What decodes the pixels."""
+        return "tifffile"
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -92,7 +79,7 @@ class TiffSlide:
     @property
     def level_dimensions(self) -> tuple[tuple[int, int], ...]:
         """Width and height of each level."""
-        return tuple((page.imagewidth, page.imagelength) for page in self._levels)
+        return tuple((level.width, level.height) for level in self._pixels.levels)
 
     @property
     def level_downsamples(self) -> tuple[float, ...]:
@@ -102,55 +89,16 @@ class TiffSlide:
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read pixels; white outside the image. See `Slide.read_region`."""
-        page = self._levels[level]
         x, y = (round(edge / self.level_downsamples[level]) for edge in location)
-        width, height = size
-        region = np.full((height, width, 3), 255, np.uint8)
-        segment_width = page.tilewidth if page.is_tiled else page.imagewidth
-        segment_height = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
-        across = -(-page.imagewidth // segment_width)
-        left, right = max(x, 0), min(x + width, page.imagewidth)
-        top, bottom = max(y, 0), min(y + height, page.imagelength)
-        if left >= right or top >= bottom:
-            return region
-        for row in range(top // segment_height, (bottom - 1) // segment_height + 1):
-            for column in range(left // segment_width, (right - 1) // segment_width + 1):
-                segment = self._segment(level, row * across + column)
-                at_x, at_y = column * segment_width, row * segment_height
-                x0, x1 = max(left, at_x), min(right, at_x + segment.shape[1])
-                y0, y1 = max(top, at_y), min(bottom, at_y + segment.shape[0])
-                region[y0 - y : y1 - y, x0 - x : x1 - x] = segment[y0 - at_y : y1 - at_y, x0 - at_x : x1 - at_x]
-        return region
-
-    def _segment(self, level: int, index: int) -> NDArray[np.uint8]:
-        """One decoded strip or tile as RGB; one thread decodes at a time, the others find it in the cache."""
-        with self._lock:
-            key = (level, index)
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-            segment = self._decode(self._levels[level], index)
-            self._cache[key] = segment
-            while len(self._cache) > 1 and sum(kept.nbytes for kept in self._cache.values()) > CACHE_BYTES:
-                self._cache.popitem(last=False)
-            return segment
-
-    def _decode(self, page: tifffile.TiffPage, index: int) -> NDArray[np.uint8]:
         try:
-            self._file.filehandle.seek(page.dataoffsets[index])
-            data = self._file.filehandle.read(page.databytecounts[index])
-            decoded = page.decode(data, index, jpegtables=page.jpegtables)[0] if data else None
-        except DECODE_ERRORS as error:
-            message = f"{self._path}: cannot decode strip or tile {index}: {error}. The file is damaged or cut short"
+            return self._pixels.read(level, x, y, size, WHITE)
+        except PieceError as error:
+            message = f"{self._path}: {error}. The file is damaged or cut short: copy or export it again"
             raise SlideError(message) from error
-        if decoded is None:
-            message = f"{self._path}: strip or tile {index} is missing. The file is damaged or cut short"
-            raise SlideError(message)
-        return _as_rgb(decoded[0], inverted=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE)
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._pixels.close()
 
     def __enter__(self) -> Self:
         """Use in a `with` block, which closes the file."""
@@ -251,15 +199,3 @@ def _ratio(value: object) -> float:
             return float(number)
         case _:
             return 0.0
-
-
-def _as_rgb(pixels: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.uint8]:
-    """(H, W, 1, 3 or 4) as (H, W, 3), with transparency over white."""
-    if inverted:
-        pixels = 255 - pixels
-    if pixels.shape[2] == 1:
-        return np.repeat(pixels, 3, axis=2)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.uint16)
-        return ((pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return pixels
