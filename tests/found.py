@@ -31,7 +31,11 @@ def random_results(seed: int, *, decimals: int = 3, distinct: bool = False) -> l
     for index in range(int(rng.integers(1, 7))):
         normal = index > 0 and rng.random() < 0.6
         cells = [] if normal else [square(*rng.uniform(0, 250, 2)) for _ in range(rng.integers(1, 9))]
-        found = [(np.array(cell) + rng.normal(0, 9, 4)).tolist() for cell in cells for _ in range(rng.integers(0, 3))]
+        found = [
+            (np.array(cell) + rng.normal(0, 9, 4).clip(-20, 20)).tolist()  # never more than the box has
+            for cell in cells
+            for _ in range(rng.integers(0, 3))
+        ]
         found += [square(*rng.uniform(0, 300, 2)) for _ in range(rng.integers(0, 40 if normal else 4))]
         scores = (rng.permutation(1000)[: len(found)] / 1000).round(decimals)
         if distinct:
