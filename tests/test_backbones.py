@@ -224,7 +224,7 @@ def test_options_of_before_there_was_a_choice_still_load() -> None:
 def test_the_command_takes_the_presets_width_for_its_own_backbone_only(
     chosen: dict[str, object], expected: Architecture
 ) -> None:
-    given = {"backbone": None, "width": None, "pyramid": None} | chosen
+    given = dict.fromkeys(("backbone", "width", "pyramid", "levels", "head_depth")) | chosen
     loss = {
         "loss": "dghm-c",
         "mu_noisy": 2.0,
