@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from signetscan.inference import load_detector
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
 from signetscan.training.engine import load_backbone
 from signetscan.training.export import export_model
+from signetscan.training.losses import LossOptions
 from signetscan.training.options import TrainOptions, preset_options
 from signetscan.training.retinanet import Architecture, RetinaNet
 
@@ -215,25 +216,18 @@ def test_options_of_before_there_was_a_choice_still_load() -> None:
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
-        ({}, Architecture(width=32, pyramid=96)),
-        ({"backbone": "resnet18"}, Architecture(width=32, pyramid=96)),
-        ({"backbone": "resnet18", "width": 16}, Architecture(width=16, pyramid=96)),
-        ({"backbone": "efficientnet-lite0"}, Architecture(backbone="efficientnet-lite0", pyramid=96)),
+        ({}, Architecture(width=32, pyramid=96, levels=4)),
+        ({"backbone": "resnet18"}, Architecture(width=32, pyramid=96, levels=4)),
+        ({"backbone": "resnet18", "width": 16}, Architecture(width=16, pyramid=96, levels=4)),
+        ({"backbone": "efficientnet-lite0"}, Architecture(backbone="efficientnet-lite0", pyramid=96, levels=4)),
     ],
 )
 def test_the_command_takes_the_presets_width_for_its_own_backbone_only(
     chosen: dict[str, object], expected: Architecture
 ) -> None:
     given = dict.fromkeys(("backbone", "width", "pyramid", "levels", "head_depth")) | chosen
-    loss = {
-        "loss": "dghm-c",
-        "mu_noisy": 2.0,
-        "mu_clean": 0.5,
-        "outlier": 0.9,
-        "bins": 10,
-        "per_width": True,
-        "momentum": 0.0,
-    }
+    loss = asdict(LossOptions())
+    loss["loss"] = loss.pop("name")
     assert _options("fast", given | loss).architecture == expected
 
 

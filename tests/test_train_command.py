@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-SMALL = ("--preset", "fast", "--epochs", 1, "--batches", 1, "--batch", 2, "--crop", 128, "--width", 8, "--pyramid", 8)
+SMALL = (
+    *("--preset", "fast", "--epochs", 1, "--batches", 1, "--batch", 2, "--crop", 128),
+    *("--width", 8, "--pyramid", 8, "--levels", 3),
+)
 
 
 def run(*arguments: object) -> Result:
@@ -46,13 +49,16 @@ def voc(tmp_path: Path) -> Path:
 
 
 def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -> None:
-    sizes = ("--model-mpp", 0.5, "--levels", 3, "--head-depth", 1)
-    result = run("train", voc, "--class", "ring", "--mpp", 0.25, "--out", tmp_path / "run", *SMALL, *sizes)
+    sizes = ("--mpp", 0.25, "--model-mpp", 0.5, "--head-depth", 1)
+    others = ("--alarms-per-normal", 0.5, "--focal-gamma", 1.5, "--sce-beta", 2)
+    result = run("train", voc, "--class", "ring", "--out", tmp_path / "run", *SMALL, *sizes, *others)
     assert result.exit_code == 0, result.output
     assert "Ring at 0.5 um/px" in result.stderr
     checkpoint = load_checkpoint(tmp_path / "run" / "best.pt")
     spec = make_spec(checkpoint, name="coarse")
     assert (spec.mpp, spec.stride, checkpoint.options.architecture.head_depth) == (0.5, 32, 1)
+    assert checkpoint.options.alarms_per_normal == 0.5
+    assert (checkpoint.options.loss.focal_gamma, checkpoint.options.loss.sce_beta) == (1.5, 2)
     result = run("train", voc, "--class", "ring", "--model-mpp", 20, "--out", tmp_path / "other", *SMALL)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
@@ -112,7 +118,7 @@ def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Pat
     result = run("train", voc, *chosen, "--out", out, "--pyramid", 8, "--precision", "bf16", "--quiet", *small)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     checkpoint = load_checkpoint(out / "best.pt")
-    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", pyramid=8)
+    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", pyramid=8, levels=3)
     for name in ("_conv_stem.weight", "_blocks.15._project_conv.weight"):
         learnt = checkpoint.network[f"backbone.{name}"]
         assert 0 < (learnt - weights[name]).abs().max() < 1e-4, "one step at the rate of a first batch away"

@@ -54,6 +54,10 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
     help="DGHM: count outliers per unit of gradient norm (count x bins), or per unit region.",
 )
 @click.option("--momentum", default=0.0, help="DGHM and GHM: share of earlier batches in the counts, 0 to below 1.")
+@click.option("--focal-alpha", default=0.25, help="Focal: weight of positives; negatives have the rest.")
+@click.option("--focal-gamma", default=2.0, help="Focal: exponent.")
+@click.option("--sce-alpha", default=0.01, help="Symmetric cross-entropy: weight of the cross-entropy.")
+@click.option("--sce-beta", default=1.0, help="Symmetric cross-entropy: weight of its reverse.")
 @click.option("--epochs", type=int, help="Epochs.  [default: the preset's]")
 @click.option("--batch", type=int, help="Crops in a batch.  [default: the preset's]")
 @click.option("--batches", type=int, help="Batches in an epoch; 0 for all patches.  [default: the preset's]")
@@ -65,11 +69,18 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
 @click.option("--width", type=int, help="Channels of the first stage of resnet18.  [default: the preset's]")
 @click.option("--pyramid", type=int, help="Channels of the pyramid and heads.  [default: the preset's]")
 @click.option(
-    "--levels", type=int, help="Maps of the pyramid, 3 to 5: the coarsest has stride 32, 64 or 128.  [default: 5]"
+    "--levels",
+    type=int,
+    help="Maps of the pyramid, 3 to 5: the coarsest has stride 32, 64 or 128.  [default: the preset's]",
 )
 @click.option("--head-depth", type=int, help="Convolutions of each head before its last.  [default: 4]")
 @click.option("--augment", type=click.Choice(["plain", "strong"]), help="Augmentation.  [default: the preset's]")
 @click.option("--validation-share", default=0.2, help="Share of the images held out, by whole slides, 0 to 0.9.")
+@click.option(
+    "--alarms-per-normal",
+    default=1.0,
+    help="The model's score threshold lets this many false alarms into a normal validation image on average.",
+)
 @click.option("--fold", metavar="I/K", help="Hold out fold I of K, by whole slides, in place of --validation-share.")
 @click.option(
     "--weights",
@@ -124,10 +135,10 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
         dataset = resample(dataset, model_mpp)
     names = ", ".join(dataset.class_names)
     note(f"{data} ({dataset.layout}): {describe(dataset.images)}; {names} at {dataset.mpp:g} um/px", quiet=quiet)
-    for warning in dataset.warnings:
-        note(f"Warning: {warning}.", quiet=quiet)
     device, weights, resume = options.pop("device"), options.pop("weights"), options.pop("resume")
     teacher, chosen = options.pop("repair"), _options(preset, options)
+    for warning in (*dataset.warnings, *chosen.warnings):
+        note(f"Warning: {warning}.", quiet=quiet)
     if teacher is not None:
         dataset, repair = repair_dataset(dataset, teacher, chosen, choose_device(device))
         scores = ", ".join(f"{score:.3f}" for score in repair.thresholds)
@@ -164,13 +175,13 @@ def _fold(text: str | None) -> tuple[int, int] | None:
 
 
 def _options(preset: str, chosen: dict[str, Any]) -> Any:  # noqa: ANN401
-    from dataclasses import replace
+    from dataclasses import fields, replace
 
     from signetscan.training.losses import LossOptions
     from signetscan.training.options import preset_options
 
-    loss_fields = ("mu_noisy", "mu_clean", "outlier", "bins", "per_width", "momentum")
-    loss = LossOptions(name=chosen.pop("loss"), **{name: chosen.pop(name) for name in loss_fields})
+    names = (field.name for field in fields(LossOptions) if field.name != "name")
+    loss = LossOptions(name=chosen.pop("loss"), **{name: chosen.pop(name) for name in names})
     sizes = {name: chosen.pop(name) for name in ("backbone", "width", "pyramid", "levels", "head_depth")}
     options = preset_options(preset, loss=loss, **chosen)
     sizes = {name: value for name, value in sizes.items() if value is not None}
