@@ -28,6 +28,8 @@ INPUT_NAME = "tiles"
 OUTPUT_NAMES = ("boxes", "scores", "labels")
 METADATA_PREFIX = "signetscan."
 """Each field of `ModelSpec` is one entry of the ONNX metadata: this prefix + field name -> JSON value."""
+OPTIONAL = ("precision",)
+"""Fields that a file need not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class ModelSpec:
     """Licence of the weights."""
     intended_use: str
     """What the model is for, and what it is not for."""
+    precision: str = "fp32"
+    """Arithmetic of the convolutions: fp32, fp16 or int8. A file that does not say is older than this field."""
     contract: int = CONTRACT_VERSION
     """Version of this contract."""
 
@@ -75,7 +79,7 @@ class ModelSpec:
     def _problems(self) -> list[str]:
         problems = [
             f"{name} must be a text, not {getattr(self, name)!r}"
-            for name in ("name", "training_data", "licence", "intended_use")
+            for name in ("name", "training_data", "licence", "intended_use", "precision")
             if not isinstance(getattr(self, name), str)
         ]
         if not (_is_number(self.mpp) and 0 < self.mpp <= 100):
@@ -114,7 +118,10 @@ class ModelSpec:
         Raises:
             ModelError: an entry is missing, is not JSON, or is out of range; the message names the field.
         """
-        values = {field.name: _entry(metadata, field.name) for field in fields(cls)}
+        names = [field.name for field in fields(cls)]
+        values = {
+            name: _entry(metadata, name) for name in names if METADATA_PREFIX + name in metadata or name not in OPTIONAL
+        }
         if isinstance(values["class_names"], list):
             values["class_names"] = tuple(values["class_names"])
         return cls(**values)

@@ -33,6 +33,7 @@ FENCES = {
     "torch": ("training",),
     "onnx": ("training",),
     "onnxruntime": ("inference",),
+    "onnxruntime.quantization": ("training",),
     "matplotlib": ("evaluation", "training", "reports"),
     "jinja2": ("reports",),
     "tensorboardX": ("training",),
@@ -100,7 +101,8 @@ def test_there_is_no_cycle() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_libraries_stay_behind_their_fences(path: Path) -> None:
     for full in imports(path, typing_too=True):
-        allowed = FENCES.get(full.split(".")[0])
+        names = full.split(".")
+        allowed = FENCES.get(".".join(names[:2]), FENCES.get(names[0]))
         assert allowed is None or part_of(name_of(path)) in allowed, f"{name_of(path)} imports {full}"
 
 

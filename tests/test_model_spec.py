@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import ModelError
-from signetscan.model_spec import METADATA_PREFIX, ModelSpec
+from signetscan.model_spec import METADATA_PREFIX, OPTIONAL, ModelSpec
 
 
 def test_metadata_round_trip() -> None:
@@ -24,9 +24,18 @@ def test_a_missing_or_broken_field_is_named(field: str) -> None:
     for broken in ({**metadata, METADATA_PREFIX + field: "{"}, {**metadata, METADATA_PREFIX + field: "null"}):
         with pytest.raises(ModelError, match=field):
             ModelSpec.from_metadata(broken)
+    if field in OPTIONAL:
+        return
     del metadata[METADATA_PREFIX + field]
     with pytest.raises(ModelError, match=field):
         ModelSpec.from_metadata(metadata)
+
+
+def test_a_file_from_before_precision_was_noted_is_still_read() -> None:
+    metadata = make_spec(precision="int8").to_metadata()
+    assert ModelSpec.from_metadata(metadata).precision == "int8"
+    del metadata[METADATA_PREFIX + "precision"]
+    assert ModelSpec.from_metadata(metadata) == make_spec(precision="fp32")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,7 @@ def test_a_missing_or_broken_field_is_named(field: str) -> None:
         ("class_names", (1,)),
         ("recipe", []),
         ("licence", 3),
+        ("precision", 8),
     ],
 )
 def test_a_value_out_of_range_is_named(field: str, value: object) -> None:

@@ -67,6 +67,7 @@ def run_record(
         "model": {
             "name": detector.spec.name,
             "sha256": detector.sha256,
+            "precision": detector.spec.precision,
             "mpp": detector.spec.mpp,
             "classes": list(names),
             "intended_use": detector.spec.intended_use,

@@ -7,10 +7,13 @@ normalises pixels as those weights expect.
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BackboneName = Literal["resnet18", "efficientnet-lite0"]
 
@@ -31,6 +34,19 @@ class Backbone(nn.Module):
     """How the names of the layers that are left away begin in the published file."""
     channels: tuple[int, int, int]
     """Channels of the three maps."""
+
+    def stem(self) -> tuple[nn.Conv2d, nn.Module, Callable[[Tensor], Tensor]]:
+        """The first convolution, of stride 2, its normalisation and its activation."""
+        raise NotImplementedError
+
+    def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the stem gives, (B, C, H / 2, W / 2), to the maps of stride 8, 16 and 32."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) to the maps of stride 8, 16 and 32."""
+        convolve, normalise, activate = self.stem()
+        return self.body(activate(normalise(convolve(x))))
 
 
 def make_backbone(name: BackboneName, width: int | None) -> Backbone:
@@ -88,10 +104,13 @@ class ResNet18(Backbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to the maps of stride 8, 16 and 32."""
-        x = functional.max_pool2d(functional.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        c3 = self.layer2(self.layer1(x))
+    def stem(self) -> tuple[nn.Conv2d, nn.Module, Callable[[Tensor], Tensor]]:
+        """The first convolution, its normalisation and its activation."""
+        return self.conv1, self.bn1, functional.relu
+
+    def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the stem gives to the maps of stride 8, 16 and 32."""
+        c3 = self.layer2(self.layer1(functional.max_pool2d(x, 3, 2, 1)))
         c4 = self.layer3(c3)
         return c3, c4, self.layer4(c4)
 
@@ -189,9 +208,12 @@ class EfficientNetLite0(Backbone):
                 fed = module.weight[0, 0].numel() * module.out_channels // module.groups
                 nn.init.normal_(module.weight, std=math.sqrt(2 / fed))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to the maps of stride 8, 16 and 32."""
-        x = functional.relu6(self._bn0(self._conv_stem(x)))
+    def stem(self) -> tuple[nn.Conv2d, nn.Module, Callable[[Tensor], Tensor]]:
+        """The first convolution, its normalisation and its activation."""
+        return self._conv_stem, self._bn0, functional.relu6
+
+    def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the stem gives to the maps of stride 8, 16 and 32."""
         maps = []
         for index, block in enumerate(self._blocks):
             x = block(x)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
-import logging
-import warnings
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import onnx
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from signetscan.errors import ModelError, SlideError
+from signetscan.dataset.found import IMAGE_ENDINGS, files_in
+from signetscan.dataset.slides import SLIDE_ENDINGS
+from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.inference import load_detector
-from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
 from signetscan.outputs.atomic import part_path
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.tiling import TileGrid
 from signetscan.tissue import find_tissue
 from signetscan.training.detector import TorchDetector
-from signetscan.training.retinanet import Inference
+from signetscan.training.graph import fold_norms, make_graph, save_graph
+from signetscan.training.int8_check import check_int8
+from signetscan.training.quantise import make_int8_graph
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -36,21 +31,19 @@ if TYPE_CHECKING:
     from signetscan.model_spec import ModelSpec
     from signetscan.training.retinanet import RetinaNet
 
-OPSET = 18
-"""Understood by ONNX Runtime since 1.14."""
+Float = Literal["fp32", "fp16"]
+Precision = Literal[Float, "int8"]
 
-Precision = Literal["fp32", "fp16"]
-
-MAX_BOX_ERROR: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.5}
+MAX_BOX_ERROR: dict[Float, float] = {"fp32": 0.01, "fp16": 0.5}
 """Largest difference of a box between torch (in fp32) and the file, pixels."""
-MAX_SCORE_ERROR: dict[Precision, float] = {"fp32": 1e-4, "fp16": 5e-3}
+MAX_SCORE_ERROR: dict[Float, float] = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of a score."""
-TIES: dict[Precision, float] = {"fp32": 0.0, "fp16": 0.1}
+TIES: dict[Float, float] = {"fp32": 0.0, "fp16": 0.1}
 """Share of candidates that may differ by more: where two anchors of a place score almost the same, rounding picks."""
-MAX_TILE = 8192
-"""Largest side of a tile that a file promises to take, pixels."""
 REAL_TILES = 4
 """Tiles of a slide that an export is checked on."""
+CALIBRATION_TILES = 16
+"""Tiles that give an int8 network its ranges, at most, and as many others on which it is checked."""
 CHECK_SCORE = 0.05
 """Candidates above this score are compared."""
 
@@ -62,92 +55,40 @@ def export_model(
     *,
     precision: Precision = "fp32",
     tiles: Sequence[NDArray[np.uint8]] = (),
+    calibration: Sequence[NDArray[np.uint8]] = (),
 ) -> dict[str, float]:
     """Write a model file, after checking that ONNX Runtime finds with it what torch finds.
 
     Args:
         network: the trained network, in evaluation mode, on the CPU.
-        spec: the contract, stored in the file.
+        spec: the contract, stored in the file with the precision.
         path: the file to write.
-        precision: of the weights and the convolutions; `fp16` is half the size, and faster on a GPU alone.
-        tiles: images (H, W, 3) with sides that are multiples of the stride to check on, besides random ones.
+        precision: of the weights and the convolutions; `fp16` is half the size, and faster on a GPU alone; `int8` is a
+            quarter, and faster on a CPU alone.
+        tiles: images (H, W, 3) with sides that are multiples of the stride to check on, besides random ones; for `int8`
+            they must show cells.
+        calibration: such images whose activations give the ranges of `int8`; the file is checked on them if there are
+            no `tiles`.
 
     Returns:
-        Largest differences found: `box_px` and `score`.
+        Differences found: see `check_model`, or for `int8` `check_int8`.
 
     Raises:
         ModelError: the file's results differ from torch's; nothing is written.
+        OptionError: `int8` without images to calibrate on.
         OutputError: the file cannot be written.
     """
+    if precision == "int8" and not calibration:
+        message = "int8 needs images of tissue to calibrate on"
+        raise OptionError(message)
+    spec = replace(spec, precision=precision)
     with part_path(path) as part:
-        _write(_halve(network) if precision == "fp16" else network, spec, part)
+        if precision == "int8":
+            save_graph(make_int8_graph(network, spec.stride, calibration), spec, part)
+            return check_int8(network, spec, part, tiles or calibration, runs_on=random_tiles(spec))
+        rounded = fold_norms(network).half() if precision == "fp16" else network
+        save_graph(make_graph(rounded, spec.stride), spec, part)
         return check_model(network, spec, part, [*random_tiles(spec), *tiles], precision=precision)
-
-
-def _halve(network: RetinaNet) -> RetinaNet:
-    """A copy in half precision, in which each batch normalisation is part of the convolution before it.
-
-    So each channel is rounded once instead of three times, which in a network as deep as EfficientNet-Lite0 halves the
-    error of the scores.
-    """
-    network = copy.deepcopy(network)
-    for parent in [*network.modules()]:
-        layers = [*parent.named_children()]
-        for (conv_name, conv), (norm_name, norm) in pairwise(layers):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, norm_name, nn.Identity())
-    return network.half()
-
-
-def _write(network: RetinaNet, spec: ModelSpec, path: Path) -> None:
-    example = torch.zeros(2, 256, 384, 3, dtype=torch.uint8)
-    grain = spec.stride
-    rows, columns = (torch.export.Dim(name, min=1, max=MAX_TILE // grain) for name in ("rows", "columns"))
-    shapes = ({0: torch.export.Dim("batch", min=1, max=1024), 1: grain * rows, 2: grain * columns},)
-    with quiet():
-        program = torch.onnx.export(
-            Inference(network).eval(),
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
-            dynamic_shapes=shapes,
-        )
-    if program is None:
-        message = "torch could not turn the network into an ONNX graph"
-        raise ModelError(message)
-    model = program.model_proto
-    onnx.helper.set_model_props(model, spec.to_metadata())
-    model.producer_name, model.doc_string = "signetscan", ""
-    _strip(model.graph)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-
-
-def _strip(graph: onnx.GraphProto) -> None:
-    """Take out where in the source each node comes from: paths of this machine have no place in a model."""
-    graph.ClearField("metadata_props")
-    graph.ClearField("doc_string")
-    for parts in (graph.node, graph.initializer, graph.value_info, graph.input, graph.output):
-        for part in parts:
-            part.ClearField("metadata_props")
-            part.ClearField("doc_string")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporter's progress and advice to developers off the terminal; errors still raise."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
@@ -160,24 +101,28 @@ def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
     return [noise, smooth, flat]
 
 
-def real_tiles(path: Path, spec: ModelSpec, count: int = REAL_TILES) -> list[NDArray[np.uint8]]:
-    """Tiles of a slide or picture, spread over its tissue, to check an export on.
-
-    Pixels are taken as they are, as if of the model's mpp: what they show does not matter here.
+def real_tiles(
+    path: Path, spec: ModelSpec, count: int = REAL_TILES, *, mpp: float | None = None
+) -> list[NDArray[np.uint8]]:
+    """Tiles of a slide or picture, spread over its tissue, at the model's mpp.
 
     Args:
         path: the file.
-        spec: says how large tiles are.
+        spec: says how large tiles and pixels are.
         count: most tiles wanted.
+        mpp: size of a pixel, um, in place of what the file says; where neither says it, the model's.
 
     Raises:
         SlideError: it cannot be read, or shows no tissue.
     """
-    with open_slide(path, mpp=spec.mpp) as slide:
+    if mpp is None:
+        with open_slide(path) as slide:
+            mpp = None if slide.mpp else spec.mpp
+    with open_slide(path, mpp=mpp) as slide:
         view, mask = SlideAtMpp(slide, spec.mpp), find_tissue(slide)
         width, height = view.dimensions
         grid = TileGrid(width=width, height=height, tile_size=spec.tile_size, overlap=0, stride=spec.stride)
-        tiles = [tile for tile in grid if mask.touches(*tile.owned)]
+        tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * (view.scale * 2)).tolist())]
         if not tiles:
             message = f"{path}: shows no tissue to check the model on; name another slide"
             raise SlideError(message)
@@ -186,13 +131,43 @@ def real_tiles(path: Path, spec: ModelSpec, count: int = REAL_TILES) -> list[NDA
         return [view.read(tile.x, tile.y, tile.width, tile.height).copy() for tile in chosen]
 
 
+def calibration_tiles(
+    paths: Sequence[Path], spec: ModelSpec, *, mpp: float | None = None
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Tiles to calibrate on, and as many others of the same slides or pictures to check on.
+
+    Args:
+        paths: slides, pictures, or folders of them.
+        spec: says how large tiles and pixels are.
+        mpp: size of a pixel, um, in place of what the files say; where nobody says it, the model's.
+
+    Returns:
+        Both alike only where there is a single tile.
+
+    Raises:
+        SlideError: a file cannot be read or shows no tissue, or a folder holds none.
+        AnnotationError: a folder cannot be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        found = files_in(path, (*IMAGE_ENDINGS, *SLIDE_ENDINGS)) if path.is_dir() else [path]
+        if not found:
+            message = f"{path}: no slide or picture in this folder"
+            raise SlideError(message)
+        files += found
+    most = 2 * CALIBRATION_TILES
+    files = files[:: -(-len(files) // most)]
+    tiles = [tile for file in files for tile in real_tiles(file, spec, -(-most // len(files)), mpp=mpp)]
+    return tiles[::2], tiles[1::2] or tiles
+
+
 def check_model(
     network: RetinaNet,
     spec: ModelSpec,
     path: str | os.PathLike[str],
     tiles: Sequence[NDArray[np.uint8]],
     *,
-    precision: Precision = "fp32",
+    precision: Float = "fp32",
 ) -> dict[str, float]:
     """Compare a model file with its network, in fp32, on tiles.
 

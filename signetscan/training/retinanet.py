@@ -158,10 +158,14 @@ class RetinaNet(nn.Module):
         )
         x = (tiles.permute(0, 3, 1, 2).float() - mean) / std
         # In half precision only from here on: pixels and boxes need more digits than it has.
-        levels = self.pyramid(self.backbone(x.to(self.classify.last.weight.dtype)))
+        return self.judge(self.backbone(x.to(self.classify.last.weight.dtype)))
+
+    def judge(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network says about each anchor, from the backbone's maps; see `forward`."""
+        levels = self.pyramid(maps)
         anchors = torch.cat(
             [
-                map_anchors(level.shape[2], level.shape[3], stride, size, tiles.device)
+                map_anchors(level.shape[2], level.shape[3], stride, size, level.device)
                 for level, stride, size in zip(levels, STRIDES, BASE_SIZES, strict=False)  # as many maps as there are
             ]
         )
@@ -169,9 +173,13 @@ class RetinaNet(nn.Module):
 
 
 class Inference(nn.Module):
-    """A trained network with everything that the model contract puts into the graph."""
+    """A trained network with everything that the model contract puts into the graph.
 
-    def __init__(self, network: RetinaNet) -> None:
+    Args:
+        network: the network, or a module that gives what it gives.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 

@@ -1,0 +1,113 @@
+"""From a network to an ONNX graph that keeps the contract."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import onnx
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from signetscan import __version__
+from signetscan.errors import ModelError
+from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.training.retinanet import Inference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from signetscan.model_spec import ModelSpec
+    from signetscan.training.retinanet import RetinaNet
+
+OPSET = 18
+"""Understood by ONNX Runtime since 1.14."""
+
+MAX_TILE = 8192
+"""Largest side of a tile that a file promises to take, pixels."""
+
+
+def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
+    """The graph of a network, with everything that the contract puts into it; it says nothing of this machine.
+
+    Args:
+        network: a RetinaNet in evaluation mode, or a module that gives what it gives.
+        stride: sides of tiles are multiples of it, pixels.
+
+    Raises:
+        ModelError: torch cannot turn the network into a graph.
+    """
+    example = torch.zeros(2, 256, 384, 3, dtype=torch.uint8)
+    rows, columns = (torch.export.Dim(name, min=1, max=MAX_TILE // stride) for name in ("rows", "columns"))
+    shapes = ({0: torch.export.Dim("batch", min=1, max=1024), 1: stride * rows, 2: stride * columns},)
+    with quiet():
+        program = torch.onnx.export(
+            Inference(network).eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=shapes,
+        )
+    if program is None:
+        message = "torch could not turn the network into an ONNX graph"
+        raise ModelError(message)
+    model = program.model_proto
+    _strip(model.graph)
+    return model
+
+
+def save_graph(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
+    """Write a graph with its contract as a model file, as it is: not yet under a name that anybody trusts."""
+    onnx.helper.set_model_props(model, spec.to_metadata())
+    model.producer_name, model.producer_version, model.doc_string = "signetscan", __version__, ""
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Take out where in the source each node comes from: paths of this machine have no place in a model."""
+    graph.ClearField("metadata_props")
+    graph.ClearField("doc_string")
+    for parts in (graph.node, graph.initializer, graph.value_info, graph.input, graph.output):
+        for part in parts:
+            part.ClearField("metadata_props")
+            part.ClearField("doc_string")
+
+
+def fold_norms(network: RetinaNet) -> RetinaNet:
+    """A copy in which each batch normalisation is part of the convolution before it.
+
+    So each channel is rounded once instead of three times, which in a network as deep as EfficientNet-Lite0 halves the
+    error of the scores in half precision.
+    """
+    network = copy.deepcopy(network)
+    for parent in [*network.modules()]:
+        layers = [*parent.named_children()]
+        for (conv_name, conv), (norm_name, norm) in pairwise(layers):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return network
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's progress and advice to developers off the terminal; errors still raise."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
