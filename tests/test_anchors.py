@@ -16,9 +16,21 @@ from signetscan.training.anchors import (
     decode,
     encode,
     map_anchors,
+    maps_needed,
 )
 
 CPU = torch.device("cpu")
+
+
+@given(st.lists(st.floats(4, 600), max_size=5))
+def test_maps_end_at_the_one_that_fits_the_largest_box_best(sides: list[float]) -> None:
+    boxes = np.array([[0, 0, side, side] for side in sides], np.float64).reshape(-1, 4)
+    fits = []
+    for side in sides:
+        squares = [size * 2 ** (third / 3) for size in BASE_SIZES for third in range(3)]
+        ious = [min(side / square, square / side) ** 2 for square in squares]
+        fits.append(1 + int(np.argmax(ious)) // 3)
+    assert maps_needed(boxes) == max([2, *fits])
 
 
 def random_boxes(rng: np.random.Generator, count: int, reach: float = 256) -> torch.Tensor:

@@ -216,10 +216,10 @@ def test_options_of_before_there_was_a_choice_still_load() -> None:
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
-        ({}, Architecture(width=32, pyramid=96, levels=4)),
-        ({"backbone": "resnet18"}, Architecture(width=32, pyramid=96, levels=4)),
-        ({"backbone": "resnet18", "width": 16}, Architecture(width=16, pyramid=96, levels=4)),
-        ({"backbone": "efficientnet-lite0"}, Architecture(backbone="efficientnet-lite0", pyramid=96, levels=4)),
+        ({}, Architecture(width=32, pyramid=96)),
+        ({"backbone": "resnet18"}, Architecture(width=32, pyramid=96)),
+        ({"backbone": "resnet18", "width": 16}, Architecture(width=16, pyramid=96)),
+        ({"backbone": "efficientnet-lite0"}, Architecture(backbone="efficientnet-lite0", pyramid=96)),
     ],
 )
 def test_the_command_takes_the_presets_width_for_its_own_backbone_only(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SMALL = (
     *("--preset", "fast", "--epochs", 1, "--batches", 1, "--batch", 2, "--crop", 128),
-    *("--width", 8, "--pyramid", 8, "--levels", 3),
+    *("--width", 8, "--pyramid", 8),
 )
 
 
@@ -118,7 +118,7 @@ def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Pat
     result = run("train", voc, *chosen, "--out", out, "--pyramid", 8, "--precision", "bf16", "--quiet", *small)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     checkpoint = load_checkpoint(out / "best.pt")
-    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", pyramid=8, levels=3)
+    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", pyramid=8, levels=2)
     for name in ("_conv_stem.weight", "_blocks.15._project_conv.weight"):
         learnt = checkpoint.network[f"backbone.{name}"]
         assert 0 < (learnt - weights[name]).abs().max() < 1e-4, "one step at the rate of a first batch away"

@@ -23,7 +23,7 @@ from signetscan.training.checkpoint import load_checkpoint, load_tensors
 from signetscan.training.engine import data_digest, rate_at, train
 from signetscan.training.export import check_model, export_model
 from signetscan.training.losses import LossOptions
-from signetscan.training.options import PRESETS, TrainOptions, preset_options
+from signetscan.training.options import TrainOptions, preset_options
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
@@ -193,15 +193,6 @@ def test_presets_and_their_options() -> None:
     for change in ({"crop": 10}, {"validation_share": 0.95}, {"augment": "some"}, {"schedule": "none"}):
         with pytest.raises(OptionError, match=next(iter(change))):
             preset_options("fast", **change)
-
-
-def test_a_coarse_map_that_hardly_fits_into_a_crop_is_warned_of() -> None:
-    for preset in PRESETS:
-        assert not preset_options(preset).warnings
-    tight = preset_options("paper", crop=384)  # 3 places of 128 px
-    (warning,) = tight.warnings
-    assert warning.startswith("the coarsest map has 3 x 3 places in a crop of 384 px")
-    assert not replace(tight, architecture=replace(tight.architecture, levels=4)).warnings
 
 
 # ---- checkpoints ----------------------------------------------------------------------------------------------------

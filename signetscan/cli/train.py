@@ -71,7 +71,7 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
 @click.option(
     "--levels",
     type=int,
-    help="Maps of the pyramid, 3 to 5: the coarsest has stride 32, 64 or 128.  [default: the preset's]",
+    help="Maps of the pyramid, 2 to 5, for objects up to 57, 114, 228 px and more.  [default: as the boxes need]",
 )
 @click.option("--head-depth", type=int, help="Convolutions of each head before its last.  [default: 4]")
 @click.option("--augment", type=click.Choice(["plain", "strong"]), help="Augmentation.  [default: the preset's]")
@@ -118,8 +118,11 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
 
     Then:    signetscan train DigestPath2019 --out runs/second --repair runs/first/best.pt
     """
+    import numpy as np
+
     from signetscan.dataset import read_dataset, resample
     from signetscan.evaluation.plots import check_matplotlib
+    from signetscan.training.anchors import maps_needed
     from signetscan.training.devices import choose_device
     from signetscan.training.engine import describe
     from signetscan.training.engine import train as run_training
@@ -135,10 +138,12 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
         dataset = resample(dataset, model_mpp)
     names = ", ".join(dataset.class_names)
     note(f"{data} ({dataset.layout}): {describe(dataset.images)}; {names} at {dataset.mpp:g} um/px", quiet=quiet)
-    device, weights, resume = options.pop("device"), options.pop("weights"), options.pop("resume")
-    teacher, chosen = options.pop("repair"), _options(preset, options)
-    for warning in (*dataset.warnings, *chosen.warnings):
+    for warning in dataset.warnings:
         note(f"Warning: {warning}.", quiet=quiet)
+    device, weights, resume = options.pop("device"), options.pop("weights"), options.pop("resume")
+    if options["levels"] is None:
+        options["levels"] = maps_needed(np.concatenate([image.boxes for image in dataset.images]))
+    teacher, chosen = options.pop("repair"), _options(preset, options)
     if teacher is not None:
         dataset, repair = repair_dataset(dataset, teacher, chosen, choose_device(device))
         scores = ", ".join(f"{score:.3f}" for score in repair.thresholds)

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -46,6 +48,21 @@ def map_anchors(rows: int, columns: int, stride: int, base_size: float, device: 
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
     centres = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1)  # (rows, columns, 4)
     return (centres[:, :, None, :] + around).reshape(-1, 4)
+
+
+def maps_needed(boxes: NDArray[np.float64]) -> int:
+    """How many feature maps, from P3 on and at least 2, have the anchors nearest in size to these boxes.
+
+    A map with no box to find learns from background alone, never to find anything. Where a crop is but a few of its
+    places wide, all of them at the border, that does not hold within a whole image: runs of `scripts/missing_labels.py`
+    with maps too many covered normal images with boxes larger than any cell.
+
+    Args:
+        boxes: (N, 4), pixels at the model's mpp.
+    """
+    sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+    next_map = np.array(BASE_SIZES[:-1]) * 2 ** (5 / 6)  # halfway, in logarithms, from a map's last size to the next
+    return max(2, 1 + int((sizes.max(initial=0) > next_map).sum()))
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -14,10 +14,6 @@ from signetscan.training.retinanet import Architecture
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LEAST_PLACES = 4
-"""Places along a crop's side that the coarsest map should have. With fewer, all of them lie at the crop's border: in
-experiments with 1 and 2, such maps at times gave sure boxes all over whole images, where places have no border near."""
-
 Augment = Literal["plain", "strong"]
 Schedule = Literal["steps", "cosine"]
 
@@ -103,18 +99,6 @@ class TrainOptions:
                 message = f"{name} must be one of {', '.join(get_args(allowed))}, not {getattr(self, name)}"
                 raise OptionError(message)
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is allowed but looks like a mistake, a sentence each without its full stop."""
-        places = self.crop // self.architecture.stride
-        if places >= LEAST_PLACES:
-            return ()
-        message = (
-            f"the coarsest map has {places} x {places} places in a crop of {self.crop} px, all at its border, so that "
-            "what it learns may fail on whole images; give fewer levels or larger crops"
-        )
-        return (message,)
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values such as JSON has, for checkpoints and model files."""
         lists = {"rate_steps": list(self.rate_steps), "fold": None if self.fold is None else list(self.fold)}
@@ -146,7 +130,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "strong": {"augment": "strong", "max_scale": 1.25},
     "fast": {
-        "architecture": Architecture(width=32, pyramid=96, levels=4),
+        "architecture": Architecture(width=32, pyramid=96),
         "crop": 384,
         "batch": 8,
         "normals_per_positive": 1.0,

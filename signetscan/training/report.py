@@ -99,7 +99,7 @@ def write_report(
         "epochs_done": last.epoch,
         "epochs_planned": options.epochs,
         "facts": _facts(dataset, learn, held_out, last),
-        "warnings": [warning.rstrip(".") for warning in (*dataset.warnings, *options.warnings)],
+        "warnings": [warning.rstrip(".") for warning in dataset.warnings],
         "options": _options(options),
         "epochs": _epochs(history, best_epoch),
         "curves": [(title, figure_uri(figure)) for title, figure in plot_history(history, best_epoch).items()],

@@ -48,12 +48,12 @@ class Architecture:
     pyramid: int = 256
     """Channels of the feature pyramid and the heads."""
     levels: int = 5
-    """Maps of the pyramid, from stride 8 on: 3 end at stride 32 and objects of 130 px, 5 at stride 128."""
+    """Maps of the pyramid, from stride 8 on: 2 end at objects of 57 px, 3 of 114 px, 4 of 228 px."""
     head_depth: int = 4
     """Convolutions of each head before its last."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, classes=(1, 100), pyramid=(8, 1024), levels=(3, 5), head_depth=(0, 8))
+        check_ranges(self, classes=(1, 100), pyramid=(8, 1024), levels=(2, 5), head_depth=(0, 8))
         if self.backbone not in get_args(BackboneName):
             message = f"backbone must be one of {', '.join(get_args(BackboneName))}, not {self.backbone}"
             raise OptionError(message)
@@ -67,17 +67,17 @@ class Architecture:
 
     @property
     def stride(self) -> int:
-        """Stride of the coarsest map: sides of tiles are multiples of it, pixels."""
-        return STRIDES[self.levels - 1]
+        """Stride of the coarsest map, or of the backbone's: sides of tiles are multiples of it, pixels."""
+        return max(STRIDES[self.levels - 1], STRIDES[2])
 
 
 class Pyramid(nn.Module):
-    """Feature pyramid from P3 to at most P7, all with the same number of channels."""
+    """Feature pyramid from P3 to P4 at least and P7 at most, all with the same number of channels."""
 
     def __init__(self, inputs: Sequence[int], channels: int, levels: int) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(count, channels, 1) for count in inputs)
-        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in inputs)
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in inputs[:levels])
         self.p6 = nn.Conv2d(inputs[-1], channels, 3, 2, 1) if levels > 3 else None
         self.p7 = nn.Conv2d(channels, channels, 3, 2, 1) if levels > 4 else None
         for module in self.modules():
@@ -86,12 +86,12 @@ class Pyramid(nn.Module):
                 _set_bias(module, 0)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
-        """Maps of stride 8, 16, 32 to maps of stride 8, 16, 32 and, if wanted, 64 and 128."""
-        top = self.lateral[2](maps[2])
-        levels = [self.smooth[2](top)]
+        """Maps of stride 8, 16, 32 to maps of stride 8 and 16 and, as far as wanted, 32, 64 and 128."""
+        tops = [self.lateral[2](maps[2])]
         for index in (1, 0):
-            top = self.lateral[index](maps[index]) + functional.interpolate(top, scale_factor=2.0, mode="nearest")
-            levels.insert(0, self.smooth[index](top))
+            above = functional.interpolate(tops[0], scale_factor=2.0, mode="nearest")
+            tops.insert(0, self.lateral[index](maps[index]) + above)
+        levels = [smooth(top) for smooth, top in zip(self.smooth, tops, strict=False)]
         if self.p6 is not None:
             levels.append(self.p6(maps[2]))
         if self.p7 is not None:
