@@ -26,6 +26,7 @@ from missing_labels_report import write_report, write_rows
 from signetscan.boxes import iou_matrix
 from signetscan.concurrency import cpu_count, process_map
 from signetscan.evaluation import MATCH_IOU, average_precision, evaluate, make_tally, pr_curve
+from signetscan.training.anchors import maps_needed
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import LAST, train
@@ -49,12 +50,6 @@ SUBMITTED = (0.3, 0.5)
 and it does not say from which score on: a loss that pushes the scores of cells down loses them there, even where it
 still ranks them above everything else."""
 
-TOO_LARGE = 1.3
-"""Boxes this many times as large as the largest that there is to learn from are left out, for all methods alike. They
-come from a map of the pyramid at which no cell is looked for, and which is all border in a crop: what it learns there,
-never to find anything, does not hold within a whole image. In 3 of 22 runs with five maps (of focal loss and DGHM-C),
-and in 1 of 54 with three (DGHM-C, 50% missing, seed 0: FROC .44 with them), normal images were covered with them."""
-
 COLUMNS = (
     "method",
     "missing",
@@ -67,7 +62,6 @@ COLUMNS = (
     "dropped_recall",
     "mined",
     "mined_right",
-    "too_large",
     "seconds",
 )
 
@@ -78,8 +72,10 @@ Job = tuple[int, float, str]
 def options_for(method: str, seed: int, steps: int) -> TrainOptions:
     """A small detector from scratch; everything but the loss is the same for all.
 
-    No coarser maps than a backbone has: those of stride 64 and 128 have 2 x 2 places and 1 in a crop of 128 px. See
-    `TOO_LARGE`.
+    Of its three maps the coarsest is left out when it is scored, unless cells are so large that it has some to find.
+    It is 4 places wide in a crop, all at the border, and what it learns there, never to find anything, need not hold
+    within a whole image: in 1 of 54 runs (DGHM-C, 50% missing, seed 0) it covered normal images with boxes of 65 px.
+    With five maps that happened in 3 of 22 runs. `signetscan train` therefore makes no more maps than are needed.
     """
     return TrainOptions(
         architecture=Architecture(width=16, pyramid=32, head_depth=2, levels=3),
@@ -177,14 +173,9 @@ def score(
     """All figures of a trained detector, on the test images, and on the boxes that it learnt from or did not see."""
     where = choose_device(device)
     network = checkpoint.make_network().to(where)
-    largest = TOO_LARGE * max(sides(image.boxes).max(initial=0) for image in dataset.images)
-    found_all = detect_images(network, checkpoint, test.images, where, lowest=LOWEST)
-    results = [select(result, sides(result.detections.boxes) <= largest) for result in found_all]
-    dropped = listed_in(found_all) - listed_in(results)
-    listed = {
-        least: evaluate([select(result, result.detections.scores >= least) for result in results], least)
-        for least in SUBMITTED
-    }
+    del network.pyramid.smooth[maps_needed(np.concatenate([image.boxes for image in dataset.images])) :]
+    results = detect_images(network, checkpoint, test.images, where, lowest=LOWEST)
+    listed = {least: evaluate([submitted(result, least) for result in results], least) for least in SUBMITTED}
     learnt = [image for image in dataset.images if not image.normal]
     again = detect_images(network, checkpoint, learnt, where, lowest=SUBMITTED[0])
     hits = np.concatenate(
@@ -212,24 +203,13 @@ def score(
         "ap50": f"{average_precision(pr_curve(make_tally(results, 0.5))):.4f}",
         "kept_recall": f"{hits[kept].mean():.4f}",
         "dropped_recall": f"{hits[~kept].mean():.4f}" if (~kept).any() else "",
-        "too_large": str(dropped),
         "seconds": f"{sum(row['seconds'] for row in checkpoint.history):.0f}",
     }
 
 
-def listed_in(results: Sequence[ImageResult]) -> int:
-    """How many detections would be handed in from the lower score on."""
-    return sum(int((result.detections.scores >= SUBMITTED[0]).sum()) for result in results)
-
-
-def sides(boxes: np.ndarray) -> np.ndarray:
-    """The longer side of each box."""
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0))
-
-
-def select(result: ImageResult, kept: np.ndarray) -> ImageResult:
-    """Some of an image's detections."""
-    return replace(result, detections=result.detections.select(kept))
+def submitted(result: ImageResult, least: float) -> ImageResult:
+    """Without what scores too low to be handed in."""
+    return replace(result, detections=result.detections.select(result.detections.scores >= least))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
