@@ -128,7 +128,11 @@ def plot(path: Path, data: str, rows: Sequence[dict[str, str]]) -> None:
             if column in BESIDE_PAPER and method in PAPER:
                 paper = PAPER[method]
                 axes.plot([100 * rate for rate in paper], list(paper.values()), ":", color=f"C{index}", alpha=0.6)
-        axes.set(xlabel="boxes missing in training, %", ylim=(0.7 if column == "froc" else 0, 1), title=TABLES[column].replace(": ", ":\n"))
+        axes.set(
+            xlabel="boxes missing in training, %",
+            ylim=(0.7 if column == "froc" else 0, 1),
+            title=TABLES[column].replace(": ", ":\n"),
+        )
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("FROC on full truth")
     figure.suptitle(f"{data.capitalize()} images (solid); the paper's on DigestPath (dotted)")
