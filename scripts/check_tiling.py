@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from signetscan.inference import Detector
     from signetscan.slides import Slide
 
-TILINGS = ((512, 256), (512, 384), (1024, 256), (1024, 384), (1024, 512), (2048, 256), (512, 128), (1024, 128))
+TILINGS = ((512, 256), (512, 384), (1024, 256), (1024, 384), (1024, 512), (1536, 256), (2048, 256), (512, 128))
 """Tile size and overlap, pixels at the model's mpp."""
 
 

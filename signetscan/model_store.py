@@ -6,7 +6,7 @@ from pathlib import Path
 
 from signetscan.errors import ModelError
 
-DEFAULT_MODEL = "signet-sim-1"
+DEFAULT_MODEL = "signet-sim-2"
 """The model used where none is named."""
 
 FOLDERS = (Path(__file__).parent / "models", Path(__file__).parents[1] / "models")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, SlideError
+from signetscan.inference import load_detector
 from signetscan.slides import open_slide
 from signetscan.training import export
 from signetscan.training.export import real_tiles
@@ -59,5 +60,9 @@ def test_the_file_is_checked_on_the_slides_named_and_not_written_if_it_fails_the
     result = CliRunner().invoke(cli, [*arguments, "--check-on", str(SAMPLE)])
     assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
     assert "differs on tissue" in result.stderr
-    assert CliRunner().invoke(cli, arguments).exit_code == 0
-    assert (tmp_path / "toy.onnx").exists()
+    own = ["--tile-size", "512", "--overlap", "128", "--threshold", "0.6"]
+    assert CliRunner().invoke(cli, [*arguments, *own]).exit_code == 0
+    spec = load_detector(tmp_path / "toy.onnx", device="cpu").spec
+    assert (spec.tile_size, spec.tile_overlap, spec.score_threshold) == (512, 128, 0.6)
+    result = CliRunner().invoke(cli, [*arguments, "--tile-size", "500"])
+    assert (result.exit_code, "tile_size must be a multiple of the stride" in result.stderr) == (1, True)

@@ -53,7 +53,7 @@ def test_it_finds_the_cells_of_the_sample(result: SlideResult, detector: OnnxDet
     assert scores.fps_score >= 90
 
 
-@pytest.mark.parametrize(("size", "overlap"), [(512, 256), (512, 384), (768, 256)])
+@pytest.mark.parametrize(("size", "overlap"), [(512, 384), (768, 256), (768, 384)])
 def test_tiles_find_what_one_pass_finds(detector: OnnxDetector, size: int, overlap: int) -> None:
     """At full size, on more tilings: scripts/check_tiling.py."""
     with open_slide(SAMPLE) as slide:

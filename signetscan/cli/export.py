@@ -9,6 +9,9 @@ import click
 
 from signetscan.cli.console import POSITIVE
 
+SPEC_OPTIONS = {"score_threshold": "threshold", "tile_size": "tile_size", "tile_overlap": "overlap"}
+"""Fields of the contract that an option may set."""
+
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
@@ -47,6 +50,10 @@ from signetscan.cli.console import POSITIVE
     help="Size of the pixels of these slides and pictures, um.  [default: theirs, or the model's]",
 )
 @click.option("--threshold", type=float, help="Score threshold.  [default: the one chosen in training]")
+@click.option(
+    "--tile-size", type=int, help="Side of the tiles to be scanned, pixels at the model's mpp.  [default: 1024]"
+)
+@click.option("--overlap", type=int, help="Overlap of the tiles, pixels at the model's mpp.  [default: 256]")
 def export(
     checkpoint: Path,
     out: Path | None,
@@ -78,10 +85,9 @@ def export(
 
     target = out or checkpoint.with_suffix(".onnx")
     state = load_checkpoint(checkpoint)
-    threshold = card.pop("threshold")
+    own = {field: card.pop(option) for field, option in SPEC_OPTIONS.items()}
     spec = make_spec(state, **card | {"name": card["name"] or target.stem})
-    if threshold is not None:
-        spec = replace(spec, score_threshold=threshold)
+    spec = replace(spec, **{field: value for field, value in own.items() if value is not None})
     tiles = [tile for path in check_on for tile in real_tiles(path, spec, mpp=mpp)]
     calibration, others = calibration_tiles(calibrate_on, spec, mpp=mpp) if calibrate_on else ([], [])
     worst = export_model(
