@@ -1,9 +1,10 @@
 """From a network to a graph in 8-bit integers, which a CPU runs three times as fast as one in floating point.
 
 Weights are int8, with a scale for each channel; activations are uint8, with the range from the least to the greatest
-value that a map takes on tiles of real tissue. Measured on a ResNet-18 of 32 channels: ranges by entropy or by the 99.999th
-percentile find no more cells, and by the 99.9th far fewer. To round the last layer of the boxes costs nothing; to round
-that of the classes shifts scores, so it stays in floating point, like the choice of candidates and decoding of boxes.
+value that a map takes on tiles of real tissue. Measured on a ResNet-18 of 32 channels: ranges by entropy or by the
+99.999th percentile find no more cells, and by the 99.9th far fewer. To round the last layer of the boxes costs nothing;
+to round that of the classes shifts scores, so it stays in floating point, like the choice of candidates and decoding of
+boxes.
 """
 
 from __future__ import annotations
