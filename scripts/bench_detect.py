@@ -35,11 +35,10 @@ import numpy as np
 
 from signetscan.boxes import area
 from signetscan.concurrency import ordered_map
-from signetscan.detect import DetectOptions, make_grid
+from signetscan.detect import DetectOptions, plan_scan
 from signetscan.inference import load_detector
 from signetscan.model_store import DEFAULT_MODEL, find_model
 from signetscan.slides import SlideAtMpp, open_slide
-from signetscan.tissue import find_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,9 +69,7 @@ def make_job(slide: Path, detector: Detector) -> Job:
     options = DetectOptions.for_model(detector)
     with open_slide(slide) as opened:
         view = SlideAtMpp(opened, detector.spec.mpp)
-        mask, scale = find_tissue(opened), view.scale[0]
-        grid = make_grid(view, detector.spec, options)
-        tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * scale).tolist())]
+        tiles, scale = plan_scan(view, detector.spec, options).tiles, view.scale[0]
     megapixels = float(area(np.array([tile.owned for tile in tiles]) * scale).sum() / 1e6)
     return Job(slide=slide, detector=detector, options=options, tiles=tiles, scale=scale, megapixels=megapixels)
 

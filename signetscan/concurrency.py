@@ -51,10 +51,15 @@ def ordered_map(
             pool.shutdown(cancel_futures=True)
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of up to `size` items, in order."""
+def batched(
+    items: Iterable[Item], size: int, *, kind: Callable[[Item], object] = lambda _: None
+) -> Iterator[list[Item]]:
+    """Lists of up to `size` items, in order, each of one kind: where the kind changes, a new list begins."""
     batch: list[Item] = []
     for item in items:
+        if batch and kind(item) != kind(batch[0]):
+            yield batch
+            batch = []
         batch.append(item)
         if len(batch) == size:
             yield batch

@@ -12,11 +12,11 @@ import numpy as np
 
 from signetscan.checks import check_ranges
 from signetscan.concurrency import batched, cpu_count, ordered_map
-from signetscan.inference import CPU_PROVIDER
 from signetscan.merge import keep_owned, merge_tiles, suppress
+from signetscan.runtime import CPU_PROVIDER
 from signetscan.slides import SlideAtMpp
-from signetscan.tiling import TileGrid, in_strips
-from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, TissueMask, find_tissue
+from signetscan.tiling import TileGrid, in_strips, trim
+from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,6 +76,8 @@ class DetectOptions:
     """Threads that read tiles."""
     use_tissue_mask: bool = True
     """Whether to skip tiles without tissue."""
+    trim_tiles: bool = True
+    """Whether tiles are cut down to the tissue in them. Then they differ in shape, and one batch holds one shape."""
     min_tissue_um2: float = DEFAULT_MIN_TISSUE_UM2
     """Smallest piece of tissue that is scanned, um2."""
 
@@ -107,6 +109,7 @@ class DetectOptions:
             "nms_iou": spec.nms_iou,
             "batch_size": CPU_BATCH if on_cpu else GPU_BATCH,
             "readers": min(cpu_count(), MAX_READERS),
+            "trim_tiles": on_cpu,  # a GPU would rather have full batches of one shape than fewer pixels
         }
         return cls(**(defaults | {name: value for name, value in chosen.items() if value is not None}))
 
@@ -127,6 +130,18 @@ class SlideResult:
     """Area of the tissue mask, mm2; None where none was used."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanPlan:
+    """What of a slide is to be read."""
+
+    tiles: list[Tile]
+    """The tiles to scan, in the order of scanning."""
+    tiles_in_grid: int
+    """How many there would be if all of the slide were tissue."""
+    tissue_mm2: float | None
+    """Area of the tissue mask, mm2; None where none was used."""
 
 
 def detect_slide(
@@ -156,13 +171,9 @@ def detect_slide(
     spec = detector.spec
     options = options or DetectOptions.for_model(detector)
     view = SlideAtMpp(slide, spec.mpp)
-    grid = make_grid(view, spec, options)
-    mask = find_tissue(slide, min_area_um2=options.min_tissue_um2) if options.use_tissue_mask else None
-    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
-    if mask is not None:
-        tiles = [tile for tile in tiles if _has_tissue(tile, view, mask)]
-    masked = time.perf_counter()
-    parts = _scan_tiles(view, detector, options, tiles, on_progress)
+    plan = plan_scan(view, spec, options)
+    planned = time.perf_counter()
+    parts = _scan_tiles(view, detector, options, plan.tiles, on_progress)
     scanned = time.perf_counter()
     merged = merge_tiles(parts, options.nms_iou)
     detections = _in_level0(merged, view)
@@ -170,11 +181,37 @@ def detect_slide(
     return SlideResult(
         detections=detections,
         options=options,
-        tiles=len(grid),
-        tiles_scanned=len(tiles),
-        tissue_mm2=None if mask is None else mask.area_mm2,
-        seconds={"tissue": masked - started, "scan": scanned - masked, "merge": ended - scanned},
+        tiles=plan.tiles_in_grid,
+        tiles_scanned=len(plan.tiles),
+        tissue_mm2=plan.tissue_mm2,
+        seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
+
+
+def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> ScanPlan:
+    """Choose what to read of a slide.
+
+    Raises:
+        MppError: the slide's pixel size is unknown.
+        SlideError: the overview cannot be read.
+        OptionError: tile size or overlap is not a multiple of the model's stride, or they make no grid.
+    """
+    grid = make_grid(view, spec, options)
+    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    if not options.use_tissue_mask:
+        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None)
+    mask = find_tissue(view.slide, min_area_um2=options.min_tissue_um2)
+    scale_x, scale_y = view.scale
+    chosen = []
+    for tile in tiles:
+        x0, y0, x1, y1 = tile.owned
+        tissue = mask.bounds(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
+        if tissue is None:
+            continue
+        around = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
+        cut = trim(tile, around, margin=options.tile_overlap // 2, stride=spec.stride)
+        chosen.append(cut if options.trim_tiles else tile)
+    return ScanPlan(tiles=chosen, tiles_in_grid=len(grid), tissue_mm2=mask.area_mm2)
 
 
 def make_grid(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> TileGrid:
@@ -206,7 +243,7 @@ def _scan_tiles(
     """
     ahead = options.readers + options.batch_size
     pixels = ordered_map(partial(_read_tile, view), tiles, workers=options.readers, ahead=ahead)
-    batches = batched(pixels, options.batch_size)
+    batches = batched(pixels, options.batch_size, kind=np.shape)
     runs = RUNS_ON_CPU if detector.provider == CPU_PROVIDER else RUNS_ON_GPU
     results = ordered_map(partial(_run, detector, options), batches, workers=runs, ahead=runs + 1)
     parts: list[Detections] = []
@@ -235,12 +272,6 @@ def _of_tile(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:
     alone = suppress(rounded, nms_iou)
     placed = alone.with_boxes(alone.boxes + np.array([tile.x, tile.y, tile.x, tile.y], np.float64))
     return keep_owned(placed, tile)
-
-
-def _has_tissue(tile: Tile, view: SlideAtMpp, mask: TissueMask) -> bool:
-    x0, y0, x1, y1 = tile.owned
-    scale_x, scale_y = view.scale
-    return mask.touches(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
 
 
 def _in_level0(detections: Detections, view: SlideAtMpp) -> Detections:

@@ -1,37 +1,28 @@
-"""Running a model file. The only module that knows the runtime (ONNX Runtime)."""
+"""From a model file to a detector: what it must be, and what it finds in tiles."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from signetscan.detections import Detections
-from signetscan.errors import DeviceError, ModelError
-from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES, ModelSpec
+from signetscan.errors import ModelError
+from signetscan.model_spec import INPUT_NAME, ModelSpec
+from signetscan.runtime import Session, open_session
 
 if TYPE_CHECKING:
     import os
 
     from numpy.typing import NDArray
 
-Device = Literal["auto", "cpu", "cuda"]
+    from signetscan.runtime import Device
 
 MAX_MODEL_BYTES = 1 << 30
 """A detector of more than a gibibyte is not one of ours."""
-
-CPU_PROVIDER = "CPUExecutionProvider"
-CUDA_PROVIDER = "CUDAExecutionProvider"
-
-NO_RUNTIME = 'ONNX Runtime is not installed: pip install "signetscan[cpu]", or "signetscan[gpu]" for an NVIDIA GPU'
-BOTH_RUNTIMES = (
-    "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: "
-    'pip uninstall onnxruntime onnxruntime-gpu, then pip install "signetscan[gpu]" (or "[cpu]")'
-)
 
 
 class Detector(Protocol):
@@ -63,16 +54,19 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OnnxDetector:
-    """A model file in an ONNX Runtime session. Made by `load_detector`."""
+    """A model file that is loaded. Made by `load_detector`."""
 
     spec: ModelSpec
     """What the model is."""
     sha256: str
     """SHA-256 of the model file, hexadecimal."""
-    provider: str
-    """The execution provider that loaded."""
-    session: Any
-    """The `onnxruntime.InferenceSession`."""
+    session: Session
+    """The model in the runtime."""
+
+    @property
+    def provider(self) -> str:
+        """The part of the runtime that runs the model."""
+        return self.session.provider
 
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
         """Find objects in a batch of tiles; see `Detector.detect`.
@@ -80,7 +74,7 @@ class OnnxDetector:
         Raises:
             ModelError: the model gives something else than its contract says.
         """
-        boxes, scores, labels = self.session.run(list(OUTPUT_NAMES), {INPUT_NAME: tiles})
+        boxes, scores, labels = self.session.run(tiles)
         if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape or len(scores) != len(tiles):
             message = f"model {self.spec.name}: outputs of shapes {boxes.shape}, {scores.shape}, {labels.shape}"
             raise ModelError(message)
@@ -121,7 +115,7 @@ def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", thre
 
     Args:
         path: the ONNX file.
-        device: `cuda` must run on an NVIDIA GPU; `auto` does if it can.
+        device: where to run it; see `signetscan.runtime.Device`.
         threads: CPU threads within an operation; all cores by default.
 
     Raises:
@@ -130,18 +124,14 @@ def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", thre
     """
     path = Path(path)
     content = _read(path)
-    runtime = _runtime()
-    session = _session(runtime, content, path, device=device, threads=threads)
-    provider = session.get_providers()[0]
-    if device == "cuda" and provider != CUDA_PROVIDER:
-        raise DeviceError(_no_cuda(runtime))
+    session = open_session(content, path, device=device, threads=threads)
     try:
-        spec = ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map)
+        spec = ModelSpec.from_metadata(session.metadata)
         _check_graph(session, spec)
     except ModelError as error:
         message = f"{path}: {error}"
         raise ModelError(message) from error
-    return OnnxDetector(spec=spec, sha256=hashlib.sha256(content).hexdigest(), provider=provider, session=session)
+    return OnnxDetector(spec=spec, sha256=hashlib.sha256(content).hexdigest(), session=session)
 
 
 def _read(path: Path) -> bytes:
@@ -159,46 +149,10 @@ def _read(path: Path) -> bytes:
         raise ModelError(message) from error
 
 
-def _runtime() -> Any:  # noqa: ANN401 - the module has no types
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise DeviceError(NO_RUNTIME) from error
-    return onnxruntime
-
-
-def _session(
-    runtime: Any,  # noqa: ANN401
-    content: bytes,
-    path: Path,
-    *,
-    device: Device,
-    threads: int | None,
-) -> Any:  # noqa: ANN401
-    """A session made from bytes, so that a model cannot name other files for its weights."""
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    if threads:
-        options.intra_op_num_threads = threads
-    providers = [CPU_PROVIDER]
-    if device != "cpu" and CUDA_PROVIDER in runtime.get_available_providers():
-        runtime.preload_dlls()
-        providers.insert(0, CUDA_PROVIDER)
-    elif device == "cuda":
-        raise DeviceError(_no_cuda(runtime))
-    try:
-        return runtime.InferenceSession(content, options, providers=providers)
-    except Exception as error:  # the runtime's own exceptions share no base below Exception
-        if type(error).__module__.startswith("onnxruntime"):
-            message = f"{path}: not a model that ONNX Runtime {runtime.__version__} can load: {_first_line(error)}"
-            raise ModelError(message) from error
-        raise
-
-
-def _check_graph(session: Any, spec: ModelSpec) -> None:  # noqa: ANN401
+def _check_graph(session: Session, spec: ModelSpec) -> None:
     """Compare the graph's inputs and outputs with the contract."""
-    inputs = {value.name: value for value in session.get_inputs()}
-    outputs = {value.name: value for value in session.get_outputs()}
+    inputs = {value.name: value for value in session.inputs}
+    outputs = {value.name: value for value in session.outputs}
     if list(inputs) != [INPUT_NAME]:
         message = f"inputs are {list(inputs)}; the contract has one, {INPUT_NAME}"
         raise ModelError(message)
@@ -219,35 +173,3 @@ def _check_graph(session: Any, spec: ModelSpec) -> None:  # noqa: ANN401
     if any(isinstance(side, int) and side != spec.tile_size for side in (height, width)):
         message = f"{INPUT_NAME} is {width} x {height} px, but metadata says tile_size {spec.tile_size}"
         raise ModelError(message)
-
-
-def runtime_versions() -> dict[str, str]:
-    """The installed ONNX Runtime distributions and their versions."""
-    found = {}
-    for name in ("onnxruntime", "onnxruntime-gpu"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _no_cuda(runtime: Any) -> str:  # noqa: ANN401
-    """Why CUDA cannot be used, and what to do."""
-    installed = runtime_versions()
-    if len(installed) == 2:
-        return f"--device cuda: {BOTH_RUNTIMES}"
-    if "onnxruntime-gpu" not in installed:
-        return (
-            f"--device cuda: the installed onnxruntime {runtime.__version__} is the CPU build: "
-            'pip uninstall onnxruntime, then pip install "signetscan[gpu]"'
-        )
-    return (
-        f"--device cuda: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load CUDA and fell back to the CPU. "
-        "Check that `nvidia-smi` shows a GPU, and that the driver and cuDNN fit this version (1.27 and later: CUDA 13, "
-        "cuDNN 9, driver 580; 1.26 and earlier: CUDA 12), or run with --device cpu"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]

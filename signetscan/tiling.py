@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError
@@ -34,9 +35,9 @@ class TileGrid:
     """Tiles of one size that cover a plane.
 
     Tiles start at multiples of `stride`, so that a fully convolutional network sees each object at the same phase of
-    its grid in every tile and in one pass over the whole. The last tile of a row is moved back to end at the
-    edge (or less than a stride behind it) instead of hanging far over it; a plane smaller than a tile gets a
-    smaller tile.
+    its grid in every tile and in one pass over the whole. There are as few as the largest size allows, and they are no
+    larger than it takes so few to cover the plane: tiles of the largest size would overlap by most of their side where
+    the plane is a little wider than one of them.
 
     Raises:
         OptionError: the numbers make no grid.
@@ -47,7 +48,7 @@ class TileGrid:
     height: int
     """Height of the plane, view pixels."""
     tile_size: int
-    """Side of a tile, view pixels; a multiple of `stride`."""
+    """Largest side of a tile, view pixels; a multiple of `stride`."""
     overlap: int
     """Least overlap of neighbouring tiles, view pixels; a multiple of `stride` below `tile_size`."""
     stride: int
@@ -67,22 +68,22 @@ class TileGrid:
     @property
     def tile_width(self) -> int:
         """Width of every tile."""
-        return min(self.tile_size, -(-self.width // self.stride) * self.stride)
+        return self._side(self.width)
 
     @property
     def tile_height(self) -> int:
         """Height of every tile."""
-        return min(self.tile_size, -(-self.height // self.stride) * self.stride)
+        return self._side(self.height)
 
     @property
     def columns(self) -> int:
         """Number of tiles in a row."""
-        return self._count(self.width, self.tile_width)
+        return self._count(self.width)
 
     @property
     def rows(self) -> int:
         """Number of tiles in a column."""
-        return self._count(self.height, self.tile_height)
+        return self._count(self.height)
 
     def __len__(self) -> int:
         return self.columns * self.rows
@@ -99,17 +100,21 @@ class TileGrid:
     def __iter__(self) -> Iterator[Tile]:
         return (self[index] for index in range(len(self)))
 
-    def _count(self, length: int, side: int) -> int:
-        return 1 + max(0, -(-(length - side) // (side - self._overlap_within(side))))
+    def _count(self, length: int) -> int:
+        return 1 + max(0, -(-(length - self.tile_size) // (self.tile_size - self.overlap)))
 
-    def _overlap_within(self, side: int) -> int:
-        """The overlap along an axis; an axis of one short tile has none."""
-        return self.overlap if side == self.tile_size else 0
+    def _side(self, length: int) -> int:
+        count = self._count(length)
+        return self._up(-(-(length + (count - 1) * self.overlap) // count))
+
+    def _up(self, length: int) -> int:
+        """The next multiple of the stride."""
+        return -(-length // self.stride) * self.stride
 
     def _start(self, position: int, count: int, length: int, side: int) -> int:
-        if position == count - 1:
-            return max(0, -(-(length - side) // self.stride) * self.stride)
-        return position * (side - self._overlap_within(side))
+        if position == count - 1:  # ends at the edge, or less than a stride behind it
+            return max(0, self._up(length - side))
+        return position * (side - self.overlap)
 
     def _place(self, position: int, count: int, length: int, side: int) -> tuple[int, float, float]:
         """Start of a tile along one axis, and the ends of what it owns: half of each overlap."""
@@ -120,6 +125,24 @@ class TileGrid:
         if position < count - 1:
             high = (self._start(position + 1, count, length, side) + start + side) / 2
         return start, low, high
+
+
+def trim(tile: Tile, around: tuple[float, float, float, float], *, margin: int, stride: int) -> Tile:
+    """A tile cut down to what matters in it.
+
+    Args:
+        tile: the tile; it goes on owning what it owned.
+        around: x0, y0, x1, y1 of the part of what it owns that matters, view pixels.
+        margin: what is left around that at least, as far as the tile goes, view pixels.
+        stride: the tile's edges go on being at multiples of it, view pixels.
+    """
+    left, right = _trim_axis(tile.x, tile.width, around[0] - margin, around[2] + margin, stride)
+    top, bottom = _trim_axis(tile.y, tile.height, around[1] - margin, around[3] + margin, stride)
+    return replace(tile, x=left, y=top, width=right - left, height=bottom - top)
+
+
+def _trim_axis(start: int, side: int, low: float, high: float, stride: int) -> tuple[int, int]:
+    return max(start, math.floor(low / stride) * stride), min(start + side, math.ceil(high / stride) * stride)
 
 
 def in_strips(grid: TileGrid, pixels: float) -> list[Tile]:

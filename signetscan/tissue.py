@@ -6,6 +6,7 @@ read is lost without a word, while a blank tile costs a fraction of a second.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,27 @@ class TissueMask:
         """Area of the mask, mm2."""
         return float(np.count_nonzero(self.mask)) * self.pixel_um2 / 1e6
 
+    def bounds(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float] | None:
+        """The smallest rectangle around the tissue in a rectangle, within it; None where there is none.
+
+        All are x0, y0, x1, y1 in level-0 pixels.
+        """
+        left, top = max(int(x0 / self.pixel[0]), 0), max(int(y0 / self.pixel[1]), 0)
+        right, bottom = max(math.ceil(x1 / self.pixel[0]), 0), max(math.ceil(y1 / self.pixel[1]), 0)
+        part = self.mask[top:bottom, left:right]
+        columns, rows = np.flatnonzero(part.any(axis=0)), np.flatnonzero(part.any(axis=1))
+        if len(columns) == 0:
+            return None
+        return (
+            max(x0, (left + int(columns[0])) * self.pixel[0]),
+            max(y0, (top + int(rows[0])) * self.pixel[1]),
+            min(x1, (left + int(columns[-1]) + 1) * self.pixel[0]),
+            min(y1, (top + int(rows[-1]) + 1) * self.pixel[1]),
+        )
+
     def touches(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         """Whether any tissue lies in a rectangle, level-0 pixels."""
-        columns = slice(max(int(x0 / self.pixel[0]), 0), max(int(np.ceil(x1 / self.pixel[0])), 0))
-        rows = slice(max(int(y0 / self.pixel[1]), 0), max(int(np.ceil(y1 / self.pixel[1])), 0))
-        return bool(self.mask[rows, columns].any())
+        return self.bounds(x0, y0, x1, y1) is not None
 
 
 def find_tissue(slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -> TissueMask:

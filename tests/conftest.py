@@ -11,8 +11,8 @@ from hypothesis import settings
 from scipy import ndimage
 
 from signetscan.detections import Detections
-from signetscan.inference import CPU_PROVIDER
 from signetscan.model_spec import ModelSpec
+from signetscan.runtime import CPU_PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,9 +122,11 @@ class BlobDetector:
     def __init__(self, **changes: object) -> None:
         self.spec = make_spec(**changes)
         self.batches: list[int] = []
+        self.pixels = 0
 
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:  # noqa: ARG002 - protocol
         self.batches.append(len(tiles))
+        self.pixels += tiles[..., 0].size
         return [_blobs(tile) for tile in tiles]
 
 

@@ -49,4 +49,5 @@ def test_no_thread_stays_behind_when_the_consumer_stops() -> None:
 def test_batches() -> None:
     assert list(batched(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(batched([], 3)) == []
+    assert list(batched("aabbbba", 3, kind=str.upper)) == [["a", "a"], ["b", "b", "b"], ["b"], ["a"]]
     assert cpu_count() >= 1

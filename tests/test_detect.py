@@ -10,7 +10,7 @@ from PIL import Image
 
 from signetscan.detect import DetectOptions, detect_slide
 from signetscan.errors import ModelError, MppError, OptionError
-from signetscan.inference import CPU_PROVIDER, CUDA_PROVIDER
+from signetscan.runtime import CPU_PROVIDER, CUDA_PROVIDER
 from signetscan.slides import ArraySlide, SlideAtMpp
 
 if TYPE_CHECKING:
@@ -133,6 +133,22 @@ def test_tiles_without_tissue_are_skipped_and_progress_is_told() -> None:
     assert 0 < result.tiles_scanned < result.tiles / 4
     assert len(result.detections) == 1
     assert told[-1] == (result.tiles_scanned, result.tiles_scanned)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_trimmed_tiles_show_the_model_less_and_find_the_same(batch_size: int) -> None:
+    image = np.full((3000, 3000, 3), 252, np.uint8)
+    for x, y in ((200, 200), (640, 900), (1800, 1500), (2700, 2800)):
+        image[y : y + 140, x : x + 140] = (200, 120, 180)
+    slide, results, pixels = ArraySlide([image], mpp=0.25), [], []
+    for trim_tiles in (False, True):
+        detector = BlobDetector(tile_size=1024, tile_overlap=256)
+        options = DetectOptions.for_model(detector, trim_tiles=trim_tiles, batch_size=batch_size)
+        results.append(detect_slide(slide, detector, options))
+        pixels.append(detector.pixels)
+    assert len(results[0].detections) == 4
+    assert results[0].detections.boxes.tolist() == results[1].detections.boxes.tolist()
+    assert pixels[1] < 0.7 * pixels[0]
 
 
 def test_a_slide_too_coarse_or_of_unknown_mpp_is_refused() -> None:

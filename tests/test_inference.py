@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,9 +14,6 @@ from tiny_onnx import BOX, write_tiny_model
 
 from signetscan.errors import DeviceError, ModelError
 from signetscan.inference import load_detector
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_model_file_gives_its_contract_and_detections(tmp_path: Path) -> None:
@@ -98,6 +97,45 @@ def test_cuda_that_is_not_there_is_an_error_with_the_remedy(tmp_path: Path) -> N
     assert load_detector(path, device="auto").provider == "CPUExecutionProvider"
 
 
+def test_tiles_bound_to_a_device_give_what_they_give_unbound(tmp_path: Path) -> None:
+    """The way of a GPU, on the only device that every machine has."""
+    session = load_detector(write_tiny_model(tmp_path / "tiny.onnx")).session
+    bound = replace(session, memory="cpu")
+    rng = np.random.default_rng(0)
+    for shape in ((2, 64, 64, 3), (2, 64, 64, 3), (1, 64, 64, 3), (1, 96, 64, 3)):
+        tiles = rng.integers(0, 256, shape, np.uint8)
+        for one, other in zip(session.run(tiles), bound.run(tiles), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_tensorrt_that_is_not_there_is_an_error_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(DeviceError, match=r"--device tensorrt.*CPU build"):
+            load_detector(path, device="tensorrt")
+    names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    real, asked = onnxruntime.InferenceSession, []
+
+    def fall_back(model: bytes, options: object, providers: list[Any]) -> object:
+        asked.extend(providers)
+        return real(model, options, providers=providers[-1:])
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr("signetscan.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DeviceError, match="libnvinfer"):
+        load_detector(path, device="tensorrt")
+    (first, options), (second, _), last = asked
+    assert [first, second, last] == names
+    assert Path(options["trt_engine_cache_path"]).is_relative_to(tmp_path / "cache")
+
+
 def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime-gpu without a usable GPU lists CUDA, makes a session, and runs on the CPU without a word."""
     import onnxruntime
@@ -113,7 +151,7 @@ def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.
         lambda model, options, providers: real(model, options, providers=providers[-1:]),
     )
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr("signetscan.inference.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
+    monkeypatch.setattr("signetscan.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
     with pytest.raises(DeviceError, match=r"fell back.*driver"):
         load_detector(path, device="cuda")
     assert load_detector(path, device="auto").provider == "CPUExecutionProvider"

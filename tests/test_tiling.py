@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import OptionError
-from signetscan.tiling import TileGrid, in_strips
+from signetscan.tiling import TileGrid, in_strips, trim
 
 
 @st.composite
@@ -52,8 +52,37 @@ def test_a_grid_has_no_tile_too_many(grid: TileGrid) -> None:
     assert len(list(grid)) == len(grid) == grid.columns * grid.rows
     step = grid.tile_size - grid.overlap
     assert grid.columns <= 1 + -(-max(grid.width - grid.tile_size, 0) // step)
+    # Nor are they larger than it takes so few to cover the plane.
+    for count, side, length in (
+        (grid.columns, grid.tile_width, grid.width),
+        (grid.rows, grid.tile_height, grid.height),
+    ):
+        smaller = side - grid.stride
+        assert count * smaller - (count - 1) * grid.overlap < length
     with pytest.raises(IndexError):
         grid[len(grid)]
+
+
+@given(grids(), st.tuples(*[st.floats(0, 1)] * 4), st.data())
+def test_a_trimmed_tile_holds_what_matters_and_its_margin_and_little_else(
+    grid: TileGrid, part: tuple[float, float, float, float], data: st.DataObject
+) -> None:
+    tile = grid[data.draw(st.integers(0, len(grid) - 1))]
+    margin = grid.overlap // 2
+    (x0, x1), (y0, y1) = sorted(part[::2]), sorted(part[1::2])
+    left, top, right, bottom = tile.owned
+    width, height = right - left, bottom - top
+    around = (left + x0 * width, top + y0 * height, left + x1 * width, top + y1 * height)
+    less = trim(tile, around, margin=margin, stride=grid.stride)
+    assert (less.index, less.owned) == (tile.index, tile.owned)
+    for start, side, old_start, old_side, low, high in (
+        (less.x, less.width, tile.x, tile.width, around[0], around[2]),
+        (less.y, less.height, tile.y, tile.height, around[1], around[3]),
+    ):
+        assert old_start <= start <= max(low - margin, old_start)
+        assert min(high + margin, old_start + old_side) <= start + side <= old_start + old_side
+        assert start % grid.stride == side % grid.stride == 0
+        assert side < high - low + 2 * (margin + grid.stride)
 
 
 @given(grids(), st.floats(1, 1e6))

@@ -75,6 +75,9 @@ def test_mask_answers_for_rectangles_in_level0_pixels() -> None:
     assert mask.touches(470, 950, 1600, 1600)
     assert not mask.touches(800, 0, 1600, 1600)
     assert not mask.touches(-500, -500, 0, 0)
+    assert mask.bounds(800, 0, 1600, 1600) is None
+    assert mask.bounds(0, 0, 1600, 1600) == pytest.approx((200, 680, 600, 1080), abs=2 * 16)
+    assert mask.bounds(400, 800, 410, 1600) == pytest.approx((400, 800, 410, 1080), abs=2 * 16), "never beyond"
     side, margin = 80, 60
     widened = side**2 + 4 * side * margin + np.pi * margin**2
     assert mask.area_mm2 == pytest.approx(widened / 1e6, rel=0.15)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 @click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model, or an ONNX file.")
 @click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
     default="auto",
-    help="cuda must run on an NVIDIA GPU or fails; auto takes a GPU if it can.",
+    help="cuda and tensorrt must run on an NVIDIA GPU or fail; auto takes a GPU if it can.",
 )
 @click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px, in place of what the file says.")
 @click.option("--threshold", type=float, help="Lowest score reported, 0 to 1.  [default: the model's]")
@@ -99,7 +99,7 @@ def _options(detector: OnnxDetector, options: dict[str, Any]) -> Any:  # noqa: A
 
 
 def _device_line(detector: OnnxDetector, asked: str) -> str:
-    from signetscan.inference import CPU_PROVIDER, runtime_versions
+    from signetscan.runtime import CPU_PROVIDER, runtime_versions
 
     line = f"Model {detector.spec.name} runs on {detector.provider}."
     if asked == "auto" and detector.provider == CPU_PROVIDER and "onnxruntime-gpu" in runtime_versions():

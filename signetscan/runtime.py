@@ -1,0 +1,203 @@
+"""The runtime (ONNX Runtime): which devices it can use, and sessions on them. No other module knows it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from signetscan.errors import DeviceError, ModelError
+from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+"""Where a model runs. `cuda` must run on an NVIDIA GPU, `tensorrt` there by TensorRT, which takes minutes to prepare a
+model once; `auto` takes CUDA if it can, or the CPU."""
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+TENSORRT_PROVIDER = "TensorrtExecutionProvider"
+
+WANTED = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "tensorrt": TENSORRT_PROVIDER}
+"""The execution provider that must load, by device."""
+
+CUDA_OPTIONS = {
+    # The other ways try many algorithms for each new shape of tiles, for seconds.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # Memory as it is needed, not in powers of two: several processes may share a GPU.
+    "arena_extend_strategy": "kSameAsRequested",
+}
+
+NO_RUNTIME = 'ONNX Runtime is not installed: pip install "signetscan[cpu]", or "signetscan[gpu]" for an NVIDIA GPU'
+BOTH_RUNTIMES = (
+    "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: "
+    'pip uninstall onnxruntime onnxruntime-gpu, then pip install "signetscan[gpu]" (or "[cpu]")'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Session:
+    """A model that is loaded. Made by `open_session`."""
+
+    session: Any
+    """The `onnxruntime.InferenceSession`."""
+    provider: str
+    """The execution provider that runs it."""
+    memory: str | None = None
+    """Kind of memory that tiles are put in for the model ("cuda"); None where it is that of the program."""
+    _places: threading.local = field(default_factory=threading.local)
+    """Room for tiles on the device, one for each thread, so that one batch is copied while another is worked on."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What is written in the model file beside the graph."""
+        found: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        return found
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The graph's inputs: each has `name`, `type` and `shape`."""
+        return list(self.session.get_inputs())
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The graph's outputs, as `inputs`."""
+        return list(self.session.get_outputs())
+
+    def run(self, tiles: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        """Run the model on a batch, uint8 (B, H, W, 3), and give its outputs; may be called from several threads."""
+        if self.memory is None:
+            return list(self.session.run(list(OUTPUT_NAMES), {INPUT_NAME: tiles}))
+        binding = self.session.io_binding()
+        binding.bind_ortvalue_input(INPUT_NAME, self._placed(tiles))
+        for name in OUTPUT_NAMES:
+            binding.bind_output(name)  # a few thousand numbers, wanted here
+        self.session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+    def _placed(self, tiles: NDArray[np.uint8]) -> Any:  # noqa: ANN401
+        """The tiles on the device, where the last batch of this thread was if it had their shape."""
+        place = getattr(self._places, "value", None)
+        if place is None or place.shape() != list(tiles.shape):
+            place = _runtime().OrtValue.ortvalue_from_numpy(tiles, self.memory, 0)
+            self._places.value = place
+        else:
+            place.update_inplace(tiles)
+        return place
+
+
+def open_session(content: bytes, path: Path, *, device: Device = "auto", threads: int | None = None) -> Session:
+    """Load a model.
+
+    Args:
+        content: the model file's bytes; so a model cannot name other files for its weights.
+        path: where they are from, for messages.
+        device: where to run it.
+        threads: CPU threads within an operation; all cores by default.
+
+    Raises:
+        ModelError: it is not a model.
+        DeviceError: the device asked for cannot be used, or no runtime is installed.
+    """
+    runtime = _runtime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    # Planned ahead, the memory of all maps is one block, and half as large again (measured; no slower without).
+    options.enable_mem_pattern = False
+    if threads:
+        options.intra_op_num_threads = threads
+    providers = _providers(runtime, device)
+    try:
+        session = runtime.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # the runtime's own exceptions share no base below Exception
+        if type(error).__module__.startswith("onnxruntime"):
+            message = f"{path}: not a model that ONNX Runtime {runtime.__version__} can load: {_first_line(error)}"
+            raise ModelError(message) from error
+        raise
+    provider = session.get_providers()[0]
+    if device != "auto" and provider != WANTED[device]:
+        raise DeviceError(_why_not(runtime, device))
+    return Session(session=session, provider=provider, memory=None if provider == CPU_PROVIDER else "cuda")
+
+
+def _runtime() -> Any:  # noqa: ANN401 - the module has no types
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DeviceError(NO_RUNTIME) from error
+    return onnxruntime
+
+
+def _providers(runtime: Any, device: Device) -> list[str | tuple[str, dict[str, str]]]:  # noqa: ANN401
+    """What may run the model, the first that loads does.
+
+    Raises:
+        DeviceError: the installed runtime has no such provider.
+    """
+    available = runtime.get_available_providers()
+    if device not in {"auto", "cpu"} and WANTED[device] not in available:
+        raise DeviceError(_why_not(runtime, device))
+    providers: list[str | tuple[str, dict[str, str]]] = [CPU_PROVIDER]
+    if device != "cpu" and CUDA_PROVIDER in available:
+        runtime.preload_dlls()
+        providers.insert(0, (CUDA_PROVIDER, CUDA_OPTIONS))
+    if device == "tensorrt":
+        providers.insert(0, (TENSORRT_PROVIDER, _tensorrt_options()))
+    return providers
+
+
+def _tensorrt_options() -> dict[str, str]:
+    """What is prepared is kept in the user's cache; it fits one model, shape of batches and kind of GPU each."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "signetscan" / "tensorrt"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(folder),
+    }
+
+
+def runtime_versions() -> dict[str, str]:
+    """The installed ONNX Runtime distributions and their versions."""
+    found = {}
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _why_not(runtime: Any, device: Device) -> str:  # noqa: ANN401
+    """Why a GPU cannot be used, and what to do."""
+    installed = runtime_versions()
+    if len(installed) == 2:
+        return f"--device {device}: {BOTH_RUNTIMES}"
+    if "onnxruntime-gpu" not in installed:
+        return (
+            f"--device {device}: the installed onnxruntime {runtime.__version__} is the CPU build: "
+            'pip uninstall onnxruntime, then pip install "signetscan[gpu]"'
+        )
+    if device == "tensorrt":
+        return (
+            f"--device tensorrt: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load TensorRT: its libraries "
+            "(libnvinfer) must be of the version that this one was built for, and where the system finds libraries, "
+            "such as in LD_LIBRARY_PATH; or run with --device cuda"
+        )
+    return (
+        f"--device cuda: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load CUDA and fell back to the CPU. "
+        "Check that `nvidia-smi` shows a GPU, and that the driver and cuDNN fit this version (1.27 and later: CUDA 13, "
+        "cuDNN 9, driver 580; 1.26 and earlier: CUDA 12), or run with --device cpu"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
