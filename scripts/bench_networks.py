@@ -38,7 +38,7 @@ PAUSE = 0.05
 RESNETS = ((64, 256), (64, 128), (32, 96), (32, 64), (24, 64))
 """Width and pyramid of each ResNet-18; the first is the plain one."""
 LITE_PYRAMIDS = (256, 96, 64)
-SHAPES = ((5, 4), (5, 2), (3, 2))
+SHAPES = ((5, 4), (5, 2), (3, 2), (2, 2))
 """Maps of the pyramid and depth of the heads."""
 
 

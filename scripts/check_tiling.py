@@ -1,6 +1,6 @@
 """Does tiling change what is found? Compares tiled runs with one pass over the same square region.
 
-    python scripts/check_tiling.py SLIDE [--side 2048] [--model NAME] [--threshold 0.5]
+    python scripts/check_tiling.py SLIDE [--side 3200] [--model NAME] [--threshold 0.4]
 
 Of the detections of one pass, and of those of a tiled run, all must be found again in the other: same label, IoU of at
 least 0.9 and a score within 0.02. The share that is not is the price of tiles: near its edge a tile shows less of a
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from signetscan.inference import Detector
     from signetscan.slides import Slide
 
-TILINGS = ((512, 256), (512, 384), (1024, 256), (1024, 384), (1024, 512), (1536, 256), (2048, 256), (512, 128))
+TILINGS = ((512, 256), (512, 384), (1024, 256), (1024, 320), (2048, 256), (2048, 320), (2048, 192), (2048, 128))
 """Tile size and overlap, pixels at the model's mpp."""
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     """Print one line a tiling for every square of the slide."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("slide")
-    parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--side", type=int, default=3200)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--threshold", type=float, help="lowest score compared; by default the model's threshold")
     arguments = parser.parse_args()

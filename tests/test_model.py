@@ -10,10 +10,12 @@ from check_froc import LOWEST_SCORE, with_truth
 from check_tiling import agreement, region_of, scan
 from conftest import ROOT
 
+from signetscan.boxes import iou_matrix
 from signetscan.detect import DetectOptions, SlideResult, detect_slide
+from signetscan.errors import ModelError
 from signetscan.evaluation import evaluate
 from signetscan.inference import OnnxDetector, load_detector
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.model_store import DEFAULT_MODEL, ROLES, find_model, shipped_models
 from signetscan.outputs.results import write_results
 from signetscan.slides import open_slide
 
@@ -35,13 +37,34 @@ def result(detector: OnnxDetector) -> SlideResult:
         return detect_slide(slide, detector, DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE))
 
 
-def test_the_model_is_small_and_has_a_card(detector: OnnxDetector) -> None:
-    assert find_model(DEFAULT_MODEL).stat().st_size < 50e6
-    assert SAMPLE.stat().st_size < 3e6
+def test_a_model_has_a_role_or_a_name_or_is_not_there() -> None:
+    assert find_model("accurate") == find_model(DEFAULT_MODEL)
+    assert set(ROLES.values()) == set(shipped_models())
+    with pytest.raises(ModelError, match="accurate, fast, signet-sim-2"):
+        find_model("quick")
+
+
+@pytest.mark.parametrize("name", sorted(shipped_models()))
+def test_every_model_is_small_and_has_a_card(name: str) -> None:
+    path = find_model(name)
+    detector = load_detector(path, device="cpu")
+    assert path.stat().st_size < 50e6
+    assert detector.spec.name == name
     card = (ROOT / "models" / f"{DEFAULT_MODEL}.md").read_text(encoding="utf-8")
     assert detector.sha256 in card
     assert detector.spec.training_data in " ".join(card.split())
     assert detector.spec.intended_use in " ".join(card.split())
+
+
+def test_the_fast_model_finds_what_the_accurate_one_finds(detector: OnnxDetector) -> None:
+    found = []
+    fast = load_detector(find_model("fast"), device="cpu")
+    for model in (detector, fast):
+        with open_slide(SAMPLE) as slide:
+            found.append(detect_slide(slide, model).detections)
+    same = iou_matrix(found[0].boxes, found[1].boxes) >= 0.5
+    assert same.any(axis=1).mean() >= 0.95
+    assert same.any(axis=0).mean() >= 0.95
 
 
 def test_it_finds_the_cells_of_the_sample(result: SlideResult, detector: OnnxDetector) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     default=Path("signetscan-results"),
     help="Folder for the results; made if it is not there.",
 )
-@click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model, or an ONNX file.")
+@click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model (accurate, fast), or an ONNX file.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
@@ -102,6 +102,8 @@ def _device_line(detector: OnnxDetector, asked: str) -> str:
     from signetscan.runtime import CPU_PROVIDER, runtime_versions
 
     line = f"Model {detector.spec.name} runs on {detector.provider}."
+    if detector.spec.precision == "int8" and detector.provider != CPU_PROVIDER:
+        line += " A model in 8-bit integers is made for CPUs, and slow there."
     if asked == "auto" and detector.provider == CPU_PROVIDER and "onnxruntime-gpu" in runtime_versions():
         line += " onnxruntime-gpu is installed, but CUDA could not be loaded: try --device cuda to see why."
     return line

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from signetscan.cli.console import POSITIVE
-from signetscan.model_store import find_model, shipped_models
+from signetscan.model_store import find_model, shipped_model
 
 
 @click.command()
@@ -21,7 +21,7 @@ def info(path: str, mpp: float | None, *, as_json: bool) -> None:
 
     Example: signetscan info biopsy.svs
     """
-    is_model = path.endswith(".onnx") or (not Path(path).exists() and path in shipped_models())
+    is_model = path.endswith(".onnx") or (not Path(path).exists() and shipped_model(path) is not None)
     facts = _model(find_model(path)) if is_model else _slide(Path(path), mpp)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
