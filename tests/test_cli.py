@@ -186,15 +186,14 @@ def test_a_real_slide_is_scanned(bench: Bench, shared_slides: Path, tmp_path: Pa
     slide = shared_slides / "CMU-1-Small-Region.svs"
     arguments = ("--model", bench.model, "--tile-size", 2048, "--overlap", 0, "--no-tissue-mask", "--threshold", 0)
     result = succeeded(run("detect", slide, "--out", tmp_path, *arguments))
-    # 2220 x 2967 px of 0.499 um are 4431 x 5922 of the model's. The last tile of a row or column is moved back to end
-    # at the edge, so that its box lies in what its neighbour answers for.
-    assert result.stdout.startswith("CMU-1-Small-Region.svs: 4 Signet ring cell in 9 of 9 tiles")
+    # 2220 x 2967 px of 0.499 um are 4431 x 5922 of the model's: three tiles each way, of 1504 x 1984 px.
+    assert result.stdout.startswith("CMU-1-Small-Region.svs: 9 Signet ring cell in 9 of 9 tiles")
     rows = rows_of(tmp_path / "CMU-1-Small-Region.csv")
     scale = 0.25 / 0.499
     expected = [
         tuple(scale * edge for edge in (BOX[0] + x, BOX[1] + y, BOX[2] + x, BOX[3] + y))
-        for x in (0, 2048)
-        for y in (0, 2048)
+        for x in (0, 1504, 2944)
+        for y in (0, 1984, 3968)
     ]
     np.testing.assert_allclose(sorted(numbers_of(row) for row in rows), sorted(expected), atol=0.01)
     assert all(0.05 < float(row["score"]) < 0.6 for row in rows)
