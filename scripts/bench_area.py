@@ -1,15 +1,16 @@
 """Does a slide cost what its tissue costs, and does memory stay where it is? Virtual slides with more and more tissue.
 
-    python scripts/bench_area.py --source SLIDE [--side 40000] [--shares 0.02 0.1 0.2 0.4 0.8] [--model NAME] [--out docs]
+    python scripts/bench_area.py --source SLIDE [--side 40000] [--shares 0.02 0.1 ...] [--model NAME] [--out docs]
 
-Each slide (`virtual_slide.py`) is scanned by `signetscan detect` in a process of its own. Prints tissue, seconds and the
-most memory that the process held; with --out, writes `area.png` too.
+Each slide (`virtual_slide.py`) is scanned by `signetscan detect` in a process of its own. Prints tissue, seconds and
+the most memory that the process held; with --out, writes `area.png` too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,19 +28,20 @@ from signetscan.slides import open_slide
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MEASURED = "import resource, sys; from signetscan.cli.main import main; sys.argv[0] = 'signetscan'\n"
-MEASURED += "try: main()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-"""Runs the command and then says its peak memory, KiB."""
+SHARES = (0.02, 0.1, 0.2, 0.4, 0.8)
 
 
 def scan(slide: Path, model: str, out: Path) -> tuple[float, float, float]:
     """Tissue in mm2, seconds, and peak memory in MiB."""
-    command = [sys.executable, "-c", MEASURED, "detect", str(slide), "--model", model, "--out", str(out), "-q"]
+    command = [sys.executable, "-m", "signetscan", "detect", str(slide), "--model", model, "--out", str(out), "-q"]
     started = time.perf_counter()
-    done = subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
+    if status != 0:
+        sys.exit(f"{' '.join(command)} failed")
     record = json.loads((out / f"{slide.stem}.run.json").read_text(encoding="utf-8"))
-    return record["tissue_mm2"], seconds, int(done.stderr.split()[-1]) / 1024
+    return record["tissue_mm2"], seconds, used.ru_maxrss / 1024
 
 
 def draw(rows: Sequence[tuple[float, float, float]], path: Path) -> None:
@@ -60,9 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="slide that the tissue is taken from")
     parser.add_argument("--side", type=int, default=40_000, help="width and height of the slides, pixels of 0.25 um")
-    parser.add_argument(
-        "--shares", type=float, nargs="+", default=[0.02, 0.1, 0.2, 0.4, 0.8], help="tissue of the plane"
-    )
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="tissue of the plane")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
