@@ -2,8 +2,7 @@
 
     python scripts/bench_detect.py SLIDE ... [--model NAME] [--rounds 3] [--checkpoint FILE] [--sahi PYTHON]
 
-For each slide, in unique megapixels a second (level-0 pixels of the parts that the scanned tiles own, so that overlap
-counts once):
+For each slide, in unique megapixels a second (level-0 pixels of what is scanned, so that overlap counts once):
 
     decode   reading the same tiles, on all cores, and nothing else
     network  the model on tiles that are decoded already, and nothing else
@@ -25,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -58,6 +57,9 @@ class Job:
     detector: Detector
     options: DetectOptions
     tiles: list[Tile]
+    """What `signetscan detect` scans."""
+    whole_tiles: list[Tile]
+    """The same before they are cut down to their tissue, for those who know no such thing."""
     scale: float
     """Level-0 pixels per tile pixel."""
     megapixels: float
@@ -69,9 +71,24 @@ def make_job(slide: Path, detector: Detector) -> Job:
     options = DetectOptions.for_model(detector)
     with open_slide(slide) as opened:
         view = SlideAtMpp(opened, detector.spec.mpp)
-        tiles, scale = plan_scan(view, detector.spec, options).tiles, view.scale[0]
-    megapixels = float(area(np.array([tile.owned for tile in tiles]) * scale).sum() / 1e6)
-    return Job(slide=slide, detector=detector, options=options, tiles=tiles, scale=scale, megapixels=megapixels)
+        tiles = plan_scan(view, detector.spec, options).tiles
+        whole_tiles = plan_scan(view, detector.spec, replace(options, trim_tiles=False)).tiles
+        scale = view.scale[0]
+    return Job(
+        slide=slide,
+        detector=detector,
+        options=options,
+        tiles=tiles,
+        whole_tiles=whole_tiles,
+        scale=scale,
+        megapixels=float(area(np.array([seen(tile) for tile in tiles]) * scale).sum() / 1e6),
+    )
+
+
+def seen(tile: Tile) -> tuple[float, float, float, float]:
+    """The part of what a tile owns that is scanned, view pixels."""
+    x0, y0, x1, y1 = tile.owned
+    return max(x0, tile.x), max(y0, tile.y), min(x1, tile.x + tile.width), min(y1, tile.y + tile.height)
 
 
 def read(view: SlideAtMpp, tile: Tile) -> np.ndarray:
@@ -102,7 +119,8 @@ def time_network(job: Job) -> float:
     started = time.perf_counter()
     for batch in batches:
         job.detector.detect(batch, job.options.score_threshold)
-    return (time.perf_counter() - started) * len(job.tiles) / len(sample)
+    seconds = time.perf_counter() - started
+    return seconds * sum(tile.width * tile.height for tile in job.tiles) / sum(tile[..., 0].size for tile in sample)
 
 
 def time_detect(job: Job, model: str) -> float:
@@ -117,9 +135,9 @@ def time_detect(job: Job, model: str) -> float:
 def time_script(job: Job, checkpoint: Path) -> float:
     """Seconds of the script in bench_script.py, in a process of its own too."""
     script = Path(__file__).with_name("bench_script.py")
-    places = "\n".join(f"{round(tile.x * job.scale)} {round(tile.y * job.scale)}" for tile in job.tiles)
-    side, threshold = job.tiles[0].width, job.options.score_threshold
-    numbers = [str(round(side * job.scale)), str(side), str(threshold)]
+    places = "\n".join(f"{round(tile.x * job.scale)} {round(tile.y * job.scale)}" for tile in job.whole_tiles)
+    whole = job.whole_tiles[0]
+    numbers = [str(number) for number in (job.scale, whole.width, whole.height, job.options.score_threshold)]
     command = [sys.executable, str(script), str(job.slide), str(checkpoint), *numbers]
     started = time.perf_counter()
     subprocess.run(command, check=True, input=places, text=True, stdout=subprocess.DEVNULL)
@@ -128,12 +146,12 @@ def time_script(job: Job, checkpoint: Path) -> float:
 
 def time_sahi(job: Job, python: Path, model: Path) -> float:
     """Seconds that SAHI would take for the tissue, by its speed on the rectangle around it."""
-    corners = np.array([tile.owned for tile in job.tiles]) * job.scale
+    corners = np.array([seen(tile) for tile in job.tiles]) * job.scale
     left, top, right, bottom = (
         round(float(edge)) for edge in (*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0))
     )
     overlap = job.options.tile_overlap / job.options.tile_size
-    numbers = [overlap, job.options.tile_size, left, top, right - left, bottom - top]
+    numbers = [job.scale, overlap, job.options.tile_size, left, top, right - left, bottom - top]
     script = Path(__file__).with_name("bench_sahi.py")
     command = [str(python), str(script), str(job.slide), str(model), *map(str, numbers)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -160,7 +178,7 @@ def main() -> None:
         }
         if arguments.checkpoint:
             candidates["script"] = partial(time_script, job, arguments.checkpoint)
-        if arguments.sahi and job.scale == 1:
+        if arguments.sahi:
             candidates["sahi"] = partial(time_sahi, job, arguments.sahi, find_model(arguments.model))
         seconds: dict[str, list[float]] = {name: [] for name in candidates}
         for _ in range(arguments.rounds):

@@ -1,10 +1,11 @@
 """The same model through SAHI, for `bench_detect.py` to time.
 
-    python scripts/bench_sahi.py SLIDE MODEL OVERLAP SIDE LEFT TOP WIDTH HEIGHT
+    python scripts/bench_sahi.py SLIDE MODEL SCALE OVERLAP SIDE LEFT TOP WIDTH HEIGHT
 
 To be run by a Python that has `sahi` and `signetscan[cpu]`. SAHI slices images in memory and knows no slides, so it
-gets a part of one, read by OpenSlide: LEFT, TOP, WIDTH and HEIGHT, level-0 pixels. SIDE is a slice's, OVERLAP its share
-that overlaps. Prints the seconds from reading to the last detection, without imports and loading.
+gets a part of one, read by OpenSlide: LEFT, TOP, WIDTH and HEIGHT, level-0 pixels, made SCALE times smaller. SIDE is a
+slice's, OVERLAP its share that overlaps. Prints the seconds from reading to the last detection, without imports and
+loading.
 """
 
 from __future__ import annotations
@@ -66,11 +67,12 @@ class Model(DetectionModel):  # type: ignore[misc] # sahi tells no types
 def main() -> None:
     """Time it."""
     path, model_path = sys.argv[1:3]
-    overlap = float(sys.argv[3])
-    side, left, top, width, height = (int(word) for word in sys.argv[4:])
+    scale, overlap = float(sys.argv[3]), float(sys.argv[4])
+    side, left, top, width, height = (int(word) for word in sys.argv[5:])
     model = Model(model_path=model_path, confidence_threshold=0.0)
     started = time.perf_counter()
-    image = np.array(openslide.OpenSlide(path).read_region((left, top), 0, (width, height)).convert("RGB"))
+    picture = openslide.OpenSlide(path).read_region((left, top), 0, (width, height)).convert("RGB")
+    image = np.array(picture.resize((round(width / scale), round(height / scale))))
     result = get_sliced_prediction(
         image,
         model,
