@@ -12,14 +12,16 @@ import numpy as np
 
 from signetscan.checks import check_ranges
 from signetscan.concurrency import batched, cpu_count, ordered_map
+from signetscan.errors import DeviceError, SlideError
 from signetscan.merge import keep_owned, merge_tiles, suppress
 from signetscan.runtime import CPU_PROVIDER
+from signetscan.salvage import Damage, read_tile
 from signetscan.slides import SlideAtMpp
 from signetscan.tiling import TileGrid, in_strips, trim
 from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
     from signetscan.inference import Detector
     from signetscan.model_spec import ModelSpec
+    from signetscan.salvage import Place, TilePixels
     from signetscan.slides import Slide
     from signetscan.tiling import Tile
 
@@ -76,6 +79,8 @@ class DetectOptions:
     """Threads that read tiles."""
     use_tissue_mask: bool = True
     """Whether to skip tiles without tissue."""
+    max_unread_share: float = 0.0
+    """Share of the scanned area that may be damaged; a slide with more fails. It is always said how much there is."""
     trim_tiles: bool = True
     """Whether tiles are cut down to the tissue in them. Then they differ in shape, and one batch holds one shape."""
     min_tissue_um2: float = DEFAULT_MIN_TISSUE_UM2
@@ -91,6 +96,7 @@ class DetectOptions:
             batch_size=(1, 1024),
             readers=(1, 256),
             min_tissue_um2=(0, 1e12),
+            max_unread_share=(0, 1),
         )
 
     @classmethod
@@ -128,6 +134,10 @@ class SlideResult:
     """Tiles read and given to the model; the others show no tissue."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm2; None where none was used."""
+    unread: tuple[Place, ...] = ()
+    """Places that could not be decoded, and were not looked at, level-0 pixels."""
+    unread_mm2: float = 0.0
+    """Their area, mm2."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
 
@@ -173,7 +183,9 @@ def detect_slide(
     view = SlideAtMpp(slide, spec.mpp)
     plan = plan_scan(view, spec, options)
     planned = time.perf_counter()
-    parts = _scan_tiles(view, detector, options, plan.tiles, on_progress)
+    damage = Damage()
+    parts = _scan_tiles(view, detector, options, plan.tiles, damage, on_progress)
+    _check_damage(view, damage, plan.tiles, options)
     scanned = time.perf_counter()
     merged = merge_tiles(parts, options.nms_iou)
     detections = _in_level0(merged, view)
@@ -184,6 +196,8 @@ def detect_slide(
         tiles=plan.tiles_in_grid,
         tiles_scanned=len(plan.tiles),
         tissue_mm2=plan.tissue_mm2,
+        unread=tuple(tuple(edges) for edges in view.to_level0(np.array(damage.places).reshape(-1, 4)).tolist()),
+        unread_mm2=damage.area * (spec.mpp / 1000) ** 2,
         seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
 
@@ -235,6 +249,7 @@ def _scan_tiles(
     detector: Detector,
     options: DetectOptions,
     tiles: Sequence[Tile],
+    damage: Damage,
     on_progress: Progress | None,
 ) -> list[Detections]:
     """Read, detect and thin out every tile; detections in view pixels, one entry a tile, in the tiles' order.
@@ -242,8 +257,8 @@ def _scan_tiles(
     Three stages at once: readers decode ahead, the network runs, and this thread thins out what it found before.
     """
     ahead = options.readers + options.batch_size
-    pixels = ordered_map(partial(_read_tile, view), tiles, workers=options.readers, ahead=ahead)
-    batches = batched(pixels, options.batch_size, kind=np.shape)
+    pixels = ordered_map(partial(read_tile, view), tiles, workers=options.readers, ahead=ahead)
+    batches = batched(_noted(pixels, damage), options.batch_size, kind=np.shape)
     runs = RUNS_ON_CPU if detector.provider == CPU_PROVIDER else RUNS_ON_GPU
     results = ordered_map(partial(_run, detector, options), batches, workers=runs, ahead=runs + 1)
     parts: list[Detections] = []
@@ -257,12 +272,44 @@ def _scan_tiles(
 
 
 def _run(detector: Detector, options: DetectOptions, batch: list[NDArray[np.uint8]]) -> list[Detections]:
+    """Run the model; where there is no room for a batch, on its halves, which gives the same."""
     tiles = np.stack(batch) if len(batch) > 1 else batch[0][None]
-    return detector.detect(tiles, options.score_threshold)
+    try:
+        return detector.detect(tiles, options.score_threshold)
+    except MemoryError as error:
+        if len(batch) == 1:
+            message = f"{error}: try a smaller --tile-size, or a machine with more memory"
+            raise DeviceError(message) from error
+    half = len(batch) // 2
+    return _run(detector, options, batch[:half]) + _run(detector, options, batch[half:])
 
 
-def _read_tile(view: SlideAtMpp, tile: Tile) -> NDArray[np.uint8]:
-    return view.read(tile.x, tile.y, tile.width, tile.height)
+def _noted(tiles: Iterable[TilePixels], damage: Damage) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of tiles; what they miss is taken down."""
+    for tile in tiles:
+        damage.add(tile)
+        yield tile.pixels
+
+
+def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], options: DetectOptions) -> None:
+    """Refuse a slide of which too much cannot be read."""
+    scanned = sum(_seen_area(tile) for tile in tiles)
+    if damage.area <= options.max_unread_share * scanned:
+        return
+    x, y = view.to_level0(np.array([damage.places[0]]))[0, :2]
+    message = (
+        f"{view.slide.name}: {len(damage.places)} places, {damage.area / scanned:.2%} of the area to scan, cannot be "
+        f"decoded, the first at x {x:.0f}, y {y:.0f} ({damage.error}). Copy the file again, or allow for a share of "
+        "unread area with --max-bad-area"
+    )
+    raise SlideError(message)
+
+
+def _seen_area(tile: Tile) -> float:
+    """Area that a tile answers for and shows, view pixels."""
+    x0, y0, x1, y1 = tile.owned
+    width = min(x1, tile.x + tile.width) - max(x0, tile.x)
+    return width * (min(y1, tile.y + tile.height) - max(y0, tile.y))
 
 
 def _of_tile(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:

@@ -5,6 +5,11 @@ Each message says what is wrong, in which file, and what to do about it.
 
 from __future__ import annotations
 
+import errno
+
+ABOUT_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR})
+"""What the system says where a file's own name is the matter."""
+
 
 class SignetscanError(Exception):
     """Root of every error that signetscan raises on purpose."""
@@ -40,3 +45,9 @@ class TrainingError(SignetscanError):
 
 class OutputError(SignetscanError):
     """A result cannot be written."""
+
+    @property
+    def stops_all(self) -> bool:
+        """Whether no other slide's results could be written either: unless it is about one file's name."""
+        cause = self.__cause__
+        return not (isinstance(cause, OSError) and cause.errno in ABOUT_ONE_FILE)

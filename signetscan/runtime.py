@@ -34,6 +34,9 @@ CUDA_OPTIONS = {
     "arena_extend_strategy": "kSameAsRequested",
 }
 
+NO_MEMORY = ("Failed to allocate memory", "out of memory", "bad allocation", "CUDNN_STATUS_ALLOC_FAILED")
+"""Words by which the runtime, CUDA and cuDNN say that memory has run out."""
+
 NO_RUNTIME = 'ONNX Runtime is not installed: pip install "signetscan[cpu]", or "signetscan[gpu]" for an NVIDIA GPU'
 BOTH_RUNTIMES = (
     "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: "
@@ -71,7 +74,20 @@ class Session:
         return list(self.session.get_outputs())
 
     def run(self, tiles: NDArray[np.uint8]) -> list[NDArray[Any]]:
-        """Run the model on a batch, uint8 (B, H, W, 3), and give its outputs; may be called from several threads."""
+        """Run the model on a batch, uint8 (B, H, W, 3), and give its outputs; may be called from several threads.
+
+        Raises:
+            MemoryError: the device has no room for the batch.
+        """
+        try:
+            return self._run(tiles)
+        except Exception as error:  # the runtime's own exceptions share no base below Exception
+            if _is_of_runtime(error) and any(words in str(error) for words in NO_MEMORY):
+                message = f"no memory for a batch of {len(tiles)} tiles of {tiles.shape[2]} x {tiles.shape[1]} px"
+                raise MemoryError(message) from error
+            raise
+
+    def _run(self, tiles: NDArray[np.uint8]) -> list[NDArray[Any]]:
         if self.memory is None:
             return list(self.session.run(list(OUTPUT_NAMES), {INPUT_NAME: tiles}))
         binding = self.session.io_binding()
@@ -110,13 +126,17 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     options.log_severity_level = 3
     # Planned ahead, the memory of all maps is one block, and half as large again (measured; no slower without).
     options.enable_mem_pattern = False
+    # Readers and the model share the cores: a thread that waits for another must not keep a core busy, and work is cut
+    # into more pieces than threads, for when one of them is held up.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.dynamic_block_base", "4")
     if threads:
         options.intra_op_num_threads = threads
     providers = _providers(runtime, device)
     try:
         session = runtime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # the runtime's own exceptions share no base below Exception
-        if type(error).__module__.startswith("onnxruntime"):
+        if _is_of_runtime(error):
             message = f"{path}: not a model that ONNX Runtime {runtime.__version__} can load: {_first_line(error)}"
             raise ModelError(message) from error
         raise
@@ -165,6 +185,15 @@ def _tensorrt_options() -> dict[str, str]:
     }
 
 
+def available_providers() -> list[str]:
+    """The execution providers that the installed runtime knows; whether they load is another question.
+
+    Raises:
+        DeviceError: no runtime is installed.
+    """
+    return list(_runtime().get_available_providers())
+
+
 def runtime_versions() -> dict[str, str]:
     """The installed ONNX Runtime distributions and their versions."""
     found = {}
@@ -197,6 +226,10 @@ def _why_not(runtime: Any, device: Device) -> str:  # noqa: ANN401
         "Check that `nvidia-smi` shows a GPU, and that the driver and cuDNN fit this version (1.27 and later: CUDA 13, "
         "cuDNN 9, driver 580; 1.26 and earlier: CUDA 12), or run with --device cpu"
     )
+
+
+def _is_of_runtime(error: Exception) -> bool:
+    return type(error).__module__.startswith("onnxruntime")
 
 
 def _first_line(error: Exception) -> str:

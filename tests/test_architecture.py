@@ -18,9 +18,9 @@ PACKAGE = ROOT / "signetscan"
 
 LAYERS = (
     ("cli", "__main__"),
-    ("detect", "training", "simulate"),
+    ("detect", "training", "simulate", "batch", "checkup"),
     ("outputs", "evaluation", "dataset", "reports"),
-    ("merge", "inference", "model_store", "runtime"),
+    ("merge", "inference", "model_store", "runtime", "salvage"),
     ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures"),
     ("detections", "boxes", "neighbours", "checks"),
     ("errors", "__init__"),
@@ -37,7 +37,7 @@ FENCES = {
     "matplotlib": ("evaluation", "training", "reports"),
     "jinja2": ("reports",),
     "tensorboardX": ("training",),
-    "openslide": ("slides",),
+    "openslide": ("slides", "checkup"),
     "geojson": ("outputs", "simulate"),
 }
 """Where each outside library may be imported."""

@@ -123,7 +123,7 @@ def test_detect_writes_three_files_and_prints_what_it_found(bench: Bench, tmp_pa
 
 def test_results_go_to_stdout_and_notes_to_stderr(bench: Bench, tmp_path: Path) -> None:
     loud = succeeded(detect(bench, tmp_path, "--threshold", 0.1))
-    quiet = succeeded(detect(bench, tmp_path, "--threshold", 0.1, "--quiet"))
+    quiet = succeeded(detect(bench, tmp_path, "--threshold", 0.1, "--quiet", "--overwrite"))
     assert quiet.stdout == loud.stdout != ""
     assert quiet.stderr == ""
     lines = loud.stderr.splitlines()
@@ -148,7 +148,7 @@ def test_options_reach_the_scan(bench: Bench, tmp_path: Path) -> None:
 
 def test_a_coarse_slide_is_scanned_with_a_warning(bench: Bench, tmp_path: Path) -> None:
     coarse = detect(bench, tmp_path, "--mpp", 0.5)
-    assert "Warning: the slide has 0.5 um/px (--mpp)" in succeeded(coarse).stderr
+    assert "Warning: a slide: the slide has 0.5 um/px (--mpp)" in succeeded(coarse).stderr
     assert "Warning" not in succeeded(detect(bench, tmp_path)).stderr
     assert succeeded(detect(bench, tmp_path, "--mpp", 0.5, "--quiet")).stderr == ""
 
@@ -176,8 +176,8 @@ def test_a_slide_without_mpp_needs_the_option(bench: Bench, tmp_path: Path) -> N
     path = tmp_path / "mute.tif"
     tifffile.imwrite(path, np.full((300, 300, 3), 90, np.uint8), photometric="rgb", tile=(256, 256))
     arguments = ("detect", path, "--out", tmp_path / "out", "--model", bench.model)
-    failed(run(*arguments), "mute", "--mpp")
-    assert not list((tmp_path / "out").glob("*"))
+    failed(run(*arguments), "mute", "--mpp", status=3)
+    assert files_in(tmp_path / "out") == ["mute.failed.json"]
     succeeded(run(*arguments, "--mpp", 0.25))
     failed(run(*arguments, "--mpp", -1), "--mpp")
 
@@ -253,8 +253,9 @@ def damage(kind: str, folder: Path, good: Path) -> Path:
 def test_what_is_no_slide_ends_in_one_line_that_names_it(bench: Bench, tmp_path: Path, kind: str) -> None:
     path = damage(kind, tmp_path, bench.slide)
     out = tmp_path / "out"
-    failed(run("detect", path, "--out", out, "--model", bench.model, "--mpp", 0.25), path.name, status=1)
-    assert not out.exists() or files_in(out) == []
+    status = 2 if kind in {"missing", "folder"} else 3
+    failed(run("detect", path, "--out", out, "--model", bench.model, "--mpp", 0.25), path.name, status=status)
+    assert not out.exists() if status == 2 else files_in(out) == [f"{kind}.failed.json"]
     if kind != "overwritten tiles":  # which shows only when they are read
         failed(run("info", path), path.name, status=1)
 
@@ -276,7 +277,7 @@ def test_what_is_no_model_ends_in_one_line_that_names_it(bench: Bench, tmp_path:
         case "other contract":
             write_tiny_model(model, metadata=make_spec().to_metadata() | {"signetscan.contract": "2"})
     out = tmp_path / "out"
-    failed(run("detect", bench.slide, "--out", out, "--model", model), model.name, status=1)
+    failed(run("detect", bench.slide, "--out", out, "--model", model), model.name, status=4)
     assert not out.exists() or files_in(out) == []
     failed(run("info", model), model.name, status=1)
 
@@ -326,8 +327,8 @@ def test_an_out_without_permission_is_refused(bench: Bench, tmp_path: Path) -> N
 
 def test_a_result_that_cannot_be_written_leaves_no_part_of_it(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "a slide.geojson").mkdir()
-    failed(detect(bench, tmp_path), "a slide.geojson", status=1)
-    assert files_in(tmp_path) == ["a slide.geojson"]
+    failed(detect(bench, tmp_path), "a slide.geojson", status=3)
+    assert files_in(tmp_path) == ["a slide.failed.json", "a slide.geojson"]
 
 
 @pytest.mark.parametrize(
@@ -513,7 +514,9 @@ COMMANDS = list(walk(cli))
 
 def test_all_commands_are_there() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
+        "config show",
         "detect",
+        "doctor",
         "evaluate",
         "export",
         "info",

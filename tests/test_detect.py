@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from conftest import BlobDetector
 from PIL import Image
 
 from signetscan.detect import DetectOptions, detect_slide
-from signetscan.errors import ModelError, MppError, OptionError
+from signetscan.errors import DeviceError, ModelError, MppError, OptionError, SlideError
 from signetscan.runtime import CPU_PROVIDER, CUDA_PROVIDER
 from signetscan.slides import ArraySlide, SlideAtMpp
 
@@ -149,6 +150,69 @@ def test_trimmed_tiles_show_the_model_less_and_find_the_same(batch_size: int) ->
     assert len(results[0].detections) == 4
     assert results[0].detections.boxes.tolist() == results[1].detections.boxes.tolist()
     assert pixels[1] < 0.7 * pixels[0]
+
+
+class CrampedDetector(BlobDetector):
+    """Has room for so many tiles at once."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
+        if len(tiles) > self.room:
+            message = f"no memory for a batch of {len(tiles)} tiles"
+            raise MemoryError(message)
+        return super().detect(tiles, score_threshold)
+
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_a_batch_that_has_no_room_is_halved(room: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    slide, detector = ArraySlide([image], mpp=0.25), CrampedDetector(room)
+    options = DetectOptions.for_model(detector, batch_size=7, use_tissue_mask=False)
+    cramped = detect_slide(slide, detector, options).detections
+    roomy = detect_slide(slide, BlobDetector(), options).detections
+    assert cramped.boxes.tolist() == roomy.boxes.tolist()
+    assert max(detector.batches) <= room
+    with pytest.raises(DeviceError, match=r"no memory.*--tile-size"):
+        detect_slide(slide, CrampedDetector(0), options)
+
+
+class DamagedSlide(ArraySlide):
+    """Cannot decode anything that touches a rectangle, level-0 pixels."""
+
+    damage = (1000, 1000, 1050, 1020)
+
+    def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        x0, y0, x1, y1 = self.damage
+        if location[0] < x1 and location[1] < y1 and location[0] + size[0] > x0 and location[1] + size[1] > y0:
+            message = f"{self.name}: cannot decode"
+            raise SlideError(message)
+        return super().read_region(location, level, size)
+
+
+@pytest.mark.parametrize("overlap", [0, 64, 128])
+def test_what_cannot_be_decoded_fails_the_slide_or_is_told_to_the_piece(overlap: int) -> None:
+    image = np.full((2048, 2048, 3), 252, np.uint8)
+    for x, y in ((200, 200), (1300, 1100), (1700, 1800)):
+        image[y : y + 60, x : x + 60] = (200, 120, 180)
+    slide, detector = DamagedSlide([image], mpp=0.25, name="worn"), BlobDetector(tile_size=1024, tile_overlap=overlap)
+    options = DetectOptions.for_model(detector, use_tissue_mask=False)
+    with pytest.raises(SlideError, match=r"worn: \d+ places, \d+\.\d+% of the area.*cannot decode.*--max-bad-area"):
+        detect_slide(slide, detector, options)
+    result = detect_slide(slide, detector, replace(options, max_unread_share=0.2))
+    assert len(result.detections) == 3
+    boxes = np.array(result.unread)
+    hit = np.zeros((2048, 2048), np.int64)
+    for x0, y0, x1, y1 in boxes.astype(int):
+        hit[y0:y1, x0:x1] += 1
+    assert hit.max() == 1, "no place is counted twice"
+    x0, y0, x1, y1 = slide.damage
+    assert hit[y0:y1, x0:x1].all()
+    assert result.unread_mm2 == pytest.approx(hit.sum() * 0.25**2 / 1e6)
+    assert hit.sum() <= 4 * 256**2
+    assert detect_slide(ArraySlide([image], mpp=0.25), detector, options).unread == ()
 
 
 def test_a_slide_too_coarse_or_of_unknown_mpp_is_refused() -> None:

@@ -85,7 +85,7 @@ def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: M
     result = CliRunner().invoke(cli, ["info", str(exported)])
     assert "precision: int8" in result.stdout
     slide = ArraySlide(toys(4, 1), mpp=spec.mpp, name="toy")
-    written = write_results(tmp_path, slide, detector, detect_slide(slide, detector))
+    written = write_results(tmp_path / "a", slide, detector, detect_slide(slide, detector))
     assert json.loads(written["record"].read_text())["model"]["precision"] == "int8"
 
 

@@ -150,12 +150,14 @@ def plain_csv(found: Detections, names: Sequence[str], source: str, mpp: Mpp) ->
         x0, y0, x1, y1 = box
         um = ((x0 + x1) / 2 * mpp.x, (y0 + y1) / 2 * mpp.y, (x1 - x0) * mpp.x, (y1 - y0) * mpp.y)
         pixels = [f"{edge:.2f}" for edge in box]
-        writer.writerow([identity, names[label], f"{score:.4f}", *pixels, *(f"{length:.3f}" for length in um)])
+        name = names[label]
+        safe = "'" + name if name and name[0] in "=+-@\t\r\n" else name  # what spreadsheets take for a formula
+        writer.writerow([identity, safe, f"{score:.4f}", *pixels, *(f"{length:.3f}" for length in um)])
     return file.getvalue()
 
 
 MARKS = ["%s", "100 %", "%%", "%(x)s", "{0}", "<x>", "<classification>", '"<score>"']
-ODD = ['a, "b"', "=1+1", "x\ny", "\r", " ", "\0"]
+ODD = ['a, "b"', "=1+1", "@x", "-1", "\t=1", "x\ny", "\r", " ", "\0"]
 CLASS_NAMES = st.sampled_from(MARKS + ODD) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 EDGES = (
     st.floats(-1e6, 1e6)
@@ -254,17 +256,19 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     slide = ArraySlide([image], mpp=0.25, name="a slide", bounds=Bounds(100, 50, 600, 500))
     options = DetectOptions.for_model(BlobDetector(), use_tissue_mask=False)
     result = detect_slide(slide, BlobDetector(), options)
-    cropped = write_results(tmp_path, slide, BlobDetector(), result)
+    cropped = write_results(tmp_path / "a slide", slide, BlobDetector(), result)
     record = json.loads(cropped["record"].read_text())
     assert record["geojson_origin_px"] == [100, 50]
     assert record["slide"]["mpp"] == {"x": 0.25, "y": 0.25, "source": "--mpp"}
     assert record["detections"] == {"Signet ring cell": 1}
-    assert record["files"] == {"geojson": "a slide.geojson", "csv": "a slide.csv", "record": "a slide.run.json"}
+    assert record["files"] == {
+        kind: {"name": f"a slide.{kind}", "bytes": cropped[kind].stat().st_size} for kind in ("geojson", "csv")
+    }
     assert record["options"]["tile_size"] == 256
     assert (record["model"]["sha256"], record["provider"]) == ("0" * 64, "CPUExecutionProvider")
     (feature,) = read_features(cropped["geojson"])
     assert np.array(feature["geometry"]["coordinates"][0]).min(axis=0) == pytest.approx((300, 250), abs=0.3)
-    whole = write_results(tmp_path, slide, BlobDetector(), result, crop_to_bounds=False)
+    whole = write_results(tmp_path / "a slide", slide, BlobDetector(), result, crop_to_bounds=False)
     assert json.loads(whole["record"].read_text())["geojson_origin_px"] == [0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a slide.csv", "a slide.geojson", "a slide.run.json"]
 

@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from signetscan import __version__
+from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings
 from signetscan.cli.detect import detect
+from signetscan.cli.doctor import doctor
 from signetscan.cli.evaluate import evaluate
 from signetscan.cli.export import export
 from signetscan.cli.info import info
@@ -37,14 +39,19 @@ class Commands(click.Group):
             raise click.ClickException(message) from error
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "auto_envvar_prefix": PREFIX},
+)
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context, /) -> None:
     """Find signet ring cells in whole-slide images, and train the detector from partial annotations.
 
     Research software: not for clinical use.
     """
+    context.default_map = default_map(read_settings(cli, config_files()))
 
 
-for command in (detect, train, evaluate, export, simulate, info):
+for command in (detect, train, evaluate, export, simulate, info, doctor, config):
     cli.add_command(command)

@@ -12,11 +12,12 @@ from signetscan.dataset.images import MAX_MPP, MPP, Dataset
 from signetscan.dataset.qupath import ENDINGS as GEOJSON_ENDINGS
 from signetscan.dataset.qupath import read_qupath
 from signetscan.dataset.slides import LAYOUT as SLIDES
-from signetscan.dataset.slides import SLIDE_ENDINGS, TIFF_ENDINGS, is_slide, read_slides
+from signetscan.dataset.slides import is_slide, read_slides
 from signetscan.dataset.tally import Tally, listed
 from signetscan.dataset.voc import ENDINGS as XML_ENDINGS
 from signetscan.dataset.voc import IMAGE_FOLDER, XML_FOLDER, read_voc
 from signetscan.errors import AnnotationError, OptionError
+from signetscan.slides.endings import SLIDE_ENDINGS, TIFF_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

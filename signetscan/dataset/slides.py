@@ -22,6 +22,7 @@ from signetscan.dataset.qupath import ENDINGS, areas_and_objects, read_counted
 from signetscan.errors import AnnotationError, SlideError
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+from signetscan.slides.endings import SLIDE_ENDINGS, TIFF_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,9 +40,6 @@ MIN_SIDE = 64
 """A region thinner than this inside the slide is a slip of the hand, pixels of the data set's mpp."""
 
 LAYOUT = "slides with QuPath GeoJSON"
-SLIDE_ENDINGS = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
-"""Files that are slides by their ending; a .tif may be one."""
-TIFF_ENDINGS = (".tif", ".tiff")
 
 NO_REGION = (
     "no annotation says which part of a slide was looked through. In QuPath draw a rectangle around each part in which "

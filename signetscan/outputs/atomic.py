@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from signetscan.errors import OutputError
@@ -32,7 +32,8 @@ def part_path(path: Path) -> Iterator[Path]:
         message = f"{path}: cannot be written: {error.strerror or error}"
         raise OutputError(message) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # of a name that is too long, or on a share that is gone, nothing was written
+            part.unlink()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections import Counter
@@ -14,9 +15,10 @@ from signetscan import __version__
 from signetscan.outputs.atomic import atomic_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from signetscan.detect import SlideResult
+    from signetscan.detect import DetectOptions, SlideResult
     from signetscan.inference import Detector
     from signetscan.slides import Slide
 
@@ -35,8 +37,61 @@ LIBRARIES = (
 )
 
 
+WITHOUT_EFFECT = ("batch_size", "readers")
+"""Options that change no result."""
+MOST_BYTES = 1 << 24
+"""A record is some kilobytes; each place that could not be read adds a line."""
+
+
+def run_key(slide: Slide, size: int, detector: Detector, options: DetectOptions, *, crop_to_bounds: bool) -> str:
+    """A text that is the same for runs whose results are: of the same slide, model and options.
+
+    Args:
+        slide: the slide.
+        size: bytes of its file. OpenSlide's fingerprint is of the overview alone.
+        detector: the model.
+        options: how it is scanned.
+        crop_to_bounds: what GeoJSON counts from.
+    """
+    chosen = {name: value for name, value in asdict(options).items() if name not in WITHOUT_EFFECT}
+    mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
+    parts = [SCHEMA, slide.fingerprint, size, mpp, detector.sha256, chosen, crop_to_bounds]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def finished_record(path: Path, key: str) -> dict[str, Any] | None:
+    """The record of a run that is done: it has the key, and the files that it names are there, as long as it says."""
+    record = read_record(path)
+    if record is None or record.get("key") != key:
+        return None
+    try:
+        files = record["files"].values()
+        whole = all(path.with_name(str(file["name"])).stat().st_size == file["bytes"] for file in files)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # a file is gone, or the record is of another version
+    return record if whole else None
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """What a record says, or None where there is none that can be read."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            return None
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def run_record(
-    slide: Slide, detector: Detector, result: SlideResult, *, origin: tuple[int, int], files: dict[str, str]
+    slide: Slide,
+    detector: Detector,
+    result: SlideResult,
+    *,
+    name: str,
+    key: str,
+    origin: tuple[int, int],
+    paths: Mapping[str, Path],
 ) -> dict[str, Any]:
     """The record of one slide.
 
@@ -44,8 +99,10 @@ def run_record(
         slide: the slide.
         detector: the model.
         result: what the scan gave.
+        name: what the slide is called in results.
+        key: what `run_key` gave.
         origin: the point taken as (0, 0) in the GeoJSON file, level-0 pixels.
-        files: name of each result file, by format.
+        paths: the result files, by format; the record itself is not there yet.
     """
     mpp, bounds = slide.mpp, slide.bounds
     names = detector.spec.class_names
@@ -54,8 +111,9 @@ def run_record(
         "schema": SCHEMA,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"signetscan": __version__, "python": platform.python_version(), **_library_versions()},
+        "key": key,
         "slide": {
-            "name": slide.name,
+            "name": name,
             "format": slide.format_name,
             "decoder": slide.decoder,
             "fingerprint": slide.fingerprint,
@@ -76,10 +134,14 @@ def run_record(
         "options": asdict(result.options),
         "geojson_origin_px": list(origin),
         "tiles": {"grid": result.tiles, "scanned": result.tiles_scanned},
+        "unread_mm2": round(result.unread_mm2, 6),
+        "unread_px": [[round(edge, 2) for edge in place] for place in result.unread],
         "tissue_mm2": None if result.tissue_mm2 is None else round(result.tissue_mm2, 4),
         "detections": {name: counts[name] for name in names},
         "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-        "files": files,
+        "files": {
+            kind: {"name": path.name, "bytes": path.stat().st_size} for kind, path in paths.items() if path.exists()
+        },
     }
 
 

@@ -35,6 +35,9 @@ COLUMNS = {
 }
 """Columns and what they hold. Pixels count from the corner of level 0, not from QuPath's bounds."""
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What begins so is a formula to a spreadsheet; a class name that does gets an apostrophe before it."""
+
 
 def write_csv(path: Path, detections: Detections, class_names: Sequence[str], *, source: str, mpp: Mpp) -> None:
     """Write one row a detection, in the order given.
@@ -64,6 +67,8 @@ def _line(fields: Iterable[str]) -> str:
 
 def _template(name: str) -> str:
     """A row of a class, quoted where the table needs it, with % for all that differs."""
+    if name.startswith(FORMULA):
+        name = f"'{name}"
     name = name.replace("%", "%%")
     return _line(["%s", name, "%.4f", "%s", "%.3f", "%.3f", "%.3f", "%.3f"])
 

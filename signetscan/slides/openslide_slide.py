@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,7 @@ class OpenSlideSlide:
         properties = self._handle.properties
         _check_tiles(properties, self._handle.level_count, path)
         self._path = path
+        self._reopening = threading.Lock()
         self.name = path.stem
         self.format_name = properties.get(openslide.PROPERTY_NAME_VENDOR, "OpenSlide")
         self.fingerprint = properties.get(openslide.PROPERTY_NAME_QUICKHASH1) or file_fingerprint(path)
@@ -100,16 +102,35 @@ class OpenSlideSlide:
     def _read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         try:
             rgba = self._handle.read_region(location, level, size)
-        except openslide.OpenSlideError as error:
-            message = (
-                f"{self._path}: cannot decode level {level} at x {location[0]}, y {location[1]}: {error}. "
-                "The file is damaged or was cut short: copy it again or scan it again"
-            )
-            raise SlideError(message) from error
+        except openslide.OpenSlideError:
+            rgba = self._read_afresh(location, level, size)
         if rgba.getchannel("A").getextrema()[0] == 255:
             return np.asarray(rgba.convert("RGB"))
         backdrop = Image.new("RGBA", rgba.size, (*self._background, 255))
         return np.asarray(Image.alpha_composite(backdrop, rgba).convert("RGB"))
+
+    def _read_afresh(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """Read with a new handle: after an error a handle refuses everything, also to other threads.
+
+        The old one is closed when the last thread has let go of it.
+        """
+        with self._reopening:
+            try:
+                handle = openslide.OpenSlide(self._path)
+                try:
+                    rgba = handle.read_region(location, level, size)
+                except openslide.OpenSlideError:
+                    handle = openslide.OpenSlide(self._path)  # for the reads to come
+                    raise
+                finally:
+                    self._handle = handle
+            except openslide.OpenSlideError as error:
+                message = (
+                    f"{self._path}: cannot decode level {level} at x {location[0]}, y {location[1]}: {error}. "
+                    "The file is damaged or was cut short: copy it again or scan it again"
+                )
+                raise SlideError(message) from error
+            return rgba
 
     def __enter__(self) -> Self:
         """Use in a `with` block, which closes the file."""

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from signetscan.dataset.found import IMAGE_ENDINGS, files_in
-from signetscan.dataset.slides import SLIDE_ENDINGS
 from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.inference import load_detector
 from signetscan.outputs.atomic import part_path
 from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides.endings import SLIDE_ENDINGS
 from signetscan.tiling import TileGrid
 from signetscan.tissue import find_tissue
 from signetscan.training.detector import TorchDetector

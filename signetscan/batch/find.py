@@ -1,0 +1,220 @@
+"""From what a user names to the slides that are meant: files, folders, patterns and lists."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import hmac
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from signetscan.errors import OptionError
+from signetscan.slides.endings import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+FOUND_ENDINGS = (*SLIDE_ENDINGS, *TIFF_ENDINGS)
+"""Files of a folder that are taken for slides; a picture must be named itself."""
+PATTERN_MARKS = frozenset("*?[")
+LIST_OPTIONS = ("mpp", "threshold", "nms_iou", "tile_size", "overlap")
+"""Columns of a list beside `path`; each overrides the option of its name for one slide."""
+MAX_LISTED = 1_000_000
+"""Most slides of a list."""
+
+PSEUDONYM_DIGITS = 20
+"""Hexadecimal digits of a slide's other name: enough that millions have no two alike."""
+
+MAX_NAME_BYTES = 180
+"""Longest name of results: file systems take 255 bytes, and claims add some 60."""
+
+DICOM_HEAD = 1 << 16
+"""Bytes of a DICOM file in which the number of its series is looked for."""
+DICOM_SERIES = b"\x20\x00\x0e\x00UI"
+"""Tag and type of the series' number: the files of one slide share it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideTask:
+    """One slide to scan."""
+
+    path: Path
+    """The file to open."""
+    name: str
+    """Name of its results below the output folder, with "/" between folders."""
+    root: Path
+    """The folder that was named, or that the file is in: if it is gone, so are all its slides."""
+    options: Mapping[str, float] = field(default_factory=dict)
+    """Options that a list gives for this slide alone, of `LIST_OPTIONS`."""
+
+
+def find_slides(paths: Sequence[Path], listed: Sequence[SlideTask] = ()) -> list[SlideTask]:
+    """All slides of files, folders and patterns, and those of a list, each once, in the order of their paths.
+
+    Slides of a folder keep their folders below it in the names of their results. Of files that would have the same
+    name, as a.svs and a.ndpi, each keeps its ending.
+
+    Raises:
+        OptionError: a path is not there or holds no slide, or two slides would have the same results.
+    """
+    tasks: dict[str, SlideTask] = {}
+    for task in [*(task for path in paths for task in _expand(path)), *listed]:
+        tasks.setdefault(os.path.realpath(task.path), task)
+    return _with_own_names(sorted(tasks.values(), key=lambda task: task.path))
+
+
+def read_list(file: IO[str], source: str, folder: Path) -> list[SlideTask]:
+    """The slides of a CSV list with a column `path` and any of `LIST_OPTIONS`.
+
+    Args:
+        file: the open list.
+        source: what it is, for messages.
+        folder: what paths in it that are not absolute are meant from.
+
+    Raises:
+        OptionError: a column or value is wrong; the message says in which line.
+    """
+    try:
+        rows = csv.DictReader(file)
+        columns = [column.strip() for column in rows.fieldnames or []]
+        rows.fieldnames = columns
+        if "path" not in columns or not {*columns} <= {"path", *LIST_OPTIONS}:
+            wanted = ", ".join(LIST_OPTIONS)
+            message = f"{source}: the first line must name the columns: path, and any of {wanted}; it is {columns}"
+            raise OptionError(message)
+        return [_listed(row, f"{source}, line {rows.line_num}", folder) for row in rows]
+    except (csv.Error, UnicodeDecodeError) as error:
+        message = f"{source}: not a table in CSV: {error}"
+        raise OptionError(message) from error
+
+
+def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
+    """One of N parts of about equal length, such as "3/10": every Nth slide, so that a job array can share a batch.
+
+    Raises:
+        OptionError: it is not of that form, or out of range.
+    """
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        message = f"--shard must be I/N with I from 1 to N, such as 3/10, not {shard}"
+        raise OptionError(message)
+    return list(tasks[int(index) - 1 :: int(count)])
+
+
+def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
+    """The same slides, with a keyed hash of each name in its place: the same in every run with the same key."""
+    return [
+        replace(task, name=hmac.new(key, os.fsencode(task.name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS])
+        for task in tasks
+    ]
+
+
+def _listed(row: dict[str, str | None], place: str, folder: Path) -> SlideTask:
+    text = (row.pop("path") or "").strip()
+    path = folder / text
+    if not text or not path.is_file():
+        message = f"{place}: {text or 'no path'}: no such file"
+        raise OptionError(message)
+    options = {}
+    for option, value in row.items():
+        if not (value or "").strip():
+            continue
+        try:
+            options[option] = float(value or "")
+        except ValueError as error:
+            message = f"{place}: {option} must be a number, not {value!r}"
+            raise OptionError(message) from error
+    return SlideTask(path=path, name=name_of(path.name), root=path.parent, options=options)
+
+
+def _expand(path: Path) -> Iterator[SlideTask]:
+    if path.is_dir():
+        found = list(_in_folder(path))
+        if not found:
+            message = f"{path}: no slide in this folder (looked for {', '.join(FOUND_ENDINGS)})"
+            raise OptionError(message)
+        yield from found
+    elif path.exists():
+        yield SlideTask(path=path, name=name_of(path.name), root=path.parent)
+    elif not PATTERN_MARKS.intersection(str(path)):
+        message = f"{path}: no such file"
+        raise OptionError(message)
+    else:  # a pattern that no shell has expanded
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - a pattern may begin at any folder
+        if not matches:
+            message = f"{path}: no file matches this pattern"
+            raise OptionError(message)
+        for match in matches:
+            if Path(match).is_dir() or Path(match).suffix.lower() in FOUND_ENDINGS:
+                yield from _expand(Path(match))
+
+
+def _in_folder(root: Path) -> Iterator[SlideTask]:
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(each for each in below if not each.startswith("."))
+        wanted = [Path(folder) / name for name in names if not name.startswith(".")]
+        slides = [path for path in wanted if path.suffix.lower() in FOUND_ENDINGS and path.is_file()]
+        for path in _once_a_series(slides):
+            inner = path.relative_to(root).parent
+            yield SlideTask(path=path, name=(inner / name_of(path.name)).as_posix(), root=root)
+
+
+def _once_a_series(paths: Iterable[Path]) -> list[Path]:
+    """Of the DICOM files that are one slide together the largest, and all others."""
+    kept: list[Path] = []
+    series: dict[bytes, list[Path]] = defaultdict(list)
+    for path in paths:
+        number = _series(path) if path.suffix.lower() == ".dcm" else None
+        if number is None:
+            kept.append(path)
+        else:
+            series[number].append(path)
+    return kept + [max(files, key=lambda path: (path.stat().st_size, path.name)) for files in series.values()]
+
+
+def _series(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(DICOM_HEAD)
+    except OSError:
+        return None  # it is named when it is opened
+    start = head.find(DICOM_SERIES)
+    if start < 0:
+        return None
+    start += len(DICOM_SERIES)
+    length = int.from_bytes(head[start : start + 2], "little")
+    return head[start + 2 : start + 2 + length] or None
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the endings of results; what is cut off a long one is hashed."""
+    folders, slash, last = name.rpartition("/")
+    if len(os.fsencode(last)) <= MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(last)).hexdigest()[:16]
+    return f"{folders}{slash}{os.fsencode(last)[: MAX_NAME_BYTES - 17].decode(errors='ignore')}~{digest}"
+
+
+def _with_own_names(tasks: list[SlideTask]) -> list[SlideTask]:
+    """Tasks whose results cannot write over each other, on file systems that ignore case too."""
+    named: dict[str, list[SlideTask]] = defaultdict(list)
+    for task in tasks:
+        named[task.name.casefold()].append(task)
+    apart = []
+    for task in tasks:
+        alike = len(named[task.name.casefold()]) > 1
+        apart.append(replace(task, name=_short(task.name + task.path.suffix if alike else task.name)))
+    seen: dict[str, SlideTask] = {}
+    for task in apart:
+        other = seen.setdefault(task.name.casefold(), task)
+        if other is not task:
+            message = (
+                f"{other.path} and {task.path} would have the same results, {task.name}; name the folder above both, "
+                "or scan them into different folders"
+            )
+            raise OptionError(message)
+    return apart

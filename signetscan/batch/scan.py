@@ -1,0 +1,151 @@
+"""One slide of a batch, in a worker: open it, see whether it is done already, scan it, write its results."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.batch.outcome import SlideOutcome
+from signetscan.detect import DetectOptions, detect_slide, plan_scan
+from signetscan.errors import SlideError
+from signetscan.outputs.results import result_paths, write_results
+from signetscan.outputs.run_record import finished_record, read_record, run_key
+from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+from signetscan.slides.mpp import known_mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from signetscan.batch.claims import Claim
+    from signetscan.batch.find import SlideTask
+    from signetscan.batch.outcome import ScanRequest
+    from signetscan.inference import Detector
+    from signetscan.slides import Slide
+
+COARSE = 1.5
+"""A slide whose pixels are so many times as large as the model's is worth a warning."""
+SPEED_TILE = 1024
+"""Side of the tile by which a model's speed is judged, pixels."""
+LIST_FIELDS = {"threshold": "score_threshold", "overlap": "tile_overlap"}
+"""Options of a list whose field of `DetectOptions` has another name."""
+WHOLE_NUMBERS = frozenset({"tile_size", "tile_overlap", "batch_size", "readers"})
+
+
+def scan_slide(
+    task: SlideTask,
+    request: ScanRequest,
+    detector: Detector,
+    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    claim: Claim | None = None,
+) -> SlideOutcome:
+    """Scan a slide, unless results of the same slide, model and options are there, and write the results.
+
+    Raises:
+        SlideError: the slide cannot be read, or changed meanwhile.
+        OptionError: an option makes no sense.
+        OutputError: a file cannot be written.
+    """
+    started = time.monotonic()
+    target = request.out / task.name
+    before = _state(task.path)
+    options = options_for(task, request, detector)
+    with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
+        key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds)
+        path = result_paths(target)["record"]
+        record = None if request.overwrite else finished_record(path, key)
+        if record is not None:
+            return SlideOutcome(name=task.name, status="skipped", record=record)
+        result = detect_slide(slide, detector, options, on_progress=on_progress)
+        if _state(task.path) != before:
+            message = f"{task.path}: the file changed while it was read; wait until it is copied"
+            raise SlideError(message)
+        if claim is not None and not claim.is_held():
+            message = f"{task.name}: this run was held up for so long that another took the slide over"
+            raise SlideError(message)
+        write_results(target, slide, detector, result, key=key, crop_to_bounds=request.crop_to_bounds)
+        warnings = tuple(warnings_of(slide, detector, result.unread_mm2))
+    return SlideOutcome(
+        name=task.name,
+        status="done",
+        record=read_record(path) or {},
+        warnings=warnings,
+        seconds=time.monotonic() - started,
+    )
+
+
+def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> SlideOutcome:
+    """Look at a slide and say what scanning it would take.
+
+    Raises:
+        SlideError: the slide cannot be read.
+        OptionError: an option makes no sense.
+    """
+    options = options_for(task, request, detector)
+    size = _state(task.path)[0]
+    with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
+        view = SlideAtMpp(slide, detector.spec.mpp)
+        plan = plan_scan(view, detector.spec, options)
+        key = run_key(slide, size, detector, options, crop_to_bounds=request.crop_to_bounds)
+        done = finished_record(result_paths(request.out / task.name)["record"], key) is not None
+        mpp = known_mpp(slide)
+        facts = {
+            "width_px": slide.dimensions[0],
+            "height_px": slide.dimensions[1],
+            "mpp": mpp.x,
+            "mpp_source": mpp.source,
+            "tiles": len(plan.tiles),
+            "megapixels": sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
+            "tissue_mm2": plan.tissue_mm2,
+            "done": done and not request.overwrite,
+        }
+    return SlideOutcome(name=task.name, status="planned", record=facts)
+
+
+def speed_of(detector: Detector) -> float:
+    """Megapixels a second of a model, by two runs on noise, the second of which is timed."""
+    side = min(SPEED_TILE, detector.spec.tile_size)
+    tile = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
+    detector.detect(tile, detector.spec.score_threshold)
+    started = time.perf_counter()
+    detector.detect(tile, detector.spec.score_threshold)
+    return side * side / 1e6 / (time.perf_counter() - started)
+
+
+def options_for(task: SlideTask, request: ScanRequest, detector: Detector) -> DetectOptions:
+    """The options in force for a slide: a list's over the request's over the model's."""
+    own = {LIST_FIELDS.get(name, name): value for name, value in task.options.items() if name != "mpp"}
+    chosen = {**request.options, **own}
+    whole = {name: int(value) for name, value in chosen.items() if name in WHOLE_NUMBERS and value is not None}
+    return DetectOptions.for_model(detector, **(chosen | whole))
+
+
+def warnings_of(slide: Slide, detector: Detector, unread_mm2: float) -> list[str]:
+    """What a user should know about a slide that was scanned."""
+    found = []
+    mpp = slide.mpp
+    if mpp is not None and COARSE < mpp.x / detector.spec.mpp <= MAX_ENLARGEMENT:
+        found.append(
+            f"the slide has {mpp.x:g} um/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} um/px; "
+            "expect missed cells"
+        )
+    if unread_mm2 > 0:
+        found.append(f"{unread_mm2:.4f} mm2 could not be decoded and were not scanned; the run record says where")
+    return found
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of change of a slide's file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        message = f"{path}: no such file"
+        raise SlideError(message) from error
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise SlideError(message) from error
+    return found.st_size, found.st_mtime_ns

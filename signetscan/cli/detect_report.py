@@ -1,0 +1,155 @@
+"""What `signetscan detect` says: results on stdout, how it goes on stderr, and both in the log file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from signetscan.batch.outcome import printable
+from signetscan.cli.console import note
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from signetscan.batch.find import SlideTask
+    from signetscan.batch.journal import Journal
+    from signetscan.batch.outcome import SlideOutcome
+    from signetscan.batch.run import Event
+    from signetscan.cli.console import Stage, Update
+
+CPU = "CPUExecutionProvider"
+BYTES_A_CELL = 500
+"""A detection takes about so many bytes of GeoJSON and CSV together."""
+
+
+class Report:
+    """Takes the events of a batch.
+
+    Args:
+        tasks: the slides.
+        out: folder of the results.
+        journal: the log file.
+        stage: shows how far things are; see `console.stages`.
+        as_json: whether results are lines of JSON.
+        quiet: whether only errors and results are said.
+    """
+
+    def __init__(
+        self, tasks: Sequence[SlideTask], out: Path, journal: Journal, stage: Stage, *, as_json: bool, quiet: bool
+    ) -> None:
+        self._out = out
+        self.failed = self.done = self.skipped = 0
+        self._files = {task.name: task.path.name for task in tasks}
+        self._alone = len(tasks) == 1
+        self._total = len(tasks)
+        self._journal, self._stage, self._as_json, self._quiet = journal, stage, as_json, quiet
+        self._slides: Update | None = None if self._alone else stage("slides", "slides", brief=False)
+        self._tiles: dict[str, Update] = {}
+        self._about: dict[str, Any] = {}
+        self._seconds = 0.0
+        journal.note("begins", slides=len(tasks))
+
+    def take(self, event: Event) -> None:
+        """Say what an event has to say."""
+        name = printable(event.name)
+        if event.kind == "ready":
+            self._ready(event.content)
+        elif event.kind == "progress":
+            self._progress(event.name, *event.content)
+        elif event.kind == "ended":
+            self._ended(event.content)
+        else:
+            reason = printable(event.content or "")
+            if event.kind != "awaited":
+                self._journal.note(event.kind, slide=name, **({"reason": reason} if reason else {}))
+            if event.kind == "retried":
+                note(f"{name}: {reason}; it is tried once more", quiet=self._quiet)
+
+    def close(self) -> None:
+        """Say what became of all slides."""
+        self._journal.note("ends", done=self.done, skipped=self.skipped, failed=self.failed)
+        if self._seconds:
+            there = next(each for each in [self._out, *self._out.absolute().parents] if each.exists())
+            note(
+                f"About {self._seconds / 60:.0f} minutes, by the model's speed on one tile here, and {BYTES_A_CELL} "
+                f"bytes for each cell found; {shutil.disk_usage(there).free / 1e9:.0f} GB are free."
+            )
+        elif not self._alone:
+            note(f"{self.done} done, {self.skipped} done before, {self.failed} failed", quiet=self._quiet)
+
+    def _ready(self, about: dict[str, Any]) -> None:
+        self._journal.note("ready", model=about["model"], provider=about["provider"])
+        if self._about:  # another worker of the same kind
+            return
+        self._about = about
+        line = f"Model {about['model']} runs on {about['provider']}."
+        if about["precision"] == "int8" and about["provider"] != CPU:
+            line += " A model in 8-bit integers is made for CPUs, and slow there."
+        note(line, quiet=self._quiet)
+
+    def _progress(self, name: str, done: int, total: int) -> None:
+        if name not in self._tiles:
+            shown = printable(self._files[name] if self._alone else name)
+            self._tiles[name] = self._stage(shown, "tiles", brief=not self._alone)
+        self._tiles[name](done, total)
+
+    def _ended(self, outcome: SlideOutcome) -> None:
+        name = printable(outcome.name)
+        self._tiles.pop(outcome.name, None)
+        if outcome.status == "failed":
+            self.failed += 1
+        elif outcome.status == "skipped":
+            self.skipped += 1
+        else:
+            self.done += 1
+        if self._slides is not None:
+            self._slides(self.done + self.skipped + self.failed, self._total)
+        for warning in outcome.warnings:
+            note(f"Warning: {name}: {printable(warning)}", quiet=self._quiet)
+        facts = _facts(outcome)
+        self._journal.note("ended", **facts)
+        if self._as_json:
+            click.echo(json.dumps(facts))
+        elif outcome.status == "failed":
+            note(f"Error: {name}: {printable(outcome.reason)}")
+        else:
+            self._say(outcome, name)
+
+    def _say(self, outcome: SlideOutcome, name: str) -> None:
+        record: Any = outcome.record
+        file_name = printable(self._files[outcome.name]) if self._alone else name
+        if outcome.status == "planned":
+            self._seconds += 0 if record["done"] else record["megapixels"] / self._about["megapixels_per_s"]
+            state = "done already" if record["done"] else f"{record['tiles']} tiles of {record['megapixels']:.1f} Mpx"
+            size = f"{record['width_px']} x {record['height_px']} px of {record['mpp']:g} um ({record['mpp_source']})"
+            click.echo(f"{file_name}: {size}: {state}")
+            return
+        counts = ", ".join(f"{count} {printable(label)}" for label, count in record["detections"].items())
+        tissue = "" if record["tissue_mm2"] is None else f" ({record['tissue_mm2']:.1f} mm2 of tissue)"
+        tiles = f"{record['tiles']['scanned']} of {record['tiles']['grid']} tiles"
+        again = ", done before" if outcome.status == "skipped" else ""
+        click.echo(f"{file_name}: {counts} in {tiles}{tissue}{again}")
+        if self._alone:
+            folder = (self._out / outcome.name).parent
+            for file in [*(each["name"] for each in record["files"].values()), f"{Path(outcome.name).name}.run.json"]:
+                click.echo(f"  {printable(str(folder / file))}")
+
+
+def _facts(outcome: SlideOutcome) -> dict[str, Any]:
+    """What is said of a slide in JSON."""
+    facts: dict[str, Any] = {"slide": printable(outcome.name), "status": outcome.status}
+    if outcome.reason:
+        facts["reason"] = printable(outcome.reason)
+    record: Any = outcome.record
+    if outcome.status == "planned":
+        return facts | dict(record)
+    for name in ("detections", "tissue_mm2", "unread_mm2"):
+        if name in record:
+            facts[name] = record[name]
+    if outcome.warnings:
+        facts["warnings"] = [printable(warning) for warning in outcome.warnings]
+    return facts | ({"seconds": round(outcome.seconds, 1)} if outcome.status == "done" else {})

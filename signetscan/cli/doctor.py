@@ -1,0 +1,45 @@
+"""`signetscan doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from signetscan.cli.statuses import ENVIRONMENT
+from signetscan.model_store import DEFAULT_MODEL, find_model
+
+MARKS = {"ok": "ok", "absent": "--", "broken": "BROKEN"}
+
+
+@click.command()
+@click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model, or an ONNX file, to run.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("signetscan-results"),
+    help="Folder that results are to go to.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -> None:
+    """Say whether this machine can run signetscan, and what to mend.
+
+    Opens a slide, runs the model on each device that the installed runtime knows, and looks at the disk. Exit status 0
+    if all works, 4 if something is broken.
+
+    Example: signetscan doctor --out results
+    """
+    from signetscan.checkup import check_machine
+
+    findings = []
+    for finding in check_machine(find_model(model), out):
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"{MARKS[finding.state]:6s}  {finding.part}: {finding.said}")
+    if as_json:
+        click.echo(json.dumps([{"part": each.part, "state": each.state, "said": each.said} for each in findings]))
+    if any(finding.state == "broken" for finding in findings):
+        context.exit(ENVIRONMENT)

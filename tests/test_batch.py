@@ -1,0 +1,438 @@
+"""Batches with real worker processes, and every kind of trouble that a slide can make."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from tiny_onnx import write_tiny_model
+
+from signetscan.batch import scan
+from signetscan.batch.claims import Claims
+from signetscan.batch.find import find_slides
+from signetscan.batch.outcome import ScanRequest
+from signetscan.batch.run import Batch
+from signetscan.batch.scan import scan_slide
+from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
+from signetscan.inference import load_detector
+from signetscan.simulate.slide_file import SlideOptions, write_slide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from signetscan.batch.outcome import SlideOutcome
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="signals and processes of Linux")
+
+TROUBLE = '''
+"""Python reads this at its start: looking at a slide of a telling name makes trouble, in workers alone."""
+import os, pathlib, signal, sys, time
+
+real, real_sync = pathlib.Path.stat, os.fsync
+
+def stat(self, **options):
+    name, found = self.name, real(self, **options)
+    if name.endswith(".svs") and "once" in name:
+        marker = self.with_suffix(".tried")
+        if not os.path.exists(marker):
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+    elif name == "segfault.svs":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif name == "memory.svs":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif name == "hang.svs":
+        time.sleep(1000)
+    elif name == "bug.svs":
+        raise ZeroDivisionError("a bug")
+    elif name == "gone.svs":
+        import shutil
+        shutil.rmtree(self.parent)
+        raise OSError(5, "Input/output error")
+    elif name == "full.svs":
+        os.fsync = full
+    return found
+
+def full(number):
+    raise OSError(28, "No space left on device")
+
+if "multiprocessing.spawn" in " ".join(sys.orig_argv):
+    pathlib.Path.stat = stat
+'''
+
+
+class Ward(NamedTuple):
+    """A folder of slides, and a model."""
+
+    slides: Path
+    model: Path
+    out: Path
+
+    def add(self, *names: str) -> None:
+        for name in names:
+            shutil.copy(self.slides / "a.svs", self.slides / f"{name}.svs")
+
+    def batch(self, **options: Any) -> Batch:  # noqa: ANN401
+        fields = {name: options.pop(name) for name in list(options) if name in ScanRequest.__dataclass_fields__}
+        chosen: dict[str, Any] = {"model": self.model, "out": self.out, "device": "cpu", "threads": 1} | fields
+        chosen["options"] = {"score_threshold": 0.1} | dict(chosen.get("options", {}))
+        return Batch(request=ScanRequest(**chosen), tasks=find_slides([self.slides]), **options)
+
+    def run(self, **options: Any) -> dict[str, SlideOutcome]:  # noqa: ANN401
+        """What became of each slide; each ends once."""
+        ended = [event.content for event in self.batch(**options).run() if event.kind == "ended"]
+        assert len({outcome.name for outcome in ended}) == len(ended)
+        return {outcome.name: outcome for outcome in ended}
+
+    def results(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.out.rglob("*") if path.suffix in {".geojson", ".csv"}}
+
+    def leftovers(self) -> list[str]:
+        return [path.name for path in self.out.rglob(".*")]
+
+
+@pytest.fixture(scope="module")
+def one_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("one") / "a.svs"
+    write_slide(path, SlideOptions(width=1024, height=1024, region=400, seed=5))
+    return path
+
+
+@pytest.fixture
+def ward(tmp_path: Path, one_slide: Path) -> Ward:
+    (tmp_path / "slides").mkdir()
+    shutil.copy(one_slide, tmp_path / "slides" / "a.svs")
+    return Ward(tmp_path / "slides", write_tiny_model(tmp_path / "tiny.onnx"), tmp_path / "out")
+
+
+@pytest.fixture
+def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(TROUBLE)
+    before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), *([before] if before else [])]))
+
+
+def statuses(outcomes: dict[str, SlideOutcome]) -> dict[str, str]:
+    return {name: outcome.status for name, outcome in outcomes.items()}
+
+
+# ---- one slide's fault ----------------------------------------------------------------------------------------------
+
+
+@linux
+@pytest.mark.usefixtures("trouble")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_slides_fault_costs_that_slide_only(ward: Ward, workers: int) -> None:
+    ward.add("b", "bug", "hang", "memory", "once", "segfault", "z")
+    (ward.slides / "cut.svs").write_bytes((ward.slides / "a.svs").read_bytes()[:20000])
+    outcomes = ward.run(workers=workers, slide_timeout=3)
+    assert statuses(outcomes) == dict.fromkeys(("a", "b", "once", "z"), "done") | dict.fromkeys(
+        ("bug", "cut", "hang", "memory", "segfault"), "failed"
+    )
+    for name, said in {
+        "bug": "ZeroDivisionError: a bug",
+        "cut": "cut short",
+        "hang": "not done after 3 s",
+        "memory": "SIGKILL (probably for want of memory",
+        "segfault": "SIGSEGV (a decoder crashed",
+    }.items():
+        assert said in outcomes[name].reason
+        record = json.loads((ward.out / f"{name}.failed.json").read_text())
+        assert (record["slide"], record["attempts"]) == (name, 2)
+        assert said in record["reason"]
+        assert not (ward.out / f"{name}.run.json").exists()
+    results = ward.results()
+    assert len(results["a.geojson"]) > 200
+    for name in ("b", "once", "z"):
+        assert (results[f"{name}.geojson"], results[f"{name}.csv"]) == (results["a.geojson"], results["a.csv"])
+    assert ward.leftovers() == []
+
+
+@linux
+@pytest.mark.usefixtures("trouble")
+def test_a_slide_is_tried_twice(ward: Ward) -> None:
+    ward.add("once", "segfault")
+    events = [(event.kind, event.name) for event in ward.batch().run() if event.kind in {"started", "retried", "ended"}]
+    assert [kind for kind, name in events if name == "once"] == ["started", "retried", "started", "ended"]
+    assert [kind for kind, name in events if name == "segfault"] == ["started", "retried", "started", "ended"]
+    assert events[-1][1] == "segfault", "the second try comes last"
+
+
+def test_a_failure_is_forgotten_when_it_is_mended(ward: Ward) -> None:
+    good = (ward.slides / "a.svs").read_bytes()
+    (ward.slides / "a.svs").write_bytes(good[:20000])
+    assert statuses(ward.run()) == {"a": "failed"}
+    (ward.slides / "a.svs").write_bytes(good)
+    assert statuses(ward.run()) == {"a": "done"}
+    assert sorted(path.name for path in ward.out.iterdir()) == ["a.csv", "a.geojson", "a.run.json"]
+
+
+@linux
+@pytest.mark.usefixtures("trouble")
+def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    ward.add("b", "full", "z")
+    with pytest.raises(OutputError, match=r"full\.geojson: cannot be written: No space left.*goes on"):
+        ward.run()
+    assert set(ward.results()) == {"a.geojson", "a.csv", "b.geojson", "b.csv"}
+    assert ward.leftovers() == []
+    monkeypatch.delenv("PYTHONPATH")
+    assert statuses(ward.run()) == {"a": "skipped", "b": "skipped", "full": "done", "z": "done"}
+
+
+@linux
+@pytest.mark.usefixtures("trouble")
+def test_a_share_that_is_gone_stops_the_run(ward: Ward) -> None:
+    ward.add("gone", "z")
+    with pytest.raises(SlideError, match=r"slides: the folder of the slides is gone.*goes on"):
+        ward.run()
+    assert sorted(path.name for path in ward.out.iterdir()) == ["a.csv", "a.geojson", "a.run.json"]
+
+
+def test_a_name_that_is_too_long_for_results_is_cut(ward: Ward) -> None:
+    ward.add("n" * 248, "n" * 247 + "m")
+    outcomes = ward.run()
+    assert [outcome.status for outcome in outcomes.values()] == ["done"] * 3
+    assert min(outcomes) == "a"
+    assert all(name.startswith("n" * 160) for name in sorted(outcomes)[1:])
+    assert len(ward.results()) == 6
+
+
+def test_what_is_wrong_with_everything_stops_at_once(ward: Ward, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(ModelError, match="text"):
+        ward.run(model=tmp_path / "text.onnx")
+    with pytest.raises(DeviceError, match="cuda"):
+        ward.run(device="cuda")
+    with pytest.raises(OptionError, match="tile_overlap"):
+        ward.run(options={"tile_overlap": -1})
+    assert not ward.out.exists() or list(ward.out.iterdir()) == []
+
+
+def test_a_slide_that_grows_while_it_is_read_fails(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    (task,) = find_slides([ward.slides])
+    ward.out.mkdir()
+    from signetscan.detect import detect_slide as real
+
+    def grow(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        with task.path.open("ab") as file:
+            file.write(b"more")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(scan, "detect_slide", grow)
+    with pytest.raises(SlideError, match="changed while it was read"):
+        scan_slide(task, ScanRequest(model=ward.model, out=ward.out), load_detector(ward.model, device="cpu"))
+    assert list(ward.out.iterdir()) == []
+
+
+# ---- going on -------------------------------------------------------------------------------------------------------
+
+
+def remove_csv(ward: Ward) -> dict[str, Any]:
+    (ward.out / "a.csv").unlink()
+    return {}
+
+
+def cut_geojson(ward: Ward) -> dict[str, Any]:
+    os.truncate(ward.out / "a.geojson", 100)
+    return {}
+
+
+def remove_record(ward: Ward) -> dict[str, Any]:
+    (ward.out / "a.run.json").unlink()
+    return {}
+
+
+def spoil_record(ward: Ward) -> dict[str, Any]:
+    (ward.out / "a.run.json").write_text('{"key": [')
+    return {}
+
+
+def other_slide(ward: Ward) -> dict[str, Any]:
+    write_slide(ward.slides / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=6))
+    return {}
+
+
+def other_model(ward: Ward) -> dict[str, Any]:
+    write_tiny_model(ward.model, label_type=7, metadata=replace_name(ward.model))
+    return {}
+
+
+def replace_name(model: Path) -> dict[str, str]:
+    return replace(load_detector(model, device="cpu").spec, name="other").to_metadata()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        remove_csv,
+        cut_geojson,
+        remove_record,
+        spoil_record,
+        other_slide,
+        other_model,
+        lambda _: {"options": {"score_threshold": 0.3}},
+        lambda _: {"mpp": 0.3},
+        lambda _: {"crop_to_bounds": False},
+        lambda _: {"overwrite": True},
+    ],
+)
+def test_what_is_done_is_skipped_unless_it_changed(ward: Ward, change: Callable[[Ward], dict[str, Any]]) -> None:
+    ward.add("b")
+    assert statuses(ward.run()) == {"a": "done", "b": "done"}
+    before = ward.results()
+    again = ward.run(options={"batch_size": 4, "readers": 1})
+    assert statuses(again) == {"a": "skipped", "b": "skipped"}
+    assert again["a"].record["detections"] == ward.run()["a"].record["detections"]
+    options = change(ward)
+    redone = statuses(ward.run(**options))
+    assert redone["a"] == "done"
+    of_one_slide = {remove_csv, cut_geojson, remove_record, spoil_record, other_slide}
+    of_one_slide = {remove_csv, cut_geojson, remove_record, spoil_record, other_slide}
+    assert redone["b"] == ("skipped" if change in of_one_slide else "done")
+    assert statuses(ward.run(**({} if options == {"overwrite": True} else options))) == {"a": "skipped", "b": "skipped"}
+    if not options and change not in {other_slide, other_model}:
+        assert ward.results() == before
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(ward: Ward) -> None:
+    ward.add("b")
+    (ward.slides / "cut.svs").write_bytes(b"II*\0")
+    outcomes = ward.run(dry_run=True)
+    assert statuses(outcomes) == {"a": "planned", "b": "planned", "cut": "failed"}
+    facts = outcomes["a"].record
+    assert (facts["width_px"], facts["mpp"], facts["done"]) == (1024, 0.25, False)
+    assert not ward.out.exists()
+    (ward.slides / "cut.svs").unlink()
+    assert ward.run()["a"].record["tiles"]["scanned"] == facts["tiles"]  # type: ignore[index]
+    assert ward.run(dry_run=True)["a"].record["done"] is True
+
+
+def test_slides_that_another_run_works_on_are_left_to_it(ward: Ward) -> None:
+    ward.add("b")
+    ward.out.mkdir()
+    theirs = Claims(host="elsewhere").take(ward.out / "a")
+    assert theirs is not None
+    outcomes = []
+    for event in ward.batch().run():
+        if event.kind == "awaited":
+            theirs.release()
+        if event.kind == "ended":
+            outcomes.append(event.name)
+    assert outcomes == ["b", "a"]
+
+
+def test_who_was_held_up_for_long_does_not_write_over_another(ward: Ward) -> None:
+    (task,) = find_slides([ward.slides])
+    ward.out.mkdir()
+    claim = Claims(host="there").take(ward.out / "a")
+    assert claim is not None
+    os.utime(claim.path, (time.time() - 1000,) * 2)
+    assert Claims().take(ward.out / "a") is not None
+    request, detector = ScanRequest(model=ward.model, out=ward.out), load_detector(ward.model, device="cpu")
+    with pytest.raises(SlideError, match="held up"):
+        scan_slide(task, request, detector, claim=claim)
+    assert ward.results() == {}
+
+
+# ---- whole processes ------------------------------------------------------------------------------------------------
+
+
+def start(ward: Ward, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "signetscan", "detect", str(ward.slides), "--out", str(ward.out)]
+    command += ["--model", str(ward.model), "--device", "cpu", "--tile-size", "64", "--overlap", "32", *options]
+    return subprocess.Popen(  # noqa: S603
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_half_done(ward: Ward, number: signal.Signals) -> None:
+    ward.add(*(f"s{index}" for index in range(30)))
+    process = start(ward)
+    wait_for(lambda: len(list(ward.out.glob("*.run.json"))) >= 2)
+    workers = children_of(process.pid)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1].startswith("Interrupted.")
+    assert "Traceback" not in err
+    assert workers
+    wait_for(lambda: not any(is_running(pid) for pid in workers))
+    assert ward.leftovers() == []
+    done = len(out.splitlines())
+    assert 2 <= done < 31
+    again = start(ward)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert sum(line.endswith("done before") for line in out.splitlines()) >= done
+    assert len(ward.results()) == 62
+
+
+@linux
+def test_a_killed_run_leaves_no_process_and_is_gone_on_with(ward: Ward) -> None:
+    ward.add(*(f"s{index}" for index in range(12)))
+    process = start(ward)
+    wait_for(lambda: len(list(ward.out.glob("*.run.json"))) >= 2)
+    workers = children_of(process.pid)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(is_running(pid) for pid in workers))
+    again = start(ward)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert any(line.endswith("done before") for line in out.splitlines())
+    results = ward.results()
+    assert len(results) == 26
+    assert len(set(results.values())) == 2, "all slides are alike"
+    assert ward.leftovers() == []
+
+
+@linux
+def test_two_runs_at_once_share_the_slides(ward: Ward) -> None:
+    ward.add(*(f"s{index}" for index in range(12)))
+    runs = [start(ward, "--json") for _ in range(2)]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    lines = [json.loads(line) for out, _ in said for line in out.splitlines()]
+    assert len(lines) == 26
+    done = [line["slide"] for line in lines if line["status"] == "done"]
+    assert sorted(done) == sorted({line["slide"] for line in lines}), "each was scanned by one of them"
+    assert len(ward.results()) == 26
+    assert ward.leftovers() == []

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.outcome import hidden, printable
+from signetscan.errors import OptionError
+from signetscan.slides.endings import name_of
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+
+
+def names(*paths: Path) -> list[str]:
+    return [task.name for task in find_slides(paths)]
+
+
+def test_a_folder_gives_its_slides_in_order_with_the_folders_below_it(tmp_path: Path) -> None:
+    touch(tmp_path, "b.svs", "a.SVS", "sub/deeper/c.ndpi", "d.ome.tif", "notes.txt", "label.png", "a.xml")
+    touch(tmp_path, ".hidden.svs", "._b.svs", ".cache/e.svs")
+    assert names(tmp_path) == ["a", "b", "d", "sub/deeper/c"]
+    assert {task.root for task in find_slides([tmp_path])} == {tmp_path}
+
+
+def test_slides_of_many_files_count_once(tmp_path: Path) -> None:
+    touch(tmp_path, "m.mrxs", "m/Slidedat.ini", "m/Data0000.dat", "m/Index.dat")
+    series = {"one.dcm": b"1.2.3", "two.dcm": b"1.2.3", "other.dcm": b"1.2.4", "none.dcm": None}
+    for length, (name, number) in enumerate(series.items()):
+        head = b"" if number is None else b"\x20\x00\x0e\x00UI" + len(number).to_bytes(2, "little") + number
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" + head + b"\0" * length)
+    assert names(tmp_path) == ["m", "none", "other", "two"], "of a series the largest file"
+
+
+def test_a_slide_named_twice_counts_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs", "sub/b.svs")
+    (tmp_path / "link.svs").symlink_to(tmp_path / "a.svs")
+    paths = [tmp_path / "sub" / ".." / "a.svs", tmp_path / "link.svs", tmp_path / "a.svs", tmp_path / "sub" / "b.svs"]
+    assert names(*paths) == ["a", "b"]
+
+
+def test_patterns_that_no_shell_expanded(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.svs", "y/b.svs", "y/b.csv", "z/deep/c.svs")
+    assert names(tmp_path / "*" / "*.svs") == ["a", "b"]
+    assert names(tmp_path / "**" / "*.svs") == ["a", "b", "c"]
+    assert names(tmp_path / "[xz]") == ["a", "deep/c"]
+    touch(tmp_path, "odd[1].svs")
+    assert names(tmp_path / "odd[1].svs") == ["odd[1]"], "a file of that very name is no pattern"
+    for nothing in ("*.ndpi", "missing.svs", "missing"):
+        with pytest.raises(OptionError, match="no "):
+            names(tmp_path / nothing)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OptionError, match=r"empty: no slide in this folder.*\.svs"):
+        names(tmp_path / "empty")
+
+
+def test_results_never_write_over_each_other(tmp_path: Path) -> None:
+    touch(tmp_path, "one/a.svs", "one/a.ndpi", "one/A.tif", "two/a.svs")
+    assert names(tmp_path / "one") == ["A.tif", "a.ndpi", "a.svs"]
+    assert names(tmp_path) == ["one/A.tif", "one/a.ndpi", "one/a.svs", "two/a"]
+    with pytest.raises(OptionError, match="same results"):
+        names(tmp_path / "one" / "a.svs", tmp_path / "two" / "a.svs")
+
+
+def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs", "b.svs")
+    text = f"path, mpp,threshold\na.svs,0.25,\n{tmp_path / 'b.svs'},, 0.5\n"
+    tasks = find_slides([], read_list(io.StringIO(text), "slides.csv", tmp_path))
+    assert [(task.name, dict(task.options)) for task in tasks] == [("a", {"mpp": 0.25}), ("b", {"threshold": 0.5})]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "columns"),
+        ("slide\na.svs\n", "columns"),
+        ("path,colour\na.svs,red\n", "columns"),
+        ("path\nmissing.svs\n", "slides.csv, line 2: missing.svs"),
+        ("path,mpp\na.svs,small\n", "line 2: mpp"),
+        ("path\na.svs\n\x00\n", "slides.csv"),
+        ("path\n,\n", "slides.csv"),
+    ],
+)
+def test_a_list_that_is_wrong_is_refused_with_the_place(tmp_path: Path, text: str, named: str) -> None:
+    touch(tmp_path, "a.svs")
+    with pytest.raises(OptionError, match=named):
+        read_list(io.StringIO(text), "slides.csv", tmp_path)
+
+
+@given(st.integers(0, 40), st.integers(1, 12))
+def test_shards_are_all_slides_once(count: int, parts: int) -> None:
+    tasks = [task_named(f"{index}") for index in range(count)]
+    shards = [shard_of(tasks, f"{index}/{parts}") for index in range(1, parts + 1)]
+    assert sorted(task.name for shard in shards for task in shard) == sorted(task.name for task in tasks)
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def task_named(name: str):  # type: ignore[no-untyped-def] # noqa: ANN201
+    from signetscan.batch.find import SlideTask
+
+    return SlideTask(path=Path(f"{name}.svs"), name=name, root=Path())
+
+
+@pytest.mark.parametrize("shard", ["", "1", "0/3", "4/3", "a/b", "1/0", "-1/3", "1/3/5"])
+def test_a_shard_of_another_form_is_refused(shard: str) -> None:
+    with pytest.raises(OptionError, match="I/N"):
+        shard_of([], shard)
+
+
+def test_pseudonyms_depend_on_key_and_name_and_hide_both() -> None:
+    tasks = [task_named("ward 3/Smith, John"), task_named("b")]
+    one, again, other = (
+        [task.name for task in with_pseudonyms(tasks, key)] for key in (b"secret", b"secret", b"another")
+    )
+    assert one == again != other
+    assert len({*one, *other}) == 4
+    assert all(set(name) <= set("0123456789abcdef") for name in one)
+    path = Path("/share/ward 3/Smith, John.svs")
+    said = hidden(f"{path}: cannot be read; see Smith, John.svs", path, one[0])
+    assert "Smith" not in said
+    assert one[0] in said
+
+
+@given(st.text())
+def test_what_is_printed_is_one_plain_line(text: str) -> None:
+    said = printable(text)
+    assert said.isprintable()
+    said.encode()
+    assert printable(said) == said
+
+
+def test_names_are_those_of_files_without_their_ending() -> None:
+    assert [name_of(name) for name in ("a.svs", "a.b.svs", "a.ome.tif", "a", ".svs")] == ["a", "a.b", "a", "a", "svs"]
+
+
+def test_file_names_from_hell_are_found_and_printed(tmp_path: Path) -> None:
+    hostile = ["=cmd|' C calc'!A0.svs", "<script>alert(1)<.svs", "new\nline.svs", " space .svs", "\u202egpj.svs"]
+    for name in hostile:
+        (tmp_path / name).touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/not\xffutf8.svs")).touch()
+    found = find_slides([tmp_path])
+    assert len(found) == 6
+    for task in found:
+        assert printable(task.name).isprintable()
+        assert "/" not in task.name

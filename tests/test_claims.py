@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from signetscan.batch.claims import Claims
+from signetscan.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from signetscan.batch.claims import Claim
+
+
+def claim_file(tmp_path: Path) -> Path:
+    return tmp_path / ".a slide.claim"
+
+
+def write_claim(path: Path, *, host: str, pid: int, age: float = 0.0) -> None:
+    path.write_text(json.dumps({"token": "abc", "host": host, "pid": pid}))
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_claim_is_held_by_one_until_it_is_released(tmp_path: Path) -> None:
+    first = Claims().take(tmp_path / "a slide")
+    assert first is not None
+    assert Claims().take(tmp_path / "a slide") is None
+    assert Claims().take(tmp_path / "another") is not None
+    first.release()
+    assert Claims().take(tmp_path / "a slide") is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a slide.claim", ".another.claim"]
+
+
+@pytest.mark.parametrize(
+    ("host", "alive", "age", "free"),
+    [
+        ("here", True, 0, False),
+        ("here", False, 0, True),
+        ("elsewhere", False, 0, False),
+        ("elsewhere", False, 200, True),
+        ("here", True, 200, True),
+    ],
+)
+def test_a_claim_is_stale_when_its_process_is_gone_or_it_is_not_touched(
+    tmp_path: Path, host: str, *, alive: bool, age: float, free: bool
+) -> None:
+    write_claim(claim_file(tmp_path), host=host, pid=os.getpid() if alive else dead_pid(), age=age)
+    claim = Claims(host="here").take(tmp_path / "a slide")
+    assert (claim is not None) == free
+    assert [path.name for path in tmp_path.iterdir()] == [claim_file(tmp_path).name]
+    if claim is not None:
+        assert json.loads(claim.path.read_text())["token"] == claim.token
+
+
+def test_a_touched_claim_is_not_stale(tmp_path: Path) -> None:
+    claim = Claims(host="there").take(tmp_path / "a slide")
+    assert claim is not None
+    os.utime(claim.path, (time.time() - 1000,) * 2)
+    claim.touch()
+    assert Claims(host="here").take(tmp_path / "a slide") is None
+
+
+def test_who_was_taken_over_lets_the_new_claim_be(tmp_path: Path) -> None:
+    old = Claims(host="there").take(tmp_path / "a slide")
+    assert old is not None
+    os.utime(old.path, (time.time() - 1000,) * 2)
+    new = Claims(host="here").take(tmp_path / "a slide")
+    assert new is not None
+    old.release()
+    assert Claims(host="else").take(tmp_path / "a slide") is None
+    new.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"token": "../../x"}', '{"token": 5}', "x" * 100_000])
+def test_a_claim_that_says_nonsense_is_taken_over_when_it_is_old(tmp_path: Path, content: str) -> None:
+    path = claim_file(tmp_path)
+    path.write_text(content)
+    assert Claims().take(tmp_path / "a slide") is None
+    os.utime(path, (time.time() - 1000,) * 2)
+    assert Claims().take(tmp_path / "a slide") is not None
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_taker_that_died_in_between_blocks_nobody_for_ever(tmp_path: Path) -> None:
+    path = claim_file(tmp_path)
+    write_claim(path, host="there", pid=1, age=1000)
+    turn = path.with_name(f"{path.name}.abc")
+    turn.touch()
+    assert Claims().take(tmp_path / "a slide") is None, "somebody is at it"
+    os.utime(turn, (time.time() - 1000,) * 2)
+    assert Claims().take(tmp_path / "a slide") is None, "now the way is clear"
+    assert Claims().take(tmp_path / "a slide") is not None
+
+
+def test_of_many_takers_of_a_stale_claim_one_gets_it(tmp_path: Path) -> None:
+    for round_ in range(30):
+        target = tmp_path / f"slide {round_}"
+        write_claim(tmp_path / f".slide {round_}.claim", host="there", pid=1, age=1000)
+        gate = threading.Barrier(8)
+        got: list[Claim | None] = []
+
+        def take(target: Path = target, gate: threading.Barrier = gate, got: list[Claim | None] = got) -> None:
+            gate.wait()
+            got.append(Claims().take(target))
+
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(claim is not None for claim in got) == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="gone"):
+        Claims().take(tmp_path / "gone" / "a slide")

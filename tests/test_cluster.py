@@ -1,0 +1,58 @@
+"""A Dask cluster, in a process of its own: it starts many, and warns as it likes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import ROOT
+from tiny_onnx import write_tiny_model
+
+from signetscan.simulate.slide_file import SlideOptions, write_slide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    (tmp_path / "slides").mkdir()
+    path = tmp_path / "slides" / "a.svs"
+    write_slide(path, SlideOptions(width=1024, height=1024, region=400, seed=5))
+    write_tiny_model(tmp_path / "tiny.onnx")
+    return path
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, *map(str, command)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
+
+
+def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path) -> None:
+    done = run(ROOT / "scripts" / "check_cluster.py", slide, "--model", tmp_path / "tiny.onnx", "--copies", 9)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("1 stalled, 1 killed: ")
+
+
+def test_the_command_on_a_cluster_of_its_own(slide: Path, tmp_path: Path) -> None:
+    shutil.copy(slide, slide.with_name("b.svs"))
+    slide.with_name("bad.svs").write_text("no slide")
+    command = ("-m", "signetscan", "detect", slide.parent, "--out", tmp_path / "out", "--model", tmp_path / "tiny.onnx")
+    done = run(*command, "--device", "cpu", "--dask", "local", "--workers", 2, "--json")
+    assert done.returncode == 3, done.stderr
+    said = {line["slide"]: line["status"] for line in map(json.loads, done.stdout.splitlines())}
+    assert said == {"a": "done", "b": "done", "bad": "failed"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".geojson") == [
+        "a.geojson",
+        "b.geojson",
+    ]
+    assert (tmp_path / "out" / "bad.failed.json").exists()
+    wrong = run(*command, "--dask", "tcp://127.0.0.1:1", "--device", "cpu")
+    assert wrong.returncode == 4, wrong.stderr
+    assert "no such cluster" in wrong.stderr
