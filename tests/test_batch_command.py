@@ -106,6 +106,19 @@ def test_pseudonyms_keep_a_slides_name_out_of_all_that_is_written(store: Path, t
         assert word not in said
 
 
+def test_watch_scans_what_arrives(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store / "slides", tmp_path / "scanner")
+    (tmp_path / "scanner" / "bad.svs").write_text("no slide")
+    where = ("--out", tmp_path / "out", "--model", store / "tiny.onnx")
+    options = (*where, "--settle", 0.05, "--every", 0.1, "--until-idle")
+    result = run("watch", tmp_path / "scanner", *options)
+    assert result.exit_code == 3, result.output
+    assert len((tmp_path / "out" / "sub" / "b.csv").read_text().splitlines()) >= 1
+    again = run("watch", tmp_path / "scanner", *options)
+    assert all(line.endswith("done before") for line in again.stdout.splitlines())
+    assert len(again.stdout.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("missing.svs",), ("--shard", "3/2"), ("--workers", 0), ("--list", "none.csv")]
 )

@@ -523,6 +523,7 @@ def test_all_commands_are_there() -> None:
         "simulate images",
         "simulate slide",
         "train",
+        "watch",
     ]
     assert __version__ in succeeded(run("--version")).stdout
     for path, _ in COMMANDS:

@@ -133,7 +133,7 @@ def _listed(row: dict[str, str | None], place: str, folder: Path) -> SlideTask:
 
 def _expand(path: Path) -> Iterator[SlideTask]:
     if path.is_dir():
-        found = list(_in_folder(path))
+        found = list(slides_below(path))
         if not found:
             message = f"{path}: no slide in this folder (looked for {', '.join(FOUND_ENDINGS)})"
             raise OptionError(message)
@@ -153,7 +153,8 @@ def _expand(path: Path) -> Iterator[SlideTask]:
                 yield from _expand(Path(match))
 
 
-def _in_folder(root: Path) -> Iterator[SlideTask]:
+def slides_below(root: Path) -> Iterator[SlideTask]:
+    """All slides of a folder and of those below it, hidden ones aside."""
     for folder, below, names in os.walk(root):
         below[:] = sorted(each for each in below if not each.startswith("."))
         wanted = [Path(folder) / name for name in names if not name.startswith(".")]

@@ -37,6 +37,8 @@ class ScanRequest:
     """Whether to scan again what is done."""
     dry_run: bool = False
     """Whether to look at slides only, and write nothing."""
+    verbose: bool = False
+    """Whether workers say what they notice."""
     private: bool = False
     """Whether slides have other names in results, so that nothing else may name them."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
     from signetscan.batch.outcome import ScanRequest
+    from signetscan.detect import SlideResult
     from signetscan.inference import Detector
     from signetscan.slides import Slide
 
@@ -68,7 +69,7 @@ def scan_slide(
             message = f"{task.name}: this run was held up for so long that another took the slide over"
             raise SlideError(message)
         write_results(target, slide, detector, result, key=key, crop_to_bounds=request.crop_to_bounds)
-        warnings = tuple(warnings_of(slide, detector, result.unread_mm2))
+        warnings = tuple(warnings_of(slide, detector, result))
     return SlideOutcome(
         name=task.name,
         status="done",
@@ -124,7 +125,7 @@ def options_for(task: SlideTask, request: ScanRequest, detector: Detector) -> De
     return DetectOptions.for_model(detector, **(chosen | whole))
 
 
-def warnings_of(slide: Slide, detector: Detector, unread_mm2: float) -> list[str]:
+def warnings_of(slide: Slide, detector: Detector, result: SlideResult) -> list[str]:
     """What a user should know about a slide that was scanned."""
     found = []
     mpp = slide.mpp
@@ -133,8 +134,14 @@ def warnings_of(slide: Slide, detector: Detector, unread_mm2: float) -> list[str
             f"the slide has {mpp.x:g} um/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} um/px; "
             "expect missed cells"
         )
-    if unread_mm2 > 0:
-        found.append(f"{unread_mm2:.4f} mm2 could not be decoded and were not scanned; the run record says where")
+    overlap, least = result.options.tile_overlap, detector.spec.tile_overlap
+    if overlap < least:
+        found.append(
+            f"an overlap of {overlap} px is below the model's {least} px; cells at the borders of tiles may be scored "
+            "differently, missed or doubled"
+        )
+    if result.unread_mm2 > 0:
+        found.append(f"{result.unread_mm2:.4f} mm2 could not be decoded and was not scanned; the run record says where")
     return found
 
 

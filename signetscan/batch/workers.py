@@ -107,6 +107,8 @@ def work(request: ScanRequest, connection: Connection, lifeline: Connection, env
     _die_with_parent(lifeline)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides what it means
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that files being written are removed
+    if request.verbose and not request.private:  # what is logged names files
+        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
         from signetscan.batch.scan import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - heavy, and of no use to the parent
         from signetscan.inference import load_detector  # noqa: PLC0415

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from signetscan.batch.outcome import printable
 from signetscan.cli.console import note
+from signetscan.runtime import CPU_PROVIDER, runtime_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from signetscan.batch.find import SlideTask
     from signetscan.batch.journal import Journal
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from signetscan.batch.run import Event
     from signetscan.cli.console import Stage, Update
 
-CPU = "CPUExecutionProvider"
 BYTES_A_CELL = 500
 """A detection takes about so many bytes of GeoJSON and CSV together."""
 
@@ -31,22 +31,20 @@ class Report:
 
     Args:
         tasks: the slides.
-        out: folder of the results.
         journal: the log file.
         stage: shows how far things are; see `console.stages`.
-        as_json: whether results are lines of JSON.
-        quiet: whether only errors and results are said.
+        options: the command's.
     """
 
-    def __init__(
-        self, tasks: Sequence[SlideTask], out: Path, journal: Journal, stage: Stage, *, as_json: bool, quiet: bool
-    ) -> None:
-        self._out = out
+    def __init__(self, tasks: Sequence[SlideTask], journal: Journal, stage: Stage, options: Mapping[str, Any]) -> None:
+        self._out: Path = options["out"]
+        self._as_json, self._quiet, self._verbose = options["as_json"], options["quiet"], options["verbose"]
+        self._device = options["device"]
         self.failed = self.done = self.skipped = 0
         self._files = {task.name: task.path.name for task in tasks}
         self._alone = len(tasks) == 1
         self._total = len(tasks)
-        self._journal, self._stage, self._as_json, self._quiet = journal, stage, as_json, quiet
+        self._journal, self._stage = journal, stage
         self._slides: Update | None = None if self._alone else stage("slides", "slides", brief=False)
         self._tiles: dict[str, Update] = {}
         self._about: dict[str, Any] = {}
@@ -66,7 +64,9 @@ class Report:
             reason = printable(event.content or "")
             if event.kind != "awaited":
                 self._journal.note(event.kind, slide=name, **({"reason": reason} if reason else {}))
-            if event.kind == "retried":
+            if event.kind != "retried":
+                note(f"{name}: {event.kind}", quiet=not self._verbose)
+            else:
                 note(f"{name}: {reason}; it is tried once more", quiet=self._quiet)
 
     def close(self) -> None:
@@ -87,8 +87,10 @@ class Report:
             return
         self._about = about
         line = f"Model {about['model']} runs on {about['provider']}."
-        if about["precision"] == "int8" and about["provider"] != CPU:
+        if about["precision"] == "int8" and about["provider"] != CPU_PROVIDER:
             line += " A model in 8-bit integers is made for CPUs, and slow there."
+        if self._device == "auto" and about["provider"] == CPU_PROVIDER and "onnxruntime-gpu" in runtime_versions():
+            line += " onnxruntime-gpu is installed, but CUDA could not be loaded: try --device cuda to see why."
         note(line, quiet=self._quiet)
 
     def _progress(self, name: str, done: int, total: int) -> None:
@@ -134,9 +136,9 @@ class Report:
         again = ", done before" if outcome.status == "skipped" else ""
         click.echo(f"{file_name}: {counts} in {tiles}{tissue}{again}")
         if self._alone:
-            folder = (self._out / outcome.name).parent
-            for file in [*(each["name"] for each in record["files"].values()), f"{Path(outcome.name).name}.run.json"]:
-                click.echo(f"  {printable(str(folder / file))}")
+            target = self._out / outcome.name
+            for file in [*(each["name"] for each in record["files"].values()), f"{target.name}.run.json"]:
+                click.echo(f"  {printable(str(target.with_name(file)))}")
 
 
 def _facts(outcome: SlideOutcome) -> dict[str, Any]:

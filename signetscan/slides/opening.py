@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import openslide
+import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.slides.mpp import SOURCE_USER, Mpp
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
     from signetscan.slides.array_slide import ArraySlide
     from signetscan.slides.protocol import Slide
+
+logger = logging.getLogger(__name__)
+
+MAX_PAGES = 64
+"""Pages of a TIFF whose size is looked at before it is opened; slides have a dozen."""
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -47,7 +54,25 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
     return slide
 
 
+def _check_sizes(path: Path) -> None:
+    """Refuse a TIFF that says it is huge: OpenSlide takes gigabytes for what it says of itself while opening it."""
+    if not _is_tiff(path):
+        return
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages = [page for page in file.pages[:MAX_PAGES] if isinstance(page, tifffile.TiffPage)]
+            sizes = [(page.imagewidth, page.imagelength) for page in pages]
+    except Exception:
+        logger.debug("%s: its directories cannot be read", path, exc_info=True)
+        return
+    for width, height in sizes:
+        if max(width, height) > MAX_SIDE:
+            message = f"{path}: says it is {width} x {height} px, which no slide is; the file is damaged"
+            raise SlideError(message)
+
+
 def _open(path: Path) -> OpenSlideSlide | TiffSlide | ArraySlide:
+    _check_sizes(path)
     try:
         return OpenSlideSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:

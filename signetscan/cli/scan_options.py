@@ -1,0 +1,174 @@
+"""The options that `detect` and `watch` share, and what they ask of a batch."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from signetscan.cli.console import POSITIVE
+from signetscan.model_store import DEFAULT_MODEL, find_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from signetscan.batch.find import SlideTask
+    from signetscan.batch.outcome import ScanRequest
+    from signetscan.batch.run import Event
+    from signetscan.cli.detect_report import Report
+
+DETECT_FIELDS = {
+    "tile_size": "tile_size",
+    "overlap": "tile_overlap",
+    "threshold": "score_threshold",
+    "nms_iou": "nms_iou",
+    "batch_size": "batch_size",
+    "readers": "readers",
+    "tissue_mask": "use_tissue_mask",
+    "min_tissue": "min_tissue_um2",
+    "max_bad_area": "max_unread_share",
+}
+"""Field of `DetectOptions` that each option sets."""
+
+OPTIONS = (
+    click.option(
+        "--out",
+        "-o",
+        type=click.Path(path_type=Path),
+        default=Path("signetscan-results"),
+        help="Folder for the results; made if it is not there.",
+    ),
+    click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model (accurate, fast), or an ONNX file."),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+        default="auto",
+        help="cuda and tensorrt must run on an NVIDIA GPU or fail; auto takes a GPU if it can.",
+    ),
+    click.option("--mpp", type=POSITIVE, help="Size of the slides' pixels, um/px, in place of what the files say."),
+    click.option("--threshold", type=float, help="Lowest score reported, 0 to 1.  [default: the model's]"),
+    click.option(
+        "--nms-iou",
+        type=float,
+        help="Of two boxes that overlap by more than this IoU one is kept.  [default: the model's]",
+    ),
+    click.option("--tile-size", type=int, help="Side of a tile, pixels at the model's mpp.  [default: the model's]"),
+    click.option("--overlap", type=int, help="Overlap of tiles, pixels at the model's mpp.  [default: the model's]"),
+    click.option("--batch-size", type=int, help="Tiles given to the model at once.  [default: 1 on a CPU, 8 on a GPU]"),
+    click.option("--readers", type=int, help="Threads that read tiles.  [default: one a core, at most 8]"),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the model.  [default: one a core]"),
+    click.option("--tissue-mask/--no-tissue-mask", default=True, help="Skip tiles without tissue, or scan everything."),
+    click.option(
+        "--min-tissue", type=float, default=1000.0, help="Smallest piece of tissue that is scanned, um2; less is dust."
+    ),
+    click.option(
+        "--max-bad-area",
+        type=float,
+        default=0.0,
+        help="Share of the area that may be damaged and stay unread, 0 to 1; a slide with more fails.",
+    ),
+    click.option(
+        "--bounds-crop/--no-bounds-crop",
+        default=True,
+        help="GeoJSON counts from the slide's bounds, as QuPath shows it, or from level 0.",
+    ),
+    click.option("--workers", type=click.IntRange(min=1), help="Slides at a time.  [default: 1, or one a GPU]"),
+    click.option("--slide-timeout", type=POSITIVE, help="Seconds after which a slide is given up.  [default: none]"),
+    click.option("--overwrite", is_flag=True, help="Scan again what is done already."),
+    click.option(
+        "--pseudonymise",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="KEYFILE",
+        help="Name results by a keyed hash of the slides' names.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a slide."),
+    click.option("--log-file", type=click.Path(path_type=Path), help="Add what happens to this file, in JSON lines."),
+    click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and results."),
+    click.option("--verbose", "-v", is_flag=True, help="Say more."),
+)
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+
+def scan_options(command: Command) -> Command:
+    """Give a command all of `OPTIONS`."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """End with an error and a status of its own."""
+    kind = type("Failure", (click.ClickException,), {"exit_code": status})
+    raise kind(message)
+
+
+def renamed(tasks: list[SlideTask], options: dict[str, Any]) -> list[SlideTask]:
+    """The slides, by other names if that is asked for."""
+    from signetscan.batch.find import with_pseudonyms
+
+    key = options["pseudonymise"]
+    return tasks if key is None else with_pseudonyms(tasks, key.read_bytes())
+
+
+def workers_of(options: dict[str, Any]) -> tuple[int, list[dict[str, str]]]:
+    """How many slides are scanned at a time, and the environment variables of their processes, in turn."""
+    gpus = [] if options["device"] == "cpu" else _gpus()
+    return options["workers"] or max(1, len(gpus)), [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
+
+
+def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) -> ScanRequest:
+    """What is wanted of every slide."""
+    from signetscan.batch.outcome import ScanRequest
+    from signetscan.concurrency import cpu_count
+
+    return ScanRequest(
+        model=find_model(options["model"]),
+        out=options["out"],
+        device=options["device"],
+        threads=options["threads"] or (max(1, cpu_count() // workers) if workers > 1 else None),
+        options={name: options[option] for option, name in DETECT_FIELDS.items()},
+        mpp=options["mpp"],
+        crop_to_bounds=options["bounds_crop"],
+        overwrite=options["overwrite"],
+        dry_run=dry_run,
+        private=options["pseudonymise"] is not None,
+        verbose=options["verbose"],
+    )
+
+
+def take_all(events: Generator[Event], report: Report) -> None:
+    """Take all events of a run, which ends cleanly if this is interrupted."""
+    try:
+        for event in events:
+            report.take(event)
+    finally:
+        events.close()
+
+
+def end_on_sigterm() -> None:
+    """Let a request to end the process be like Ctrl-C."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def _gpus() -> list[str]:
+    """The GPUs that workers share out among them, if there are several."""
+    import shutil
+    import subprocess
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        found = [each.strip() for each in visible.split(",") if each.strip()]
+    elif shutil.which("nvidia-smi") is None:
+        found = []
+    else:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)  # noqa: S607
+        found = [str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+    return found if len(found) > 1 else []
