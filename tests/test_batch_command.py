@@ -102,6 +102,9 @@ def test_pseudonyms_keep_a_slides_name_out_of_all_that_is_written(store: Path, t
     said = result.output + result.stderr + log.read_text()
     said += "".join(path.name + path.read_text() for path in out.rglob("*"))
     assert len(list(out.iterdir())) == 4
+    alone = detect(store, out, tmp_path / "in" / "Smith John.svs", "--pseudonymise", key, "--overwrite")
+    assert alone.exit_code == 0
+    said += alone.output + alone.stderr
     for word in ("Smith", "John", "Jones", "Mary"):
         assert word not in said
 

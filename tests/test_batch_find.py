@@ -127,6 +127,7 @@ def test_pseudonyms_depend_on_key_and_name_and_hide_both() -> None:
     said = hidden(f"{path}: cannot be read; see Smith, John.svs", path, one[0])
     assert "Smith" not in said
     assert one[0] in said
+    assert hidden("a bad slide: a, x/a.svs", Path("x/a.svs"), "7") == "7 bad slide: 7, 7"
 
 
 @given(st.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -64,7 +65,8 @@ class SlideOutcome:
 def hidden(text: str, path: Path, name: str) -> str:
     """A text about a slide without its path or file name, with the name that its results have in their place."""
     for part in (str(path), path.name, path.stem):
-        text = text.replace(part, name)
+        # Whole words only: a slide may be called "a".
+        text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", lambda _: name, text)
     return text
 
 

@@ -41,7 +41,8 @@ class Report:
         self._as_json, self._quiet, self._verbose = options["as_json"], options["quiet"], options["verbose"]
         self._device = options["device"]
         self.failed = self.done = self.skipped = 0
-        self._files = {task.name: task.path.name for task in tasks}
+        private = options["pseudonymise"] is not None
+        self._files = {task.name: task.name if private else task.path.name for task in tasks}
         self._alone = len(tasks) == 1
         self._total = len(tasks)
         self._journal, self._stage = journal, stage
