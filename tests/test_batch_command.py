@@ -87,7 +87,7 @@ def test_a_dry_run_tells_sizes_and_writes_nothing(store: Path, tmp_path: Path) -
     result = detect(store, tmp_path / "out", store / "slides", "--dry-run")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].startswith("a: 1024 x 1024 px of 0.25 um (slide properties): ")
-    assert "minutes, by the model's speed" in result.stderr
+    assert "minute, by the model's speed" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import Progress
+
     Update = Callable[[int, int], None]
 
 LINE_EVERY_S = 10.0
@@ -26,6 +28,19 @@ def note(message: str, *, quiet: bool = False) -> None:
     """Say something that is not a result."""
     if not quiet:
         print(message, file=sys.stderr)  # which rich keeps clear of a bar, unlike click's own way to stderr
+
+
+_bars_shown: list[Progress] = []
+"""The bars on the terminal, of which there is one set at most."""
+
+
+def result(text: str) -> None:
+    """Print a result on stdout; bars make way for it."""
+    for bars in _bars_shown:
+        bars.stop()
+    click.echo(text)
+    for bars in _bars_shown:
+        bars.start()
 
 
 class Stage(Protocol):
@@ -81,7 +96,8 @@ def _bars() -> Iterator[Stage]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
+        _bars_shown.append(bars)
 
         def stage(what: str, _unit: str, *, brief: bool) -> Update:
             task = bars.add_task(what, total=None, visible=not brief)
@@ -93,7 +109,10 @@ def _bars() -> Iterator[Stage]:
 
             return update
 
-        yield stage
+        try:
+            yield stage
+        finally:
+            _bars_shown.remove(bars)
 
 
 def _lines(what: str, unit: str, *, brief: bool) -> Update:

@@ -6,10 +6,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from signetscan.batch.outcome import printable
-from signetscan.cli.console import note
+from signetscan.cli.console import note, result
 from signetscan.runtime import CPU_PROVIDER, runtime_versions
 
 if TYPE_CHECKING:
@@ -68,15 +66,17 @@ class Report:
             if event.kind != "retried":
                 note(f"{name}: {event.kind}", quiet=not self._verbose)
             else:
-                note(f"{name}: {reason}; it is tried once more", quiet=self._quiet)
+                said = self._about_slide(event.name, reason)
+                note(f"{said}. It is tried once more.", quiet=self._quiet)
 
     def close(self) -> None:
         """Say what became of all slides."""
         self._journal.note("ends", done=self.done, skipped=self.skipped, failed=self.failed)
         if self._seconds:
             there = next(each for each in [self._out, *self._out.absolute().parents] if each.exists())
+            length = f"About {self._seconds / 60:.0f} minutes" if self._seconds >= 60 else "Less than a minute"
             note(
-                f"About {self._seconds / 60:.0f} minutes, by the model's speed on one tile here, and {BYTES_A_CELL} "
+                f"{length}, by the model's speed on one tile here, and {BYTES_A_CELL} "
                 f"bytes for each cell found; {shutil.disk_usage(there).free / 1e9:.0f} GB are free."
             )
         elif not self._alone:
@@ -93,6 +93,11 @@ class Report:
         if self._device == "auto" and about["provider"] == CPU_PROVIDER and "onnxruntime-gpu" in runtime_versions():
             line += " onnxruntime-gpu is installed, but CUDA could not be loaded: try --device cuda to see why."
         note(line, quiet=self._quiet)
+
+    def _about_slide(self, name: str, reason: str) -> str:
+        """A reason, with the slide's name before it unless it says that itself."""
+        reason = printable(reason)
+        return reason if printable(self._files[name]) in reason else f"{printable(name)}: {reason}"
 
     def _progress(self, name: str, done: int, total: int) -> None:
         if name not in self._tiles:
@@ -116,9 +121,9 @@ class Report:
         facts = _facts(outcome)
         self._journal.note("ended", **facts)
         if self._as_json:
-            click.echo(json.dumps(facts))
+            result(json.dumps(facts))
         elif outcome.status == "failed":
-            note(f"Error: {name}: {printable(outcome.reason)}")
+            note(f"Error: {self._about_slide(outcome.name, outcome.reason)}")
         else:
             self._say(outcome, name)
 
@@ -129,17 +134,17 @@ class Report:
             self._seconds += 0 if record["done"] else record["megapixels"] / self._about["megapixels_per_s"]
             state = "done already" if record["done"] else f"{record['tiles']} tiles of {record['megapixels']:.1f} Mpx"
             size = f"{record['width_px']} x {record['height_px']} px of {record['mpp']:g} um ({record['mpp_source']})"
-            click.echo(f"{file_name}: {size}: {state}")
+            result(f"{file_name}: {size}: {state}")
             return
         counts = ", ".join(f"{count} {printable(label)}" for label, count in record["detections"].items())
         tissue = "" if record["tissue_mm2"] is None else f" ({record['tissue_mm2']:.1f} mm2 of tissue)"
         tiles = f"{record['tiles']['scanned']} of {record['tiles']['grid']} tiles"
         again = ", done before" if outcome.status == "skipped" else ""
-        click.echo(f"{file_name}: {counts} in {tiles}{tissue}{again}")
+        result(f"{file_name}: {counts} in {tiles}{tissue}{again}")
         if self._alone:
             target = self._out / outcome.name
             for file in [*(each["name"] for each in record["files"].values()), f"{target.name}.run.json"]:
-                click.echo(f"  {printable(str(target.with_name(file)))}")
+                result(f"  {printable(str(target.with_name(file)))}")
 
 
 def _facts(outcome: SlideOutcome) -> dict[str, Any]:
