@@ -81,14 +81,8 @@ def make_job(slide: Path, detector: Detector) -> Job:
         tiles=tiles,
         whole_tiles=whole_tiles,
         scale=scale,
-        megapixels=float(area(np.array([seen(tile) for tile in tiles]) * scale).sum() / 1e6),
+        megapixels=float(area(np.array([tile.seen for tile in tiles]) * scale).sum() / 1e6),
     )
-
-
-def seen(tile: Tile) -> tuple[float, float, float, float]:
-    """The part of what a tile owns that is scanned, view pixels."""
-    x0, y0, x1, y1 = tile.owned
-    return max(x0, tile.x), max(y0, tile.y), min(x1, tile.x + tile.width), min(y1, tile.y + tile.height)
 
 
 def read(view: SlideAtMpp, tile: Tile) -> np.ndarray:
@@ -146,7 +140,7 @@ def time_script(job: Job, checkpoint: Path) -> float:
 
 def time_sahi(job: Job, python: Path, model: Path) -> float:
     """Seconds that SAHI would take for the tissue, by its speed on the rectangle around it."""
-    corners = np.array([seen(tile) for tile in job.tiles]) * job.scale
+    corners = np.array([tile.seen for tile in job.tiles]) * job.scale
     left, top, right, bottom = (
         round(float(edge)) for edge in (*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0))
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from signetscan.errors import SignetscanError
 from signetscan.inference import load_detector
+from signetscan.outputs.atomic import free_bytes
 from signetscan.runtime import BOTH_RUNTIMES, CUDA_PROVIDER, TENSORRT_PROVIDER, available_providers, runtime_versions
 from signetscan.slides import open_slide
 
@@ -136,7 +137,6 @@ def _gpu() -> Finding:
 
 
 def _disk(out: Path) -> Finding:
-    there = next(each for each in [out, *out.absolute().parents] if each.exists())
-    free = shutil.disk_usage(there).free / 1e9
+    free = free_bytes(out) / 1e9
     state: State = "ok" if free >= LOW_DISK_GB else "broken"
     return Finding(part="disk", state=state, said=f"{free:.0f} GB free where results go ({out})")

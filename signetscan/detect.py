@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signetscan.boxes import area
 from signetscan.checks import check_ranges
 from signetscan.concurrency import batched, cpu_count, ordered_map
 from signetscan.errors import DeviceError, SlideError
@@ -293,7 +294,7 @@ def _noted(tiles: Iterable[TilePixels], damage: Damage) -> Iterator[NDArray[np.u
 
 def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], options: DetectOptions) -> None:
     """Refuse a slide of which too much cannot be read."""
-    scanned = sum(_seen_area(tile) for tile in tiles)
+    scanned = float(area(np.array([tile.seen for tile in tiles]).reshape(-1, 4)).sum())
     if damage.area <= options.max_unread_share * scanned:
         return
     x, y = view.to_level0(np.array([damage.places[0]]))[0, :2]
@@ -303,13 +304,6 @@ def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], optio
         "unread area with --max-bad-area"
     )
     raise SlideError(message)
-
-
-def _seen_area(tile: Tile) -> float:
-    """Area that a tile answers for and shows, view pixels."""
-    x0, y0, x1, y1 = tile.owned
-    width = min(x1, tile.x + tile.width) - max(x0, tile.x)
-    return width * (min(y1, tile.y + tile.height) - max(y0, tile.y))
 
 
 def _of_tile(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:

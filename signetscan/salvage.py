@@ -77,8 +77,7 @@ def _in_pieces(view: SlideAtMpp, tile: Tile, error: str) -> TilePixels:
             try:
                 pixels[y - tile.y :, x - tile.x :][:height, :width] = view.read(x, y, width, height)
             except SlideError:
-                x0, y0, x1, y1 = tile.owned
-                place = max(x0, x), max(y0, y), min(x1, x + width), min(y1, y + height)
+                place = tile.clip(x, y, width, height)
                 if place[0] < place[2] and place[1] < place[3]:
                     unread.append(place)
     return TilePixels(pixels=pixels, unread=tuple(unread), error=error)

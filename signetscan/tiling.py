@@ -29,6 +29,16 @@ class Tile:
     owned: tuple[float, float, float, float]
     """x0, y0, x1, y1 of the part whose objects this tile answers for; the parts of all tiles fill the plane."""
 
+    @property
+    def seen(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of what it shows of that part: all of it, unless it is trimmed."""
+        return self.clip(self.x, self.y, self.width, self.height)
+
+    def clip(self, x: int, y: int, width: int, height: int) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of what this tile owns of a rectangle; nothing if x0 >= x1 or y0 >= y1."""
+        x0, y0, x1, y1 = self.owned
+        return max(x0, x), max(y0, y), min(x1, x + width), min(y1, y + height)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileGrid:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.outcome import hidden, printable
 from signetscan.errors import OptionError
-from signetscan.slides.endings import name_of
+from signetscan.slide_names import name_of
 
 
 def touch(root: Path, *names: str) -> None:

@@ -56,3 +56,7 @@ def test_the_command_on_a_cluster_of_its_own(slide: Path, tmp_path: Path) -> Non
     wrong = run(*command, "--dask", "tcp://127.0.0.1:1", "--device", "cpu")
     assert wrong.returncode == 4, wrong.stderr
     assert "no such cluster" in wrong.stderr
+    senseless = run(*command, "--dask", "local", "--device", "cpu", "--overlap", -32)
+    assert senseless.returncode == 2, senseless.stderr
+    assert "tile_overlap" in senseless.stderr
+    assert "no such cluster" not in senseless.stderr

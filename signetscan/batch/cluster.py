@@ -57,13 +57,13 @@ def run_on_cluster(
         SlideError: the folder of the slides is gone.
     """
     try:
-        from distributed import Client, as_completed  # noqa: PLC0415 - an extra
+        from distributed import as_completed  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise DeviceError(NO_DASK) from error
     make_folder(request.out)
     claims = claims or Claims()
     with ExitStack() as stack:
-        client = stack.enter_context(_client(Client, address, workers))
+        client = _connect(stack, address, workers)
 
         def submit(task: SlideTask) -> Any:  # noqa: ANN401 - a future
             return client.submit(scan_here, task, request, claims, pure=False)
@@ -114,23 +114,22 @@ def _result(future: Any) -> Message:  # noqa: ANN401
     return message
 
 
-@contextmanager
-def _client(make: Any, address: str, workers: int) -> Iterator[Any]:  # noqa: ANN401
+def _connect(stack: ExitStack, address: str, workers: int) -> Any:  # noqa: ANN401 - a client
+    """A client of the cluster, closed with the stack.
+
+    Raises:
+        DeviceError: there is no such cluster.
+    """
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - an extra
+
+    where: dict[str, Any] = {"address": address}
     try:
         if address == LOCAL:
-            from distributed import LocalCluster  # noqa: PLC0415
-
-            with (
-                LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-                make(cluster) as client,
-            ):
-                yield client
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+            where = {"address": stack.enter_context(cluster)}
         elif Path(address).is_file():
-            with make(scheduler_file=address) as client:
-                yield client
-        else:
-            with make(address) as client:
-                yield client
+            where = {"scheduler_file": address}
+        return stack.enter_context(Client(**where))
     except (OSError, ValueError) as error:
         message = f"--dask {address}: no such cluster: {error}"
         raise DeviceError(message) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from signetscan.errors import OptionError
-from signetscan.slides.endings import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
+from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

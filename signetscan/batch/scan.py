@@ -15,6 +15,7 @@ from signetscan.outputs.run_record import finished_record, read_record, run_key
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.mpp import known_mpp
+from signetscan.slides.opening import told_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,12 +148,6 @@ def warnings_of(slide: Slide, detector: Detector, result: SlideResult) -> list[s
 
 def _state(path: Path) -> tuple[int, int]:
     """Size and time of change of a slide's file."""
-    try:
+    with told_of(path):
         found = path.stat()
-    except FileNotFoundError as error:
-        message = f"{path}: no such file"
-        raise SlideError(message) from error
-    except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror}"
-        raise SlideError(message) from error
     return found.st_size, found.st_mtime_ns

@@ -110,7 +110,7 @@ def work(request: ScanRequest, connection: Connection, lifeline: Connection, env
     if request.verbose and not request.private:  # what is logged names files
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
-        from signetscan.batch.scan import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - heavy, and of no use to the parent
+        from signetscan.batch.scan import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
         from signetscan.inference import load_detector  # noqa: PLC0415
 
         detector = load_detector(request.model, device=request.device, threads=request.threads)
@@ -163,7 +163,7 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         return Message("unusable", (type(error).__name__, said(error)))
     except (SignetscanError, MemoryError) as error:
         return Message("failed", said(error, str(error) or "out of memory"))
-    except Exception as error:
+    except Exception as error:  # the slide boundary: whatever a slide does costs that slide alone
         logger.debug("%s", task.path, exc_info=True)
         return Message("failed", said(error, f"{type(error).__name__}: {error}"))
 

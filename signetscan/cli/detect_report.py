@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from signetscan.batch.outcome import printable
 from signetscan.cli.console import note, result
+from signetscan.outputs.atomic import free_bytes
 from signetscan.runtime import CPU_PROVIDER, runtime_versions
 
 if TYPE_CHECKING:
@@ -73,11 +73,10 @@ class Report:
         """Say what became of all slides."""
         self._journal.note("ends", done=self.done, skipped=self.skipped, failed=self.failed)
         if self._seconds:
-            there = next(each for each in [self._out, *self._out.absolute().parents] if each.exists())
             length = f"About {self._seconds / 60:.0f} minutes" if self._seconds >= 60 else "Less than a minute"
             note(
                 f"{length}, by the model's speed on one tile here, and {BYTES_A_CELL} "
-                f"bytes for each cell found; {shutil.disk_usage(there).free / 1e9:.0f} GB are free."
+                f"bytes for each cell found; {free_bytes(self._out) / 1e9:.0f} GB are free."
             )
         elif not self._alone:
             note(f"{self.done} done, {self.skipped} done before, {self.failed} failed", quiet=self._quiet)

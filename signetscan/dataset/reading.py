@@ -17,7 +17,7 @@ from signetscan.dataset.tally import Tally, listed
 from signetscan.dataset.voc import ENDINGS as XML_ENDINGS
 from signetscan.dataset.voc import IMAGE_FOLDER, XML_FOLDER, read_voc
 from signetscan.errors import AnnotationError, OptionError
-from signetscan.slides.endings import SLIDE_ENDINGS, TIFF_ENDINGS
+from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

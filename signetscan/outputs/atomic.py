@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
@@ -45,6 +46,12 @@ def atomic_text(path: Path) -> Iterator[IO[str]]:
     """
     with part_path(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         yield file
+
+
+def free_bytes(folder: Path) -> int:
+    """Room where a folder is, or would be if it were made."""
+    there = next(each for each in [folder, *folder.absolute().parents] if each.exists())
+    return shutil.disk_usage(there).free
 
 
 def make_folder(path: Path) -> None:

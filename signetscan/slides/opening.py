@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from signetscan.slides.tiff_slide import TiffSlide
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from signetscan.slides.array_slide import ArraySlide
     from signetscan.slides.protocol import Slide
@@ -62,7 +64,7 @@ def _check_sizes(path: Path) -> None:
         with tifffile.TiffFile(path) as file:
             pages = [page for page in file.pages[:MAX_PAGES] if isinstance(page, tifffile.TiffPage)]
             sizes = [(page.imagewidth, page.imagelength) for page in pages]
-    except Exception:
+    except Exception:  # the slide boundary: damaged in whatever way, and whoever opens it next says how
         logger.debug("%s: its directories cannot be read", path, exc_info=True)
         return
     for width, height in sizes:
@@ -90,7 +92,7 @@ def _open(path: Path) -> OpenSlideSlide | TiffSlide | ArraySlide:
 
 
 def _check_is_file(path: Path) -> None:
-    try:
+    with told_of(path):
         if path.is_dir():
             message = f"{path}: a folder, not a slide; name the slide file in it"
             raise SlideError(message)
@@ -98,6 +100,13 @@ def _check_is_file(path: Path) -> None:
             if not file.read(1):
                 message = f"{path}: the file is empty; copy it again"
                 raise SlideError(message)
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Turn what the system says of a slide's file into a `SlideError` that names it."""
+    try:
+        yield
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise SlideError(message) from error

@@ -12,8 +12,8 @@ from signetscan.dataset.found import IMAGE_ENDINGS, files_in
 from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.inference import load_detector
 from signetscan.outputs.atomic import part_path
+from signetscan.slide_names import SLIDE_ENDINGS
 from signetscan.slides import SlideAtMpp, open_slide
-from signetscan.slides.endings import SLIDE_ENDINGS
 from signetscan.tiling import TileGrid
 from signetscan.tissue import find_tissue
 from signetscan.training.detector import TorchDetector

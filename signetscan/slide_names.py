@@ -1,4 +1,4 @@
-"""Telling slides from other files by their names."""
+"""Telling slides from other files by their names. Apart from `slides/`, so that it costs no import of a reader."""
 
 from __future__ import annotations
 
