@@ -198,7 +198,7 @@ def detect_slide(
         tiles_scanned=len(plan.tiles),
         tissue_mm2=plan.tissue_mm2,
         unread=tuple(tuple(edges) for edges in view.to_level0(np.array(damage.places).reshape(-1, 4)).tolist()),
-        unread_mm2=damage.area * (spec.mpp / 1000) ** 2,
+        unread_mm2=damage.area * view.pixel_um[0] * view.pixel_um[1] / 1e6,
         seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
 

@@ -108,7 +108,7 @@ def read_pixels(image: AnnotatedImage) -> NDArray[np.uint8]:
     if image.shrink == 1:
         return pixels
     # As a slide is resampled in detection, so that a model meets there what it learnt from.
-    return SlideAtMpp(ArraySlide([pixels], mpp=1.0), image.shrink).read(0, 0, image.width, image.height)
+    return SlideAtMpp(ArraySlide([pixels], mpp=1.0), image.shrink, slack=0).read(0, 0, image.width, image.height)
 
 
 def _read_place(image: AnnotatedImage, place: Place) -> NDArray[np.uint8]:

@@ -12,6 +12,8 @@ from signetscan.errors import MppError
 from signetscan.slides.mpp import known_mpp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from signetscan.slides.protocol import Slide
@@ -19,14 +21,16 @@ if TYPE_CHECKING:
 MAX_ENLARGEMENT = 4.0
 """A slide coarser than this many times the wanted mpp holds too little to be worth enlarging."""
 
-LEVEL_SLACK = 1.01
-"""A level up to 1% coarser than wanted is used: scanners' downsamples are seldom exact."""
+SAME_SIZE = 0.04
+"""Pixels this much larger or smaller than wanted are as good. Scanners' pixels are seldom exact (0.2525, 0.499, 0.2425
+um); cells differ in size by far more, and pixels taken as they are, or averaged by whole numbers, cost a
+small part of what a resampling costs."""
 
 FILTER_REACH = 2.0
 """Pixels on each side that the bicubic filter looks at, in pixels of the coarser of the two images."""
 
 SAME_SCALE = 1e-6
-"""Below this relative difference two scales are the same, and pixels are passed on as they are."""
+"""Below this relative difference two scales are the same."""
 
 
 class SlideAtMpp:
@@ -36,15 +40,20 @@ class SlideAtMpp:
     covers level-0 pixels [i * scale, (i + 1) * scale), so that coordinates convert by one factor per axis and
     neighbouring windows fit without a seam.
 
+    Where a view pixel is a whole number of pixels of a level along each axis, it is their mean; anything else is
+    resampled by a bicubic filter.
+
     Args:
         slide: the slide.
         mpp: wanted size of a pixel, um/px.
+        slack: the view's pixels may be larger or smaller than wanted by this share of their size, where that makes
+            them whole numbers of pixels of a level.
 
     Raises:
         MppError: the slide's own mpp is unknown, or too coarse for the wanted one.
     """
 
-    def __init__(self, slide: Slide, mpp: float) -> None:
+    def __init__(self, slide: Slide, mpp: float, *, slack: float = SAME_SIZE) -> None:
         own = known_mpp(slide)
         if max(own.x, own.y) > mpp * MAX_ENLARGEMENT:
             message = (
@@ -53,13 +62,18 @@ class SlideAtMpp:
             )
             raise MppError(message)
         self.slide = slide
-        self.mpp = mpp
-        self.scale = (mpp / own.x, mpp / own.y)
+        wanted = (mpp / own.x, mpp / own.y)
+        self._level = best_level(slide.level_downsamples, min(wanted), slack)
+        self._downsample = slide.level_downsamples[self._level]
+        self._whole = _whole_numbers([scale / self._downsample for scale in wanted], slack)
+        """Pixels of the level per view pixel along x and y, where these are whole numbers."""
+        self.scale = wanted if self._whole is None else tuple(number * self._downsample for number in self._whole)
         """Level-0 pixels per view pixel, along x and y."""
+        self.pixel_um = (self.scale[0] * own.x, self.scale[1] * own.y)
+        """Width and height of a view pixel, um."""
         width, height = slide.dimensions
         self.dimensions = (math.ceil(width / self.scale[0]), math.ceil(height / self.scale[1]))
         """Width and height, view pixels; the last pixel may be partly outside the slide."""
-        self._level = best_level(slide.level_downsamples, min(self.scale))
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         """Read a window, uint8 (height, width, 3); white outside the slide.
@@ -73,13 +87,15 @@ class SlideAtMpp:
         Raises:
             SlideError: the pixels cannot be decoded.
         """
-        downsample = self.slide.level_downsamples[self._level]
+        left, top = x * self.scale[0], y * self.scale[1]
+        if self._whole is not None and left.is_integer() and top.is_integer():
+            size = (width * self._whole[0], height * self._whole[1])
+            return _averaged(self.slide.read_region((int(left), int(top)), self._level, size), self._whole)
+        downsample = self._downsample
         ratio_x, ratio_y = self.scale[0] / downsample, self.scale[1] / downsample
         span_x = _Span.of(x, width, ratio_x, downsample)
         span_y = _Span.of(y, height, ratio_y, downsample)
         pixels = self.slide.read_region((span_x.location, span_y.location), self._level, (span_x.size, span_y.size))
-        if span_x.is_exact and span_y.is_exact:
-            return pixels
         box = (span_x.start, span_y.start, span_x.end, span_y.end)
         resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box=box)
         return np.asarray(resized)
@@ -90,16 +106,28 @@ class SlideAtMpp:
         return scaled
 
 
-def best_level(downsamples: tuple[float, ...], scale: float) -> int:
-    """The coarsest level that is still at least as fine as `scale` level-0 pixels per wanted pixel."""
-    fine = [level for level, downsample in enumerate(downsamples) if downsample <= scale * LEVEL_SLACK]
+def best_level(downsamples: tuple[float, ...], scale: float, slack: float = SAME_SIZE) -> int:
+    """The coarsest level that is still about as fine as `scale` level-0 pixels per wanted pixel."""
+    fine = [level for level, downsample in enumerate(downsamples) if downsample <= scale * (1 + slack)]
     return max(fine, key=lambda level: downsamples[level], default=0)
+
+
+def _whole_numbers(ratios: Sequence[float], slack: float) -> tuple[int, int] | None:
+    """Both ratios as whole numbers from 1, where they are that but for the slack."""
+    x, y = (max(1, round(ratio)) for ratio in ratios)
+    is_near = all(abs(whole / ratio - 1) <= max(slack, SAME_SCALE) for whole, ratio in zip((x, y), ratios, strict=True))
+    return (x, y) if is_near else None
+
+
+def _averaged(pixels: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.uint8]:
+    """The mean of each block of `block` (width, height) pixels; pixels are (H, W, 3)."""
+    return pixels if block == (1, 1) else np.asarray(Image.fromarray(pixels).reduce(block))
 
 
 class _Span:
     """One axis of a window: which pixels of a level to read, and where in them the window lies."""
 
-    __slots__ = ("end", "is_exact", "location", "size", "start")
+    __slots__ = ("end", "location", "size", "start")
 
     def __init__(self, location: int, size: int, start: float, end: float) -> None:
         self.location = location
@@ -110,8 +138,6 @@ class _Span:
         """Where the window starts in what was read, level pixels."""
         self.end = end
         """Where the window ends, level pixels."""
-        self.is_exact = start == 0 and end == size
-        """Whether what is read is the window itself, pixel for pixel."""
 
     @classmethod
     def of(cls, position: int, length: int, ratio: float, downsample: float) -> _Span:
@@ -124,8 +150,6 @@ class _Span:
             downsample: level-0 pixels per level pixel.
         """
         start = position * ratio
-        if abs(ratio - 1) < SAME_SCALE and (position * downsample).is_integer():
-            return cls(int(position * downsample), length, 0, length)
         margin = FILTER_REACH * max(ratio, 1)
         # A location is a whole level-0 pixel; where the downsample is not whole this lands between two pixels of the
         # level, so the window is placed from where the reader really starts.
