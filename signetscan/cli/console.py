@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -20,6 +21,9 @@ LINE_EVERY_S = 10.0
 """Seconds between two plain lines: enough for a log to show life, few enough not to fill it."""
 
 
+FILE = click.Path(path_type=Path, readable=False)
+"""Type of arguments that are files or folders. Whether they are there, and may be read, the library finds out, so that
+it is said in one way and one slide without permission does not stop a batch."""
 POSITIVE = click.FloatRange(min=0, min_open=True)
 """Type of options that are sizes."""
 
@@ -128,7 +132,8 @@ def _lines(what: str, unit: str, *, brief: bool) -> Update:
         if now - last < LINE_EVERY_S and (brief or done < total):
             return
         last = now
-        rate = (done - first) / max(now - started, 1e-9)
-        click.echo(f"{what}: {done} of {total} {unit}, {rate:.1f} a second", err=True)
+        # Of a stage that is over with its first step no rate is known.
+        rate = f", {(done - first) / (now - started):.1f} a second" if done > first and now > started else ""
+        click.echo(f"{what}: {done} of {total} {unit}{rate}", err=True)
 
     return update

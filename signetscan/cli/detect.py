@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from signetscan.cli.console import note, stages
+from signetscan.cli.console import FILE, note, stages
 from signetscan.cli.detect_report import Report
 from signetscan.cli.scan_options import end_on_sigterm, fail, renamed, request_of, scan_options, take_all, workers_of
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, metavar="PATH...")
+@click.argument("paths", type=FILE, nargs=-1, metavar="PATH...")
 @click.option(
     "--list",
     "listed",

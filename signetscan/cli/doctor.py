@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from signetscan.cli.console import FILE
 from signetscan.cli.statuses import ENVIRONMENT
 from signetscan.model_store import DEFAULT_MODEL, find_model
 
@@ -18,7 +19,7 @@ MARKS = {"ok": "ok", "absent": "--", "broken": "BROKEN"}
 @click.option(
     "--out",
     "-o",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=Path("signetscan-results"),
     help="Folder that results are to go to.",
 )

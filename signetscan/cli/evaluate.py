@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from signetscan.cli.console import note
+from signetscan.cli.console import FILE, note
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from signetscan.evaluation import Assessment, Interval
 
 ROWS = (
@@ -31,9 +32,9 @@ ROWS = (
 
 
 @click.command()
-@click.argument("predictions", type=click.Path(path_type=Path))
-@click.argument("truth", type=click.Path(path_type=Path))
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for metrics.json and the plots.")
+@click.argument("predictions", type=FILE)
+@click.argument("truth", type=FILE)
+@click.option("--out", "-o", type=FILE, help="Folder for metrics.json and the plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--threshold", default=0.0, help="Score from which predictions count for recall, FPs score and F1.")
 @click.option("--iou", default=0.3, help="Least IoU of a prediction with a cell that it finds.")

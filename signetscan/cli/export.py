@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from signetscan.cli.console import POSITIVE
+from signetscan.cli.console import FILE, POSITIVE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SPEC_OPTIONS = {"score_threshold": "threshold", "tile_size": "tile_size", "tile_overlap": "overlap"}
 """Fields of the contract that an option may set."""
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Model file.  [default: the checkpoint's, as .onnx]")
+@click.argument("checkpoint", type=FILE)
+@click.option("--out", "-o", type=FILE, help="Model file.  [default: the checkpoint's, as .onnx]")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -24,7 +26,7 @@ SPEC_OPTIONS = {"score_threshold": "threshold", "tile_size": "tile_size", "tile_
 )
 @click.option(
     "--calibrate-on",
-    type=click.Path(path_type=Path),
+    type=FILE,
     multiple=True,
     metavar="SLIDE",
     help="For int8: slide or picture with cells, or folder of them, to take its ranges from; may be given repeatedly.",
@@ -39,7 +41,7 @@ SPEC_OPTIONS = {"score_threshold": "threshold", "tile_size": "tile_size", "tile_
 @click.option("--licence", default="unknown", help="Licence of the weights, for the card.")
 @click.option(
     "--check-on",
-    type=click.Path(path_type=Path),
+    type=FILE,
     multiple=True,
     metavar="SLIDE",
     help="Slide or picture whose tissue the file is checked on too; may be given several times.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from signetscan.cli.console import POSITIVE
+from signetscan.cli.console import FILE, POSITIVE
 from signetscan.model_store import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ OPTIONS = (
     click.option(
         "--out",
         "-o",
-        type=click.Path(path_type=Path),
+        type=FILE,
         default=Path("signetscan-results"),
         help="Folder for the results; made if it is not there.",
     ),
@@ -85,7 +85,7 @@ OPTIONS = (
         help="Name results by a keyed hash of the slides' names.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a slide."),
-    click.option("--log-file", type=click.Path(path_type=Path), help="Add what happens to this file, in JSON lines."),
+    click.option("--log-file", type=FILE, help="Add what happens to this file, in JSON lines."),
     click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and results."),
     click.option("--verbose", "-v", is_flag=True, help="Say more."),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from signetscan.cli.console import progress
+from signetscan.cli.console import FILE, progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.group()
@@ -16,7 +18,7 @@ def simulate() -> None:
 
 
 @simulate.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FILE)
 @click.option("--positives", default=20, help="Images with signet ring cells.")
 @click.option("--negatives", default=40, help="Images without.")
 @click.option("--size", default=2000, help="Side of an image, pixels of 0.25 um.")
@@ -25,7 +27,7 @@ def simulate() -> None:
 @click.option(
     "--background",
     "backgrounds",
-    type=click.Path(path_type=Path),
+    type=FILE,
     multiple=True,
     help="A real picture (of 0.25 um per pixel) or slide to draw half of the images on; may be given several times.",
 )
@@ -50,7 +52,7 @@ def images(out: Path, workers: int | None, *, quiet: bool, **options: Any) -> No
 
 
 @simulate.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FILE)
 @click.option("--width", default=8400, help="Width of the slide, pixels.")
 @click.option("--height", default=8400, help="Height of the slide, pixels.")
 @click.option("--mpp", default=0.25, help="Size of a pixel, um.")

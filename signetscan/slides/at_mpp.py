@@ -67,7 +67,9 @@ class SlideAtMpp:
         self._downsample = slide.level_downsamples[self._level]
         self._whole = _whole_numbers([scale / self._downsample for scale in wanted], slack)
         """Pixels of the level per view pixel along x and y, where these are whole numbers."""
-        self.scale = wanted if self._whole is None else tuple(number * self._downsample for number in self._whole)
+        if self._whole is not None:
+            wanted = (self._whole[0] * self._downsample, self._whole[1] * self._downsample)
+        self.scale = wanted
         """Level-0 pixels per view pixel, along x and y."""
         self.pixel_um = (self.scale[0] * own.x, self.scale[1] * own.y)
         """Width and height of a view pixel, um."""
