@@ -43,6 +43,14 @@ class TrainingError(SignetscanError):
     """Training cannot start or go on."""
 
 
+class ResultError(SignetscanError):
+    """Results of an earlier run are not there, or not what they say they are."""
+
+
+class UnfitError(SignetscanError):
+    """A format cannot hold the detections of this slide."""
+
+
 class OutputError(SignetscanError):
     """A result cannot be written."""
 

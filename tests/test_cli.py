@@ -284,9 +284,9 @@ def test_what_is_no_model_ends_in_one_line_that_names_it(bench: Bench, tmp_path:
 @pytest.mark.parametrize(
     ("library", "said"),
     [
-        ("torch", 'this command needs torch: pip install "signetscan[train]"'),
-        ("tensorboardX", 'this command needs tensorboardX: pip install "signetscan[train]"'),
-        ("jinja2", 'this command needs jinja2: pip install "signetscan[train]"'),
+        ("torch", 'this needs torch: pip install "signetscan[train]"'),
+        ("tensorboardX", 'this needs tensorboardX: pip install "signetscan[train]"'),
+        ("jinja2", 'this needs jinja2: pip install "signetscan[report]"'),
         ("matplotlib", 'plots need matplotlib: pip install "signetscan[report]"'),
     ],
 )
@@ -535,7 +535,7 @@ def test_help_explains_each_option_its_default_and_an_example(path: tuple[str, .
             continue
         assert option.help
         _, text = option.get_help_record(context) or ("", "")
-        default = option.default
+        default = ", ".join(option.default) if isinstance(option.default, tuple) else option.default
         if default is not False and isinstance(default, str | int | float | Path) and default != "":
             shown_default = str(option.name).replace("_", "-") if default is True else default
             assert text.count(f"[default: {shown_default}") == text.count("[default: ") == 1, text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -86,7 +85,7 @@ def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: M
     assert "precision: int8" in result.stdout
     slide = ArraySlide(toys(4, 1), mpp=spec.mpp, name="toy")
     written = write_results(tmp_path / "a", slide, detector, detect_slide(slide, detector))
-    assert json.loads(written["record"].read_text())["model"]["precision"] == "int8"
+    assert written.record["model"]["precision"] == "int8"
 
 
 def test_it_finds_what_was_learnt_and_batches_change_nothing(exported: Path) -> None:

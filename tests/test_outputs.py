@@ -20,6 +20,7 @@ from signetscan.detections import Detections
 from signetscan.errors import OutputError
 from signetscan.outputs import rows
 from signetscan.outputs.atomic import atomic_text, make_folder
+from signetscan.outputs.endings import result_paths
 from signetscan.outputs.geojson import write_geojson
 from signetscan.outputs.results import write_results
 from signetscan.outputs.table import COLUMNS, write_csv
@@ -256,7 +257,8 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     slide = ArraySlide([image], mpp=0.25, name="a slide", bounds=Bounds(100, 50, 600, 500))
     options = DetectOptions.for_model(BlobDetector(), use_tissue_mask=False)
     result = detect_slide(slide, BlobDetector(), options)
-    cropped = write_results(tmp_path / "a slide", slide, BlobDetector(), result)
+    cropped = result_paths(tmp_path / "a slide")
+    write_results(tmp_path / "a slide", slide, BlobDetector(), result)
     record = json.loads(cropped["record"].read_text())
     assert record["geojson_origin_px"] == [100, 50]
     assert record["slide"]["mpp"] == {"x": 0.25, "y": 0.25, "source": "--mpp"}
@@ -269,7 +271,8 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     (feature,) = read_features(cropped["geojson"])
     assert np.array(feature["geometry"]["coordinates"][0]).min(axis=0) == pytest.approx((300, 250), abs=0.3)
     whole = write_results(tmp_path / "a slide", slide, BlobDetector(), result, crop_to_bounds=False)
-    assert json.loads(whole["record"].read_text())["geojson_origin_px"] == [0, 0]
+    assert json.loads(cropped["record"].read_text())["geojson_origin_px"] == [0, 0]
+    assert whole.record == json.loads(cropped["record"].read_text())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a slide.csv", "a slide.geojson", "a slide.run.json"]
 
 

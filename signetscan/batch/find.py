@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from signetscan.errors import OptionError
+from signetscan.outputs.endings import NO_SLIDES
 from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def slides_below(root: Path) -> Iterator[SlideTask]:
     """All slides of a folder and of those below it, hidden ones aside."""
     for folder, below, names in os.walk(root):
         below[:] = sorted(each for each in below if not each.startswith("."))
-        wanted = [Path(folder) / name for name in names if not name.startswith(".")]
+        wanted = [Path(folder) / name for name in names if not name.startswith(".") and not name.endswith(NO_SLIDES)]
         slides = [path for path in wanted if path.suffix.lower() in FOUND_ENDINGS and path.is_file()]
         for path in _once_a_series(slides):
             inner = path.relative_to(root).parent

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from signetscan.outputs.endings import USUAL_FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -34,6 +36,8 @@ class ScanRequest:
     """Size of the slides' pixels, um/px, in place of what the files say."""
     crop_to_bounds: bool = True
     """Whether GeoJSON counts from the slide's bounds."""
+    formats: tuple[str, ...] = USUAL_FORMATS
+    """Formats of the results, of `outputs.endings.ENDINGS`."""
     overwrite: bool = False
     """Whether to scan again what is done."""
     dry_run: bool = False

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.detect import DetectOptions, detect_slide, plan_scan
 from signetscan.errors import SlideError
-from signetscan.outputs.results import result_paths, write_results
-from signetscan.outputs.run_record import finished_record, read_record, run_key
+from signetscan.outputs.endings import READABLE_FORMATS, RECORD_ENDING, with_ending
+from signetscan.outputs.results import add_formats, write_results
+from signetscan.outputs.run_record import finished_record, run_key
+from signetscan.outputs.stored import load_result
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.mpp import known_mpp
@@ -53,15 +55,13 @@ def scan_slide(
         OutputError: a file cannot be written.
     """
     started = time.monotonic()
-    target = request.out / task.name
     before = _state(task.path)
     options = options_for(task, request, detector)
     with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
         key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds)
-        path = result_paths(target)["record"]
-        record = None if request.overwrite else finished_record(path, key)
-        if record is not None:
-            return SlideOutcome(name=task.name, status="skipped", record=record)
+        finished = None if request.overwrite else _finished(task, request, key)
+        if finished is not None:
+            return SlideOutcome(name=task.name, status="skipped", record=finished)
         result = detect_slide(slide, detector, options, on_progress=on_progress)
         if _state(task.path) != before:
             message = f"{task.path}: the file changed while it was read; wait until it is copied"
@@ -69,15 +69,38 @@ def scan_slide(
         if claim is not None and not claim.is_held():
             message = f"{task.name}: this run was held up for so long that another took the slide over"
             raise SlideError(message)
-        write_results(target, slide, detector, result, key=key, crop_to_bounds=request.crop_to_bounds)
-        warnings = tuple(warnings_of(slide, detector, result))
+        written = write_results(
+            request.out / task.name,
+            slide,
+            detector,
+            result,
+            key=key,
+            crop_to_bounds=request.crop_to_bounds,
+            formats=request.formats,
+            slide_path=task.path,
+        )
+        warnings = [*warnings_of(slide, detector, result), *written.record["unfit"].values()]
     return SlideOutcome(
         name=task.name,
         status="done",
-        record=read_record(path) or {},
-        warnings=warnings,
+        record=written.record,
+        warnings=tuple(warnings),
         seconds=time.monotonic() - started,
     )
+
+
+def _finished(task: SlideTask, request: ScanRequest, key: str) -> dict[str, Any] | None:
+    """The record of results that are there already; formats that are asked for and missing are added to them."""
+    path = with_ending(request.out / task.name, RECORD_ENDING)
+    record = finished_record(path, key)
+    if record is None:
+        return None
+    missing = [name for name in request.formats if name not in record["files"] | record.get("unfit", {})]
+    if not missing:
+        return record
+    if not set(READABLE_FORMATS) & set(record["files"]):
+        return None  # it can only be scanned again
+    return add_formats(load_result(path, slide=task.path), missing).record
 
 
 def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> SlideOutcome:
@@ -93,7 +116,7 @@ def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> Sli
         view = SlideAtMpp(slide, detector.spec.mpp)
         plan = plan_scan(view, detector.spec, options)
         key = run_key(slide, size, detector, options, crop_to_bounds=request.crop_to_bounds)
-        done = finished_record(result_paths(request.out / task.name)["record"], key) is not None
+        done = finished_record(with_ending(request.out / task.name, RECORD_ENDING), key) is not None
         mpp = known_mpp(slide)
         facts = {
             "width_px": slide.dimensions[0],

@@ -18,8 +18,17 @@ from signetscan.cli.train import train
 from signetscan.cli.watch import watch
 from signetscan.errors import OptionError, SignetscanError
 
-TRAINING_LIBRARIES = ("torch", "onnx", "onnxscript", "tensorboardX", "jinja2")
-"""What the `train` extra brings; detection does without."""
+EXTRAS = {
+    "torch": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "tensorboardX": "train",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "pyarrow": "formats",
+    "highdicom": "formats",
+}
+"""The extra that brings each library that detection does without."""
 
 
 class Commands(click.Group):
@@ -34,9 +43,9 @@ class Commands(click.Group):
         except SignetscanError as error:
             raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
-            if error.name not in TRAINING_LIBRARIES:
+            if error.name not in EXTRAS:
                 raise
-            message = f'this command needs {error.name}: pip install "signetscan[train]"'
+            message = f'this needs {error.name}: pip install "signetscan[{EXTRAS[error.name]}]"'
             raise click.ClickException(message) from error
 
 

@@ -11,6 +11,7 @@ import click
 
 from signetscan.cli.console import FILE, POSITIVE
 from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.outputs.endings import ENDINGS, USUAL_FORMATS, check_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -40,6 +41,14 @@ OPTIONS = (
         type=FILE,
         default=Path("signetscan-results"),
         help="Folder for the results; made if it is not there.",
+    ),
+    click.option(
+        "--format",
+        "formats",
+        type=click.Choice(list(ENDINGS)),
+        multiple=True,
+        default=USUAL_FORMATS,
+        help="Of the results; may be given several times.",
     ),
     click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model (accurate, fast), or an ONNX file."),
     click.option(
@@ -125,6 +134,7 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
     from signetscan.batch.outcome import ScanRequest
     from signetscan.concurrency import cpu_count
 
+    check_libraries(options["formats"])
     return ScanRequest(
         model=find_model(options["model"]),
         out=options["out"],
@@ -133,6 +143,7 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
         options={name: options[option] for option, name in DETECT_FIELDS.items()},
         mpp=options["mpp"],
         crop_to_bounds=options["bounds_crop"],
+        formats=tuple(dict.fromkeys(options["formats"])),
         overwrite=options["overwrite"],
         dry_run=dry_run,
         private=options["pseudonymise"] is not None,

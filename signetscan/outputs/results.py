@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from signetscan.outputs.geojson import write_geojson
-from signetscan.outputs.run_record import run_record, write_record
-from signetscan.outputs.table import write_csv
-from signetscan.slides.mpp import known_mpp
+from signetscan.errors import OutputError
+from signetscan.outputs.endings import ENDINGS, RECORD_ENDING, REPORT_ENDING, USUAL_FORMATS, with_ending
+from signetscan.outputs.formats import write_formats
+from signetscan.outputs.run_record import files_of, run_record, write_record
+from signetscan.outputs.scanned import scanned_slide
+from signetscan.outputs.stored import StoredResult
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from signetscan.detect import SlideResult
@@ -17,16 +21,20 @@ if TYPE_CHECKING:
     from signetscan.slides import Slide
 
 
-def result_paths(target: Path) -> dict[str, Path]:
-    """Path of each file of a slide, by format: geojson, csv, record. `target` is theirs without the ending."""
-    endings = {"geojson": "geojson", "csv": "csv", "record": "run.json"}
-    return {kind: target.with_name(f"{target.name}.{ending}") for kind, ending in endings.items()}
-
-
 def write_results(
-    target: Path, slide: Slide, detector: Detector, result: SlideResult, *, key: str = "", crop_to_bounds: bool = True
-) -> dict[str, Path]:
-    """Write NAME.geojson, NAME.csv and, last, NAME.run.json, which says that the others are whole.
+    target: Path,
+    slide: Slide,
+    detector: Detector,
+    result: SlideResult,
+    *,
+    key: str = "",
+    crop_to_bounds: bool = True,
+    formats: Sequence[str] = USUAL_FORMATS,
+    slide_path: Path | None = None,
+) -> StoredResult:
+    """Write NAME.geojson, NAME.csv or other formats and, last, NAME.run.json, which says that the others are whole.
+
+    Files that an earlier run left of other formats are removed: they would be of other detections.
 
     Args:
         target: path of the files without their endings, in an existing folder.
@@ -36,21 +44,54 @@ def write_results(
         key: what `run_key` gave for this run.
         crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, as QuPath shows it by default,
             or from level 0. It makes a difference only for slides that declare bounds.
+        formats: of `endings.ENDINGS`.
+        slide_path: the slide's file, which DICOM annotations refer to.
 
     Returns:
-        Path of each file, by format: geojson, csv, record.
+        What was written.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    paths = result_paths(target)
-    bounds = slide.bounds
-    origin = (bounds.x, bounds.y) if bounds is not None and crop_to_bounds else (0, 0)
-    source = f"{slide.fingerprint}:{detector.sha256}"
-    names = detector.spec.class_names
-    paths["record"].unlink(missing_ok=True)  # from here to the end no record vouches for the other files
-    write_geojson(paths["geojson"], result.detections, names, source=source, origin=origin)
-    write_csv(paths["csv"], result.detections, names, source=source, mpp=known_mpp(slide))
-    record = run_record(slide, detector, result, name=target.name, key=key, origin=origin, paths=paths)
-    write_record(paths["record"], record)
-    return paths
+    _remove_results(target)
+    scanned = scanned_slide(
+        target.name, slide, detector, result.detections, path=slide_path, crop_to_bounds=crop_to_bounds
+    )
+    record = run_record(slide, detector, result, name=target.name, key=key, origin=scanned.origin)
+    stored = StoredResult(scanned=scanned, record=record | {"files": {}, "unfit": {}}, target=target)
+    return add_formats(stored, formats)
+
+
+def _remove_results(target: Path) -> None:
+    """Remove what an earlier run left of a slide: first the record, so that nothing vouches for the rest."""
+    for ending in (RECORD_ENDING, REPORT_ENDING, *ENDINGS.values()):
+        path = with_ending(target, ending)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            message = f"{path}: cannot be replaced: {error.strerror or error}"
+            raise OutputError(message) from error
+
+
+def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
+    """Write detections in more formats, and a record that names them too.
+
+    Args:
+        stored: a slide's results.
+        formats: of `endings.ENDINGS`; those that are there are written again.
+
+    Returns:
+        The results with the new record.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    paths = {name: with_ending(stored.target, ENDINGS[name]) for name in formats}
+    unfit = write_formats(paths, stored.scanned)
+    written = files_of({name: path for name, path in paths.items() if name not in unfit})
+    record = stored.record | {
+        "files": stored.record["files"] | written,
+        "unfit": stored.record.get("unfit", {}) | unfit,
+    }
+    write_record(with_ending(stored.target, RECORD_ENDING), record)
+    return replace(stored, record=record)

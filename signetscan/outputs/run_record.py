@@ -91,9 +91,8 @@ def run_record(
     name: str,
     key: str,
     origin: tuple[int, int],
-    paths: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """The record of one slide.
+    """The record of one slide, but for its `files`, which are added when they are written.
 
     Args:
         slide: the slide.
@@ -102,7 +101,6 @@ def run_record(
         name: what the slide is called in results.
         key: what `run_key` gave.
         origin: the point taken as (0, 0) in the GeoJSON file, level-0 pixels.
-        paths: the result files, by format; the record itself is not there yet.
     """
     mpp, bounds = slide.mpp, slide.bounds
     names = detector.spec.class_names
@@ -139,10 +137,12 @@ def run_record(
         "tissue_mm2": None if result.tissue_mm2 is None else round(result.tissue_mm2, 4),
         "detections": {name: counts[name] for name in names},
         "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-        "files": {
-            kind: {"name": path.name, "bytes": path.stat().st_size} for kind, path in paths.items() if path.exists()
-        },
     }
+
+
+def files_of(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """What a record says of the result files, by format."""
+    return {name: {"name": path.name, "bytes": path.stat().st_size} for name, path in paths.items()}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -1,0 +1,51 @@
+"""The formats of results, and what writes each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signetscan.errors import UnfitError
+from signetscan.outputs.geojson import write_geojson
+from signetscan.outputs.table import write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from signetscan.outputs.scanned import ScannedSlide
+
+    Writer = Callable[[Path, ScannedSlide], None]
+
+
+def _geojson(path: Path, scanned: ScannedSlide) -> None:
+    write_geojson(path, scanned.detections, scanned.class_names, source=scanned.source, origin=scanned.origin)
+
+
+def _csv(path: Path, scanned: ScannedSlide) -> None:
+    write_csv(path, scanned.detections, scanned.class_names, source=scanned.source, mpp=scanned.mpp)
+
+
+WRITERS: dict[str, Writer] = {"geojson": _geojson, "csv": _csv}
+"""What writes each format of `endings.ENDINGS`."""
+
+
+def write_formats(paths: dict[str, Path], scanned: ScannedSlide) -> dict[str, str]:
+    """Write a slide's detections in each of some formats.
+
+    Args:
+        paths: path of each file, by format.
+        scanned: the slide and its detections.
+
+    Returns:
+        Why a format was not written, by format, where it cannot hold this slide's detections.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    unfit = {}
+    for name, path in paths.items():
+        try:
+            WRITERS[name](path, scanned)
+        except UnfitError as error:
+            unfit[name] = str(error)
+    return unfit

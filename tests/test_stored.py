@@ -1,0 +1,137 @@
+"""Results read back from their files: what was found, to the last decimal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, BlobDetector
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signetscan.batch.lookup import slide_of
+from signetscan.detect import DetectOptions, detect_slide
+from signetscan.detections import Detections
+from signetscan.errors import ResultError
+from signetscan.outputs.results import add_formats, write_results
+from signetscan.outputs.stored import find_results, load_result
+from signetscan.slides import ArraySlide, Bounds, open_slide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from signetscan.outputs.stored import StoredResult
+
+NAMES = ("Signet ring cell", '=cmd, "x"', "Ünïcode: a")
+
+
+def written(folder: Path, found: Detections, formats: tuple[str, ...], bounds: Bounds | None = None) -> StoredResult:
+    slide = ArraySlide([np.full((600, 800, 3), 252, np.uint8)], mpp=0.25, name="a slide", bounds=bounds)
+    detector = BlobDetector(class_names=NAMES)
+    empty = detect_slide(slide, detector, DetectOptions.for_model(detector, use_tissue_mask=False))
+    return write_results(folder / "a.slide", slide, detector, replace(empty, detections=found), formats=formats)
+
+
+@st.composite
+def some_detections(draw: st.DrawFn) -> Detections:
+    count = draw(st.integers(0, 12))
+    corner = np.array(draw(st.lists(st.integers(0, 50_000), min_size=2 * count, max_size=2 * count)), np.float64)
+    size = np.array(draw(st.lists(st.integers(1, 9_999), min_size=2 * count, max_size=2 * count)), np.float64)
+    low = corner.reshape(-1, 2) / 100
+    scores = np.array(draw(st.lists(st.integers(0, 10_000), min_size=count, max_size=count)), np.float64) / 10_000
+    return Detections(
+        boxes=np.concatenate([low, (low + size.reshape(-1, 2) / 100)], axis=1).round(2),
+        scores=scores.astype(np.float32),
+        labels=np.array(draw(st.lists(st.integers(0, 2), min_size=count, max_size=count)), np.int64),
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(some_detections(), st.sampled_from(["csv", "geojson"]), st.booleans())
+def test_what_is_read_back_is_what_was_found(tmp_path: Path, found: Detections, kind: str, cropped: bool) -> None:
+    bounds = Bounds(101, 53, 600, 500) if cropped else None
+    stored = written(tmp_path, found, (kind,), bounds)
+    again = load_result(tmp_path / "a.slide.run.json")
+    np.testing.assert_array_equal(again.scanned.detections.boxes, found.boxes)
+    np.testing.assert_array_equal(again.scanned.detections.scores, found.scores)
+    np.testing.assert_array_equal(again.scanned.detections.labels, found.labels)
+    assert again.record == stored.record
+    for name in ("name", "class_names", "model", "model_sha256", "fingerprint", "mpp", "dimensions", "origin"):
+        assert getattr(again.scanned, name) == getattr(stored.scanned, name)
+
+
+def one_cell() -> Detections:
+    return Detections(
+        boxes=np.array([[10.25, 20, 40, 60.01]]), scores=np.array([0.5], np.float32), labels=np.array([1])
+    )
+
+
+def test_a_format_added_later_has_the_bytes_of_one_written_at_once(tmp_path: Path) -> None:
+    for name in ("once", "later"):
+        (tmp_path / name).mkdir()
+    written(tmp_path / "once", one_cell(), ("csv", "geojson"))
+    written(tmp_path / "later", one_cell(), ("csv",))
+    add_formats(load_result(tmp_path / "later" / "a.slide.run.json"), ["geojson"])
+    for name in ("a.slide.csv", "a.slide.geojson"):
+        assert (tmp_path / "later" / name).read_bytes() == (tmp_path / "once" / name).read_bytes()
+    records = [json.loads((tmp_path / name / "a.slide.run.json").read_text()) for name in ("once", "later")]
+    for record in records:
+        del record["finished"], record["seconds"]
+    assert records[0] == records[1]
+
+
+def test_files_of_other_formats_do_not_outlive_a_new_scan(tmp_path: Path) -> None:
+    written(tmp_path, one_cell(), ("csv", "geojson"))
+    written(tmp_path, Detections.empty(), ("csv",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.slide.csv", "a.slide.run.json"]
+
+
+@pytest.mark.parametrize("name", ["a.slide.run.json", "a.slide.csv", "a.slide.geojson", "."])
+def test_any_file_of_a_result_leads_to_its_record(tmp_path: Path, name: str) -> None:
+    written(tmp_path, one_cell(), ("csv",))
+    assert find_results(tmp_path / name) == [tmp_path / "a.slide.run.json"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"slide": 3}, "not a run record of this version"),
+        ({"files": {}}, "in none of csv, geojson"),
+        ({"detections": {"Signet ring cell": 7}}, "says otherwise"),
+        ({"geojson_origin_px": "x"}, "not a run record of this version"),
+    ],
+)
+def test_records_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    record = written(tmp_path, one_cell(), ("csv",)).record | changed
+    (tmp_path / "a.slide.run.json").write_text(json.dumps(record))
+    with pytest.raises(ResultError, match=said):
+        load_result(tmp_path / "a.slide.run.json")
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="no results of signetscan detect"):
+        find_results(tmp_path)
+    (tmp_path / "x.csv").write_text("x0,y0,x1,y1\n")
+    with pytest.raises(ResultError, match="no run record stands beside"):
+        find_results(tmp_path / "x.csv")
+    with pytest.raises(ResultError, match="no such file"):
+        find_results(tmp_path / "y.csv")
+
+
+def test_the_slide_of_a_result_is_found_by_its_content(tmp_path: Path) -> None:
+    sample = ROOT / "tests" / "data" / "sample.svs"
+    with open_slide(sample) as slide:
+        record = {"slide": {"name": "a pseudonym", "fingerprint": slide.fingerprint}}
+    assert slide_of(record, sample) == sample
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a pseudonym.svs").write_bytes(b"damaged")
+    (tmp_path / "in" / "x.svs").write_bytes(sample.read_bytes())
+    assert slide_of(record, tmp_path) == tmp_path / "in" / "x.svs"
+    other = {"slide": {"name": "b", "fingerprint": "another"}}
+    with pytest.raises(ResultError, match="not the slide that b is of"):
+        slide_of(other, sample)
+    with pytest.raises(ResultError, match="none of 2 slides"):
+        slide_of(other, tmp_path)
