@@ -19,7 +19,7 @@ from signetscan.runtime import CPU_PROVIDER
 from signetscan.salvage import Damage, read_tile
 from signetscan.slides import SlideAtMpp
 from signetscan.tiling import TileGrid, in_strips, trim
-from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue
+from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue, whole_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
     from signetscan.inference import Detector
     from signetscan.model_spec import ModelSpec
+    from signetscan.roi import Roi
     from signetscan.salvage import Place, TilePixels
     from signetscan.slides import Slide
     from signetscan.tiling import Tile
+    from signetscan.tissue import TissueMask
 
     Progress = Callable[[int, int], None]
 
@@ -134,7 +136,9 @@ class SlideResult:
     tiles_scanned: int
     """Tiles read and given to the model; the others show no tissue."""
     tissue_mm2: float | None
-    """Area of the tissue mask, mm2; None where none was used."""
+    """Area of the tissue mask, within the region of interest if there is one, mm2; None where no mask was used."""
+    roi: Roi | None = None
+    """What the scan kept to."""
     unread: tuple[Place, ...] = ()
     """Places that could not be decoded, and were not looked at, level-0 pixels."""
     unread_mm2: float = 0.0
@@ -160,6 +164,7 @@ def detect_slide(
     detector: Detector,
     options: DetectOptions | None = None,
     *,
+    roi: Roi | None = None,
     on_progress: Progress | None = None,
 ) -> SlideResult:
     """Find the objects of a slide.
@@ -170,6 +175,8 @@ def detect_slide(
         slide: the slide; its mpp must be known.
         detector: the model.
         options: how to scan.
+        roi: what to keep to. Objects are found whose centre is inside; of the slide around it no more is read than
+            its overview, and what a tile needs to show of a cell's surroundings.
         on_progress: called with (tiles done, tiles to scan) after each batch.
 
     Raises:
@@ -182,7 +189,7 @@ def detect_slide(
     spec = detector.spec
     options = options or DetectOptions.for_model(detector)
     view = SlideAtMpp(slide, spec.mpp)
-    plan = plan_scan(view, spec, options)
+    plan = plan_scan(view, spec, options, roi)
     planned = time.perf_counter()
     damage = Damage()
     parts = _scan_tiles(view, detector, options, plan.tiles, damage, on_progress)
@@ -190,6 +197,8 @@ def detect_slide(
     scanned = time.perf_counter()
     merged = merge_tiles(parts, options.nms_iou)
     detections = _in_level0(merged, view)
+    if roi is not None:
+        detections = detections.select(roi.holds(detections.boxes))
     ended = time.perf_counter()
     return SlideResult(
         detections=detections,
@@ -197,14 +206,15 @@ def detect_slide(
         tiles=plan.tiles_in_grid,
         tiles_scanned=len(plan.tiles),
         tissue_mm2=plan.tissue_mm2,
+        roi=roi,
         unread=tuple(tuple(edges) for edges in view.to_level0(np.array(damage.places).reshape(-1, 4)).tolist()),
         unread_mm2=damage.area * view.pixel_um[0] * view.pixel_um[1] / 1e6,
         seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
 
 
-def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> ScanPlan:
-    """Choose what to read of a slide.
+def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions, roi: Roi | None = None) -> ScanPlan:
+    """Choose what to read of a slide, within a region of interest if there is one.
 
     Raises:
         MppError: the slide's pixel size is unknown.
@@ -213,9 +223,27 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> Scan
     """
     grid = make_grid(view, spec, options)
     tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
-    if not options.use_tissue_mask:
+    if not options.use_tissue_mask and roi is None:
         return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None)
-    mask = find_tissue(view.slide, min_area_um2=options.min_tissue_um2)
+    mask = (
+        find_tissue(view.slide, min_area_um2=options.min_tissue_um2)
+        if options.use_tissue_mask
+        else whole_slide(view.slide)
+    )
+    area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
+    if roi is not None:
+        mask = roi.around(mask)
+    return ScanPlan(
+        tiles=_with_tissue(tiles, mask, view, spec, options),
+        tiles_in_grid=len(grid),
+        tissue_mm2=area_mm2 if options.use_tissue_mask else None,
+    )
+
+
+def _with_tissue(
+    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: DetectOptions
+) -> list[Tile]:
+    """The tiles that own tissue, cut down to it where that is wanted."""
     scale_x, scale_y = view.scale
     chosen = []
     for tile in tiles:
@@ -226,7 +254,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> Scan
         around = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
         cut = trim(tile, around, margin=options.tile_overlap // 2, stride=spec.stride)
         chosen.append(cut if options.trim_tiles else tile)
-    return ScanPlan(tiles=chosen, tiles_in_grid=len(grid), tissue_mm2=mask.area_mm2)
+    return chosen
 
 
 def make_grid(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> TileGrid:

@@ -7,7 +7,7 @@ read is lost without a word, while a blank tile costs a fraction of a second.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,15 +98,36 @@ def find_tissue(slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read.
     """
+    everything = whole_slide(slide)
+    overview = read_overview(slide, _overview_step(slide))
+    mask = tissue_mask(overview, pixel_um2=everything.pixel_um2, min_area_um2=min_area_um2)
+    return replace(everything, mask=mask)
+
+
+def whole_slide(slide: Slide) -> TissueMask:
+    """A mask that takes all of a slide for tissue, without reading it.
+
+    Raises:
+        MppError: the slide's pixel size is unknown.
+    """
     own = known_mpp(slide)
     width, height = slide.dimensions
-    step = max(OVERVIEW_MPP / own.x, OVERVIEW_MPP / own.y, max(width, height) / MAX_OVERVIEW_SIDE, 1.0)
-    overview = read_overview(slide, step)
-    rows, columns = overview.shape[:2]
+    columns, rows = _overview_size(slide, _overview_step(slide))
     pixel = (width / columns, height / rows)
-    pixel_um2 = pixel[0] * own.x * pixel[1] * own.y
-    mask = tissue_mask(overview, pixel_um2=pixel_um2, min_area_um2=min_area_um2)
-    return TissueMask(mask=mask, pixel=pixel, pixel_um2=pixel_um2)
+    area_um2 = pixel[0] * own.x * pixel[1] * own.y
+    return TissueMask(mask=np.ones((rows, columns), np.bool_), pixel=pixel, pixel_um2=area_um2)
+
+
+def _overview_step(slide: Slide) -> float:
+    """Level-0 pixels per pixel of the overview."""
+    own = known_mpp(slide)
+    return max(OVERVIEW_MPP / own.x, OVERVIEW_MPP / own.y, max(slide.dimensions) / MAX_OVERVIEW_SIDE, 1.0)
+
+
+def _overview_size(slide: Slide, step: float) -> tuple[int, int]:
+    """Width and height of an overview, its own pixels."""
+    width, height = slide.dimensions
+    return max(round(width / step), 1), max(round(height / step), 1)
 
 
 def tissue_mask(
@@ -160,7 +181,7 @@ def read_overview(slide: Slide, step: float) -> NDArray[np.uint8]:
     The level used is read in blocks, so that memory stays bounded for a slide that has no small level.
     """
     width, height = slide.dimensions
-    columns, rows = max(round(width / step), 1), max(round(height / step), 1)
+    columns, rows = _overview_size(slide, step)
     level = best_level(slide.level_downsamples, step)
     downsample = slide.level_downsamples[level]
     block = max(int(BLOCK_SIDE * downsample / step), 1)

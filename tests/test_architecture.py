@@ -21,7 +21,7 @@ LAYERS = (
     ("detect", "training", "simulate", "batch", "checkup"),
     ("outputs", "evaluation", "dataset", "reports"),
     ("merge", "inference", "model_store", "runtime", "salvage"),
-    ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures"),
+    ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures", "roi"),
     ("detections", "boxes", "neighbours", "checks", "slide_names"),
     ("errors", "__init__"),
 )

@@ -78,6 +78,18 @@ def read_geojson(path: Path) -> Annotations:
     )
 
 
+def read_outlines(path: Path) -> tuple[Region, ...]:
+    """The annotations that have an area, whatever their class, as regions in the file's own frame.
+
+    Raises:
+        AnnotationError: as `read_geojson`.
+    """
+    reader = _OutlineReader(path)
+    for number, feature in enumerate(_top_features(path, _parsed(path)), start=1):
+        reader.add(feature, number)
+    return tuple(reader.regions)
+
+
 def _parsed(path: Path) -> object:
     content = read_bounded(path, MAX_GEOJSON_BYTES)
     if path.suffix.lower() == ".gz":
@@ -222,6 +234,16 @@ class _Reader:
 
     def _error(self, number: int, problem: str) -> AnnotationError:
         return AnnotationError(f"{self.path}: feature {number} {problem}")
+
+
+@dataclass(slots=True)
+class _OutlineReader(_Reader):
+    """Gathers outlines instead."""
+
+    def _add_one(self, geometry: dict[str, Any], properties: dict[str, Any], number: int) -> None:
+        rings = self._parts(geometry, number)
+        if _kind(properties) == "annotation" and "Polygon" in geometry["type"]:
+            self.regions.append(Region(rings=tuple(rings), normal=False))
 
 
 def _kind(properties: dict[str, Any]) -> str:

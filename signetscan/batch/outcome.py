@@ -36,6 +36,8 @@ class ScanRequest:
     """Size of the slides' pixels, um/px, in place of what the files say."""
     crop_to_bounds: bool = True
     """Whether GeoJSON counts from the slide's bounds."""
+    roi: Path | None = None
+    """GeoJSON of the region of interest, or a folder with one of each slide's name; the whole slide by default."""
     formats: tuple[str, ...] = USUAL_FORMATS
     """Formats of the results, of `outputs.endings.ENDINGS`."""
     overwrite: bool = False

@@ -14,6 +14,7 @@ from signetscan.outputs.endings import READABLE_FORMATS, RECORD_ENDING, with_end
 from signetscan.outputs.results import add_formats, write_results
 from signetscan.outputs.run_record import finished_record, run_key
 from signetscan.outputs.stored import load_result
+from signetscan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.mpp import known_mpp
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from signetscan.batch.outcome import ScanRequest
     from signetscan.detect import SlideResult
     from signetscan.inference import Detector
+    from signetscan.roi import Roi
     from signetscan.slides import Slide
 
 COARSE = 1.5
@@ -36,6 +38,8 @@ SPEED_TILE = 1024
 """Side of the tile by which a model's speed is judged, pixels."""
 LIST_FIELDS = {"threshold": "score_threshold", "overlap": "tile_overlap"}
 """Options of a list whose field of `DetectOptions` has another name."""
+ROI_ENDINGS = ("geojson", "geojson.gz")
+"""Of the files in a folder of regions of interest."""
 WHOLE_NUMBERS = frozenset({"tile_size", "tile_overlap", "batch_size", "readers"})
 
 
@@ -58,11 +62,12 @@ def scan_slide(
     before = _state(task.path)
     options = options_for(task, request, detector)
     with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
-        key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds)
+        roi = _roi_of(task, request, slide)
+        key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
         finished = None if request.overwrite else _finished(task, request, key)
         if finished is not None:
             return SlideOutcome(name=task.name, status="skipped", record=finished)
-        result = detect_slide(slide, detector, options, on_progress=on_progress)
+        result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
         if _state(task.path) != before:
             message = f"{task.path}: the file changed while it was read; wait until it is copied"
             raise SlideError(message)
@@ -114,8 +119,9 @@ def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> Sli
     size = _state(task.path)[0]
     with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
-        plan = plan_scan(view, detector.spec, options)
-        key = run_key(slide, size, detector, options, crop_to_bounds=request.crop_to_bounds)
+        roi = _roi_of(task, request, slide)
+        plan = plan_scan(view, detector.spec, options, roi)
+        key = run_key(slide, size, detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
         done = finished_record(with_ending(request.out / task.name, RECORD_ENDING), key) is not None
         mpp = known_mpp(slide)
         facts = {
@@ -129,6 +135,22 @@ def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> Sli
             "done": done and not request.overwrite,
         }
     return SlideOutcome(name=task.name, status="planned", record=facts)
+
+
+def _roi_of(task: SlideTask, request: ScanRequest, slide: Slide) -> Roi | None:
+    """The region of interest of a slide.
+
+    Raises:
+        AnnotationError: its file is not there, or no region.
+    """
+    if request.roi is None:
+        return None
+    path = request.roi
+    if path.is_dir():
+        named = [with_ending(path / task.name, ending) for ending in ROI_ENDINGS]
+        path = next((each for each in named if each.exists()), named[0])
+    bounds = slide.bounds if request.crop_to_bounds else None
+    return read_roi(path, (0, 0) if bounds is None else (bounds.x, bounds.y))
 
 
 def speed_of(detector: Detector) -> float:

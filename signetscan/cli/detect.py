@@ -9,7 +9,16 @@ import click
 
 from signetscan.cli.console import FILE, note, stages
 from signetscan.cli.detect_report import Report
-from signetscan.cli.scan_options import end_on_sigterm, fail, renamed, request_of, scan_options, take_all, workers_of
+from signetscan.cli.scan_options import (
+    check_roi,
+    end_on_sigterm,
+    fail,
+    renamed,
+    request_of,
+    scan_options,
+    take_all,
+    workers_of,
+)
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -51,6 +60,7 @@ def detect(context: click.Context, /, paths: tuple[Path, ...], **options: Any) -
     from signetscan.errors import DeviceError, ModelError
 
     tasks = _tasks(paths, options)
+    check_roi(options["roi"], one_slide=len(tasks) == 1)
     end_on_sigterm()
     try:
         events = _events(tasks, options)

@@ -43,6 +43,11 @@ OPTIONS = (
         help="Folder for the results; made if it is not there.",
     ),
     click.option(
+        "--roi",
+        type=FILE,
+        help="Keep to the annotations of this GeoJSON, drawn in QuPath; or a folder with NAME.geojson for each slide.",
+    ),
+    click.option(
         "--format",
         "formats",
         type=click.Choice(list(ENDINGS)),
@@ -123,6 +128,18 @@ def renamed(tasks: list[SlideTask], options: dict[str, Any]) -> list[SlideTask]:
     return tasks if key is None else with_pseudonyms(tasks, key.read_bytes())
 
 
+def check_roi(path: Path | None, *, one_slide: bool) -> None:
+    """See to it that a region of interest is there, and is not one for slides that it was not drawn on."""
+    if path is None:
+        return
+    if not path.exists():
+        message = f"--roi {path}: no such file or folder"
+        raise click.UsageError(message)
+    if not one_slide and not path.is_dir():
+        message = f"--roi {path}: one region for several slides; name a folder with NAME.geojson for each"
+        raise click.UsageError(message)
+
+
 def workers_of(options: dict[str, Any]) -> tuple[int, list[dict[str, str]]]:
     """How many slides are scanned at a time, and the environment variables of their processes, in turn."""
     gpus = [] if options["device"] == "cpu" else _gpus()
@@ -143,6 +160,7 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
         options={name: options[option] for option, name in DETECT_FIELDS.items()},
         mpp=options["mpp"],
         crop_to_bounds=options["bounds_crop"],
+        roi=options["roi"],
         formats=tuple(dict.fromkeys(options["formats"])),
         overwrite=options["overwrite"],
         dry_run=dry_run,

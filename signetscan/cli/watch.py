@@ -10,7 +10,16 @@ import click
 
 from signetscan.cli.console import POSITIVE, note, stages
 from signetscan.cli.detect_report import Report
-from signetscan.cli.scan_options import end_on_sigterm, fail, renamed, request_of, scan_options, take_all, workers_of
+from signetscan.cli.scan_options import (
+    check_roi,
+    end_on_sigterm,
+    fail,
+    renamed,
+    request_of,
+    scan_options,
+    take_all,
+    workers_of,
+)
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -37,6 +46,7 @@ def watch(context: click.Context, /, folder: Path, **options: Any) -> None:  # n
     from signetscan.errors import DeviceError, ModelError
 
     watcher = Watcher(folder=folder, settle_s=options["settle"])
+    check_roi(options["roi"], one_slide=False)
     failed = 0
     end_on_sigterm()
     try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from signetscan.detect import DetectOptions, SlideResult
     from signetscan.inference import Detector
+    from signetscan.roi import Roi
     from signetscan.slides import Slide
 
 SCHEMA = 1
@@ -43,7 +44,15 @@ MOST_BYTES = 1 << 24
 """A record is some kilobytes; each place that could not be read adds a line."""
 
 
-def run_key(slide: Slide, size: int, detector: Detector, options: DetectOptions, *, crop_to_bounds: bool) -> str:
+def run_key(
+    slide: Slide,
+    size: int,
+    detector: Detector,
+    options: DetectOptions,
+    *,
+    crop_to_bounds: bool,
+    roi: Roi | None = None,
+) -> str:
     """A text that is the same for runs whose results are: of the same slide, model and options.
 
     Args:
@@ -52,10 +61,13 @@ def run_key(slide: Slide, size: int, detector: Detector, options: DetectOptions,
         detector: the model.
         options: how it is scanned.
         crop_to_bounds: what GeoJSON counts from.
+        roi: what it keeps to.
     """
     chosen = {name: value for name, value in asdict(options).items() if name not in WITHOUT_EFFECT}
     mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
     parts = [SCHEMA, slide.fingerprint, size, mpp, detector.sha256, chosen, crop_to_bounds]
+    if roi is not None:
+        parts.append(roi.digest)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -102,7 +114,7 @@ def run_record(
         key: what `run_key` gave.
         origin: the point taken as (0, 0) in the GeoJSON file, level-0 pixels.
     """
-    mpp, bounds = slide.mpp, slide.bounds
+    mpp, bounds, roi = slide.mpp, slide.bounds, result.roi
     names = detector.spec.class_names
     counts = Counter(names[label] for label in result.detections.labels.tolist())
     return {
@@ -130,6 +142,7 @@ def run_record(
         },
         "provider": detector.provider,
         "options": asdict(result.options),
+        "roi": None if roi is None else {"outlines": len(roi.regions), "digest": roi.digest},
         "geojson_origin_px": list(origin),
         "tiles": {"grid": result.tiles, "scanned": result.tiles_scanned},
         "unread_mm2": round(result.unread_mm2, 6),

@@ -1,0 +1,93 @@
+"""A region of interest: the part of a slide to which detection keeps."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from signetscan.annotations.qupath import read_outlines
+from signetscan.boxes import centres
+from signetscan.errors import AnnotationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.annotations.objects import Region
+    from signetscan.tissue import TissueMask
+
+WIDENED_PX = 2
+"""A region is widened by so many mask pixels, so that no part of it is lost: outlines are drawn to within about one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Roi:
+    """One or more outlines."""
+
+    regions: tuple[Region, ...]
+    """In level-0 pixels."""
+
+    @property
+    def digest(self) -> str:
+        """A text that is the same for the same outlines."""
+        digest = hashlib.sha256()
+        for region in self.regions:
+            for ring in region.rings:
+                digest.update(len(ring).to_bytes(8, "little") + ring.astype("<f8").tobytes())
+            digest.update(b"|")
+        return digest.hexdigest()
+
+    def holds(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which boxes (N, 4), level-0 pixels, have their centre inside, (N,)."""
+        points = centres(boxes)
+        inside = np.zeros(len(points), np.bool_)
+        for region in self.regions:
+            x0, y0, x1, y1 = region.box
+            near = (points >= (x0, y0)).all(axis=1) & (points <= (x1, y1)).all(axis=1) & ~inside
+            inside[near] = region.holds(points[near])
+        return inside
+
+    def within(self, mask: TissueMask) -> TissueMask:
+        """The part of a mask that is inside, to a mask pixel."""
+        return replace(mask, mask=mask.mask & self._drawn(mask))
+
+    def around(self, mask: TissueMask) -> TissueMask:
+        """The part of a mask with everything that is inside, and a little more."""
+        square = np.ones((2 * WIDENED_PX + 1,) * 2, np.bool_)
+        return replace(mask, mask=mask.mask & ndimage.binary_dilation(self._drawn(mask), square))
+
+    def _drawn(self, mask: TissueMask) -> NDArray[np.bool_]:
+        """The mask's pixels that are inside or that an outline goes through, give or take one."""
+        drawn = np.zeros_like(mask.mask)
+        for region in self.regions:
+            inside = np.zeros_like(drawn)
+            for ring in region.rings:
+                corners = ring / mask.pixel - 0.5  # whole numbers are the centres of pixels
+                picture = Image.new("1", (drawn.shape[1], drawn.shape[0]))
+                ImageDraw.Draw(picture).polygon(corners.ravel().tolist(), fill=1, outline=1)
+                inside ^= np.asarray(picture)
+            drawn |= inside
+        return drawn
+
+
+def read_roi(path: Path, origin: tuple[int, int]) -> Roi:
+    """The outlines of all annotations that have an area, of a file that QuPath exported.
+
+    Args:
+        path: the file.
+        origin: the point that its coordinates count from, level-0 pixels.
+
+    Raises:
+        AnnotationError: the file cannot be read, or holds no such annotation.
+    """
+    regions = tuple(region.moved(*origin) for region in read_outlines(path))
+    if not regions:
+        message = f"{path}: holds no annotation with an area; draw one in QuPath and export it as GeoJSON"
+        raise AnnotationError(message)
+    return Roi(regions=regions)
