@@ -19,7 +19,7 @@ PACKAGE = ROOT / "signetscan"
 LAYERS = (
     ("cli", "__main__"),
     ("detect", "training", "simulate", "batch", "checkup"),
-    ("outputs", "evaluation", "dataset", "reports"),
+    ("outputs", "evaluation", "dataset", "reports", "viewer"),
     ("merge", "inference", "model_store", "runtime", "salvage"),
     ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures", "roi"),
     ("detections", "boxes", "neighbours", "checks", "slide_names"),

@@ -514,6 +514,7 @@ def test_all_commands_are_there() -> None:
         "simulate images",
         "simulate slide",
         "train",
+        "view",
         "watch",
     ]
     assert __version__ in succeeded(run("--version")).stdout

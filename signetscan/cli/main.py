@@ -15,6 +15,7 @@ from signetscan.cli.export import export
 from signetscan.cli.info import info
 from signetscan.cli.simulate import simulate
 from signetscan.cli.train import train
+from signetscan.cli.view import view
 from signetscan.cli.watch import watch
 from signetscan.errors import OptionError, SignetscanError
 
@@ -63,5 +64,5 @@ def cli(context: click.Context, /) -> None:
     context.default_map = default_map(read_settings(cli, config_files()))
 
 
-for command in (detect, watch, train, evaluate, export, simulate, info, doctor, config):
+for command in (detect, watch, view, train, evaluate, export, simulate, info, doctor, config):
     cli.add_command(command)

@@ -1,0 +1,21 @@
+"""A slide in the browser with its detections over it, to be looked through and corrected."""
+
+from __future__ import annotations
+
+from signetscan.viewer.app import Viewer
+from signetscan.viewer.deepzoom import DeepZoom, Pyramid
+from signetscan.viewer.marks import Mark, Marks, Verdict
+from signetscan.viewer.marks_file import read_marks, write_marks
+from signetscan.viewer.server import ViewerServer
+
+__all__ = [
+    "DeepZoom",
+    "Mark",
+    "Marks",
+    "Pyramid",
+    "Verdict",
+    "Viewer",
+    "ViewerServer",
+    "read_marks",
+    "write_marks",
+]

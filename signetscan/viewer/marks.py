@@ -1,0 +1,159 @@
+"""What a reader says of detections, and the boxes that they drew."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from signetscan.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from signetscan.detections import Detections
+
+MIN_SIDE_PX = 1.0
+"""A box thinner than this, in level-0 pixels, is a slip of the hand."""
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1, level-0 pixels, with two decimals."""
+
+
+class Verdict(StrEnum):
+    """What was said of a box."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A box and what was said of it."""
+
+    box: Box
+    """Level-0 pixels."""
+    label: int
+    """Index into the model's class names."""
+    verdict: Verdict
+    """A box that was drawn is accepted."""
+    score: float = math.nan
+    """The model's; nan for a box that was drawn."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Marks:
+    """All marks of a slide, by number, and how they came about. Not safe to use from several threads.
+
+    The marks of detections have the detections' numbers; boxes beyond those, which were drawn or which a former model
+    found, follow.
+    """
+
+    found: Detections
+    """Boxes in level-0 pixels."""
+    classes: int
+    """How many classes there are."""
+    dimensions: tuple[int, int]
+    """Width and height of the slide, level-0 pixels."""
+    by_number: dict[int, Mark] = field(default_factory=dict)
+    """The marks."""
+    _past: list[tuple[int, Mark | None]] = field(default_factory=list)
+    """What each change changed, and what stood there before."""
+    _next: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._next = max([len(self.found), *(number + 1 for number in self.by_number)])
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to take back."""
+        return bool(self._past)
+
+    def accept(self, number: int) -> int:
+        """Say that a box is a cell.
+
+        Raises:
+            OptionError: there is no such box.
+        """
+        return self._set(number, replace(self._mark_of(number), verdict=Verdict.ACCEPTED))
+
+    def reject(self, number: int) -> int:
+        """Say that a detection is none; a box beyond the detections is removed.
+
+        Raises:
+            OptionError: there is no such box.
+        """
+        mark = replace(self._mark_of(number), verdict=Verdict.REJECTED)
+        return self._set(number, mark if number < len(self.found) else None)
+
+    def clear(self, number: int) -> int:
+        """Take back what was said of a box, whenever that was; a box beyond the detections is removed.
+
+        Raises:
+            OptionError: there is no such box.
+        """
+        self._mark_of(number)
+        return self._set(number, None)
+
+    def add(self, box: Sequence[float], label: int) -> int:
+        """Add a box that the model did not find.
+
+        Args:
+            box: x0, y0, x1, y1, level-0 pixels, in any order of corners; what lies beyond the slide is cut off.
+            label: its class.
+
+        Returns:
+            Its number.
+
+        Raises:
+            OptionError: it has no size, or there is no such class.
+        """
+        x0, y0, x1, y1 = box
+        width, height = self.dimensions
+        left, right = (round(min(max(x, 0), width), 2) for x in sorted((x0, x1)))
+        top, bottom = (round(min(max(y, 0), height), 2) for y in sorted((y0, y1)))
+        if not (right - left >= MIN_SIDE_PX and bottom - top >= MIN_SIDE_PX):  # also nan
+            message = "the box is too small, or not on the slide"
+            raise OptionError(message)
+        if not 0 <= label < self.classes:
+            message = f"there is no class {label}"
+            raise OptionError(message)
+        self._next += 1
+        return self._set(self._next - 1, Mark(box=(left, top, right, bottom), label=label, verdict=Verdict.ACCEPTED))
+
+    def undo(self) -> int | None:
+        """Take back the last change; gives the number that it was of, or None if there is none."""
+        if not self._past:
+            return None
+        number, before = self._past.pop()
+        self._put(number, before)
+        return number
+
+    def _mark_of(self, number: int) -> Mark:
+        """The mark that stands at a number, or the one that a detection would get."""
+        if number in self.by_number:
+            return self.by_number[number]
+        if not 0 <= number < len(self.found):
+            message = f"there is no box {number}"
+            raise OptionError(message)
+        return mark_of_detection(self.found, number, Verdict.ACCEPTED)
+
+    def _set(self, number: int, mark: Mark | None) -> int:
+        self._past.append((number, self.by_number.get(number)))
+        self._put(number, mark)
+        return number
+
+    def _put(self, number: int, mark: Mark | None) -> None:
+        if mark is None:
+            self.by_number.pop(number, None)
+        else:
+            self.by_number[number] = mark
+
+
+def mark_of_detection(found: Detections, number: int, verdict: Verdict) -> Mark:
+    """The mark of a detection."""
+    x0, y0, x1, y1 = (round(edge, 2) for edge in found.boxes[number].tolist())
+    return Mark(
+        box=(x0, y0, x1, y1), label=int(found.labels[number]), verdict=verdict, score=float(found.scores[number])
+    )

@@ -1,0 +1,142 @@
+"""Marks as GeoJSON that QuPath opens, and back.
+
+Cells, found or drawn, are annotations of the model's class; detections that were rejected are of the class `Ignore*`,
+which is what QuPath calls what does not count. Detections of which nothing was said are left out. Coordinates count
+from the point that QuPath takes as (0, 0), as in the other GeoJSON file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signetscan.annotations import read_geojson
+from signetscan.errors import AnnotationError
+from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.rows import NAMESPACE
+from signetscan.viewer.marks import Mark, Verdict, mark_of_detection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.annotations import Annotations
+    from signetscan.detections import Detections
+    from signetscan.outputs.scanned import ScannedSlide
+
+REJECTED_CLASS = "Ignore*"
+"""QuPath's own class for objects that do not count."""
+REJECTED_COLOUR = (180, 180, 180)
+"""QuPath's colour of it."""
+
+
+def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) -> None:
+    """Write marks, in the order of their numbers. The file appears whole or not at all.
+
+    Args:
+        path: the file.
+        marks: by number, boxes in level-0 pixels.
+        scanned: the slide that they are of.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    features = [_feature(marks[number], scanned) for number in sorted(marks)]
+    with atomic_text(path) as file:
+        file.write('{"type":"FeatureCollection","features":[\n')
+        file.write(",\n".join(json.dumps(each, separators=(",", ":"), allow_nan=False) for each in features))
+        file.write("\n]}\n")
+
+
+def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, Any]:
+    name, colour = scanned.class_names[mark.label], COLOURS[mark.label % len(COLOURS)]
+    if mark.verdict is Verdict.REJECTED:
+        name, colour = REJECTED_CLASS, REJECTED_COLOUR
+    left, top = scanned.origin
+    x0, y0, x1, y1 = (round(edge - start, 2) for edge, start in zip(mark.box, (left, top, left, top), strict=True))
+    # Not a detection's own id: QuPath takes no two objects of one id, and the detections may be open beside this.
+    identity = f"{scanned.source}:mark:{mark.label}:{name}:{mark.box}"
+    return {
+        "type": "Feature",
+        "id": str(uuid.uuid5(NAMESPACE, identity)),
+        "geometry": {"type": "Polygon", "coordinates": [[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]]},
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": name, "color": list(colour)},
+            "measurements": {} if math.isnan(mark.score) else {"Score": round(mark.score, 4)},
+        },
+    }
+
+
+def read_marks(path: Path, scanned: ScannedSlide, found: Detections) -> dict[int, Mark]:
+    """Read marks back, by the numbers of the detections that they are of.
+
+    What is of no detection, because it was drawn, changed in QuPath, or found by another model, is numbered beyond
+    them. Of outlines the box around them is kept.
+
+    Args:
+        path: the file; there are no marks if there is none.
+        scanned: the slide that they are of.
+        found: its detections in the order that numbers them, boxes in level-0 pixels.
+
+    Raises:
+        AnnotationError: the file cannot be read, or holds what would be lost when it is written again.
+    """
+    if not path.exists():
+        return {}
+    read = read_geojson(path)
+    labels = {name.strip(): label for label, name in enumerate(scanned.class_names)}
+    _check_all_can_be_kept(path, read, {*labels, REJECTED_CLASS})
+    boxes = (read.boxes + scanned.origin * 2).round(2)
+    numbers = _numbers_by_place(found, boxes)
+    marks: dict[int, Mark] = {}
+    beyond = count(len(found))
+    for box, name, score in zip(boxes.tolist(), read.names, read.scores.tolist(), strict=True):
+        verdict = Verdict.REJECTED if name == REJECTED_CLASS else Verdict.ACCEPTED
+        label = labels.get(name, 0)
+        fitting = (
+            number
+            for number in numbers.get(_place(np.array(box)), ())
+            if number not in marks and (verdict is Verdict.REJECTED or found.labels[number] == label)
+        )
+        number = next(fitting, None)
+        if number is not None:
+            marks[number] = mark_of_detection(found, number, verdict)
+        else:
+            marks[next(beyond)] = Mark(box=tuple(box), label=label, verdict=verdict, score=score)
+    return marks
+
+
+def _check_all_can_be_kept(path: Path, read: Annotations, names: Iterable[str]) -> None:
+    others = sorted(set(read.names) - set(names))
+    points = (read.boxes[:, 2:] <= read.boxes[:, :2]).any()
+    if read.regions or read.left_out or others or points:
+        what = f"objects of the class {others[0]!r}" if others else "regions, lines, points or other objects"
+        message = f"{path}: holds {what}, which the viewer would lose when it saves marks; name another file with --out"
+        raise AnnotationError(message)
+
+
+def _numbers_by_place(found: Detections, boxes: NDArray[np.float64]) -> dict[bytes, list[int]]:
+    """Numbers of the detections that may have one of some boxes (N, 4), by their place."""
+    near = np.flatnonzero(np.isin(_hundredths(found.boxes[:, 0]), _hundredths(boxes[:, 0])))
+    numbers: dict[bytes, list[int]] = defaultdict(list)
+    for number in near.tolist():
+        numbers[_place(found.boxes[number])].append(number)
+    return numbers
+
+
+def _place(box: NDArray[np.float64]) -> bytes:
+    return _hundredths(box).tobytes()
+
+
+def _hundredths(edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(edges * 100).astype(np.int64)

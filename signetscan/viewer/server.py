@@ -1,0 +1,185 @@
+"""The viewer's web server: for this machine alone, and for whoever has its token.
+
+A page of a stranger, open in the same browser, can send requests to it too. So nothing is answered without the token,
+which such a page does not know; requests for another host's name, behind which a stranger's page may hide, are refused;
+and changes are taken from our own page only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import os
+import secrets
+import socketserver
+import sys
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from signetscan.errors import OptionError
+from signetscan.viewer.app import JSON_TYPE, Reply, refusal
+
+if TYPE_CHECKING:
+    from signetscan.viewer.app import Viewer
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+"""The only address that is listened at."""
+MOST_BODY_BYTES = 4096
+"""A change of a mark takes a hundred."""
+IDLE_S = 60.0
+"""Seconds after which a silent connection is closed."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Sent with every answer: the page loads nothing from elsewhere, and the browser keeps no picture of the slide."""
+
+
+class ViewerServer(ThreadingHTTPServer):
+    """Serves a viewer until it is shut down.
+
+    Args:
+        viewer: what is served.
+        port: the port to listen at; 0 takes a free one.
+
+    Raises:
+        OptionError: the port cannot be used.
+    """
+
+    daemon_threads = True
+    # On Windows it would let two programs listen at one port.
+    allow_reuse_address = os.name == "posix"
+
+    def __init__(self, viewer: Viewer, port: int = 0) -> None:
+        self.viewer = viewer
+        self.token = secrets.token_urlsafe(32)
+        try:
+            super().__init__((LOOPBACK, port), Handler)
+        except OSError as error:
+            message = (
+                f"port {port} of {LOOPBACK} cannot be used: {error.strerror}; choose another, or 0 for any free one"
+            )
+            raise OptionError(message) from error
+
+    def server_bind(self) -> None:
+        """Listen, without asking the network what this machine is called."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """The address to open, with the token in it."""
+        return f"http://{LOOPBACK}:{self.server_port}/?token={self.token}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What a request may say that it is for."""
+        return f"{LOOPBACK}:{self.server_port}", f"localhost:{self.server_port}"
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie that holds the token; servers at other ports have others."""
+        return f"signetscan-{self.server_port}"
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's signature
+        """Note what went wrong with a connection; most often the browser has closed it."""
+        logger.debug("a request failed", exc_info=sys.exc_info())
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
+    server: ViewerServer
+    server_version = "signetscan"
+    sys_version = ""
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_S
+
+    def do_GET(self) -> None:
+        """Answer with what stands at an address."""
+        self._send(self._refused() or self.server.viewer.get(self._address()[0]))
+
+    def do_POST(self) -> None:
+        """Change something."""
+        self._send(self._refused() or self._posted())
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Refuse what is not HTTP, in plain text and without repeating any of it."""
+        self._send(refusal(code, HTTPStatus(code).phrase))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: addresses hold the token."""
+
+    def _address(self) -> tuple[str, str]:
+        """The path and the query as they were sent: nothing is decoded, so nothing has two spellings."""
+        path, _, query = self.path.partition("?")
+        return path, query
+
+    def _refused(self) -> Reply | None:
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
+            return refusal(421, "This address is not served here.")
+        path, query = self._address()
+        opens = path == "/" and self._is_token(query.removeprefix("token="))
+        if not (opens or self._has_cookie()):
+            return refusal(403, "Open the address that signetscan view printed when it was started.")
+        if query and not opens:
+            return refusal(404, "There is nothing here.")
+        return None
+
+    def _has_cookie(self) -> bool:
+        pairs = (pair.strip().partition("=") for pair in self.headers.get("Cookie", "").split(";"))
+        return any(name == self.server.cookie and self._is_token(value) for name, _, value in pairs)
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(errors="replace"), self.server.token.encode())
+
+    def _posted(self) -> Reply:
+        if self.headers.get("Origin") not in {f"http://{host}" for host in self.server.hosts}:
+            return refusal(403, "Changes are taken from the viewer's own page only.")
+        if self.headers.get_content_type() != JSON_TYPE:
+            return refusal(415, f"The content must be {JSON_TYPE}.")
+        length = self.headers.get("Content-Length", "")
+        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+            return refusal(411, "The length must be given.")
+        if len(length) > 9 or int(length) > MOST_BODY_BYTES:
+            return refusal(413, f"At most {MOST_BODY_BYTES} bytes are taken.")
+        asked = _parsed(self.rfile.read(int(length)))
+        if asked is None:
+            return refusal(400, "The content is not a JSON object.")
+        return self.server.viewer.post(self._address()[0], asked)
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", reply.kind)
+        self.send_header("Content-Length", str(len(reply.body)))
+        if reply.status >= 400:  # what else was sent may not have been read
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        elif self._address()[1]:  # the token was in the address; from here on it is in the cookie
+            cookie = f"{self.server.cookie}={self.server.token}; Path=/; HttpOnly; SameSite=Strict"
+            self.send_header("Set-Cookie", cookie)
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

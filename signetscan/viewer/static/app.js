@@ -1,0 +1,405 @@
+// The page: a slide, its detections, and what a reader says of them. Names come from strangers: text only, never HTML.
+
+import { ACCEPTED, Cells, REJECTED } from "./cells.js";
+import { Drawing } from "./drawing.js";
+
+const $ = (id) => document.getElementById(id);
+const CLOSE_UM = 60; // side of what is shown around a cell that is looked at
+const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+const STEP = 0.01;
+
+let facts, cells, viewer, drawing;
+let selected = null; // number of a box
+let isDrawing = false;
+let dragged = null; // a box being drawn: [x, y] where it began, and where it is
+let waiting = Promise.resolve(); // changes are sent one after the other
+let asked = 0; // whether the overlay is to be drawn with the next frame
+let silence = 0;
+
+async function fetched(path) {
+  const reply = await fetch(path);
+  if (!reply.ok) throw new Error(await reply.text());
+  return reply;
+}
+
+async function start() {
+  if (location.search) history.replaceState(null, "", location.pathname); // from here on the token is in the cookie
+  try {
+    const [about, found, marks] = await Promise.all(["slide.json", "detections.bin", "marks.json"].map(fetched));
+    facts = await about.json();
+    cells = new Cells(facts.detections, facts.classes.length, await found.arrayBuffer());
+    const known = await marks.json();
+    for (const mark of known.marks) cells.setMark(mark.number, mark);
+    $("undo").disabled = !known.can_undo;
+  } catch (error) {
+    $("name").textContent = "Not loaded";
+    say(`The slide cannot be shown: ${error.message}`, true);
+    return;
+  }
+  document.title = `${facts.name} - signetscan view`;
+  $("name").textContent = facts.name;
+  $("saved").textContent = `Marks are saved to ${facts.file} at once.`;
+  drawing = new Drawing($("overlay"), cells, facts.classes.map((each) => each.colour));
+  showSlide();
+  listClasses();
+  setUpThreshold();
+  listen();
+  select(null);
+  refresh();
+}
+
+function showSlide() {
+  viewer = OpenSeadragon({
+    element: $("slide"),
+    tileSources: {
+      width: facts.width,
+      height: facts.height,
+      tileSize: facts.tile,
+      tileOverlap: facts.overlap,
+      minLevel: Math.min(facts.top, 8),
+      maxLevel: facts.top,
+      getTileUrl: (level, column, row) => `tiles/${level}/${column}_${row}.jpg`,
+    },
+    drawer: "canvas",
+    showNavigationControl: false,
+    showNavigator: true,
+    navigatorPosition: "TOP_LEFT",
+    navigatorSizeRatio: 0.16,
+    maxZoomPixelRatio: 4,
+    visibilityRatio: 0.3,
+    animationTime: ANIMATED ? 0.4 : 0,
+    gestureSettingsMouse: { clickToZoom: false },
+    gestureSettingsTouch: { clickToZoom: false, dblClickToZoom: true },
+    gestureSettingsPen: { clickToZoom: false },
+  });
+  viewer.addHandler("open", () => {
+    if (facts.bounds) viewer.viewport.fitBounds(rectangle(...facts.bounds), true);
+    redraw();
+  });
+  viewer.addHandler("update-viewport", redraw);
+  viewer.addHandler("tile-load-failed", () => say("A part of the slide cannot be read.", true));
+  viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // keys are ours
+  viewer.addHandler("canvas-click", (event) => {
+    if (!event.quick || isDrawing) return;
+    const { x, y } = pointOf(event);
+    select(cells.at(x, y, 4 / view().scale));
+  });
+  viewer.addHandler("canvas-press", (event) => {
+    if (isDrawing || event.originalEvent.shiftKey) dragged = { from: pointOf(event), to: null };
+  });
+  viewer.addHandler("canvas-drag", (event) => {
+    if (!dragged) return;
+    event.preventDefaultAction = true;
+    dragged.to = pointOf(event);
+    redraw();
+  });
+  viewer.addHandler("canvas-drag-end", (event) => {
+    if (dragged) event.preventDefaultAction = true;
+  });
+  viewer.addHandler("canvas-release", () => {
+    const draft = draftBox();
+    dragged = null;
+    redraw();
+    if (draft) add(draft);
+  });
+}
+
+function rectangle(x, y, width, height) {
+  return viewer.viewport.imageToViewportRectangle(x, y, width, height);
+}
+
+function pointOf(event) {
+  return viewer.viewport.viewerElementToImageCoordinates(event.position);
+}
+
+// Where the canvas lies on the slide: level-0 pixels of its corner, and CSS pixels per level-0 pixel.
+function view() {
+  const corner = viewer.viewport.viewerElementToImageCoordinates(new OpenSeadragon.Point(0, 0));
+  const across = viewer.viewport.viewerElementToImageCoordinates(new OpenSeadragon.Point(1000, 0));
+  return { left: corner.x, top: corner.y, scale: 1000 / (across.x - corner.x) };
+}
+
+function draftBox() {
+  if (!dragged?.to) return null;
+  const { from, to } = dragged;
+  return [Math.min(from.x, to.x), Math.min(from.y, to.y), Math.max(from.x, to.x), Math.max(from.y, to.y)];
+}
+
+function redraw() {
+  if (asked) return;
+  asked = requestAnimationFrame(() => {
+    asked = 0;
+    if (!viewer.world.getItemCount()) return;
+    const at = view();
+    drawing.draw(at, selected, draftBox());
+    drawScale(at.scale);
+    if (!performance.getEntriesByName("first-draw").length) performance.mark("first-draw");
+  });
+}
+
+// A bar of 1, 2 or 5 times a power of ten um, as long as fits into 140 px.
+function drawScale(scale) {
+  const most = (140 / scale) * facts.mpp;
+  const power = 10 ** Math.floor(Math.log10(most));
+  const length = [5, 2, 1].find((times) => times * power <= most) * power;
+  $("scale-text").textContent = length >= 1000 ? `${length / 1000} mm` : `${+length.toPrecision(1)} \u00b5m`;
+  $("scale-bar").style.width = `${((length / facts.mpp) * scale).toFixed(1)}px`;
+}
+
+function listClasses() {
+  $("classes-part").hidden = facts.classes.length === 0;
+  facts.classes.forEach(({ name, colour }, label) => {
+    const [box, swatch, text, number] = ["input", "i", "span", "span"].map((tag) => document.createElement(tag));
+    box.type = "checkbox";
+    box.checked = true;
+    box.addEventListener("change", () => {
+      cells.hidden[label] = box.checked ? 0 : 1;
+      refresh();
+    });
+    swatch.className = "swatch";
+    swatch.style.borderColor = `rgb(${colour.join(",")})`;
+    text.className = "name";
+    text.textContent = name;
+    number.className = "number";
+    const row = document.createElement("label");
+    row.append(box, swatch, text, number);
+    if (facts.classes.length > 1) {
+      const pick = document.createElement("input"); // the class of boxes that are added
+      Object.assign(pick, { type: "radio", name: "added-class", value: label, checked: label === 0 });
+      pick.setAttribute("aria-label", `Added boxes are of the class ${name}`);
+      row.append(pick);
+    }
+    const item = document.createElement("li");
+    item.append(row);
+    $("classes").append(item);
+  });
+}
+
+function labelToAdd() {
+  return Number(document.querySelector("input[name=added-class]:checked")?.value ?? 0);
+}
+
+function setUpThreshold() {
+  const lowest = cells.count ? Math.floor(cells.scores[cells.count - 1] / STEP) * STEP : 0;
+  const slider = $("threshold");
+  slider.min = lowest.toFixed(2);
+  slider.max = "1";
+  slider.value = slider.min;
+  slider.addEventListener("input", applyThreshold);
+  applyThreshold();
+}
+
+function applyThreshold() {
+  cells.setThreshold(Number($("threshold").value));
+  $("threshold-text").textContent = Number($("threshold").value).toFixed(2);
+  refresh();
+}
+
+function moveThreshold(by) {
+  $("threshold").value = Number($("threshold").value) + by;
+  applyThreshold();
+}
+
+function refresh() {
+  const { byClass, shown, open } = cells.counts();
+  const { accepted, rejected, added } = cells.marked;
+  Object.entries({ shown, open, accepted, rejected, added }).forEach(([name, number]) => {
+    $(`count-${name}`).textContent = number.toLocaleString("en");
+  });
+  document.querySelectorAll("#classes .number").forEach((each, label) => {
+    each.textContent = byClass[label].toLocaleString("en");
+  });
+  describe();
+  redraw();
+}
+
+function describe() {
+  $("accept").disabled = $("reject").disabled = selected === null;
+  if (selected === null) {
+    $("selected").textContent = "No cell is selected: press n, or click a box.";
+    return;
+  }
+  const [x0, y0, x1, y1] = cells.box(selected);
+  const size = [x1 - x0, y1 - y0].map((side) => (side * facts.mpp).toFixed(1)).join(" \u00d7 ");
+  const score = cells.score(selected);
+  const verdict = cells.verdict(selected);
+  const isAdded = selected >= cells.count && verdict === ACCEPTED;
+  const said = isAdded ? "added" : { [ACCEPTED]: "accepted", [REJECTED]: "rejected" }[verdict] ?? "to review";
+  const parts = [facts.classes[cells.label(selected)].name];
+  if (typeof score === "number") parts.push(`score ${score.toFixed(2)}`);
+  parts.push(`${size} \u00b5m`, said);
+  $("selected").textContent = parts.join(", ");
+}
+
+function select(number) {
+  selected = number;
+  describe();
+  redraw();
+}
+
+// Selects a box and moves the view to it; zooms only where the cell would be too small or too large to be judged.
+function visit(number) {
+  const [x0, y0, x1, y1] = cells.box(number);
+  const side = Math.max(CLOSE_UM / facts.mpp, 3 * Math.max(x1 - x0, y1 - y0));
+  const now = Math.min($("overlay").clientWidth, $("overlay").clientHeight) / view().scale;
+  const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
+  if (now > 4 * side || now < side / 2) {
+    viewer.viewport.fitBounds(rectangle(x - side / 2, y - side / 2, side, side), !ANIMATED);
+  } else {
+    viewer.viewport.panTo(viewer.viewport.imageToViewportCoordinates(x, y), !ANIMATED);
+  }
+  select(number);
+}
+
+function go(step, open = false) {
+  const number = cells.next(selected, $("order").value, step, open);
+  if (number !== null) visit(number);
+  else if (open) say("No more to review in this order.");
+  else say(step > 0 ? "That was the last." : "That was the first.");
+}
+
+function say(text, bad = false) {
+  $("message").textContent = text;
+  $("message").className = bad ? "bad" : "";
+  clearTimeout(silence);
+  if (!bad) silence = setTimeout(() => ($("message").textContent = ""), 2500);
+}
+
+// Sends a change, and takes over what came of it. Gives the answer, or null if there was none.
+function send(path, body) {
+  const sent = waiting.then(async () => {
+    const reply = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    if (!reply.ok) throw new Error(await reply.text());
+    return reply.json();
+  });
+  waiting = sent.catch(() => null);
+  return sent.then(taken, failed);
+}
+
+function taken(answer) {
+  if (answer.number !== null) cells.setMark(answer.number, answer.mark);
+  if (selected !== null && !cells.has(selected)) selected = null;
+  $("undo").disabled = !answer.can_undo;
+  const time = new Date().toLocaleTimeString();
+  $("saved").textContent = answer.problem ? `Not saved: ${answer.problem}` : `Saved to ${facts.file} at ${time}.`;
+  $("saved").className = answer.problem ? "bad" : "";
+  if (answer.problem) say("The marks are not saved. Make room, then press s.", true);
+  else if ($("message").className === "bad") say("");
+  refresh();
+  return answer;
+}
+
+function failed(error) {
+  const gone = error instanceof TypeError; // no connection
+  const text = gone ? "signetscan view has ended; start it again. This was not saved." : `Not done: ${error.message}`;
+  $("saved").textContent = text;
+  $("saved").className = "bad";
+  say(text, true);
+  return null;
+}
+
+async function mark(action) {
+  if (selected === null) return say("Select a cell first: press n, or click a box.");
+  const number = selected;
+  const answer = await send("marks", { action, number });
+  if (answer && action !== "clear" && number < cells.count && $("go-on").checked && selected === number) go(1, true);
+}
+
+async function add(box) {
+  const answer = await send("marks", { action: "add", box, label: labelToAdd() });
+  if (answer) select(answer.number);
+  setDrawing(false);
+}
+
+function addInTheMiddle() {
+  const { x, y } = viewer.viewport.viewportToImageCoordinates(viewer.viewport.getCenter(true));
+  const half = cells.usualSide() / 2;
+  add([x - half, y - half, x + half, y + half]);
+}
+
+async function undo() {
+  const answer = await send("marks", { action: "undo" });
+  if (!answer) return;
+  if (answer.number === null) say("There is nothing to undo.");
+  else if (cells.has(answer.number)) visit(answer.number);
+}
+
+function setDrawing(on) {
+  isDrawing = on;
+  dragged = null;
+  $("draw").setAttribute("aria-pressed", String(on));
+  $("stage").classList.toggle("drawing", on);
+  if (on) say("Drag a box around the cell, or press Enter for one in the middle.");
+  redraw();
+}
+
+function toggleBoxes() {
+  drawing.hidden = !drawing.hidden;
+  say(drawing.hidden ? "Boxes are hidden: press h to see them." : "");
+  redraw();
+}
+
+function escape() {
+  if (isDrawing) setDrawing(false);
+  else select(null);
+}
+
+function pan(x, y) {
+  viewer.viewport.panBy(viewer.viewport.deltaPointsFromPixels(new OpenSeadragon.Point(80 * x, 80 * y)));
+  viewer.viewport.applyConstraints();
+}
+
+function zoom(factor) {
+  viewer.viewport.zoomBy(factor);
+  viewer.viewport.applyConstraints();
+}
+
+const KEYS = {
+  n: () => go(1),
+  p: () => go(-1),
+  a: () => mark("accept"),
+  r: () => mark("reject"),
+  c: () => mark("clear"),
+  u: undo,
+  d: () => setDrawing(!isDrawing),
+  s: () => send("save", {}),
+  t: () => moveThreshold(STEP),
+  T: () => moveThreshold(-STEP),
+  h: toggleBoxes,
+  "+": () => zoom(1.5),
+  "=": () => zoom(1.5),
+  "-": () => zoom(1 / 1.5),
+  0: () => viewer.viewport.goHome(),
+  "?": () => $("help").showModal(),
+  Escape: escape,
+};
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function onKey(event) {
+  const { key, target } = event;
+  if (event.ctrlKey || event.altKey || event.metaKey || $("help").open) return;
+  if (target instanceof HTMLSelectElement) return;
+  const isControl = target instanceof HTMLInputElement || target instanceof HTMLButtonElement;
+  if (key in MOVES && !isControl) pan(...MOVES[key]);
+  else if (key === "Enter" && isDrawing && !(isControl && target !== $("draw"))) addInTheMiddle();
+  else if (Object.hasOwn(KEYS, key)) KEYS[key]();
+  else return;
+  event.preventDefault();
+}
+
+function listen() {
+  document.addEventListener("keydown", onKey, true);
+  const buttons = { accept: "a", reject: "r", previous: "p", next: "n", draw: "d", undo: "u", save: "s", "help-open": "?" };
+  for (const [id, key] of Object.entries(buttons)) $(id).addEventListener("click", () => KEYS[key]());
+  $("show-rejected").addEventListener("change", () => {
+    cells.showRejected = $("show-rejected").checked;
+    refresh();
+  });
+  new ResizeObserver(redraw).observe($("stage"));
+}
+
+start();

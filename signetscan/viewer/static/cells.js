@@ -1,0 +1,144 @@
+// What there is to show: detections from the highest score down, marks, and which of them are seen.
+
+export const ACCEPTED = 1;
+export const REJECTED = 2;
+const VERDICTS = { accepted: ACCEPTED, rejected: REJECTED };
+const HALF_STEP = 1e-6; // scores are 32-bit floats: 0.35 is a little less than 0.35
+
+export class Cells {
+  constructor(count, classes, buffer) {
+    this.count = count;
+    this.classes = classes;
+    this.boxes = new Float32Array(buffer, 0, 4 * count); // x0, y0, x1, y1, level-0 pixels
+    this.scores = new Float32Array(buffer, 16 * count, count);
+    this.labels = new Uint8Array(buffer, 20 * count, count);
+    this.verdicts = new Uint8Array(count);
+    this.others = new Map(); // marks of boxes that are no detection of this run, by number
+    this.hidden = new Uint8Array(256); // by label
+    this.cutoff = count; // how many detections reach the threshold: the first ones
+    this.showRejected = true;
+    this.marked = { accepted: 0, rejected: 0, added: 0 };
+  }
+
+  has(number) {
+    return number < this.count || this.others.has(number);
+  }
+
+  box(number) {
+    return number < this.count ? this.boxes.subarray(4 * number, 4 * number + 4) : this.others.get(number).box;
+  }
+
+  score(number) {
+    return number < this.count ? this.scores[number] : this.others.get(number).score;
+  }
+
+  label(number) {
+    return number < this.count ? this.labels[number] : this.others.get(number).label;
+  }
+
+  verdict(number) {
+    return number < this.count ? this.verdicts[number] : VERDICTS[this.others.get(number).verdict];
+  }
+
+  setThreshold(threshold) {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.scores[middle] >= threshold - HALF_STEP) low = middle + 1;
+      else high = middle;
+    }
+    this.cutoff = low;
+  }
+
+  // Takes the mark of a box; null takes it away.
+  setMark(number, mark) {
+    this.#count(number, -1);
+    if (number < this.count) this.verdicts[number] = mark ? VERDICTS[mark.verdict] : 0;
+    else if (mark) this.others.set(number, mark);
+    else this.others.delete(number);
+    this.#count(number, 1);
+  }
+
+  #count(number, change) {
+    if (!this.has(number)) return;
+    const verdict = this.verdict(number);
+    if (verdict === REJECTED) this.marked.rejected += change;
+    else if (number >= this.count) this.marked.added += change;
+    else if (verdict === ACCEPTED) this.marked.accepted += change;
+  }
+
+  // Marked boxes are seen whatever the threshold.
+  isSeen(number) {
+    if (this.hidden[this.label(number)]) return false;
+    const verdict = this.verdict(number);
+    if (verdict === REJECTED) return this.showRejected;
+    return number < this.cutoff || verdict === ACCEPTED;
+  }
+
+  // Calls back with the number of each box that is seen and lies partly in a rectangle.
+  forEachIn(x0, y0, x1, y1, take) {
+    const { boxes, count, cutoff, verdicts } = this;
+    for (let number = 0, at = 0; number < count; number++, at += 4) {
+      if (number >= cutoff && !verdicts[number]) continue;
+      if (boxes[at] > x1 || boxes[at + 2] < x0 || boxes[at + 1] > y1 || boxes[at + 3] < y0) continue;
+      if (this.isSeen(number)) take(number);
+    }
+    for (const [number, { box }] of this.others) {
+      if (box[0] <= x1 && box[2] >= x0 && box[1] <= y1 && box[3] >= y0 && this.isSeen(number)) take(number);
+    }
+  }
+
+  // The smallest box that is seen at a point, or null.
+  at(x, y, slack) {
+    let best = null;
+    let bestArea = Infinity;
+    this.forEachIn(x - slack, y - slack, x + slack, y + slack, (number) => {
+      const [x0, y0, x1, y1] = this.box(number);
+      const area = (x1 - x0) * (y1 - y0);
+      if (area < bestArea) [best, bestArea] = [number, area];
+    });
+    return best;
+  }
+
+  // The detection after one in an order: "sure" from the highest score down, "doubt" from the threshold up. `step` is 1
+  // or -1; `open` leaves out those that are marked. Null at the end.
+  next(from, order, step, open) {
+    const direction = order === "sure" ? step : -step;
+    let number = from;
+    if (number === null || number >= this.cutoff) number = direction > 0 ? -1 : this.cutoff;
+    for (number += direction; number >= 0 && number < this.cutoff; number += direction) {
+      if (this.hidden[this.labels[number]] || (open && this.verdicts[number])) continue;
+      if (this.verdicts[number] === REJECTED && !this.showRejected) continue;
+      return number;
+    }
+    return null;
+  }
+
+  // How many detections reach the threshold: of each class, and of those not hidden all and those without a mark.
+  counts() {
+    const { cutoff, labels, verdicts, hidden } = this;
+    const byClass = new Array(this.classes).fill(0);
+    let shown = 0;
+    let open = 0;
+    for (let number = 0; number < cutoff; number++) {
+      const label = labels[number];
+      byClass[label]++;
+      if (hidden[label]) continue;
+      shown++;
+      if (!verdicts[number]) open++;
+    }
+    return { byClass, shown, open };
+  }
+
+  // Width of a usual box: the median of the first ones.
+  usualSide() {
+    const sides = [];
+    for (let number = 0; number < Math.min(this.count, 1001); number++) {
+      const [x0, y0, x1, y1] = this.box(number);
+      sides.push((x1 - x0 + y1 - y0) / 2);
+    }
+    sides.sort((a, b) => a - b);
+    return sides.length ? sides[sides.length >> 1] : 60;
+  }
+}

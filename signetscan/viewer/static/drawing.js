@@ -1,0 +1,170 @@
+// Boxes on a canvas over the slide: those in view only, as boxes where they can be told apart, else as dots.
+
+import { ACCEPTED, REJECTED } from "./cells.js";
+
+const LEAST_SIDE = 6; // a box smaller than this on the screen is a dot
+const MOST_BOXES = 10000; // more than this in view are dots too
+const BADGE_SIDE = 22; // a box at least this large on the screen shows by a badge what was said of it
+const REJECTED_COLOUR = "#565d68";
+const BADGES = { accepted: "#1a7f37", rejected: REJECTED_COLOUR, added: "#1557b0" };
+const HALO = "rgba(255,255,255,0.8)";
+
+export class Drawing {
+  constructor(canvas, cells, colours) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.cells = cells;
+    this.colours = colours; // [r, g, b] by label
+    this.dots = null; // an image of the size of the canvas, where dots were needed
+    this.hidden = false;
+  }
+
+  // view: left and top of the canvas in level-0 pixels, and CSS pixels per level-0 pixel.
+  draw(view, selected, draft) {
+    const density = window.devicePixelRatio || 1;
+    const width = this.canvas.clientWidth;
+    const height = this.canvas.clientHeight;
+    const [columns, rows] = [Math.round(width * density), Math.round(height * density)];
+    if (this.canvas.width !== columns || this.canvas.height !== rows) {
+      [this.canvas.width, this.canvas.height] = [columns, rows];
+    }
+    const context = this.context;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, columns, rows);
+    if (!this.hidden) {
+      const seen = this.#seen(view, width, height);
+      const asDots = this.usualSide * view.scale < LEAST_SIDE || seen.length > MOST_BOXES;
+      if (asDots) this.#drawDots(seen, view, density);
+      context.setTransform(density, 0, 0, density, 0, 0);
+      if (!asDots) this.#drawBoxes(seen, view);
+      if (selected !== null) this.#drawSelected(this.#onScreen(this.cells.box(selected), view));
+    }
+    context.setTransform(density, 0, 0, density, 0, 0);
+    if (draft) this.#drawDraft(this.#onScreen(draft, view));
+  }
+
+  #seen(view, width, height) {
+    this.usualSide ??= this.cells.usualSide();
+    const seen = [];
+    const { left, top, scale } = view;
+    this.cells.forEachIn(left, top, left + width / scale, top + height / scale, (number) => seen.push(number));
+    return seen;
+  }
+
+  #onScreen(box, view) {
+    const { left, top, scale } = view;
+    return [(box[0] - left) * scale, (box[1] - top) * scale, (box[2] - box[0]) * scale, (box[3] - box[1]) * scale];
+  }
+
+  // All dots are set in one image: a million take some hundredths of a second.
+  #drawDots(seen, view, density) {
+    const { width, height } = this.canvas;
+    if (!width || !height) return;
+    if (!this.dots || this.dots.width !== width || this.dots.height !== height) {
+      this.dots = this.context.createImageData(width, height);
+      this.pixels = new Uint32Array(this.dots.data.buffer);
+    }
+    this.pixels.fill(0);
+    const inks = this.colours.map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+    const grey = 0xff685d56;
+    const side = Math.round((seen.length > 50000 ? 2 : 4) * density);
+    const factor = view.scale * density;
+    const { cells, pixels } = this;
+    for (const number of seen) {
+      const box = cells.box(number);
+      const x = Math.round(((box[0] + box[2]) / 2 - view.left) * factor - side / 2);
+      const y = Math.round(((box[1] + box[3]) / 2 - view.top) * factor - side / 2);
+      const ink = cells.verdict(number) === REJECTED ? grey : inks[cells.label(number)];
+      const [x0, x1] = [Math.max(x, 0), Math.min(x + side, width)];
+      for (let row = Math.max(y, 0); row < Math.min(y + side, height); row++) {
+        for (let at = row * width + x0; at < row * width + x1; at++) pixels[at] = ink;
+      }
+    }
+    this.context.putImageData(this.dots, 0, 0);
+  }
+
+  #drawBoxes(seen, view) {
+    const groups = new Map(); // boxes of one look are drawn by one stroke
+    const badges = [];
+    for (const number of seen) {
+      const verdict = this.cells.verdict(number);
+      const label = this.cells.label(number);
+      const look = verdict === REJECTED ? -1 : 2 * label + (verdict === ACCEPTED ? 1 : 0);
+      if (!groups.has(look)) groups.set(look, { path: new Path2D(), label, verdict });
+      const [x, y, width, height] = this.#onScreen(this.cells.box(number), view);
+      groups.get(look).path.rect(x, y, width, height);
+      if (verdict && Math.min(width, height) >= BADGE_SIDE) {
+        const isAdded = number >= this.cells.count && verdict === ACCEPTED;
+        badges.push([x + width, y, isAdded ? "added" : verdict === ACCEPTED ? "accepted" : "rejected"]);
+      }
+    }
+    const context = this.context;
+    for (const { path, label, verdict } of groups.values()) {
+      const line = verdict === ACCEPTED ? 3.5 : 2;
+      context.lineJoin = "round";
+      context.setLineDash([]);
+      context.strokeStyle = HALO;
+      context.lineWidth = line + 2;
+      context.stroke(path);
+      context.strokeStyle = verdict === REJECTED ? REJECTED_COLOUR : `rgb(${this.colours[label].join(",")})`;
+      context.lineWidth = line;
+      if (verdict === REJECTED) context.setLineDash([5, 4]);
+      context.stroke(path);
+      context.setLineDash([]);
+    }
+    for (const badge of badges) this.#drawBadge(...badge);
+  }
+
+  #drawBadge(x, y, kind) {
+    const context = this.context;
+    context.beginPath();
+    context.arc(x, y, 8, 0, 2 * Math.PI);
+    context.fillStyle = BADGES[kind];
+    context.fill();
+    context.lineWidth = 1.5;
+    context.strokeStyle = "#fff";
+    context.stroke();
+    context.beginPath();
+    if (kind === "accepted") {
+      context.moveTo(x - 3.5, y + 0.5);
+      context.lineTo(x - 1, y + 3);
+      context.lineTo(x + 3.5, y - 2.5);
+    } else {
+      const [dx, dy] = kind === "added" ? [4, 0] : [3, 3];
+      context.moveTo(x - dx, y - dy);
+      context.lineTo(x + dx, y + dy);
+      context.moveTo(x - dy, y + dx);
+      context.lineTo(x + dy, y - dx);
+    }
+    context.lineWidth = 2;
+    context.stroke();
+  }
+
+  // Corners around the selected box, which is a little larger than it where it is small.
+  #drawSelected([x, y, width, height]) {
+    const context = this.context;
+    const grown = Math.max(6, (16 - Math.min(width, height)) / 2);
+    const [x0, y0, x1, y1] = [x - grown, y - grown, x + width + grown, y + height + grown];
+    const arm = Math.max(6, Math.min(x1 - x0, y1 - y0) / 4);
+    context.beginPath();
+    for (const [cx, cy, sx, sy] of [[x0, y0, 1, 1], [x1, y0, -1, 1], [x1, y1, -1, -1], [x0, y1, 1, -1]]) {
+      context.moveTo(cx + sx * arm, cy);
+      context.lineTo(cx, cy);
+      context.lineTo(cx, cy + sy * arm);
+    }
+    for (const [colour, line] of [["#fff", 6], ["#111", 3]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = line;
+      context.stroke();
+    }
+  }
+
+  #drawDraft([x, y, width, height]) {
+    const context = this.context;
+    context.strokeStyle = BADGES.added;
+    context.fillStyle = "rgba(21,87,176,0.15)";
+    context.lineWidth = 2;
+    context.fillRect(x, y, width, height);
+    context.strokeRect(x, y, width, height);
+  }
+}

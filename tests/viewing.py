@@ -1,0 +1,64 @@
+"""What tests of the viewer need: a slide with detections, served."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from conftest import ROOT
+
+from signetscan.annotations import read_geojson
+from signetscan.detections import Detections
+from signetscan.outputs.scanned import ScannedSlide
+from signetscan.slides import Mpp
+from signetscan.viewer import Viewer, ViewerServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from signetscan.slides import Slide
+
+SAMPLE = ROOT / "tests" / "data" / "sample.svs"
+
+
+def scanned(found: Detections, **changes: object) -> ScannedSlide:
+    values: dict[str, Any] = {
+        "name": "a slide",
+        "detections": found,
+        "class_names": ("Signet ring cell",),
+        "model": "test",
+        "model_sha256": "0" * 64,
+        "fingerprint": "f" * 64,
+        "mpp": Mpp(0.25, 0.25, "test"),
+        "dimensions": (4200, 2120),
+    }
+    return ScannedSlide(**(values | changes))
+
+
+def sample_cells() -> Detections:
+    """The true cells of the sample slide, with scores from 0.99 down by hundredths."""
+    boxes = read_geojson(SAMPLE.with_name("sample.truth.geojson")).boxes
+    return Detections(
+        boxes=boxes.round(2),
+        scores=(0.99 - 0.01 * np.arange(len(boxes))).astype(np.float32),
+        labels=np.zeros(len(boxes), np.int64),
+    )
+
+
+def one(box: tuple[float, ...] = (10, 20, 40, 60.5)) -> Detections:
+    return Detections(boxes=np.array([box], np.float64), scores=np.array([0.5], np.float32), labels=np.array([0]))
+
+
+@contextmanager
+def serving(of: ScannedSlide, slide: Slide, marks: Path) -> Iterator[ViewerServer]:
+    with ViewerServer(Viewer(of, slide, marks)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
