@@ -54,7 +54,7 @@ def test_tiles_cover_each_level_once(width: int, height: int, tile: int, overlap
     pyramid = Pyramid(width, height, tile, overlap)
     assert pyramid.size(pyramid.top) == (width, height)
     assert pyramid.size(0) == (1, 1)
-    level = data.draw(st.integers(0, pyramid.top))
+    level = data.draw(st.integers(pyramid.lowest, pyramid.top))
     size, grid = pyramid.size(level), pyramid.grid(level)
     assert size == tuple(math.ceil(side / 2 ** (pyramid.top - level)) for side in (width, height))
     column, row = (data.draw(st.integers(0, count - 1)) for count in grid)
@@ -65,7 +65,13 @@ def test_tiles_cover_each_level_once(width: int, height: int, tile: int, overlap
         assert start == (0 if place == 0 else place * tile - overlap) or start == 0
         assert start < end <= size[axis]
         assert end == size[axis] if place == grid[axis] - 1 else end >= (place + 1) * tile
-    for beyond in ((level, grid[0], 0), (level, 0, grid[1]), (level, -1, 0), (pyramid.top + 1, 0, 0), (-1, 0, 0)):
+    for beyond in (
+        (level, grid[0], 0),
+        (level, 0, grid[1]),
+        (level, -1, 0),
+        (pyramid.top + 1, 0, 0),
+        (pyramid.lowest - 1, 0, 0),
+    ):
         assert not pyramid.holds(*beyond)
 
 
@@ -74,7 +80,7 @@ def test_tiles_of_each_level_make_the_picture_at_its_size(width: int, height: in
     pixels = picture(width, height)
     zoom = DeepZoom(ArraySlide([pixels], mpp=0.25))
     pyramid = zoom.pyramid
-    for level in range(pyramid.top + 1):
+    for level in range(pyramid.lowest, pyramid.top + 1):
         expected = mean_of_blocks(pixels, pyramid.scale(level))
         columns, rows = pyramid.grid(level)
         for column in range(columns):
@@ -82,15 +88,17 @@ def test_tiles_of_each_level_make_the_picture_at_its_size(width: int, height: in
                 x0, y0, x1, y1 = pyramid.rect(level, column, row)
                 tile = zoom.tile(level, column, row)
                 assert tile.shape == (y1 - y0, x1 - x0, 3)
-                # A level far from the slide's own is halved several times, and rounded each time.
-                np.testing.assert_allclose(tile, expected[y0:y1, x0:x1], atol=2.5)
+                np.testing.assert_allclose(tile, expected[y0:y1, x0:x1], atol=0.51)
 
 
 @pytest.mark.parametrize(("width", "height"), [(2048, 1536), (2051, 1543)])
 def test_levels_of_the_slide_are_used_and_agree(width: int, height: int) -> None:
-    """A smooth picture, so that resampling hardly matters but a shift does: 10 grey levels a pixel of the level."""
+    """A smooth picture, so that resampling hardly matters but a shift does: by 8 grey levels a pixel of the level.
+
+    One pixel is what rounded sizes of levels may shift it by, at its far end.
+    """
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    pixels = np.stack([x % 400 / 2 + 20, y % 400 / 2 + 20, np.full_like(x, 90.0)], axis=-1).astype(np.uint8)
+    pixels = np.stack([abs(x % 400 - 200) + 20, abs(y % 400 - 200) + 20, np.full_like(x, 90)], axis=-1).astype(np.uint8)
     small = np.asarray(Image.fromarray(pixels).resize((width // 4, height // 4), Image.Resampling.BOX))
     slide = Recorder(pixels, small)
     zoom = DeepZoom(slide)
@@ -98,9 +106,9 @@ def test_levels_of_the_slide_are_used_and_agree(width: int, height: int) -> None
     tile = zoom.tile(level, 0, 0)
     assert slide.levels == {1}
     expected = mean_of_blocks(pixels, 8)[: tile.shape[0], : tile.shape[1]]
-    flat = np.abs(np.diff(expected[..., 0], axis=1, prepend=0)) < 5  # not where the ramp starts again
-    inside = flat[:-1, :-1] & (np.abs(np.diff(expected[..., 1], axis=0, prepend=0)) < 5)[:-1, :-1]
-    assert np.abs(tile[:-1, :-1].astype(float) - expected[:-1, :-1])[inside].max() <= 5
+    off = np.abs(tile - expected)[:-1, :-1]  # the last ones are partly beyond the slide
+    assert off.max() <= 9
+    assert off[:100, :100].max() <= 4
 
 
 class Recorder(ArraySlide):
@@ -120,10 +128,10 @@ class Recorder(ArraySlide):
 
 def test_a_slide_without_small_levels_is_read_in_pieces() -> None:
     slide = Recorder(np.full((6000, 12_000, 3), 77, np.uint8))
-    tile = DeepZoom(slide).tile(5, 0, 0)
-    assert tile.shape == (12, 24, 3)
-    assert (tile[:11, :23] == 77).all()
-    assert slide.largest <= (8 * 512) ** 2
+    tile = DeepZoom(slide).tile(8, 0, 0)
+    assert tile.shape == (94, 188, 3)
+    assert (tile[:93, :187] == 77).all()
+    assert slide.largest <= 4096**2
 
 
 def test_a_real_slide_looks_as_openslide_shows_it() -> None:
@@ -133,9 +141,10 @@ def test_a_real_slide_looks_as_openslide_shows_it() -> None:
         top = zoom.pyramid.top
         x0, y0, x1, y1 = zoom.pyramid.rect(top, 3, 2)
         np.testing.assert_array_equal(zoom.tile(top, 3, 2), whole[y0:y1, x0:x1])
+        assert slide.level_downsamples[1] == 4
+        small = slide.read_region((0, 0), 1, slide.level_dimensions[1])
         x0, y0, x1, y1 = zoom.pyramid.rect(top - 2, 1, 0)
-        off = np.abs(zoom.tile(top - 2, 1, 0) - mean_of_blocks(whole, 4)[y0:y1, x0:x1])
-        assert off.mean() < 3
+        np.testing.assert_array_equal(zoom.tile(top - 2, 1, 0), small[y0:y1, x0:x1])
 
 
 def test_a_jpeg_is_close_to_its_pixels() -> None:

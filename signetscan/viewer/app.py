@@ -185,6 +185,7 @@ class Viewer:
             "height": pyramid.height,
             "tile": TILE_PX,
             "overlap": OVERLAP_PX,
+            "lowest": pyramid.lowest,
             "top": pyramid.top,
             "mpp": self._scanned.mpp.x,
             "bounds": None if bounds is None else [bounds.x, bounds.y, bounds.width, bounds.height],

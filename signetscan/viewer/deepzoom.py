@@ -1,4 +1,4 @@
-"""A slide as a Deep Zoom pyramid: each level is half the next one's size, down to one pixel, cut into tiles.
+"""A slide as a Deep Zoom pyramid: each level is half the next one's size, and cut into tiles.
 
 It is read through our own `Slide`, so that it shows whatever can be scanned.
 """
@@ -24,9 +24,11 @@ TILE_PX = 510
 """Side of a tile without its overlap."""
 OVERLAP_PX = 1
 """How far a tile reaches into its neighbours, so that enlarged tiles show no seam."""
-MOST_RATIO = 8
-"""A tile is read at once where it needs at most this many times its width of pixels of the slide: 50 MB. Of slides
-that have no small level, coarser tiles are put together from finer ones."""
+LOWEST = 8
+"""Below this level all fits into one tile anyway; a viewer makes it smaller itself."""
+MOST_SIDE = 4096
+"""At most so many pixels of the slide on a side are read at once, which take 50 MB: a tile of a slide that has no small
+level is put together from parts."""
 QUALITY = 88
 """Of the JPEG."""
 
@@ -43,6 +45,11 @@ class Pyramid:
     """Side of a tile without its overlap, pixels."""
     overlap: int = OVERLAP_PX
     """How far a tile reaches into its neighbours, pixels."""
+
+    @property
+    def lowest(self) -> int:
+        """The first level that is served."""
+        return min(self.top, LOWEST)
 
     @property
     def top(self) -> int:
@@ -64,8 +71,8 @@ class Pyramid:
         return -(-width // self.tile), -(-height // self.tile)
 
     def holds(self, level: int, column: int, row: int) -> bool:
-        """Whether there is such a tile."""
-        if not 0 <= level <= self.top:
+        """Whether there is such a tile, and it is served."""
+        if not self.lowest <= level <= self.top:
             return False
         columns, rows = self.grid(level)
         return 0 <= column < columns and 0 <= row < rows
@@ -109,18 +116,16 @@ class DeepZoom:
         # Sizes of a slide's levels are rounded, so that 4 may be 4.0002. Taken for 4, the last pixels are off by one.
         slack = min(scale / max(self._slide.dimensions), SAME_SIZE)
         downsamples = self._slide.level_downsamples
-        if scale > MOST_RATIO * downsamples[best_level(downsamples, scale, slack)]:
-            return self._halved(level, x, y, width, height)
-        return SlideAtMpp(self._slide, self._mpp * scale, slack=slack).read(x, y, width, height)
-
-    def _halved(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """The same window from the next level, read quarter by quarter."""
-        twice = np.empty((2 * height, 2 * width, 3), np.uint8)
-        for top, bottom in ((0, height), (height, 2 * height)):
-            for left, right in ((0, width), (width, 2 * width)):
-                part = self._read(level + 1, 2 * x + left, 2 * y + top, right - left, bottom - top)
-                twice[top:bottom, left:right] = part
-        return np.asarray(Image.fromarray(twice).reduce(2))
+        ratio = scale / downsamples[best_level(downsamples, scale, slack)]
+        if max(width, height) == 1 or max(width, height) * ratio <= MOST_SIDE:
+            return SlideAtMpp(self._slide, self._mpp * scale, slack=slack).read(x, y, width, height)
+        if width >= height:
+            half = width // 2
+            parts = self._read(level, x, y, half, height), self._read(level, x + half, y, width - half, height)
+            return np.concatenate(parts, axis=1)
+        half = height // 2
+        parts = self._read(level, x, y, width, half), self._read(level, x, y + half, width, height - half)
+        return np.concatenate(parts, axis=0)
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:

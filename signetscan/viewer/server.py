@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
         opens = path == "/" and self._is_token(query.removeprefix("token="))
         if not (opens or self._has_cookie()):
             return refusal(403, "Open the address that signetscan view printed when it was started.")
-        if query and not opens:
+        if "?" in self.path and not opens:
             return refusal(404, "There is nothing here.")
         return None
 

@@ -56,7 +56,7 @@ function showSlide() {
       height: facts.height,
       tileSize: facts.tile,
       tileOverlap: facts.overlap,
-      minLevel: Math.min(facts.top, 8),
+      minLevel: facts.lowest,
       maxLevel: facts.top,
       getTileUrl: (level, column, row) => `tiles/${level}/${column}_${row}.jpg`,
     },
