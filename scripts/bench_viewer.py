@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIDE = 60
 """Of a box, level-0 pixels."""
 
-FIRST_DRAW = "performance.getEntriesByName('first-draw')[0].startTime"
+FIRST_DRAW = "Number(document.body.dataset.drawnAfterMs)"
 SLIDER = """async () => {
     const slider = document.getElementById("threshold");
     const times = [];

@@ -50,7 +50,7 @@ def viewed(scanned: ScannedSlide, slide: Slide, *, width: int, height: int) -> I
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
         page.goto(server.url)
-        page.wait_for_function("performance.getEntriesByName('first-draw').length > 0")
+        page.wait_for_selector("body[data-drawn-after-ms]")
         page.wait_for_load_state("networkidle")
         yield page
         browser.close()

@@ -37,10 +37,11 @@ def shown(server: ViewerServer, browser: Browser, *, width: int = 1200, height: 
     page.on("request", lambda request: asked.add(request.url))
     try:
         page.goto(server.url)
-        page.wait_for_function("performance.getEntriesByName('first-draw').length > 0")
+        page.wait_for_selector("body[data-drawn-after-ms]")
         page.wait_for_load_state("networkidle")
         yield page
-        assert problems == []
+        own = [problem for problem in problems if "readback" not in problem]  # those come from `evaluate`
+        assert own == []
         assert all(url.startswith((f"http://127.0.0.1:{server.server_port}/", "data:")) for url in asked)
         assert any("/tiles/" in url for url in asked)
     finally:
@@ -65,8 +66,7 @@ def number(page: Page, name: str) -> int:
 def press(page: Page, *keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(100)
+    page.wait_for_selector("#panel:not([aria-busy=true])")
 
 
 def test_it_opens_and_shows_the_slide_and_the_cells(browser: Browser, marks: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_click_selects_and_marks_outlast_a_reload_and_a_restart(browser: Brows
         assert page.inner_text("#selected") == selected
         press(page, "a", "r")
         page.reload()
-        page.wait_for_function("performance.getEntriesByName('first-draw').length > 0")
+        page.wait_for_selector("body[data-drawn-after-ms]")
         page.wait_for_load_state("networkidle")
         assert (number(page, "accepted"), number(page, "rejected"), number(page, "open")) == (1, 1, 70)
         press(page, "u")

@@ -12,7 +12,7 @@ let facts, cells, viewer, drawing;
 let selected = null; // number of a box
 let isDrawing = false;
 let dragged = null; // a box being drawn: [x, y] where it began, and where it is
-let waiting = Promise.resolve(); // changes are sent one after the other
+let turns = Promise.resolve(); // what a reader asks for is done one after the other, however fast they type
 let asked = 0; // whether the overlay is to be drawn with the next frame
 let silence = 0;
 
@@ -100,7 +100,7 @@ function showSlide() {
     const draft = draftBox();
     dragged = null;
     redraw();
-    if (draft) add(draft);
+    if (draft) inTurn(() => add(draft));
   });
 }
 
@@ -133,7 +133,7 @@ function redraw() {
     const at = view();
     drawing.draw(at, selected, draftBox());
     drawScale(at.scale);
-    if (!performance.getEntriesByName("first-draw").length) performance.mark("first-draw");
+    document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
   });
 }
 
@@ -266,18 +266,26 @@ function say(text, bad = false) {
 }
 
 // Sends a change, and takes over what came of it. Gives the answer, or null if there was none.
-function send(path, body) {
-  const sent = waiting.then(async () => {
+async function send(path, body) {
+  try {
     const reply = await fetch(path, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });
     if (!reply.ok) throw new Error(await reply.text());
-    return reply.json();
+    return taken(await reply.json());
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+function inTurn(action) {
+  $("panel").setAttribute("aria-busy", "true");
+  const turn = turns.then(action).finally(() => {
+    if (turn === turns) $("panel").setAttribute("aria-busy", "false");
   });
-  waiting = sent.catch(() => null);
-  return sent.then(taken, failed);
+  turns = turn;
 }
 
 function taken(answer) {
@@ -318,7 +326,7 @@ async function add(box) {
 function addInTheMiddle() {
   const { x, y } = viewer.viewport.viewportToImageCoordinates(viewer.viewport.getCenter(true));
   const half = cells.usualSide() / 2;
-  add([x - half, y - half, x + half, y + half]);
+  return add([x - half, y - half, x + half, y + half]);
 }
 
 async function undo() {
@@ -383,10 +391,10 @@ function onKey(event) {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || $("help").open) return;
   if (target instanceof HTMLSelectElement) return;
-  const isControl = target instanceof HTMLInputElement || target instanceof HTMLButtonElement;
-  if (key in MOVES && !isControl) pan(...MOVES[key]);
-  else if (key === "Enter" && isDrawing && !(isControl && target !== $("draw"))) addInTheMiddle();
-  else if (Object.hasOwn(KEYS, key)) KEYS[key]();
+  const isOtherButton = target instanceof HTMLButtonElement && target !== $("draw");
+  if (key in MOVES && !(target instanceof HTMLInputElement)) pan(...MOVES[key]);
+  else if (key === "Enter" && isDrawing && !isOtherButton) inTurn(addInTheMiddle);
+  else if (Object.hasOwn(KEYS, key)) inTurn(KEYS[key]);
   else return;
   event.preventDefault();
 }
@@ -394,7 +402,7 @@ function onKey(event) {
 function listen() {
   document.addEventListener("keydown", onKey, true);
   const buttons = { accept: "a", reject: "r", previous: "p", next: "n", draw: "d", undo: "u", save: "s", "help-open": "?" };
-  for (const [id, key] of Object.entries(buttons)) $(id).addEventListener("click", () => KEYS[key]());
+  for (const [id, key] of Object.entries(buttons)) $(id).addEventListener("click", () => inTurn(KEYS[key]));
   $("show-rejected").addEventListener("change", () => {
     cells.showRejected = $("show-rejected").checked;
     refresh();
