@@ -39,6 +39,23 @@ SLIDER = """async () => {
     slider.dispatchEvent(new Event("input"));
     return times;
 }"""
+DRAWING = """async () => {
+    const { Cells } = await import("/cells.js");
+    const { Drawing } = await import("/drawing.js");
+    const facts = await (await fetch("slide.json")).json();
+    const found = await (await fetch("detections.bin")).arrayBuffer();
+    const cells = new Cells(facts.detections, facts.classes.length, found);
+    const drawing = new Drawing(document.getElementById("overlay"), cells, facts.classes.map((each) => each.colour));
+    const times = [];
+    for (let step = 0; step < 20; step++) {
+        const start = performance.now();
+        drawing.draw({ left: 10 * step, top: 0, scale: SCALE }, null, null);
+        drawing.context.getImageData(0, 0, 1, 1);  // which waits for it
+        times.push(performance.now() - start);
+    }
+    return times;
+}"""
+"""The overlay alone, at a scale."""
 MOVES = """async () => {
     const times = [];
     let last = performance.now();
@@ -89,6 +106,12 @@ def main() -> None:
         )
         with viewed(scanned, slide, width=1600, height=1000) as page:
             print(f"{options.detections:,} detections: first drawn after {page.evaluate(FIRST_DRAW):.0f} ms")
+            for scale in (0.01, 0.03, 0.1, 0.4, 1):
+                say(
+                    page,
+                    f"overlay at {scale} px of the screen per px of the slide",
+                    DRAWING.replace("SCALE", f"{scale}"),
+                )
             for zoomed in range(4):
                 seen = page.inner_text("#scale-text")
                 say(page, f"scale bar {seen}: a step of the threshold, drawn", SLIDER)

@@ -13,6 +13,7 @@ let selected = null; // number of a box
 let isDrawing = false;
 let dragged = null; // a box being drawn: [x, y] where it began, and where it is
 let turns = Promise.resolve(); // what a reader asks for is done one after the other, however fast they type
+let isMoving = false;
 let asked = 0; // whether the overlay is to be drawn with the next frame
 let silence = 0;
 
@@ -77,6 +78,11 @@ function showSlide() {
     redraw();
   });
   viewer.addHandler("update-viewport", redraw);
+  viewer.addHandler("animation-start", () => (isMoving = true));
+  viewer.addHandler("animation-finish", () => {
+    isMoving = false;
+    redraw();
+  });
   viewer.addHandler("tile-load-failed", () => say("A part of the slide cannot be read.", true));
   viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // keys are ours
   viewer.addHandler("canvas-click", (event) => {
@@ -131,7 +137,7 @@ function redraw() {
     asked = 0;
     if (!viewer.world.getItemCount()) return;
     const at = view();
-    drawing.draw(at, selected, draftBox());
+    drawing.draw({ ...at, isMoving }, selected, draftBox());
     drawScale(at.scale);
     document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
   });
@@ -147,7 +153,7 @@ function drawScale(scale) {
 }
 
 function listClasses() {
-  $("classes-part").hidden = facts.classes.length === 0;
+  $("classes-part").classList.toggle("single", facts.classes.length === 1);
   facts.classes.forEach(({ name, colour }, label) => {
     const [box, swatch, text, number] = ["input", "i", "span", "span"].map((tag) => document.createElement(tag));
     box.type = "checkbox";

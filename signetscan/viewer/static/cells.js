@@ -14,6 +14,7 @@ export class Cells {
     this.labels = new Uint8Array(buffer, 20 * count, count);
     this.verdicts = new Uint8Array(count);
     this.others = new Map(); // marks of boxes that are no detection of this run, by number
+    this.spoken = new Set(); // detections that have a mark
     this.hidden = new Uint8Array(256); // by label
     this.cutoff = count; // how many detections reach the threshold: the first ones
     this.showRejected = true;
@@ -54,8 +55,11 @@ export class Cells {
   // Takes the mark of a box; null takes it away.
   setMark(number, mark) {
     this.#count(number, -1);
-    if (number < this.count) this.verdicts[number] = mark ? VERDICTS[mark.verdict] : 0;
-    else if (mark) this.others.set(number, mark);
+    if (number < this.count) {
+      this.verdicts[number] = mark ? VERDICTS[mark.verdict] : 0;
+      if (mark) this.spoken.add(number);
+      else this.spoken.delete(number);
+    } else if (mark) this.others.set(number, mark);
     else this.others.delete(number);
     this.#count(number, 1);
   }
@@ -76,28 +80,39 @@ export class Cells {
     return number < this.cutoff || verdict === ACCEPTED;
   }
 
-  // Calls back with the number of each box that is seen and lies partly in a rectangle.
-  forEachIn(x0, y0, x1, y1, take) {
-    const { boxes, count, cutoff, verdicts } = this;
-    for (let number = 0, at = 0; number < count; number++, at += 4) {
-      if (number >= cutoff && !verdicts[number]) continue;
+  // The numbers of the boxes that are seen and lie partly in a rectangle, in an array that the next call writes over;
+  // of detections without a mark the first ones, if there are too many.
+  // All detections are looked at, which for a million takes a few milliseconds.
+  within(x0, y0, x1, y1, atMost = Infinity) {
+    const { boxes, labels, verdicts, hidden, cutoff, showRejected } = this;
+    const room = this.count + this.others.size;
+    if (!this.found || this.found.length < room) this.found = new Int32Array(room + 1000);
+    const found = this.found;
+    let size = 0;
+    for (let number = 0, at = 0; number < cutoff && size < atMost; number++, at += 4) {
       if (boxes[at] > x1 || boxes[at + 2] < x0 || boxes[at + 1] > y1 || boxes[at + 3] < y0) continue;
-      if (this.isSeen(number)) take(number);
+      if (hidden[labels[number]] || (verdicts[number] === REJECTED && !showRejected)) continue;
+      found[size++] = number;
     }
-    for (const [number, { box }] of this.others) {
-      if (box[0] <= x1 && box[2] >= x0 && box[1] <= y1 && box[3] >= y0 && this.isSeen(number)) take(number);
-    }
+    const take = (number) => {
+      const box = this.box(number);
+      if (box[0] > x1 || box[2] < x0 || box[1] > y1 || box[3] < y0 || !this.isSeen(number)) return;
+      found[size++] = number;
+    };
+    for (const number of this.spoken) if (number >= cutoff) take(number);
+    for (const number of this.others.keys()) take(number);
+    return found.subarray(0, size);
   }
 
   // The smallest box that is seen at a point, or null.
   at(x, y, slack) {
     let best = null;
     let bestArea = Infinity;
-    this.forEachIn(x - slack, y - slack, x + slack, y + slack, (number) => {
+    for (const number of this.within(x - slack, y - slack, x + slack, y + slack)) {
       const [x0, y0, x1, y1] = this.box(number);
       const area = (x1 - x0) * (y1 - y0);
       if (area < bestArea) [best, bestArea] = [number, area];
-    });
+    }
     return best;
   }
 
