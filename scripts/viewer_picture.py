@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+    from signetscan.detections import Detections
     from signetscan.outputs.scanned import ScannedSlide
     from signetscan.slides import Slide
+    from signetscan.viewer.marks import Box
 
 COLOURS = 256
 """Of the palette."""
@@ -60,12 +63,8 @@ def viewed(scanned: ScannedSlide, slide: Slide, *, width: int, height: int) -> I
         server.shutdown()
 
 
-def make_marks(page: Page, scanned: ScannedSlide, *, zoom: int) -> None:
-    """Where most cells lie together some are accepted, some rejected, one added, and one is selected."""
-    found = ranked(scanned.detections)
-    middles = centres(found.boxes)
-    distances = np.linalg.norm(middles[:, None] - middles[None], axis=2)
-    chosen = int((distances < 100 / scanned.mpp.x).sum(axis=1).argmax())
+def make_marks(page: Page, found: Detections, chosen: int, missed: Box, *, mpp: float, zoom: int) -> None:
+    """Around a detection some are accepted, some rejected, and a missed one is added; it is selected itself."""
     page.select_option("#order", "sure")
     page.uncheck("#go-on")
     _press(page, "n" * (chosen + 1) + "-" * zoom)
@@ -73,24 +72,38 @@ def make_marks(page: Page, scanned: ScannedSlide, *, zoom: int) -> None:
     stage = page.locator("#stage").bounding_box()
     bar = page.locator("#scale-bar").bounding_box()
     assert stage is not None and bar is not None  # noqa: S101, PT018 - the page has them
-    per_px = bar["width"] / float(page.inner_text("#scale-text").split()[0]) * scanned.mpp.x
-    offsets = (middles - middles[chosen]) * per_px
-    inside = (np.abs(offsets) < (0.45 * stage["width"], 0.45 * stage["height"])).all(axis=1)
-    in_view = [number for number in np.argsort(distances[chosen]).tolist() if inside[number]]
-    x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+    scale = bar["width"] / float(page.inner_text("#scale-text").split()[0]) * mpp
+    middles = centres(found.boxes)
+    half = np.array([stage["width"], stage["height"]]) / 2
+    corner = np.array([stage["x"], stage["y"]]) + half - middles[chosen] * scale
+    inside = (np.abs(middles - middles[chosen]) * scale < 0.9 * half).all(axis=1)
+    nearest = np.argsort(np.hypot(*(middles - middles[chosen]).T))
+    in_view = [number for number in nearest.tolist() if inside[number]]
     doubtful = sorted(in_view)[-2:]
     for number in in_view[1:9] + doubtful:
-        page.mouse.click(x + offsets[number, 0], y + offsets[number, 1])
+        page.mouse.click(*(corner + middles[number] * scale).tolist())
         _press(page, "r" if number in doubtful else "a")
+    x0, y0, x1, y1 = (np.tile(corner, 2) + np.array(missed) * scale).tolist()
     page.keyboard.down("Shift")
-    page.mouse.move(x - 0.3 * stage["width"], y - 0.3 * stage["height"])
+    page.mouse.move(x0, y0)
     page.mouse.down()
-    page.mouse.move(x - 0.3 * stage["width"] + 50, y - 0.3 * stage["height"] + 50, steps=3)
+    page.mouse.move(x1, y1, steps=3)
     page.mouse.up()
     page.keyboard.up("Shift")
     _press(page, "")
-    page.mouse.click(x, y)
+    page.mouse.click(*(corner + middles[chosen] * scale).tolist())
     page.wait_for_timeout(3000)  # until messages are gone
+
+
+def scene(found: Detections, mpp: float) -> tuple[Detections, int, Box]:
+    """Detections without one, that is to be added; where most of them lie together; and the one left out."""
+    middles = centres(found.boxes)
+    distances = np.linalg.norm(middles[:, None] - middles[None], axis=2)
+    chosen = int((distances < 100 / mpp).sum(axis=1).argmax())
+    missed = int(np.argsort(distances[chosen])[10])
+    x0, y0, x1, y1 = found.boxes[missed].tolist()
+    rest = found.select(np.arange(len(found)) != missed)
+    return rest, chosen - (missed < chosen), (x0, y0, x1, y1)
 
 
 def _press(page: Page, keys: str) -> None:
@@ -108,15 +121,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=800)
-    parser.add_argument("--zoom", type=int, default=2, help="steps out from where a cell is looked at")
+    parser.add_argument("--zoom", type=int, default=1, help="steps out from where a cell is looked at")
     options = parser.parse_args()
     (record,) = find_results(options.result)
     scanned = load_result(record).scanned
+    found, chosen, missed = scene(ranked(scanned.detections), scanned.mpp.x)
+    scanned = replace(scanned, detections=found)
     with (
         open_slide(options.slide, mpp=scanned.mpp.x) as slide,
         viewed(scanned, slide, width=options.width, height=options.height) as page,
     ):
-        make_marks(page, scanned, zoom=options.zoom)
+        make_marks(page, found, chosen, missed, mpp=scanned.mpp.x, zoom=options.zoom)
         shot = Image.open(io.BytesIO(page.screenshot()))
     reduced = shot.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     with part_path(options.out) as part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -329,3 +330,10 @@ def test_the_page_gets_detections_from_the_highest_score_down(found: Detections)
     np.testing.assert_allclose(boxes, found.boxes, rtol=1e-6)
     assert (np.diff(scores) <= 0).all()
     np.testing.assert_array_equal(np.frombuffer(content, np.uint8, count, offset=20 * count), found.labels)
+
+
+def test_the_copy_of_openseadragon_is_the_one_that_is_named() -> None:
+    static = resources.files("signetscan.viewer") / "static"
+    version = (static / "openseadragon.min.js").read_text(encoding="utf-8").splitlines()[0].split()[-1]
+    assert f"OpenSeadragon {version}, unchanged" in (static / "README.md").read_text(encoding="utf-8")
+    assert "CodePlex Foundation" in (static / "openseadragon.LICENSE.txt").read_text(encoding="utf-8")

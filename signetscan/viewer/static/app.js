@@ -4,7 +4,7 @@ import { ACCEPTED, Cells, REJECTED } from "./cells.js";
 import { Drawing } from "./drawing.js";
 
 const $ = (id) => document.getElementById(id);
-const CLOSE_UM = 60; // side of what is shown around a cell that is looked at
+const CLOSE_UM = 100; // side of what is shown around a cell that is looked at
 const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 const STEP = 0.01;
 
@@ -50,6 +50,7 @@ async function start() {
 }
 
 function showSlide() {
+  $("navigator").style.aspectRatio = `${facts.width} / ${facts.height}`;
   viewer = OpenSeadragon({
     element: $("slide"),
     tileSources: {
@@ -64,8 +65,7 @@ function showSlide() {
     drawer: "canvas",
     showNavigationControl: false,
     showNavigator: true,
-    navigatorPosition: "TOP_LEFT",
-    navigatorSizeRatio: 0.16,
+    navigatorId: "navigator",
     maxZoomPixelRatio: 4,
     visibilityRatio: 0.3,
     animationTime: ANIMATED ? 0.4 : 0,
@@ -153,7 +153,7 @@ function drawScale(scale) {
 }
 
 function listClasses() {
-  $("classes-part").classList.toggle("single", facts.classes.length === 1);
+  $("classes-part").hidden = facts.classes.length < 2;
   facts.classes.forEach(({ name, colour }, label) => {
     const [box, swatch, text, number] = ["input", "i", "span", "span"].map((tag) => document.createElement(tag));
     box.type = "checkbox";
