@@ -39,6 +39,9 @@ FENCES = {
     "tensorboardX": ("training",),
     "openslide": ("slides", "checkup"),
     "geojson": ("outputs", "simulate"),
+    "pyarrow": ("outputs",),
+    "highdicom": ("outputs",),
+    "pydicom": ("outputs",),
 }
 """Where each outside library may be imported."""
 

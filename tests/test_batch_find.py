@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.outcome import hidden, printable
 from signetscan.errors import OptionError
+from signetscan.outputs.endings import ENDINGS
 from signetscan.slide_names import name_of
 
 
@@ -29,6 +30,14 @@ def test_a_folder_gives_its_slides_in_order_with_the_folders_below_it(tmp_path: 
     touch(tmp_path, ".hidden.svs", "._b.svs", ".cache/e.svs")
     assert names(tmp_path) == ["a", "b", "d", "sub/deeper/c"]
     assert {task.root for task in find_slides([tmp_path])} == {tmp_path}
+
+
+def test_results_that_end_as_slides_do_are_not_slides(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs", *(f"a.{ending}" for ending in ENDINGS.values()), "B.HEATMAP.OME.TIF", "c.ome.tif")
+    touch(tmp_path, "d.dcm", "d.ann.dcm")
+    assert names(tmp_path) == ["a", "c", "d"]
+    assert names(tmp_path / "*") == ["a", "c", "d"]
+    assert names(tmp_path / "d.ann.dcm") == ["d.ann"], "unless it is named itself"
 
 
 def test_slides_of_many_files_count_once(tmp_path: Path) -> None:

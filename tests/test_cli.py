@@ -506,6 +506,7 @@ COMMANDS = list(walk(cli))
 def test_all_commands_are_there() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
         "config show",
+        "convert",
         "detect",
         "doctor",
         "evaluate",

@@ -150,7 +150,7 @@ def _expand(path: Path) -> Iterator[SlideTask]:
             message = f"{path}: no file matches this pattern"
             raise OptionError(message)
         for match in matches:
-            if Path(match).is_dir() or Path(match).suffix.lower() in FOUND_ENDINGS:
+            if Path(match).is_dir() or _may_be_slide(match):
                 yield from _expand(Path(match))
 
 
@@ -158,11 +158,16 @@ def slides_below(root: Path) -> Iterator[SlideTask]:
     """All slides of a folder and of those below it, hidden ones aside."""
     for folder, below, names in os.walk(root):
         below[:] = sorted(each for each in below if not each.startswith("."))
-        wanted = [Path(folder) / name for name in names if not name.startswith(".") and not name.endswith(NO_SLIDES)]
-        slides = [path for path in wanted if path.suffix.lower() in FOUND_ENDINGS and path.is_file()]
+        wanted = [Path(folder) / name for name in names if not name.startswith(".") and _may_be_slide(name)]
+        slides = [path for path in wanted if path.is_file()]
         for path in _once_a_series(slides):
             inner = path.relative_to(root).parent
             yield SlideTask(path=path, name=(inner / name_of(path.name)).as_posix(), root=root)
+
+
+def _may_be_slide(name: str) -> bool:
+    """Whether a file is a slide by its name; some results end as slides do."""
+    return name.lower().endswith(FOUND_ENDINGS) and not name.lower().endswith(NO_SLIDES)
 
 
 def _once_a_series(paths: Iterable[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ import click
 
 from signetscan import __version__
 from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings
+from signetscan.cli.convert import convert
 from signetscan.cli.detect import detect
 from signetscan.cli.doctor import doctor
 from signetscan.cli.evaluate import evaluate
@@ -64,5 +65,5 @@ def cli(context: click.Context, /) -> None:
     context.default_map = default_map(read_settings(cli, config_files()))
 
 
-for command in (detect, watch, view, train, evaluate, export, simulate, info, doctor, config):
+for command in (detect, watch, view, train, evaluate, export, simulate, info, doctor, config, convert):
     cli.add_command(command)

@@ -152,6 +152,9 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
     from signetscan.concurrency import cpu_count
 
     check_libraries(options["formats"])
+    if options["pseudonymise"] is not None and "dicom" in options["formats"]:
+        message = "--format dicom copies the patient from the slide, so it does not go with --pseudonymise"
+        raise click.UsageError(message)
     return ScanRequest(
         model=find_model(options["model"]),
         out=options["out"],

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from signetscan.dataset.tally import Tally as Notes
 
-OWN_ENDINGS = (".run.json", "metrics.json")
-"""Files beside results that hold no boxes."""
+OWN_ENDINGS = (".run.json", "metrics.json", ".asap.xml", ".imagescope.xml")
+"""Files beside results that hold no boxes, or not in a form that is read."""
 TRUTH_ENDING = ".truth"
 """What `signetscan simulate slide` adds to the slide's name."""
 

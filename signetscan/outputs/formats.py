@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.errors import UnfitError
+from signetscan.outputs.asap import write_asap
+from signetscan.outputs.dicom import write_dicom
 from signetscan.outputs.geojson import write_geojson
+from signetscan.outputs.heatmap import write_heatmap
+from signetscan.outputs.imagescope import write_imagescope
+from signetscan.outputs.parquet import write_parquet
 from signetscan.outputs.table import write_csv
 
 if TYPE_CHECKING:
@@ -25,7 +30,16 @@ def _csv(path: Path, scanned: ScannedSlide) -> None:
     write_csv(path, scanned.detections, scanned.class_names, source=scanned.source, mpp=scanned.mpp)
 
 
-WRITERS: dict[str, Writer] = {"geojson": _geojson, "csv": _csv}
+WRITERS: dict[str, Writer] = {
+    "geojson": _geojson,
+    "geojson.gz": _geojson,
+    "csv": _csv,
+    "parquet": write_parquet,
+    "dicom": write_dicom,
+    "asap": write_asap,
+    "imagescope": write_imagescope,
+    "heatmap": write_heatmap,
+}
 """What writes each format of `endings.ENDINGS`."""
 
 

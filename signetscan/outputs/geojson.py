@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import geojson
 
-from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.atomic import atomic_gzip, atomic_text
 from signetscan.outputs.rows import blocks, edges_as_text, filled
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def write_geojson(
     """Write detections for QuPath, block by block, so that memory does not grow with their number.
 
     Args:
-        path: the file to write.
+        path: the file to write; one that ends in `.gz` is gzipped.
         detections: boxes in level-0 pixels, in the order of the file.
         class_names: name of each label.
         source: what slide and model the detections come from (their fingerprints), for stable ids.
@@ -47,7 +47,7 @@ def write_geojson(
         OutputError: the file cannot be written.
     """
     templates = [_template(name, label) for label, name in enumerate(class_names)]
-    with atomic_text(path) as file:
+    with (atomic_gzip if path.suffix == ".gz" else atomic_text)(path) as file:
         file.write('{"type":"FeatureCollection","features":[')
         separator = "\n"
         for block in blocks(detections, class_names, source):

@@ -89,9 +89,7 @@ def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
     paths = {name: with_ending(stored.target, ENDINGS[name]) for name in formats}
     unfit = write_formats(paths, stored.scanned)
     written = files_of({name: path for name, path in paths.items() if name not in unfit})
-    record = stored.record | {
-        "files": stored.record["files"] | written,
-        "unfit": stored.record.get("unfit", {}) | unfit,
-    }
+    before = {name: why for name, why in stored.record.get("unfit", {}).items() if name not in written}
+    record = stored.record | {"files": stored.record["files"] | written, "unfit": before | unfit}
     write_record(with_ending(stored.target, RECORD_ENDING), record)
     return replace(stored, record=record)

@@ -64,6 +64,13 @@ def edges_as_text(boxes: NDArray[np.float64]) -> str:
     return "%.2f,%.2f,%.2f,%.2f\n" * len(boxes) % tuple(boxes.ravel().tolist())
 
 
+def edges_of(block: Block) -> tuple[list[str], list[str], list[str], list[str]]:
+    """The left, top, right and bottom edges of a block's boxes, as text with two decimals."""
+    numbers = block.edges.replace("\n", ",").split(",")
+    x0, y0, x1, y1 = (numbers[edge:-1:4] for edge in range(4))
+    return x0, y0, x1, y1
+
+
 def filled(templates: Sequence[str], columns: Sequence[Sequence[object]], separator: str) -> str:
     """Rows of text: the template of each (printf style), with the row's value of every column filled in.
 

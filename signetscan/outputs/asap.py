@@ -1,0 +1,72 @@
+"""Detections as annotations for ASAP, the viewer of the CAMELYON challenges.
+
+One group for each class, one polygon of four corners for each detection; the ring is not closed by a fifth. Coordinates
+are level-0 pixels from the corner of level 0: ASAP does not crop to a slide's bounds. The format has no place for a
+number of an annotation, so the score is a part of its name.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import quoteattr
+
+from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.rows import blocks, edges_of, filled
+from signetscan.outputs.xml_text import group_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from signetscan.outputs.rows import Block
+    from signetscan.outputs.scanned import ScannedSlide
+
+NO_GROUP = "None"
+"""What ASAP writes of an annotation without a group, so that no class may be called so."""
+
+
+def write_asap(path: Path, scanned: ScannedSlide) -> None:
+    """Write a group for each class, and the detections in the order given, block by block.
+
+    Args:
+        path: the file to write.
+        scanned: the slide and its detections.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    groups = [quoteattr(name) for name in group_names(scanned.class_names, [NO_GROUP])]
+    templates = [_template(group, label) for label, group in enumerate(groups)]
+    numbers = count(1)
+    with atomic_text(path) as file:
+        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<ASAP_Annotations>\n<Annotations>\n')
+        for block in blocks(scanned.detections, scanned.class_names, scanned.source):
+            file.write(_annotations(block, templates, numbers))
+        file.write("</Annotations>\n<AnnotationGroups>\n")
+        for label, group in enumerate(groups):
+            file.write(f'<Group Name={group} PartOfGroup="{NO_GROUP}" Color="{_colour(label)}"><Attributes/></Group>\n')
+        file.write("</AnnotationGroups>\n</ASAP_Annotations>\n")
+
+
+def _colour(label: int) -> str:
+    return "#{:02X}{:02X}{:02X}".format(*COLOURS[label % len(COLOURS)])
+
+
+def _template(group: str, label: int) -> str:
+    """The text of a class's annotations, with marks for number, score and the eight coordinates."""
+    group = group.replace("%", "%%")
+    corners = "".join(f'<Coordinate Order="{order}" X="%s" Y="%s"/>' for order in range(4))
+    return (
+        f'<Annotation Name="%d (score %.4f)" Type="Polygon" PartOfGroup={group} Color="{_colour(label)}">'
+        f"<Coordinates>{corners}</Coordinates></Annotation>\n"
+    )
+
+
+def _annotations(block: Block, templates: Sequence[str], numbers: Iterator[int]) -> str:
+    found = block.detections
+    x0, y0, x1, y1 = edges_of(block)
+    own = [next(numbers) for _ in range(len(found))]
+    columns = (own, found.scores.tolist(), x0, y0, x1, y0, x1, y1, x0, y1)
+    return filled([templates[label] for label in found.labels.tolist()], columns, "")

@@ -1,0 +1,213 @@
+"""Detections as DICOM Microscopy Bulk Simple Annotations, for archives and viewers of DICOM slides.
+
+The annotations belong to the slide's study and refer to its image of full resolution by its UID, so only a slide that
+is DICOM itself can have them. As the standard asks for, what that image says of patient, study and specimen is copied:
+**this file holds the patient data that the slide holds**, as no other output does.
+
+One group for each class that was found, of polygons of four corners (rectangles would do, but fewer readers take
+them), with the score as a measurement. Coordinates are columns and rows of the total pixel matrix, in which (0, 0) is
+the corner, not the centre, of the first pixel, as in DICOM's other image-relative coordinates and as everywhere here.
+They are 32-bit numbers where these hold a hundredth of a pixel, else 64-bit.
+
+UIDs are derived, so that the same findings sent twice are one object to an archive: that of the series from the
+slide's series and the model, those of the object and its groups from the detections too. The dates in the file are of
+its making.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan import __version__
+from signetscan.errors import UnfitError
+from signetscan.outputs.atomic import part_path
+from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.rows import NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pydicom
+    from highdicom.ann import AnnotationGroup
+
+    from signetscan.outputs.scanned import ScannedSlide
+
+NEEDED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+)
+"""Attributes that the slide must have."""
+MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
+"""Attributes that the standard lets be empty; those that a slide lacks are written empty."""
+
+SCHEME = "99SIGNETSCAN"
+"""Names our own codes: the standard's have none for what a model's classes are called, nor for its scores."""
+SERIES_NUMBER = 1000
+"""Of the annotations' series within the study, far from the images'."""
+LONGEST_TEXT = 64
+"""Characters of a label."""
+EXACT_SIDE = 1 << 17
+"""Pixels up to which 32-bit numbers keep two decimals."""
+
+
+def write_dicom(path: Path, scanned: ScannedSlide) -> None:
+    """Write the detections as an object of the slide's study.
+
+    Args:
+        path: the file to write.
+        scanned: the slide, with the path of its file, and its detections.
+
+    Raises:
+        ModuleNotFoundError: highdicom is not installed.
+        UnfitError: the slide is not DICOM or not known, lacks what annotations need, or nothing was found.
+        OutputError: the file cannot be written.
+    """
+    import highdicom  # noqa: PLC0415 - only this format needs it
+
+    source = _source_image(scanned)
+    content = hashlib.sha256(scanned.detections.boxes.tobytes() + scanned.detections.scores.tobytes())
+    content.update(scanned.detections.labels.tobytes())
+    own = f"{scanned.source}:{source.SOPInstanceUID}:{content.hexdigest()}"
+    groups = list(_groups(scanned, own))
+    if not groups:
+        message = "DICOM annotations cannot be of nothing, and nothing was found on this slide"
+        raise UnfitError(message)
+    try:
+        annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
+            source_images=[source],
+            annotation_coordinate_type="2D",
+            annotation_groups=groups,
+            series_instance_uid=_uid(f"{source.SeriesInstanceUID}:{scanned.model_sha256}"),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=_uid(own),
+            instance_number=1,
+            manufacturer="signetscan",
+            manufacturer_model_name=_label(scanned.model),
+            software_versions=__version__,
+            device_serial_number=_label(scanned.model_sha256),
+            content_label="SIGNETSCAN",
+            content_description="Detections by signetscan; for research use",
+            specific_character_set="ISO_IR 192",
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # Not what the error says: that may be a patient's name.
+        message = "an attribute of this slide's patient, study or specimen is not as DICOM wants it"
+        raise UnfitError(message) from error
+    with part_path(path) as part:
+        annotations.save_as(part)
+
+
+def _source_image(scanned: ScannedSlide) -> pydicom.Dataset:
+    """What the file of the slide's level 0 says, but for its pixels.
+
+    Raises:
+        UnfitError: there is none, or it lacks what annotations need.
+    """
+    if scanned.path is None:
+        message = "DICOM annotations refer to the slide's file, which is not known here; name it with --slide"
+        raise UnfitError(message)
+    image = next(_images(scanned.path, scanned.dimensions), None)
+    if image is None:
+        message = "DICOM annotations can only be of DICOM slides; take another format, or convert the slide first"
+        raise UnfitError(message)
+    lacking = [name for name in NEEDED if not image.get(name)]
+    if lacking:
+        message = f"DICOM annotations need what this slide's file does not say: {', '.join(lacking)}"
+        raise UnfitError(message)
+    for name in MAY_BE_EMPTY:
+        if name not in image:
+            setattr(image, name, "")
+    image.decode()
+    return image
+
+
+def _images(path: Path, dimensions: tuple[int, int]) -> Iterator[pydicom.Dataset]:
+    """Of a file and those beside it that are of its series, the images of some dimensions, the file itself first."""
+    first = _read(path)
+    if first is None:
+        return
+    for place in [path, *sorted(path.parent.glob("*.dcm"))]:
+        image = _read(place)
+        if (
+            image is not None
+            and image.get("SeriesInstanceUID") == first.get("SeriesInstanceUID")
+            and (image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")) == dimensions
+        ):
+            yield image
+
+
+def _read(path: Path) -> pydicom.Dataset | None:
+    import pydicom  # noqa: PLC0415
+
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, pydicom.errors.InvalidDicomError):
+        return None
+
+
+def _groups(scanned: ScannedSlide, own: str) -> Iterator[AnnotationGroup]:
+    """A group for each class that was found, numbered from 1."""
+    from highdicom import AlgorithmIdentificationSequence, color  # noqa: PLC0415
+    from highdicom.ann import AnnotationGroup, Measurements  # noqa: PLC0415
+    from pydicom.sr.coding import Code  # noqa: PLC0415
+
+    algorithm = AlgorithmIdentificationSequence(
+        name=_label(scanned.model),
+        family=Code("123110", "DCM", "Artificial Intelligence"),
+        version=_label(scanned.model_sha256),
+        source=f"signetscan {__version__}",
+    )
+    score, no_unit = Code("score", SCHEME, "Score from 0 to 1"), Code("1", "UCUM", "no units")
+    kind = np.float32 if max(scanned.dimensions) <= EXACT_SIDE else np.float64
+    found = scanned.detections
+    for number, label in enumerate(np.unique(found.labels).tolist(), start=1):
+        name, which = scanned.class_names[label], np.flatnonzero(found.labels == label)
+        corners = found.boxes[which][:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).astype(kind)
+        code = hashlib.sha256(name.encode()).hexdigest()[:16]
+        yield AnnotationGroup(
+            number=number,
+            uid=_uid(f"{own}:{number}"),
+            label=_label(name),
+            description=_printable(name),
+            annotated_property_category=Code("91723000", "SCT", "Anatomical Structure"),
+            annotated_property_type=Code(code, SCHEME, _label(name)),
+            graphic_type="POLYGON",
+            graphic_data=list(corners),
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=algorithm,
+            measurements=[Measurements(name=score, values=found.scores[which], unit=no_unit)],
+            display_color=color.CIELabColor.from_rgb(*COLOURS[label % len(COLOURS)]),
+        )
+
+
+def _uid(text: str) -> str:
+    """A UID that is the same for the same text, made of a UUID."""
+    return f"2.25.{uuid.uuid5(NAMESPACE, f'dicom:{text}').int}"
+
+
+def _printable(text: str) -> str:
+    """A text without characters that control a terminal or a printer."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _label(text: str) -> str:
+    """A text as DICOM's labels hold it: short, and without the mark between values."""
+    return _printable(text).replace("\\", "\ufffd")[:LONGEST_TEXT]

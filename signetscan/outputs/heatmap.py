@@ -1,0 +1,162 @@
+"""Density of detections as a picture: an OME-TIFF to look at beside the slide, or to lay over it.
+
+Each class has an image of its own, as large as the slide in um, with pixels of about 16 um whose size is such that
+width and height are a whole number of them. A pixel's density is the number of detections per mm2 around it: each
+counts once, at the centre of its box, whatever its score, and is spread by a Gaussian of 64 um, over some 0.05 mm2.
+What would be spread beyond the slide's edge is reflected, so that densities times the area of a pixel add up to the
+count.
+
+Colours are the same for every slide, so that slides can be compared: white is none, and the scale goes by the square
+root of the density through yellow and red to dark violet at 2000 per mm2 and more, a sheet of cells 22 um apart. It
+grows darker all the way, so that it can be read without seeing colours.
+
+Viewers read sizes from the OME metadata (QuPath by Bio-Formats) or from the resolution tags (OpenSlide). Smaller levels
+are in SubIFDs, as OME asks for.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from scipy import ndimage
+
+from signetscan.boxes import centres
+from signetscan.errors import UnfitError
+from signetscan.outputs.atomic import part_path
+from signetscan.outputs.rows import NAMESPACE
+from signetscan.outputs.xml_text import xml_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.outputs.scanned import ScannedSlide
+
+PIXEL_UM = 16.0
+"""Size of a pixel, about: a slide fills a screen. Below 20 um OpenSlide's and our own reader believe the TIFF tags."""
+SPREAD_UM = 64.0
+"""Standard deviation of the Gaussian, a few cells' widths: clusters show, and a cell alone can still be seen."""
+DARKEST = 2000.0
+"""Detections per mm2 that have the last colour."""
+ANCHORS = ((255, 255, 255), (255, 228, 130), (252, 141, 50), (205, 30, 50), (70, 0, 60))
+"""Colours at equal steps of the scale, from none to `DARKEST`."""
+
+MOST_PIXELS = 1 << 25
+"""Of the map: a slide of nine by nine centimetres."""
+TILE = 256
+"""Side of a stored tile, pixels."""
+SMALLEST_LEVEL = 512
+"""A level whose longer side is above this has a smaller one below it."""
+
+
+def write_heatmap(path: Path, scanned: ScannedSlide) -> None:
+    """Write the density of each class as a colour-mapped pyramid.
+
+    Args:
+        path: the file to write.
+        scanned: the slide and its detections.
+
+    Raises:
+        UnfitError: the slide is too large.
+        OutputError: the file cannot be written.
+    """
+    shape = map_shape(scanned)
+    colours = _colours()
+    with part_path(path) as part, tifffile.TiffWriter(part, ome=True) as file:
+        for label in range(len(scanned.class_names)):
+            levels = [_coloured(level, colours) for level in _levels(density(scanned, label, shape))]
+            _write_pyramid(file, levels, _about(scanned, label, shape))
+
+
+def _about(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> dict[str, Any]:
+    """What the OME metadata say of the map of a class."""
+    height, width = shape
+    return {
+        "axes": "YXS",
+        "Creator": "signetscan",
+        "Name": xml_text(scanned.class_names[label]),
+        "Description": f"Detections per mm2: white 0, by the square root, darkest from {DARKEST:g}",
+        "PhysicalSizeX": scanned.dimensions[0] * scanned.mpp.x / width,
+        "PhysicalSizeXUnit": "\u00b5m",
+        "PhysicalSizeY": scanned.dimensions[1] * scanned.mpp.y / height,
+        "PhysicalSizeYUnit": "\u00b5m",
+        "UUID": str(uuid.uuid5(NAMESPACE, f"{scanned.source}:heatmap")),
+    }
+
+
+def _write_pyramid(file: tifffile.TiffWriter, levels: Sequence[NDArray[np.uint8]], about: dict[str, Any]) -> None:
+    """Write an image and its smaller levels."""
+    stored: dict[str, Any] = {"photometric": "rgb", "tile": (TILE, TILE), "compression": "deflate"}
+    file.write(
+        levels[0],
+        subifds=len(levels) - 1,
+        resolution=(1e4 / about["PhysicalSizeX"], 1e4 / about["PhysicalSizeY"]),
+        resolutionunit="CENTIMETER",
+        software="signetscan",
+        metadata=about,
+        **stored,
+    )
+    for level in levels[1:]:
+        file.write(level, subfiletype=1, **stored)
+
+
+def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
+    """Height and width of a slide's map, pixels.
+
+    Raises:
+        UnfitError: the slide is too large.
+    """
+    width, height = (
+        max(1, round(side * mpp / PIXEL_UM))
+        for side, mpp in zip(scanned.dimensions, (scanned.mpp.x, scanned.mpp.y), strict=True)
+    )
+    if width * height > MOST_PIXELS:
+        message = (
+            f"a heat map of {width} x {height} pixels of {PIXEL_UM:g} um would be too large; if the slide is not, its "
+            "mpp is wrong: scan it again with --mpp"
+        )
+        raise UnfitError(message)
+    return height, width
+
+
+def density(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Detections of a class per mm2, smoothed; an array of the shape."""
+    boxes = scanned.detections.boxes[scanned.detections.labels == label]
+    sides = np.array(shape[::-1])
+    places = np.floor(centres(boxes) * (sides / scanned.dimensions)).astype(np.int64)
+    columns, rows = np.clip(places, 0, sides - 1).T
+    counts = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
+    um = np.array(scanned.dimensions) * (scanned.mpp.x, scanned.mpp.y) / sides
+    spread: NDArray[np.float32] = ndimage.gaussian_filter(
+        counts.reshape(shape).astype(np.float32), SPREAD_UM / um[::-1], mode="reflect"
+    )
+    return spread / np.float32(um.prod() / 1e6)
+
+
+def _levels(densities: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The map and smaller ones, each of averages of two by two pixels of the one before."""
+    levels = [densities]
+    while max(levels[-1].shape) > SMALLEST_LEVEL and min(levels[-1].shape) > 1:
+        height, width = (side // 2 for side in levels[-1].shape)
+        fours = levels[-1][: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+        levels.append(fours.mean(axis=(1, 3)))
+    return levels
+
+
+def _colours() -> NDArray[np.uint8]:
+    """The scale, (256, 3)."""
+    steps = np.linspace(0, len(ANCHORS) - 1, 256)
+    channels = [np.interp(steps, range(len(ANCHORS)), channel) for channel in zip(*ANCHORS, strict=True)]
+    return np.stack(channels, axis=1).round().astype(np.uint8)
+
+
+def _coloured(densities: NDArray[np.float32], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Densities (H, W) as a picture (H, W, 3)."""
+    steps = np.sqrt(np.minimum(densities / np.float32(DARKEST), 1)) * 255
+    picture: NDArray[np.uint8] = colours.take(steps.round().astype(np.uint8), axis=0)
+    return picture

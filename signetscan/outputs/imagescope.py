@@ -1,0 +1,72 @@
+"""Detections as annotations for Aperio ImageScope.
+
+One layer for each class, one region of four corners for each detection, with its score as the region's text, which
+ImageScope shows beside it. Coordinates are level-0 pixels from the corner of level 0.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.rows import blocks, edges_of, filled
+from signetscan.outputs.xml_text import group_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from signetscan.outputs.rows import Block
+    from signetscan.outputs.scanned import ScannedSlide
+
+REGION = (
+    '<Region Id="%d" Type="0" Zoom="1" Selected="0" Text="%.4f" NegativeROA="0" InputRegionId="0" Analyze="1">'
+    "<Attributes/><Vertices>" + '<Vertex X="%s" Y="%s" Z="0"/>' * 4 + "</Vertices></Region>\n"
+)
+"""The text of a region, with marks for number, score and the eight coordinates. Type 0 is a polygon, which every reader
+takes; its ring is not closed by a fifth corner."""
+
+
+def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
+    """Write a layer for each class, and in it the class's detections in the order given, block by block.
+
+    Args:
+        path: the file to write.
+        scanned: the slide and its detections.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    names = [quoteattr(name) for name in group_names(scanned.class_names)]
+    with atomic_text(path) as file:
+        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<Annotations MicronsPerPixel="{scanned.mpp.x:.6g}">\n')
+        for label, name in enumerate(names):
+            file.write(_layer_begins(label, name))
+            numbers = count(1)
+            own = scanned.detections.select(np.flatnonzero(scanned.detections.labels == label))
+            for block in blocks(own, scanned.class_names, scanned.source):
+                file.write(_regions(block, numbers))
+            file.write("</Regions>\n<Plots/>\n</Annotation>\n")
+        file.write("</Annotations>\n")
+
+
+def _layer_begins(label: int, name: str) -> str:
+    red, green, blue = COLOURS[label % len(COLOURS)]
+    colour = red + (green << 8) + (blue << 16)  # as Windows has it
+    return (
+        f'<Annotation Id="{label + 1}" Name={name} ReadOnly="0" Type="4" LineColor="{colour}" Visible="1">\n'
+        "<Attributes/>\n<Regions>\n<RegionAttributeHeaders/>\n"
+    )
+
+
+def _regions(block: Block, numbers: Iterator[int]) -> str:
+    found = block.detections
+    x0, y0, x1, y1 = edges_of(block)
+    own = [next(numbers) for _ in range(len(found))]
+    columns = (own, found.scores.tolist(), x0, y0, x1, y0, x1, y1, x0, y1)
+    return filled([REGION] * len(found), columns, "")

@@ -1,0 +1,106 @@
+"""Detections as GeoParquet 1.1, for data frames and databases: the columns of the CSV table and each box as a polygon.
+
+Coordinates are level-0 pixels, counted from the corner of level 0 as in the CSV table. They are not on the globe, so
+the file says that they have no reference system (`"crs": null`). Values are as they were found, not cut to decimals.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signetscan.boxes import centres
+from signetscan.outputs.atomic import part_path
+from signetscan.outputs.rows import ROWS_AT_ONCE, blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
+    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.slides import Mpp
+
+NUMBERS = ("x0_px", "y0_px", "x1_px", "y1_px", "centre_x_um", "centre_y_um", "width_um", "height_um")
+"""Columns of 64-bit numbers behind id, class, score and geometry; `table.COLUMNS` says what they hold."""
+
+ROWS_A_GROUP = 16 * ROWS_AT_ONCE
+"""Rows of a row group, which is what readers skip or take as a whole, some 10 MB."""
+
+POLYGON = np.dtype([("order", "u1"), ("kind", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))])
+"""A box in well-known binary (WKB): little-endian, a polygon of one closed ring of five points; 93 bytes."""
+
+
+def write_parquet(path: Path, scanned: ScannedSlide) -> None:
+    """Write one row a detection, in the order given, row group by row group, so that memory does not grow with them.
+
+    Args:
+        path: the file to write.
+        scanned: the slide and its detections.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed.
+        OutputError: the file cannot be written.
+    """
+    from pyarrow import parquet  # noqa: PLC0415 - only this format needs it
+
+    schema = _schema(scanned.detections)
+    with part_path(path) as part, parquet.ParquetWriter(part, schema, compression="zstd") as file:
+        for start in range(0, max(len(scanned.detections), 1), ROWS_A_GROUP):
+            stop = min(start + ROWS_A_GROUP, len(scanned.detections))
+            file.write_table(_table(scanned.detections.select(np.arange(start, stop)), scanned, schema))
+
+
+def _schema(detections: Detections) -> pa.Schema:
+    import pyarrow as pa  # noqa: PLC0415
+
+    fields = [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("class", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("geometry", pa.binary(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in NUMBERS),
+    ]
+    return pa.schema(fields, metadata={"geo": json.dumps(_geo(detections))})
+
+
+def _geo(detections: Detections) -> dict[str, Any]:
+    """What GeoParquet asks to be said of the geometry."""
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
+    if len(detections):
+        low, high = detections.boxes[:, :2].min(axis=0), detections.boxes[:, 2:].max(axis=0)
+        column["bbox"] = [*low.tolist(), *high.tolist()]
+    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+
+
+def _table(detections: Detections, scanned: ScannedSlide, schema: pa.Schema) -> pa.Table:
+    """A row group."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    ids = [identity for block in blocks(detections, scanned.class_names, scanned.source) for identity in block.ids]
+    names = pa.DictionaryArray.from_arrays(detections.labels.astype(np.int32), pa.array(scanned.class_names))
+    numbers = [pa.array(column) for column in _numbers(detections, scanned.mpp)]
+    columns = [pa.array(ids, pa.string()), names, pa.array(detections.scores), _wkb(detections.boxes), *numbers]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _numbers(detections: Detections, mpp: Mpp) -> list[NDArray[np.float64]]:
+    """The columns `NUMBERS`."""
+    size = detections.boxes[:, 2:] - detections.boxes[:, :2]
+    lengths = np.concatenate([centres(detections.boxes), size], axis=1) * (mpp.x, mpp.y, mpp.x, mpp.y)
+    return list(np.ascontiguousarray(np.concatenate([detections.boxes, lengths], axis=1).T))
+
+
+def _wkb(boxes: NDArray[np.float64]) -> pa.Array:
+    """Boxes (N, 4) as polygons, corners in the order of the GeoJSON file."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    polygons = np.empty(len(boxes), POLYGON)
+    polygons["order"], polygons["kind"], polygons["rings"], polygons["points"] = 1, 3, 1, 5
+    polygons["xy"] = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2)
+    starts = np.arange(len(boxes) + 1, dtype=np.int32) * POLYGON.itemsize
+    return pa.Array.from_buffers(pa.binary(), len(boxes), [None, pa.py_buffer(starts), pa.py_buffer(polygons)])

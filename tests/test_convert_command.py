@@ -1,0 +1,224 @@
+"""`signetscan convert`, and further formats of `signetscan detect`, as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from pyarrow import parquet
+from test_stored import one_cell, written
+from tiny_onnx import write_tiny_model
+
+from signetscan.batch.find import find_slides
+from signetscan.cli.main import cli
+from signetscan.outputs.endings import ENDINGS
+from signetscan.simulate.slide_file import SlideOptions, write_slide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def record_of(folder: Path, name: str = "a.slide") -> dict[str, dict[str, object]]:
+    record: dict[str, dict[str, object]] = json.loads((folder / f"{name}.run.json").read_text())
+    return record
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a slide, and a model that finds one box in each tile."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "slides").mkdir()
+    write_slide(folder / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    write_tiny_model(folder / "tiny.onnx")
+    return folder
+
+
+def detect(bench: Path, out: Path, *options: object) -> Result:
+    model = ("--model", bench / "tiny.onnx", "--device", "cpu", "--threshold", 0.05)
+    return run("detect", bench / "slides" / "a.svs", "--out", out, *model, *options)
+
+
+# ---- convert --------------------------------------------------------------------------------------------------------
+
+
+def test_files_stand_beside_the_results_and_are_in_their_record(tmp_path: Path) -> None:
+    written(tmp_path, one_cell(), ("csv",))
+    done = run("convert", tmp_path, "--format", "parquet", "--format", "geojson.gz")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(tmp_path / "a.slide.parquet"), str(tmp_path / "a.slide.geojson.gz")]
+    assert list(record_of(tmp_path)["files"]) == ["csv", "parquet", "geojson.gz"]
+    assert names_in(tmp_path) == ["a.slide.csv", "a.slide.geojson.gz", "a.slide.parquet", "a.slide.run.json"]
+
+
+@pytest.mark.parametrize("name", sorted(ENDINGS.keys() - {"dicom"}))
+def test_a_converted_file_has_the_bytes_of_one_written_at_once(tmp_path: Path, name: str) -> None:
+    for folder in ("once", "later"):
+        (tmp_path / folder).mkdir()
+    written(tmp_path / "once", one_cell(), (name,))
+    written(tmp_path / "later", one_cell(), ("geojson.gz",))
+    assert run("convert", tmp_path / "later" / "a.slide.geojson.gz", "--format", name).exit_code == 0
+    file = f"a.slide.{ENDINGS[name]}"
+    assert (tmp_path / "later" / file).read_bytes() == (tmp_path / "once" / file).read_bytes()
+
+
+def test_another_folder_gets_files_without_records(tmp_path: Path) -> None:
+    (tmp_path / "results" / "sub").mkdir(parents=True)
+    written(tmp_path / "results" / "sub", one_cell(), ("csv",))
+    before = names_in(tmp_path / "results")
+    done = run("convert", tmp_path / "results", "--format", "asap", "--out", tmp_path / "new" / "folder")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{tmp_path / 'new' / 'folder' / 'a.slide.asap.xml'}\n"
+    assert names_in(tmp_path / "new") == ["folder/a.slide.asap.xml"]
+    assert names_in(tmp_path / "results") == before
+    assert list(record_of(tmp_path / "results" / "sub")["files"]) == ["csv"]
+
+
+def test_results_of_one_name_are_not_written_over_each_other(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder, one_cell(), ("csv",))
+    refused = run("convert", tmp_path, "--format", "asap", "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "different folders" in refused.stderr
+    assert not (tmp_path / "out").exists()
+    assert run("convert", tmp_path, "--format", "asap").exit_code == 0
+
+
+def test_what_is_unfit_is_an_error_and_all_else_is_done(bench: Path, tmp_path: Path) -> None:
+    assert detect(bench, tmp_path, "--format", "csv").exit_code == 0
+    slide = ("--slide", bench / "slides" / "a.svs")
+    done = run("convert", tmp_path, "--format", "dicom", "--format", "asap", *slide)
+    assert done.exit_code == 1
+    assert done.stdout == f"{tmp_path / 'a.asap.xml'}\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: a: not written as dicom: DICOM annotations can only be of DICOM slides")
+    record = record_of(tmp_path, "a")
+    assert list(record["files"]) == ["csv", "asap"]
+    assert list(record["unfit"]) == ["dicom"]
+    assert str(tmp_path) not in json.dumps(record), "a record does not name files of slides"
+
+
+def test_a_damaged_result_does_not_stop_the_others(tmp_path: Path) -> None:
+    for folder in ("a", "b", "c"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder, one_cell(), ("csv",))
+    (tmp_path / "a" / "a.slide.run.json").write_text("{")
+    (tmp_path / "b" / "a.slide.csv").write_text("hello")
+    done = run("convert", tmp_path, "--format", "asap")
+    assert done.exit_code == 1
+    assert done.stdout == f"{tmp_path / 'c' / 'a.slide.asap.xml'}\n"
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"Error: {tmp_path / 'a' / 'a.slide.run.json'}: not a run record")
+    assert second.startswith(f"Error: {tmp_path / 'b' / 'a.slide.csv'}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("results", "--format", "dicom"), 2, "--format dicom needs --slide"),
+        (("results",), 2, "--format"),
+        (("results", "--format", "png"), 2, "png"),
+        (("nowhere", "--format", "csv"), 1, "nowhere: no such file"),
+        ((".", "--format", "csv", "--out", "results/a.slide.csv"), 1, "a file, not a folder"),
+        (("results", "--format", "csv", "--slide", "nowhere.svs"), 1, "nowhere.svs"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    (tmp_path / "results").mkdir()
+    written(tmp_path / "results", one_cell(), ("csv",))
+    monkeypatch.chdir(tmp_path)
+    refused = run("convert", *arguments)
+    assert isinstance(refused.exception, SystemExit), repr(refused.exception)
+    assert (refused.exit_code, refused.stdout) == (status, "")
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert names_in(tmp_path) == ["results/a.slide.csv", "results/a.slide.run.json"]
+
+
+@pytest.mark.parametrize(("name", "library"), [("parquet", "pyarrow"), ("dicom", "highdicom")])
+def test_a_library_that_is_not_installed_is_named_before_anything_is_done(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, library: str
+) -> None:
+    monkeypatch.setattr("signetscan.outputs.endings.util.find_spec", lambda wanted: None if wanted == library else 1)
+    written(tmp_path, one_cell(), ("csv",))
+    before = names_in(tmp_path)
+    for refused in (run("convert", tmp_path, "--format", name), detect(bench, tmp_path / "out", "--format", name)):
+        assert refused.exit_code == 1
+        assert refused.stderr.splitlines()[-1] == f'Error: this needs {library}: pip install "signetscan[formats]"'
+    assert names_in(tmp_path) == before
+
+
+# ---- detect ---------------------------------------------------------------------------------------------------------
+
+
+def test_detect_writes_formats_and_adds_those_asked_for_later(bench: Path, tmp_path: Path) -> None:
+    formats = ("--format", "csv", "--format", "parquet", "--format", "geojson.gz")
+    first = detect(bench, tmp_path, *formats)
+    assert first.exit_code == 0, first.output
+    assert [line.strip() for line in first.stdout.splitlines()[1:]] == [
+        str(tmp_path / name) for name in ("a.csv", "a.parquet", "a.geojson.gz", "a.run.json")
+    ]
+    assert names_in(tmp_path) == ["a.csv", "a.geojson.gz", "a.parquet", "a.run.json"]
+    with (tmp_path / "a.csv").open(newline="") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert parquet.read_table(tmp_path / "a.parquet")["id"].to_pylist() == ids
+    assert len(ids) > 1
+    times = {name: (tmp_path / name).stat().st_mtime_ns for name in ("a.csv", "a.parquet", "a.geojson.gz")}
+    again = detect(bench, tmp_path, *formats, "--format", "asap", "--format", "heatmap", "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["status"] == "skipped"
+    assert list(record_of(tmp_path, "a")["files"]) == ["csv", "parquet", "geojson.gz", "asap", "heatmap"]
+    assert (tmp_path / "a.asap.xml").exists()
+    assert (tmp_path / "a.heatmap.ome.tif").exists()
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in times} == times
+
+
+def test_dicom_of_another_slide_is_a_warning(bench: Path, tmp_path: Path) -> None:
+    done = detect(bench, tmp_path, "--format", "csv", "--format", "dicom")
+    assert done.exit_code == 0, done.output
+    assert "Warning: a: DICOM annotations can only be of DICOM slides" in done.stderr
+    record = record_of(tmp_path, "a")
+    assert (list(record["files"]), list(record["unfit"])) == (["csv"], ["dicom"])
+    assert names_in(tmp_path) == ["a.csv", "a.run.json"]
+    again = detect(bench, tmp_path, "--format", "csv", "--format", "dicom", "--json")
+    assert json.loads(again.stdout)["status"] == "skipped"
+
+
+def test_dicom_of_a_dicom_slide(bench: Path, shared_slides: Path, tmp_path: Path) -> None:
+    slide = tmp_path / "slides" / "c.dcm"
+    slide.parent.mkdir()
+    shutil.copy(shared_slides / "camelyon_jpeg.dcm", slide)
+    options = ("--model", bench / "tiny.onnx", "--device", "cpu", "--threshold", 0, "--mpp", 0.25)
+    out = slide.parent  # beside the slides, where the next batch looks for them
+    done = run("detect", slide, "--out", out, *options, "--format", "csv", "--format", "dicom", "--format", "heatmap")
+    assert done.exit_code == 0, done.output
+    at_once = (out / "c.ann.dcm").stat().st_size
+    assert [task.path for task in find_slides([slide.parent])] == [slide]
+    (out / "c.ann.dcm").unlink()
+    done = run("convert", out / "c.csv", "--format", "dicom", "--slide", slide.parent)
+    assert (done.exit_code, done.stdout) == (0, f"{out / 'c.ann.dcm'}\n"), done.output
+    assert (out / "c.ann.dcm").stat().st_size == at_once
+
+
+def test_dicom_does_not_go_with_pseudonyms(bench: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret")
+    refused = detect(bench, tmp_path / "out", "--format", "dicom", "--pseudonymise", tmp_path / "key")
+    assert refused.exit_code == 2
+    assert "copies the patient" in refused.stderr
+    assert not (tmp_path / "out").exists()
