@@ -10,6 +10,7 @@ import numpy as np
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -99,7 +100,7 @@ class Annotations:
 
 
 def make_annotations(
-    boxes: Sequence[Sequence[float]],
+    boxes: Sequence[Sequence[float]] | array[float],
     names: Sequence[str],
     scores: Sequence[float],
     kinds: Sequence[str] | None = None,
@@ -107,7 +108,7 @@ def make_annotations(
     regions: Sequence[Region] = (),
     left_out: dict[str, int] | None = None,
 ) -> Annotations:
-    """Annotations from what a reader gathered, object by object."""
+    """Annotations from what a reader gathered, object by object; the edges of boxes may be in one row."""
     return Annotations(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         names=tuple(names),

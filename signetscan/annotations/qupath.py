@@ -10,7 +10,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
+import sys
 import zlib
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,7 @@ from signetscan.annotations.objects import (
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -45,6 +49,11 @@ OBJECT_KINDS = ("annotation", "detection", "cell")
 
 REGIONS = {POSITIVE_REGION.casefold(): False, NORMAL_REGION.casefold(): True}
 """Classes of the annotations that are regions, and whether those hold no cell."""
+
+BEGINNING = re.compile(r'\s*(?:\{\s*"type"\s*:\s*"FeatureCollection"\s*,\s*"features"\s*:\s*)?\[\s*')
+"""How files begin that hold nothing but a list of features, up to the first."""
+BETWEEN = re.compile(r"\s*([,\]])\s*")
+"""What is between two features, or behind the last."""
 
 DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
 """How deep the positions of a geometry lie in lists."""
@@ -66,7 +75,7 @@ def read_geojson(path: Path) -> Annotations:
         AnnotationError: the file is missing, too large, not GeoJSON, or an object of it cannot be understood.
     """
     reader = _Reader(path)
-    for number, feature in enumerate(_top_features(path, _parsed(path)), start=1):
+    for number, feature in enumerate(_features(path), start=1):
         reader.add(feature, number)
     return make_annotations(
         reader.boxes,
@@ -85,24 +94,21 @@ def read_outlines(path: Path) -> tuple[Region, ...]:
         AnnotationError: as `read_geojson`.
     """
     reader = _OutlineReader(path)
-    for number, feature in enumerate(_top_features(path, _parsed(path)), start=1):
+    for number, feature in enumerate(_features(path), start=1):
         reader.add(feature, number)
     return tuple(reader.regions)
 
 
-def _parsed(path: Path) -> object:
-    content = read_bounded(path, MAX_GEOJSON_BYTES)
+def _features(path: Path) -> Iterator[object]:
+    """The features of a file, one after another: a million at once would take gigabytes."""
+    content: bytes | bytearray = read_bounded(path, MAX_GEOJSON_BYTES)
     if path.suffix.lower() == ".gz":
-        try:
-            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-                content = file.read(MAX_GEOJSON_BYTES + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            message = f"{path}: cannot be unpacked by gzip: {error}"
-            raise AnnotationError(message) from error
-        if len(content) > MAX_GEOJSON_BYTES:
-            raise too_large(path, MAX_GEOJSON_BYTES)
+        content = _unpacked(path, bytes(content))
     try:
-        return json.loads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        del content
+        begin = BEGINNING.match(text)
+        yield from _top_features(path, json.loads(text)) if begin is None else _one_by_one(text, begin.end())
     except RecursionError as error:
         message = f"{path}: not GeoJSON: nested too deeply"
         raise AnnotationError(message) from error
@@ -111,10 +117,43 @@ def _parsed(path: Path) -> object:
         raise AnnotationError(message) from error
 
 
+def _unpacked(path: Path, content: bytes) -> bytes | bytearray:
+    unpacked = bytearray()
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            while part := file.read(1 << 20):
+                unpacked += part
+                if len(unpacked) > MAX_GEOJSON_BYTES:
+                    raise too_large(path, MAX_GEOJSON_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        message = f"{path}: cannot be unpacked by gzip: {error}"
+        raise AnnotationError(message) from error
+    return unpacked
+
+
+def _one_by_one(text: str, place: int) -> Iterator[object]:
+    """The values of a list whose first is at a place in a text, and which little but a closing brace may follow.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    decode = json.JSONDecoder().raw_decode
+    closed = text.startswith("]", place)
+    place += closed
+    while not closed:
+        value, place = decode(text, place)
+        yield value
+        between = BETWEEN.match(text, place)
+        if between is None:
+            message = "Expecting ',' delimiter"
+            raise json.JSONDecodeError(message, text, place)
+        place, closed = between.end(), between[1] == "]"
+    opened = text[: text.index("[")] + "[]"
+    json.loads(opened + text[place:])  # the rest of the file, around an empty list
+
+
 def _top_features(path: Path, parsed: object) -> list[Any]:
     match parsed:
-        case list():
-            return parsed
         case {"type": "FeatureCollection", "features": list(features)}:
             return features
         case {"type": "Feature"}:
@@ -128,9 +167,9 @@ class _Reader:
     """Gathers the objects of one file."""
 
     path: Path
-    boxes: list[list[float]] = field(default_factory=list)
+    boxes: array[float] = field(default_factory=lambda: array("d"))
     names: list[str] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    scores: array[float] = field(default_factory=lambda: array("d"))
     kinds: list[str] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -167,10 +206,10 @@ class _Reader:
             # Every point is an object of its own; the rings of a polygon are one.
             points = geometry["type"] in {"Point", "MultiPoint"}
             for corners in np.concatenate(parts)[:, None] if points else [np.concatenate(parts)]:
-                self.boxes.append([*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()])
-                self.names.append(name)
+                self.boxes.extend([*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()])
+                self.names.append(sys.intern(name))
                 self.scores.append(score)
-                self.kinds.append(kind)
+                self.kinds.append(sys.intern(kind))
 
     def _parts(self, geometry: dict[str, Any], number: int) -> list[NDArray[np.float64]]:
         """The rings, lines or points of a geometry, each (K, 2)."""

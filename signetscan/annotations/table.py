@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
+from array import array
 from typing import TYPE_CHECKING
 
 from signetscan.annotations.objects import LARGEST_COORDINATE, Annotations, make_annotations, read_bounded
@@ -36,11 +38,11 @@ def read_boxes_csv(path: Path) -> Annotations:
         AnnotationError: the file is missing, too large, no CSV, lacks a column, or holds a value that is no number.
     """
     try:
-        text = read_bounded(path, MAX_CSV_BYTES).decode("utf-8-sig")
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        content = io.BytesIO(read_bounded(path, MAX_CSV_BYTES))
+        rows = csv.reader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""), strict=True)
         columns = [name.strip().casefold() for name in next(rows, [])]
         edges, score, label = _places(path, columns)
-        boxes, scores, names = [], [], []
+        boxes, scores, names = array("d"), array("d"), []  # a million rows as lists would take a gigabyte
         for row in rows:
             if not row:
                 continue
@@ -48,10 +50,10 @@ def read_boxes_csv(path: Path) -> Annotations:
             if len(row) != len(columns):
                 message = f"{path}: line {line} has {len(row)} fields, the first line {len(columns)}"
                 raise AnnotationError(message)
-            boxes.append([_number(path, line, columns[place], row[place]) for place in edges])
+            boxes.extend([_number(path, line, columns[place], row[place]) for place in edges])
             given = "" if score is None else row[score].strip()
             scores.append(_number(path, line, "score", given) if given else float("nan"))
-            names.append("" if label is None else row[label].strip())
+            names.append("" if label is None else sys.intern(row[label].strip()))
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{path}: not a CSV table: {error}"
         raise AnnotationError(message) from error
