@@ -97,7 +97,7 @@ class ModelSpec:
             if not _is_number(value) or not 0 <= value <= 1:
                 problems.append(f"{name} must be a number from 0 to 1, not {value!r}")
         names: object = self.class_names
-        if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
+        if not (isinstance(names, tuple) and names and all(_is_name(name) for name in names)):
             problems.append(f"class_names must name at least one class, not {self.class_names!r}")
         recipe: object = self.recipe
         if not isinstance(recipe, dict):
@@ -141,6 +141,11 @@ def _entry(metadata: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - any
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_name(value: object) -> bool:
+    """Whether a value is a text that files can hold: half of a pair of surrogates, which JSON lets pass, is none."""
+    return isinstance(value, str) and value != "" and value.encode(errors="replace").decode() == value
 
 
 def _is_whole(value: object) -> bool:

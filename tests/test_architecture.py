@@ -115,7 +115,15 @@ def test_files_stay_small(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["--version"], ["detect", "--help"], ["train", "--help"], ["evaluate", "--help"]]
+    "command",
+    [
+        ["--help"],
+        ["--version"],
+        ["detect", "--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["convert", "--help"],
+    ],
 )
 def test_help_is_quick_because_it_loads_nothing_heavy(command: list[str]) -> None:
     code = (

@@ -198,16 +198,19 @@ def test_dicom_of_another_slide_is_a_warning(bench: Path, tmp_path: Path) -> Non
     assert names_in(tmp_path) == ["a.csv", "a.run.json"]
     again = detect(bench, tmp_path, "--format", "csv", "--format", "dicom", "--json")
     assert json.loads(again.stdout)["status"] == "skipped"
+    assert "Warning: a: DICOM annotations can only be of DICOM slides" in again.stderr
 
 
 def test_dicom_of_a_dicom_slide(bench: Path, shared_slides: Path, tmp_path: Path) -> None:
     slide = tmp_path / "slides" / "c.dcm"
     slide.parent.mkdir()
     shutil.copy(shared_slides / "camelyon_jpeg.dcm", slide)
-    options = ("--model", bench / "tiny.onnx", "--device", "cpu", "--threshold", 0, "--mpp", 0.25)
+    options: tuple[object, ...] = ("--model", bench / "tiny.onnx", "--device", "cpu", "--threshold", 0, "--mpp", 0.25)
     out = slide.parent  # beside the slides, where the next batch looks for them
-    done = run("detect", slide, "--out", out, *options, "--format", "csv", "--format", "dicom", "--format", "heatmap")
+    options += ("--out", out, "--format", "csv", "--format", "dicom", "--format", "heatmap")
+    done = run("detect", slide, *options)
     assert done.exit_code == 0, done.output
+    assert json.loads(run("detect", slide.parent, *options, "--json").stdout)["status"] == "skipped"
     at_once = (out / "c.ann.dcm").stat().st_size
     assert [task.path for task in find_slides([slide.parent])] == [slide]
     (out / "c.ann.dcm").unlink()

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import geopandas
@@ -15,16 +16,18 @@ import shapely
 from defusedxml import ElementTree
 from findings import many, scanned, scanned_slides
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from signetscan.annotations import read_annotations
 from signetscan.errors import OutputError
 from signetscan.outputs import rows
 from signetscan.outputs.asap import write_asap
-from signetscan.outputs.endings import ENDINGS
+from signetscan.outputs.endings import ENDINGS, READABLE_FORMATS
 from signetscan.outputs.formats import WRITERS, write_formats
 from signetscan.outputs.imagescope import write_imagescope
 from signetscan.outputs.parquet import write_parquet
+from signetscan.outputs.stored import load_result
 from signetscan.outputs.table import COLUMNS
 from signetscan.slides import Mpp
 
@@ -127,6 +130,38 @@ def test_what_other_readers_find_is_what_was_written(tmp_path: Path, slide: Scan
         order = np.argsort(slide.detections.labels, kind="stable")
         table = expected(slide, names)
         assert of_imagescope(tmp_path / "imagescope") == [table[index] for index in order]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(scanned_slides(), st.sampled_from(READABLE_FORMATS), st.sampled_from([(0, 0), (1003, 77)]))
+def test_what_is_read_back_is_what_was_found_whatever_the_classes_are_called(
+    tmp_path: Path, slide: ScannedSlide, kind: str, origin: tuple[int, int]
+) -> None:
+    """Unless two differ in nothing but the blanks around them, which a record's reader refuses."""
+    path = tmp_path / f"a.{ENDINGS[kind]}"
+    slide = replace(slide, origin=origin)
+    write_formats({kind: path}, slide)
+    counts = {name: slide.detections.labels.tolist().count(label) for label, name in enumerate(slide.class_names)}
+    record = {
+        "slide": {
+            "name": "a",
+            "fingerprint": "f",
+            "width_px": 1,
+            "height_px": 1,
+            "mpp": {"x": 1, "y": 1, "source": ""},
+        },
+        "model": {"name": "m", "sha256": "0", "classes": slide.class_names},
+        "geojson_origin_px": origin,
+        "detections": counts,
+        "files": {kind: {"name": path.name, "bytes": path.stat().st_size}},
+    }
+    (tmp_path / "a.run.json").write_text(json.dumps(record))
+    if len({name.strip() for name in slide.class_names}) < len(slide.class_names):
+        return
+    found = load_result(tmp_path / "a.run.json").scanned.detections
+    np.testing.assert_array_equal(found.boxes, slide.detections.boxes)
+    np.testing.assert_array_equal(found.scores, slide.detections.scores)
+    np.testing.assert_array_equal(found.labels, slide.detections.labels)
 
 
 def test_groups_of_classes_that_xml_cannot_tell_apart_stay_apart(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_a_file_from_before_precision_was_noted_is_still_read() -> None:
         ("class_names", ()),
         ("class_names", "abc"),
         ("class_names", (1,)),
+        ("class_names", ("a", "\ud800")),
         ("recipe", []),
         ("licence", 3),
         ("precision", 8),

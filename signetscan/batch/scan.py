@@ -66,7 +66,8 @@ def scan_slide(
         key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
         finished = None if request.overwrite else _finished(task, request, key)
         if finished is not None:
-            return SlideOutcome(name=task.name, status="skipped", record=finished)
+            unfit = tuple(why for name, why in finished.get("unfit", {}).items() if name in request.formats)
+            return SlideOutcome(name=task.name, status="skipped", record=finished, warnings=unfit)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
         if _state(task.path) != before:
             message = f"{task.path}: the file changed while it was read; wait until it is copied"

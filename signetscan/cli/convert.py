@@ -53,6 +53,8 @@ def convert(
 
     Example: signetscan convert results --format parquet --format asap
     """
+    from signetscan.batch.outcome import printable
+
     check_libraries(formats)
     if "dicom" in formats and where is None:
         message = "--format dicom needs --slide: DICOM annotations refer to the slide's own file"
@@ -60,14 +62,14 @@ def convert(
     failed = False
     for stored in _each(results, where, out):
         if isinstance(stored, str):
-            note(f"Error: {stored}")
+            note(f"Error: {printable(stored)}")
             failed = True
             continue
         paths, unfit = _write(stored, tuple(dict.fromkeys(formats)), out)
         for path in paths:
-            result(str(path))
+            result(printable(str(path)))
         for name, why in unfit.items():
-            note(f"Error: {stored.target.name}: not written as {name}: {why}")
+            note(f"Error: {printable(stored.target.name)}: not written as {name}: {why}")
             failed = True
     if failed:
         context.exit(FATAL)

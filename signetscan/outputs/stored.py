@@ -110,7 +110,7 @@ def _scanned(record: dict[str, Any], target: Path, path: Path | None) -> Scanned
 
 def _detections(file: Path, found: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:
     """What a file of our own holds, with boxes in level-0 pixels, to the decimals that it was written with."""
-    labels = {_in_csv(name) if from_csv else name: label for label, name in enumerate(scanned.class_names)}
+    labels = {_as_read(name, from_csv=from_csv): label for label, name in enumerate(scanned.class_names)}
     unknown = set(found.names) - labels.keys()
     if unknown or len(labels) < len(scanned.class_names) or not all(map(math.isfinite, found.scores.tolist())):
         message = f"{file}: holds what its run does not; scan the slide again"
@@ -123,6 +123,6 @@ def _detections(file: Path, found: Annotations, scanned: ScannedSlide, *, from_c
     )
 
 
-def _in_csv(name: str) -> str:
-    """A class name as the reader gives it back from our own table."""
-    return (f"'{name}" if name.startswith(FORMULA) else name).strip()
+def _as_read(name: str, *, from_csv: bool) -> str:
+    """A class name as the reader gives it back from our own file."""
+    return (f"'{name}" if from_csv and name.startswith(FORMULA) else name).strip()
