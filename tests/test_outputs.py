@@ -281,6 +281,14 @@ def fail_half_way(file: IO[str]) -> None:
     raise ZeroDivisionError
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=f"there is no folder {tmp_path / 'gone'}"),
+        atomic_text(tmp_path / "gone" / "a"),
+    ):
+        pass
+
+
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("before")

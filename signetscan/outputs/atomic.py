@@ -35,7 +35,8 @@ def part_path(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        message = f"{path}: cannot be written: {error.strerror or error}"
+        why = error.strerror or error if path.parent.is_dir() else f"there is no folder {path.parent}"
+        message = f"{path}: cannot be written: {why}"
         raise OutputError(message) from error
     finally:
         with suppress(OSError):  # of a name that is too long, or on a share that is gone, nothing was written
