@@ -505,8 +505,10 @@ COMMANDS = list(walk(cli))
 
 def test_all_commands_are_there() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
+        "compare",
         "config show",
         "convert",
+        "dataset add",
         "detect",
         "doctor",
         "evaluate",

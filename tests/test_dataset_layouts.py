@@ -377,7 +377,7 @@ def test_a_large_region_becomes_pieces_that_share_out_its_cells(
 
 @given(start=st.integers(-10, 10**6), length=st.integers(1, 10**5))
 def test_pieces_are_as_few_and_as_equal_as_can_be(start: int, length: int) -> None:
-    cuts = slides_module._cuts(start, start + length)
+    cuts = slides_module._cuts(start, start + length, slides_module.MAX_SIDE)
     sizes = np.diff(cuts)
     assert (cuts[0], cuts[-1]) == (start, start + length)
     assert len(sizes) == -(-length // 2048)

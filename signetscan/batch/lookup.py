@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from signetscan.batch.find import find_slides
 from signetscan.errors import ResultError, SlideError
+from signetscan.slide_names import name_of
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -42,6 +43,24 @@ def slide_of(record: Mapping[str, Any], where: Path) -> Path:
         except SlideError:
             continue  # a damaged slide is not the one: that was scanned
     message = f"{where}: none of {len(tasks)} slides is the one that {name} is of; name it with --slide"
+    raise ResultError(message)
+
+
+def slide_named(name: str, where: Path) -> Path:
+    """The file of a slide by its name alone, where no run record tells more.
+
+    Args:
+        name: the slide's name without folder and ending.
+        where: the slide, or a folder that it is in.
+
+    Raises:
+        ResultError: it is not there, or several slides have this name.
+        OptionError: the folder holds no slide, or `where` is not there.
+    """
+    named = [task.path for task in find_slides([where]) if name_of(task.path.name) == name]
+    if len(named) == 1:
+        return named[0]
+    message = f"{where}: {'several slides are' if named else 'no slide is'} called {name}; name it with --slide"
     raise ResultError(message)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from signetscan import __version__
+from signetscan.cli.compare import compare
 from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings
 from signetscan.cli.convert import convert
+from signetscan.cli.dataset import dataset
 from signetscan.cli.detect import detect
 from signetscan.cli.doctor import doctor
 from signetscan.cli.evaluate import evaluate
@@ -65,5 +67,19 @@ def cli(context: click.Context, /) -> None:
     context.default_map = default_map(read_settings(cli, config_files()))
 
 
-for command in (detect, watch, view, train, evaluate, export, simulate, info, doctor, config, convert):
+for command in (
+    detect,
+    watch,
+    view,
+    train,
+    evaluate,
+    export,
+    simulate,
+    info,
+    doctor,
+    config,
+    convert,
+    dataset,
+    compare,
+):
     cli.add_command(command)

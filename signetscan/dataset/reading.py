@@ -11,6 +11,7 @@ from signetscan.dataset.found import IMAGE_ENDINGS, NAME, by_stem, files_in, ste
 from signetscan.dataset.images import MAX_MPP, MPP, Dataset
 from signetscan.dataset.qupath import ENDINGS as GEOJSON_ENDINGS
 from signetscan.dataset.qupath import read_qupath
+from signetscan.dataset.record import read_dataset_record
 from signetscan.dataset.slides import LAYOUT as SLIDES
 from signetscan.dataset.slides import is_slide, read_slides
 from signetscan.dataset.tally import Tally, listed
@@ -44,7 +45,8 @@ def read_dataset(
         path: the folder.
         classes: names of the classes to learn, in any case; by default the only one there is, and in the layout of
             DigestPath every object, whatever its name.
-        mpp: size of a pixel, um: that of the images, or the one at which slides are read; 0.25 by default.
+        mpp: size of a pixel, um: that of the images, or the one at which slides are read; by default what the data
+            set's record says, else 0.25.
         full_truth: whether to take the boxes from the folder in which the simulator keeps all of them.
 
     Returns:
@@ -62,6 +64,8 @@ def read_dataset(
         message = f"{path}: {'not a' if path.exists() else 'no such'} folder; {LAYOUTS}"
         raise AnnotationError(message)
     tally = Tally()
+    record = read_dataset_record(path) if mpp is None else None
+    mpp = mpp if record is None else record.mpp
     root = digestpath_root(path)
     if root is not None:
         gathered = read_digestpath(root, tally, any_class=not classes, full_truth=full_truth)

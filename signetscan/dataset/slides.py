@@ -89,7 +89,7 @@ def read_slides(folder: Path, slides: dict[str, Path], files: Sequence[Path], mp
 
 def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, tally: Tally) -> tuple[list[Found], Counter[str]]:
     """Images of all regions, and the classes of the objects outside of them."""
-    scale = np.array(_view(path, slide, mpp).scale)
+    scale = np.array(view_of(path, slide, mpp).scale)
     read = read_counted(file, tally)
     if slide.bounds is not None:  # QuPath crops to them and counts from there
         read = read.moved(slide.bounds.x, slide.bounds.y)
@@ -99,15 +99,15 @@ def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, tally: Tally) 
     inside = np.zeros(len(objects), np.bool_)
     found = []
     for area in areas:
-        edges = _edges(area, slide, scale)
+        edges = area_edges(area, slide, scale)
         if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
             tally.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file.name)
             continue
         if area.normal and not area.is_rectangle:
             tally.add("Normal regions that are no rectangles: all of the rectangle around each counts", file.name)
-        inside |= _within(boxes, edges)
-        for x0, y0, x1, y1 in _pieces(edges):
-            own = _within(boxes, (x0, y0, x1, y1))
+        inside |= centres_within(boxes, edges)
+        for x0, y0, x1, y1 in pieces(edges, MAX_SIDE):
+            own = centres_within(boxes, (x0, y0, x1, y1))
             piece = Found(
                 path=path,
                 width=x1 - x0,
@@ -124,7 +124,7 @@ def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, tally: Tally) 
     return found, Counter(names[~inside].tolist())
 
 
-def _view(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
+def view_of(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
     """The slide at the data set's mpp; what hinders that is said in the words of training."""
     if slide.mpp is None:
         message = (
@@ -142,7 +142,7 @@ def _view(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
     return SlideAtMpp(slide, mpp)
 
 
-def _edges(area: Area, slide: Slide, scale: NDArray[np.float64]) -> tuple[int, int, int, int]:
+def area_edges(area: Area, slide: Slide, scale: NDArray[np.float64]) -> tuple[int, int, int, int]:
     """A region in whole pixels of the data set's mpp, cut to the slide; it may be empty."""
     corners = np.array(area.box).reshape(2, 2)
     whole = np.rint(np.clip(corners, 0, slide.dimensions) / scale).astype(np.int64)
@@ -150,21 +150,21 @@ def _edges(area: Area, slide: Slide, scale: NDArray[np.float64]) -> tuple[int, i
     return x0, y0, x1, y1
 
 
-def _within(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+def centres_within(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
     """Which boxes have their centre inside, so that of pieces side by side only one has each box."""
     x, y = centres(boxes).T
     inside: NDArray[np.bool_] = (x >= edges[0]) & (x < edges[2]) & (y >= edges[1]) & (y < edges[3])
     return inside
 
 
-def _pieces(edges: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Cut a region into as few pieces of about the same size as can be."""
-    columns, rows = (_cuts(edges[axis], edges[axis + 2]) for axis in (0, 1))
+def pieces(edges: tuple[int, int, int, int], side: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cut a region into as few pieces of about the same size as can be, no side of which is longer than `side`."""
+    columns, rows = (_cuts(edges[axis], edges[axis + 2], side) for axis in (0, 1))
     for y0, y1 in pairwise(rows):
         for x0, x1 in pairwise(columns):
             yield x0, y0, x1, y1
 
 
-def _cuts(start: int, end: int) -> list[int]:
-    count = -(-(end - start) // MAX_SIDE)
+def _cuts(start: int, end: int, side: int) -> list[int]:
+    count = -(-(end - start) // side)
     return [start + (end - start) * number // count for number in range(count + 1)]

@@ -22,7 +22,7 @@ class Tally:
 
         Args:
             what: what was left out or looks odd, as the start of a line; things of one kind share a line.
-            where: name of the file.
+            where: name of the file; empty where there is but one that can be meant.
             count: how many.
         """
         if count:
@@ -33,8 +33,8 @@ class Tally:
         """One line for each kind, in the order in which they were met."""
         lines = []
         for what, counts in self._counts.items():
-            names = [where if count == 1 else f"{where} ({count})" for where, count in counts.items()]
-            lines.append(f"{what}: {sum(counts.values())}, namely {listed(names)}")
+            names = [where if count == 1 else f"{where} ({count})" for where, count in counts.items() if where]
+            lines.append(f"{what}: {sum(counts.values())}" + (f", namely {listed(names)}" if names else ""))
         return tuple(lines)
 
 

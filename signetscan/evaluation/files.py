@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -71,19 +72,16 @@ def read_results(
     """
     notes = Notes()
     pairs = find_pairs(predictions, truth, notes, full_truth=full_truth)
-    read = [_read_pair(pair, notes, truth_in_level0=truth_in_level0) for pair in pairs.found]
+    read = [read_pair(pair, notes, truth_in_level0=truth_in_level0) for pair in pairs.found]
     found, there, chosen = chosen_objects([one[0] for one in read], [one[1] for one in read], class_name, pairs, notes)
     results: list[ImageResult] = []
     for pair, predicted, true in zip(pairs.found, found, there, strict=True):
-        detections = _detections(pair, predicted, notes)
-        cells = true.boxes[_solid(pair.truth_name, true, notes)]
-        if true.regions:
-            results += _regions(pair, detections, cells, true.regions, notes)
-            continue
-        normal = pair.normal if pairs.is_digestpath else not len(true)
-        results.append(
-            ImageResult(detections=detections, truth=cells, normal=normal, name=pair.stem, slide=slide_of(pair.stem))
+        detections = (
+            Detections.empty() if pair.predictions is None else detections_of(pair.predictions, predicted, notes)
         )
+        cells = true.boxes[with_area(pair.truth_name, true, notes)]
+        normal = pair.normal if pairs.is_digestpath else not len(true)
+        results += images_of_pair(pair, detections, cells, true.regions, notes, normal=normal)
     return ResultSet(results=tuple(results), class_name=chosen, notes=notes.lines())
 
 
@@ -120,9 +118,23 @@ def images_of(
     return results
 
 
-def _regions(
-    pair: Pair, detections: Detections, cells: NDArray[np.float64], regions: Sequence[Region], notes: Notes
+def images_of_pair(
+    pair: Pair,
+    detections: Detections,
+    cells: NDArray[np.float64],
+    regions: Sequence[Region],
+    notes: Notes,
+    *,
+    normal: bool,
 ) -> list[ImageResult]:
+    """The images of a pair: its regions, or where it has none the whole, which may be a normal image.
+
+    Raises:
+        AnnotationError: a region that is declared normal holds a cell.
+    """
+    slide = slide_of(pair.stem)
+    if not regions:
+        return [ImageResult(detections=detections, truth=cells, normal=normal, name=pair.stem, slide=slide)]
     predictions = "" if pair.predictions is None else pair.predictions.name
     for what, boxes, file in (
         ("Predictions", detections.boxes, predictions),
@@ -131,13 +143,13 @@ def _regions(
         outside = ~np.any([region.holds(centres(boxes)) for region in regions], axis=0)
         notes.add(f"{what} left out, outside all regions", file, int(outside.sum()))
     try:
-        return images_of(detections, cells, regions, slide=slide_of(pair.stem))
+        return images_of(detections, cells, regions, slide=slide)
     except AnnotationError as error:
         message = f"{pair.truth}: {error}"
         raise AnnotationError(message) from error
 
 
-def _read_pair(pair: Pair, notes: Notes, *, truth_in_level0: bool) -> tuple[Annotations, Annotations]:
+def read_pair(pair: Pair, notes: Notes, *, truth_in_level0: bool) -> tuple[Annotations, Annotations]:
     """Predictions and truth of one image, both in level-0 pixels."""
     nothing = Annotations(boxes=np.empty((0, 4)), names=(), scores=np.empty(0), kinds=())
     predicted, true = (
@@ -149,17 +161,17 @@ def _read_pair(pair: Pair, notes: Notes, *, truth_in_level0: bool) -> tuple[Anno
             notes.add(f"Left out, being {reason}", "" if path is None else path.name, count)
     if pair.predictions is not None and predicted.regions:
         notes.add("Regions in predictions not used", pair.predictions.name, len(predicted.regions))
-    origin = (0.0, 0.0) if pair.predictions is None else recorded_origin(pair.predictions)
-    moved = False
-    if origin != (0.0, 0.0):
-        if _is_geojson(pair.predictions):
-            predicted, moved = predicted.moved(*origin), True
-        if _is_geojson(pair.truth) and not truth_in_level0:
-            true, moved = true.moved(*origin), True
-    if moved:
+    origins, moved = _origins(pair), Counter[tuple[float, float]]()
+    if origins[0] != (0.0, 0.0) and _is_geojson(pair.predictions):
+        predicted = predicted.moved(*origins[0])
+        moved[origins[0]] += 1
+    if origins[1] != (0.0, 0.0) and _is_geojson(pair.truth) and not truth_in_level0:
+        true = true.moved(*origins[1])
+        moved[origins[1]] += 1
+    for x, y in moved:
         notes.add(
             "GeoJSON taken to count from the slide's bounds, as the run record says",
-            f"{pair.stem} from x {origin[0]:g}, y {origin[1]:g} px",
+            f"{pair.stem} from x {x:g}, y {y:g} px",
         )
     return predicted, true
 
@@ -186,6 +198,22 @@ def _with_regions(path: Path, read: Annotations, notes: Notes) -> Annotations:
     return replace(read.select(keep), regions=tuple(regions))
 
 
+def _origins(pair: Pair) -> list[tuple[float, float]]:
+    """What GeoJSON of the predictions and of the truth counts from, level-0 pixels.
+
+    A run has a record; a reader's annotations, which have none, are of what the other side's says.
+    """
+    files = [path for path in (pair.predictions, pair.truth) if path is not None and _record_path(path).exists()]
+    recorded = {path: recorded_origin(path) for path in files}
+    usual = next(iter(recorded.values()), (0.0, 0.0))
+    return [usual if path is None else recorded.get(path, usual) for path in (pair.predictions, pair.truth)]
+
+
+def _record_path(path: Path) -> Path:
+    """Where the run record of a file of boxes stands, if it has one."""
+    return path.with_name(f"{stem_of(path)}.run.json")
+
+
 def _is_geojson(path: Path | None) -> bool:
     return path is not None and "json" in ending_of(path)
 
@@ -196,7 +224,7 @@ def recorded_origin(predictions: Path) -> tuple[float, float]:
     Raises:
         AnnotationError: the record is there and cannot be understood.
     """
-    path = predictions.with_name(f"{stem_of(predictions)}.run.json")
+    path = _record_path(predictions)
     if not path.exists():
         return 0.0, 0.0
     try:
@@ -214,23 +242,26 @@ def recorded_origin(predictions: Path) -> tuple[float, float]:
     raise AnnotationError(message)
 
 
-def _solid(name: str, read: Annotations, notes: Notes) -> NDArray[np.bool_]:
+def with_area(name: str, read: Annotations, notes: Notes) -> NDArray[np.bool_]:
     """Which objects have an area: no IoU can be told of a point."""
     solid = np.asarray((read.boxes[:, 2:] > read.boxes[:, :2]).all(axis=1))
     notes.add("Objects without an area left out, such as points", name, int((~solid).sum()))
     return solid
 
 
-def _detections(pair: Pair, read: Annotations, notes: Notes) -> Detections:
-    if pair.predictions is None:
-        return Detections.empty()
-    solid = _solid(pair.predictions.name, read, notes)
+def detections_of(path: Path, read: Annotations, notes: Notes) -> Detections:
+    """The objects of a file as detections of one class; those without a score have 1.
+
+    Raises:
+        AnnotationError: a score is out of range.
+    """
+    solid = with_area(path.name, read, notes)
     scores = read.scores[solid]
     missing = np.isnan(scores)
-    notes.add("Predictions without a score, taken for 1", pair.predictions.name, int(missing.sum()))
+    notes.add("Predictions without a score, taken for 1", path.name, int(missing.sum()))
     scores = np.where(missing, 1.0, scores)
     wrong = scores[(scores < 0) | (scores > 1)]
     if len(wrong):
-        message = f"{pair.predictions}: a score of {wrong[0]:g}; scores must be from 0 to 1"
+        message = f"{path}: a score of {wrong[0]:g}; scores must be from 0 to 1"
         raise AnnotationError(message)
     return Detections(boxes=read.boxes[solid], scores=scores.astype(np.float32), labels=np.zeros(len(scores), np.int64))

@@ -85,6 +85,37 @@ def find_pairs(predictions: Path, truth: Path, notes: Notes, *, full_truth: bool
     return Pairs(found=tuple(found), predictions=predictions, truth=truth, is_digestpath=root is not None)
 
 
+def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
+    """Pair the files of two sides by name; those that one side alone has are left out and noted.
+
+    Returns:
+        The pairs, of which A gives the predictions and B the truth.
+
+    Raises:
+        AnnotationError: one of the two is not there, holds nothing that can be read, or nothing fits.
+    """
+    for path in (a, b):
+        if not path.exists():
+            message = f"{path}: no such file or folder"
+            raise AnnotationError(message)
+    if a.is_file() and b.is_file():
+        return Pairs(
+            found=(Pair(stem=stem_of(a), predictions=a, truth=b),), predictions=a, truth=b, is_digestpath=False
+        )
+    first, second = _files(a, notes), _files(b, notes)
+    if not first.keys() & second.keys():
+        message = (
+            f"{a}: no file is named like one of {b}, apart from its ending: here {listed(sorted(first))}, there "
+            f"{listed(sorted(second))}"
+        )
+        raise AnnotationError(message)
+    for path, own, other in ((a, first, second), (b, second, first)):
+        for stem in sorted(own.keys() - other.keys()) if path.is_dir() else ():
+            notes.add(f"Left out, in {path} only", own[stem].name)
+    found = [Pair(stem=stem, predictions=path, truth=second[stem]) for stem, path in first.items() if stem in second]
+    return Pairs(found=tuple(found), predictions=a, truth=b, is_digestpath=False)
+
+
 def _paired(predictions: Path, truth: Path, there: dict[str, Pair], notes: Notes) -> list[Pair]:
     """The images of the truth with their predictions; one only, if one file of predictions was given."""
     files = _files(predictions, notes)

@@ -1,0 +1,73 @@
+"""`dataset.json`: what a data set that grows slide by slide says of itself."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from signetscan import __version__
+from signetscan.dataset.images import MAX_MPP
+from signetscan.errors import AnnotationError
+from signetscan.outputs.atomic import atomic_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "dataset.json"
+MAX_BYTES = 50_000_000
+"""More than a hundred thousand slides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """What holds for all images of a data set, and which slides they are of."""
+
+    mpp: float
+    """Size of the images' pixels, um."""
+    slides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name: the slide's `fingerprint`, and how many images and cells it gave."""
+
+    def names_of(self, fingerprint: str) -> list[str]:
+        """The names that a slide has in the data set."""
+        return [name for name, facts in self.slides.items() if facts.get("fingerprint") == fingerprint]
+
+
+def read_dataset_record(folder: Path) -> DatasetRecord | None:
+    """The record of a data set; None where there is none. A file of this name that others wrote is none.
+
+    Raises:
+        AnnotationError: it cannot be read, or holds values that make no sense.
+    """
+    path = folder / FILE
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return None
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror}"
+        raise AnnotationError(message) from error
+    match content:
+        case {"signetscan": str(), "mpp": int() | float() as mpp, "slides": dict(slides)} if all(
+            isinstance(facts, dict) for facts in slides.values()
+        ):
+            if math.isfinite(mpp) and 0 < mpp <= MAX_MPP:
+                return DatasetRecord(mpp=float(mpp), slides=slides)
+            message = f"{path}: mpp is {mpp}, which is not the size of a pixel in um; correct it"
+            raise AnnotationError(message)
+    return None
+
+
+def write_dataset_record(folder: Path, record: DatasetRecord) -> None:
+    """Write `dataset.json`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    content = {"signetscan": __version__, "mpp": record.mpp, "slides": dict(sorted(record.slides.items()))}
+    with atomic_text(folder / FILE) as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")

@@ -1,0 +1,128 @@
+"""A comparison as one HTML file: figures of every slide, and pictures of what one side alone has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from signetscan.reports import BoxColour, thumbnail_uri, write_page
+from signetscan.slides import open_slide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from signetscan.detections import Detections
+    from signetscan.evaluation.compare import Comparison, SlideComparison
+    from signetscan.slides import Slide
+
+    Box = tuple[float, float, float, float]
+
+PAGE = "comparison.html"
+SHOWN = 24
+"""Pictures of a kind, unless said otherwise."""
+WINDOW_UM, WINDOW_PX = 32.0, 128
+"""Side of a picture, um: a large cell and its neighbours; level-0 pixels where their size is not known."""
+MAX_SIDE = 2048
+"""Larger boxes are no cells, and are not shown, level-0 pixels."""
+MARGIN = 1.5
+"""As much of the slide is read around a box, so that its picture is filled."""
+ROWS = 500
+"""Slides in the table of a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """A box that one side alone has."""
+
+    slide: str
+    """Name of the slide."""
+    box: Box
+    """Level-0 pixels."""
+    score: float | None
+    """None of a reader's."""
+    uri: str = ""
+    """The picture; see `thumbnail_uri`."""
+
+
+def write_comparison(
+    folder: Path, comparison: Comparison, *, a: str, b: str, slides: Mapping[str, Path], limit: int = SHOWN
+) -> Path:
+    """Write `comparison.html` into a folder.
+
+    Args:
+        folder: an existing folder.
+        comparison: what to show.
+        a: what A is called.
+        b: what B is called.
+        slides: file of each slide by its name, for pictures; slides that are not there have none.
+        limit: most pictures of a kind; the highest scores come first, and a reader's are spread evenly.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        SlideError: a slide cannot be read.
+        OutputError: the page cannot be written.
+    """
+    shown = [one for one in comparison.slides if one.name in slides]
+    groups = []
+    for side, name, colour in (("only_a", a, BoxColour.ALARM), ("only_b", b, BoxColour.MISS)):
+        scored = not (side == "only_b" and comparison.is_reader)
+        found = [each for one in shown for each in _disagreements(one, getattr(one, side), scored=scored)]
+        crops = _pictures(_picked(found, limit, scored=scored), slides, colour)
+        groups.append({"side": side, "name": name, "colour": colour, "crops": crops, "in_all": len(found)})
+    total = comparison.figures()
+    page = folder / PAGE
+    write_page(
+        page,
+        "comparison.html",
+        a=a,
+        b=b,
+        comparison=comparison,
+        total=total,
+        rows=[(one.name, comparison.figures([one])) for one in comparison.slides[:ROWS]],
+        groups=groups,
+        pictured=len(shown),
+        window_um=WINDOW_UM,
+    )
+    return page
+
+
+def _disagreements(one: SlideComparison, found: Detections, *, scored: bool) -> list[Disagreement]:
+    rows = zip(found.boxes.tolist(), found.scores.tolist(), strict=True)
+    return [
+        Disagreement(slide=one.name, box=(x0, y0, x1, y1), score=score if scored else None)
+        for (x0, y0, x1, y1), score in rows
+        if max(x1 - x0, y1 - y0) <= MAX_SIDE
+    ]
+
+
+def _picked(found: Sequence[Disagreement], limit: int, *, scored: bool) -> list[Disagreement]:
+    if scored:
+        return sorted(found, key=lambda each: -(each.score or 0))[:limit]
+    steps = np.linspace(0, len(found) - 1, min(limit, len(found))).round().astype(int).tolist()
+    return [found[step] for step in steps]
+
+
+def _pictures(wanted: Sequence[Disagreement], slides: Mapping[str, Path], colour: BoxColour) -> list[Disagreement]:
+    """The same with their pictures, in the order given; each slide is opened once."""
+    pictures: dict[int, Disagreement] = {}
+    for name in sorted({each.slide for each in wanted}):
+        with open_slide(slides[name]) as slide:
+            for number, each in enumerate(wanted):
+                if each.slide == name:
+                    pictures[number] = _with_picture(slide, each, colour)
+    return [pictures[number] for number in range(len(wanted))]
+
+
+def _with_picture(slide: Slide, each: Disagreement, colour: BoxColour) -> Disagreement:
+    x0, y0, x1, y1 = each.box
+    window = WINDOW_PX if slide.mpp is None else WINDOW_UM / min(slide.mpp.x, slide.mpp.y)
+    side = round(MARGIN * max(window, x1 - x0, y1 - y0))
+    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    pixels = slide.read_region((left, top), 0, (side, side))
+    uri = thumbnail_uri(pixels, (x0 - left, y0 - top, x1 - left, y1 - top), colour, window=window)
+    return Disagreement(slide=each.slide, box=each.box, score=each.score, uri=uri)

@@ -1,0 +1,60 @@
+"""What was annotated in one image, as GeoJSON that QuPath opens and training reads back.
+
+Cells are detection objects, so that a class such as `Normal` is never taken for a region.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import geojson
+
+from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
+from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.geojson import COLOURS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+REGION_COLOURS = {POSITIVE_REGION: (255, 127, 0), NORMAL_REGION: (51, 160, 44)}
+
+
+def write_annotations(
+    path: Path, size: tuple[int, int], boxes: NDArray[np.floating], names: Sequence[str], *, normal: bool
+) -> None:
+    """Write the annotations of an image that was looked through as a whole.
+
+    Args:
+        path: the file to write.
+        size: width and height of the image, pixels.
+        boxes: (N, 4), cells, image pixels.
+        names: class name of each cell.
+        normal: whether the image is declared to hold no cell.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    region = NORMAL_REGION if normal else POSITIVE_REGION
+    kinds = sorted({name.casefold() for name in names})
+    features = [_rectangle("annotation", (0, 0, *size), region, REGION_COLOURS[region])]
+    for box, name in zip(boxes.round(2).tolist(), names, strict=True):
+        features.append(_rectangle("detection", box, name, COLOURS[kinds.index(name.casefold()) % len(COLOURS)]))
+    with atomic_text(path) as file:
+        geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"), allow_nan=False)
+        file.write("\n")
+
+
+def _rectangle(
+    kind: str, box: tuple[float, ...] | list[float], name: str, colour: tuple[int, int, int]
+) -> geojson.Feature:
+    x0, y0, x1, y1 = box
+    ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    return geojson.Feature(
+        geometry=geojson.Polygon([ring], precision=2),
+        # Of a class QuPath asks for the colour too.
+        properties={"objectType": kind, "classification": {"name": name, "color": list(colour)}},
+    )
