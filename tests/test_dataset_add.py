@@ -146,7 +146,7 @@ def test_windows_hold_each_cell_once_where_it_is(
         x, y, width, height = place
         np.testing.assert_array_equal(image, pixels[y : y + height, x : x + width])
         assert max(width, height) <= window
-    held: list[list[float]] = []
+    held: list[Box] = []
     for place, (boxes, normal) in found.items():
         x, y, width, height = place
         own = [box for box in dict.fromkeys(on_slide) if centre_in(box, place)]
@@ -157,7 +157,7 @@ def test_windows_hold_each_cell_once_where_it_is(
         if normal:
             assert any(centre_in(box, place) for box in rejected + unsure)
             assert not any(touches(box, place) for box in on_slide)
-    assert sorted(held) == sorted(map(tuple, dict.fromkeys(on_slide))), "each in one image, none lost"
+    assert sorted(held) == sorted(dict.fromkeys(on_slide)), "each in one image, none lost"
     assert sum(added.cells.values()) == sum(len(boxes) for boxes, _ in found.values())
     assert (added.positives, added.normals) == (
         sum(not normal for _, normal in found.values()),
@@ -362,24 +362,24 @@ def test_what_a_killed_run_left_is_mended(slide: Path, tmp_path: Path, monkeypat
     os.utime(corrected, (10**9, 10**9))
     with monkeypatch.context() as patched:
 
-        def replace(self: Path, target: Path) -> Path:
+        def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr(add_module, "_write_pieces", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(add_module, "_write_pieces", interrupted)
         with pytest.raises(KeyboardInterrupt):
             add(folder, slide, corrected, window=350)
         assert files(folder) == good, "nothing was touched"
     (folder / ".adding-killed").mkdir()
     (folder / ".adding-killed" / "half.png").write_bytes(b"x")
     with monkeypatch.context() as patched:
-        moves = []
+        moves: list[Path] = []
         real = Path.replace
 
         def stopped(self: Path, target: Path) -> Path:
             if self.suffix in {".png", ".geojson"} and self.parent.name.startswith(".adding"):
                 if len(moves) == 1:
                     raise KeyboardInterrupt
-                if not self.name.endswith(".part") and target.parent == folder:
+                if target.parent == folder:
                     moves.append(self)
             return real(self, target)
 
@@ -566,7 +566,7 @@ def test_a_folder_that_cannot_be_written_is_said(slide: Path, tmp_path: Path, mo
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(add_module.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(OutputError, match="No space left"):
         add(tmp_path / "set", slide, write(tmp_path / "c.geojson", DRAWN))
 
