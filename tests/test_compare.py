@@ -136,8 +136,8 @@ def test_the_table_of_two_runs(runs: tuple[Path, Path]) -> None:
         ["s", "3", "3", "2", "1", "1", "0.6667", "-0.0500", "-0.2000"],
     ]
     assert result.stderr.splitlines() == [
-        f"Note: Left out, in {runs[0]} only: 1, namely b.csv",
-        f"Note: Left out, in {runs[1]} only: 1, namely c.csv",
+        "Note: Left out, in A only: 1, namely b.csv",
+        "Note: Left out, in B only: 1, namely c.csv",
     ]
     assert run(*runs, "--quiet").stderr == ""
 
@@ -209,6 +209,9 @@ def read(tmp_path: Path) -> tuple[Path, Path]:
         feature((12, 10, 52, 50)),
         feature((100, 100, 140, 140)),
         feature((310, 10, 350, 50), "Ignore*"),
+        feature((312, 10, 352, 50), CELL, "detection", 0.6),  # under what was rejected
+        feature((11, 10, 51, 50), CELL, "detection", 0.9),  # under an annotated cell
+        feature((400, 100, 440, 140), CELL, "detection", 0.2),  # in a normal region
         feature((900, 900, 940, 940)),
     )
     return found, reader
@@ -230,14 +233,14 @@ def test_a_run_is_judged_by_a_reader(read: tuple[Path, Path]) -> None:
         "fps_score": 99,
     }
     notes = run(*read).stderr
-    assert "Objects that the reader rejected, taken for no cells: 1, namely reader.geojson" in notes
     assert "Predictions left out, outside all regions: 1, namely s.csv" in notes
 
 
 def test_figures_against_a_reader_are_those_of_evaluate(tmp_path: Path, read: tuple[Path, Path]) -> None:
     found, reader = read
     content = json.loads(reader.read_text())
-    content["features"] = [each for each in content["features"] if "Ignore*" not in json.dumps(each)]
+    texts = map(json.dumps, content["features"])
+    content["features"] = [json.loads(text) for text in texts if "Ignore*" not in text and "Score" not in text]
     reader.write_text(json.dumps(content))
     for threshold in (0.0, 0.7):
         comparison = compare_results(found, reader, CompareOptions(threshold=threshold))
@@ -283,6 +286,8 @@ def test_the_page_shows_what_one_side_alone_has(runs: tuple[Path, Path], tmp_pat
     assert "s at x 200, y 0 px" in page
     assert "s at x 300, y 0 px" in page
     assert "http" not in page.replace("http-equiv", "")
+    assert "A: old. B: new." in page
+    assert str(tmp_path) not in page, "nor does it tell where files are"
     none = run(*runs, "--out", tmp_path / "out", "--slide", slide, "--pictures", 0)
     assert none.exit_code == 0
     assert pictures((tmp_path / "out" / "comparison.html").read_text()) == []

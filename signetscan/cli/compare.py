@@ -73,7 +73,8 @@ def compare(
 
         make_folder(out)
         slides = {} if where is None else _slides(comparison, where, quiet=quiet)
-        page = write_comparison(out, comparison, a=str(a), b=str(b), slides=slides, limit=pictures)
+        names = (a.name, b.name) if a.name != b.name else (_with_folder(a), _with_folder(b))
+        page = write_comparison(out, comparison, a=names[0], b=names[1], slides=slides, limit=pictures)
     if as_json:
         for one in comparison.slides:
             click.echo(json.dumps({"slide": one.name} | _plain(comparison.figures([one])), ensure_ascii=False))
@@ -81,6 +82,11 @@ def compare(
     click.echo("\n".join(_table(comparison)))
     if page is not None:
         click.echo(f"  {page}")
+
+
+def _with_folder(path: Path) -> str:
+    """A name with that of the folder that it is in, and no more: paths may tell whose slides they are."""
+    return "/".join(path.resolve().parts[-2:])
 
 
 def _slides(comparison: Comparison, where: Path, *, quiet: bool) -> dict[str, Path]:

@@ -208,7 +208,7 @@ def safe_name(text: str) -> str:
     kept = re.sub(r"[^\w .()+-]", "_", unicodedata.normalize("NFC", text)).strip(" .")
     if len(kept.encode()) > MAX_NAME_BYTES:
         digest = sha256(os.fsencode(text)).hexdigest()[:8]
-        kept = f"{kept.encode()[: MAX_NAME_BYTES - 9].decode(errors='ignore')}~{digest}"
+        kept = f"{kept.encode()[: MAX_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
     if not kept.strip("_"):
         message = f"{text!r} is no name for a slide's images; give one with letters or digits by --name"
         raise OptionError(message)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signetscan.annotations import Annotations
 from signetscan.boxes import centres
 from signetscan.checks import check_ranges
-from signetscan.dataset.corrections import is_rejected
+from signetscan.dataset import MPP
+from signetscan.dataset.corrections import sort_corrections
 from signetscan.dataset.tally import Tally as Notes
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import Annotations, Region
+    from signetscan.annotations import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,8 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
     Args:
         a: a file of detections (GeoJSON, CSV or XML), or a folder of them.
         b: the same, of another run or by a reader. Of a reader who marked regions only what lies in these counts;
-            objects that a reader rejected are no cells.
+            what is a cell the
+            reader's file tells as in training, with all detections in it.
         options: how.
 
     Raises:
@@ -174,8 +177,7 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
     is_reader = any(map(_is_reader, (second for _, second in read))) if options.reader is None else options.reader
     if is_reader:
         read = [
-            (first, _without_rejected(second, pair, notes))
-            for pair, (first, second) in zip(pairs.found, read, strict=True)
+            (first, _cells_of(second, record, notes)) for (first, second), record in zip(read, records, strict=True)
         ]
     firsts, seconds, chosen = chosen_objects(
         [first for first, _ in read], [second for _, second in read], options.class_name, pairs, notes
@@ -193,10 +195,21 @@ def _is_reader(second: Annotations) -> bool:
     return bool(second.regions) or bool(np.isnan(second.scores).any())
 
 
-def _without_rejected(second: Annotations, pair: Pair, notes: Notes) -> Annotations:
-    rejected = np.array([is_rejected(name) for name in second.names], np.bool_)
-    notes.add("Objects that the reader rejected, taken for no cells", pair.truth_name, int(rejected.sum()))
-    return second.select(~rejected)
+def _cells_of(second: Annotations, record: Mapping[str, Any] | None, notes: Notes) -> Annotations:
+    """What a reader's file has as cells, as training takes it; what was rejected, or stands there twice, is none."""
+    match record:
+        case {"slide": {"mpp": {"x": int() | float() as x, "y": int() | float() as y}}}:
+            pixel_um = (float(x), float(y))
+        case _:
+            pixel_um = (MPP, MPP)
+    found = sort_corrections(second, pixel_um, notes, detections=True)
+    return Annotations(
+        boxes=found.cells,
+        names=found.names,
+        scores=np.full(len(found.cells), np.nan),
+        kinds=("",) * len(found.cells),
+        regions=second.regions,
+    )
 
 
 def _compared(

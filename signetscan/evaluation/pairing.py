@@ -109,9 +109,9 @@ def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
             f"{listed(sorted(second))}"
         )
         raise AnnotationError(message)
-    for path, own, other in ((a, first, second), (b, second, first)):
+    for path, side, own, other in ((a, "A", first, second), (b, "B", second, first)):
         for stem in sorted(own.keys() - other.keys()) if path.is_dir() else ():
-            notes.add(f"Left out, in {path} only", own[stem].name)
+            notes.add(f"Left out, in {side} only", own[stem].name)
     found = [Pair(stem=stem, predictions=path, truth=second[stem]) for stem, path in first.items() if stem in second]
     return Pairs(found=tuple(found), predictions=a, truth=b, is_digestpath=False)
 
