@@ -172,12 +172,8 @@ def add_slide(
             message = f"{', '.join(map(str, corrected))}: nothing to learn from: {reasons}"
             raise AnnotationError(message)
         stem = f"{name}_{_time_of(corrected)}"
-        make_folder(folder)
-        with _stage(folder) as stage:
-            _write_pieces(stage, stem, view, chosen, on_progress)
-            write_dataset_record(folder, record)  # so that what a kill leaves from here on is known as a data set
-            names = {name, *record.names_of(slide.fingerprint)}
-            replaced = _swap(folder, stage, names)
+        names = {name, *record.names_of(slide.fingerprint)}
+        replaced = _put(folder, record, stem, view, chosen, names, on_progress)
     cells = Counter(cell for piece in chosen for cell in piece.names)
     added = Added(
         name=name,
@@ -398,6 +394,28 @@ def _stage(folder: Path) -> Iterator[Path]:
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _put(
+    folder: Path,
+    record: DatasetRecord,
+    stem: str,
+    view: SlideAtMpp,
+    chosen: Sequence[Piece],
+    names: set[str],
+    on_progress: Progress | None,
+) -> int:
+    """Write a slide's images into the data set, and say how many of its old ones, under any of its names, they replace.
+
+    Raises:
+        SlideError: the slide cannot be decoded; the data set stays as it was.
+        OutputError: the folder cannot be written.
+    """
+    make_folder(folder)
+    with _stage(folder) as stage:
+        _write_pieces(stage, stem, view, chosen, on_progress)
+        write_dataset_record(folder, record)  # so that what a kill leaves from here on is known as a data set
+        return _swap(folder, stage, names)
 
 
 def _write_pieces(
