@@ -67,19 +67,6 @@ def cli(context: click.Context, /) -> None:
     context.default_map = default_map(read_settings(cli, config_files()))
 
 
-for command in (
-    detect,
-    watch,
-    view,
-    train,
-    evaluate,
-    export,
-    simulate,
-    info,
-    doctor,
-    config,
-    convert,
-    dataset,
-    compare,
-):
+COMMANDS = (detect, watch, view, convert, compare, train, dataset, evaluate, export, simulate, info, doctor, config)
+for command in COMMANDS:
     cli.add_command(command)
