@@ -36,6 +36,7 @@ FENCES = {
     "onnxruntime.quantization": ("training",),
     "matplotlib": ("evaluation", "training", "reports"),
     "jinja2": ("reports",),
+    "markupsafe": ("reports",),
     "tensorboardX": ("training",),
     "openslide": ("slides", "checkup"),
     "geojson": ("outputs", "simulate"),

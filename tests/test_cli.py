@@ -514,6 +514,7 @@ def test_all_commands_are_there() -> None:
         "evaluate",
         "export",
         "info",
+        "report",
         "simulate images",
         "simulate slide",
         "train",

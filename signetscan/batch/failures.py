@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from signetscan.outputs.atomic import atomic_text
+from signetscan.outputs.endings import FAILURE_ENDING, with_ending
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,5 +35,4 @@ def forget_failure(out: Path, name: str) -> None:
 
 
 def _path(out: Path, name: str) -> Path:
-    target = out / name
-    return target.with_name(f"{target.name}.failed.json")
+    return with_ending(out / name, FAILURE_ENDING)

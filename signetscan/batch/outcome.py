@@ -40,6 +40,8 @@ class ScanRequest:
     """GeoJSON of the region of interest, or a folder with one of each slide's name; the whole slide by default."""
     formats: tuple[str, ...] = USUAL_FORMATS
     """Formats of the results, of `outputs.endings.ENDINGS`."""
+    report: bool = False
+    """Whether to write a report of each slide."""
     overwrite: bool = False
     """Whether to scan again what is done."""
     dry_run: bool = False

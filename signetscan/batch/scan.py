@@ -10,7 +10,7 @@ import numpy as np
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.detect import DetectOptions, detect_slide, plan_scan
 from signetscan.errors import SlideError
-from signetscan.outputs.endings import READABLE_FORMATS, RECORD_ENDING, with_ending
+from signetscan.outputs.endings import READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING, with_ending
 from signetscan.outputs.results import add_formats, write_results
 from signetscan.outputs.run_record import finished_record, run_key
 from signetscan.outputs.stored import load_result
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from signetscan.batch.outcome import ScanRequest
     from signetscan.detect import SlideResult
     from signetscan.inference import Detector
+    from signetscan.outputs.stored import StoredResult
     from signetscan.roi import Roi
     from signetscan.slides import Slide
 
@@ -64,7 +65,7 @@ def scan_slide(
     with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
         roi = _roi_of(task, request, slide)
         key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
-        finished = None if request.overwrite else _finished(task, request, key)
+        finished = None if request.overwrite else _finished(task, request, key, slide)
         if finished is not None:
             unfit = tuple(why for name, why in finished.get("unfit", {}).items() if name in request.formats)
             return SlideOutcome(name=task.name, status="skipped", record=finished, warnings=unfit)
@@ -85,6 +86,8 @@ def scan_slide(
             formats=request.formats,
             slide_path=task.path,
         )
+        if request.report:
+            _write_report(written, slide)
         warnings = [*warnings_of(slide, detector, result), *written.record["unfit"].values()]
     return SlideOutcome(
         name=task.name,
@@ -95,18 +98,30 @@ def scan_slide(
     )
 
 
-def _finished(task: SlideTask, request: ScanRequest, key: str) -> dict[str, Any] | None:
-    """The record of results that are there already; formats that are asked for and missing are added to them."""
+def _finished(task: SlideTask, request: ScanRequest, key: str, slide: Slide) -> dict[str, Any] | None:
+    """The record of results that are there already; what is asked for and missing is added to them."""
     path = with_ending(request.out / task.name, RECORD_ENDING)
     record = finished_record(path, key)
     if record is None:
         return None
     missing = [name for name in request.formats if name not in record["files"] | record.get("unfit", {})]
-    if not missing:
+    report = request.report and not with_ending(request.out / task.name, REPORT_ENDING).is_file()
+    if not missing and not report:
         return record
     if not set(READABLE_FORMATS) & set(record["files"]):
         return None  # it can only be scanned again
-    return add_formats(load_result(path, slide=task.path), missing).record
+    stored = load_result(path, slide=task.path)
+    if missing:
+        stored = add_formats(stored, missing)
+    if report:
+        _write_report(stored, slide)
+    return stored.record
+
+
+def _write_report(stored: StoredResult, slide: Slide) -> None:
+    from signetscan.reports.slide_report import write_slide_report  # noqa: PLC0415 - an extra
+
+    write_slide_report(with_ending(stored.target, REPORT_ENDING), slide, stored.scanned, stored.record)
 
 
 def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> SlideOutcome:

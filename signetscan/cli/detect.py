@@ -18,6 +18,7 @@ from signetscan.cli.scan_options import (
     scan_options,
     take_all,
     workers_of,
+    write_reports_index,
 )
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
 
@@ -68,7 +69,7 @@ def detect(context: click.Context, /, paths: tuple[Path, ...], **options: Any) -
             with stages(quiet=options["quiet"]) as stage:
                 report = Report(tasks, journal, stage, options)
                 take_all(events, report)
-            report.close()
+            report.close(index=write_reports_index(options))
     except (DeviceError, ModelError) as error:
         fail(str(error), ENVIRONMENT)
     except KeyboardInterrupt:

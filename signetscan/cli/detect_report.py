@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from signetscan.batch.outcome import printable
 from signetscan.cli.console import note, result
 from signetscan.outputs.atomic import free_bytes
+from signetscan.outputs.endings import RECORD_ENDING, REPORT_ENDING
 from signetscan.runtime import CPU_PROVIDER, runtime_versions
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Report:
     def __init__(self, tasks: Sequence[SlideTask], journal: Journal, stage: Stage, options: Mapping[str, Any]) -> None:
         self._out: Path = options["out"]
         self._as_json, self._quiet, self._verbose = options["as_json"], options["quiet"], options["verbose"]
-        self._device = options["device"]
+        self._device, self._has_reports = options["device"], options["report"]
         self.failed = self.done = self.skipped = 0
         private = options["pseudonymise"] is not None
         self._files = {task.name: task.name if private else task.path.name for task in tasks}
@@ -69,8 +70,8 @@ class Report:
                 said = self._about_slide(event.name, reason)
                 note(f"{said}. It is tried once more.", quiet=self._quiet)
 
-    def close(self) -> None:
-        """Say what became of all slides."""
+    def close(self, *, index: Path | None = None) -> None:
+        """Say what became of all slides, and where the list of their reports is."""
         self._journal.note("ends", done=self.done, skipped=self.skipped, failed=self.failed)
         if self._seconds:
             length = f"About {self._seconds / 60:.0f} minutes" if self._seconds >= 60 else "Less than a minute"
@@ -80,6 +81,8 @@ class Report:
             )
         elif not self._alone:
             note(f"{self.done} done, {self.skipped} done before, {self.failed} failed", quiet=self._quiet)
+        if index is not None:
+            note(f"Reports: {printable(str(index))}", quiet=self._quiet)
 
     def _ready(self, about: dict[str, Any]) -> None:
         self._journal.note("ready", model=about["model"], provider=about["provider"])
@@ -142,7 +145,9 @@ class Report:
         result(f"{file_name}: {counts} in {tiles}{tissue}{again}")
         if self._alone:
             target = self._out / outcome.name
-            for file in [*(each["name"] for each in record["files"].values()), f"{target.name}.run.json"]:
+            endings = [RECORD_ENDING, *([REPORT_ENDING] if self._has_reports else [])]
+            own = [f"{target.name}.{ending}" for ending in endings]
+            for file in [*(each["name"] for each in record["files"].values()), *own]:
                 result(f"  {printable(str(target.with_name(file)))}")
 
 

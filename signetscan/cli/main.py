@@ -16,6 +16,7 @@ from signetscan.cli.doctor import doctor
 from signetscan.cli.evaluate import evaluate
 from signetscan.cli.export import export
 from signetscan.cli.info import info
+from signetscan.cli.report import report
 from signetscan.cli.simulate import simulate
 from signetscan.cli.train import train
 from signetscan.cli.view import view
@@ -67,6 +68,21 @@ def cli(context: click.Context, /) -> None:
     context.default_map = default_map(read_settings(cli, config_files()))
 
 
-COMMANDS = (detect, watch, view, convert, compare, train, dataset, evaluate, export, simulate, info, doctor, config)
+COMMANDS = (
+    detect,
+    watch,
+    report,
+    view,
+    convert,
+    compare,
+    train,
+    dataset,
+    evaluate,
+    export,
+    simulate,
+    info,
+    doctor,
+    config,
+)
 for command in COMMANDS:
     cli.add_command(command)

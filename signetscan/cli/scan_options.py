@@ -55,6 +55,9 @@ OPTIONS = (
         default=USUAL_FORMATS,
         help="Of the results; may be given several times.",
     ),
+    click.option(
+        "--report", is_flag=True, help="Write NAME.report.html for each slide, and index.html, a list of all."
+    ),
     click.option("--model", default=DEFAULT_MODEL, help="Name of a shipped model (accurate, fast), or an ONNX file."),
     click.option(
         "--device",
@@ -151,7 +154,7 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
     from signetscan.batch.outcome import ScanRequest
     from signetscan.concurrency import cpu_count
 
-    check_libraries(options["formats"])
+    check_libraries([*options["formats"], *(["report"] if options["report"] else [])])
     if options["pseudonymise"] is not None and "dicom" in options["formats"]:
         message = "--format dicom copies the patient from the slide, so it does not go with --pseudonymise"
         raise click.UsageError(message)
@@ -165,6 +168,7 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
         crop_to_bounds=options["bounds_crop"],
         roi=options["roi"],
         formats=tuple(dict.fromkeys(options["formats"])),
+        report=options["report"],
         overwrite=options["overwrite"],
         dry_run=dry_run,
         private=options["pseudonymise"] is not None,
@@ -179,6 +183,17 @@ def take_all(events: Generator[Event], report: Report) -> None:
             report.take(event)
     finally:
         events.close()
+
+
+def write_reports_index(options: dict[str, Any]) -> Path | None:
+    """Write the index of all reports in the output folder, where reports are wanted; gives its path."""
+    if not options["report"] or options.get("dry_run"):
+        return None
+    from signetscan.reports.index import INDEX_NAME, find_entries, write_index
+
+    path: Path = options["out"] / INDEX_NAME
+    write_index(path, find_entries(options["out"]))
+    return path
 
 
 def end_on_sigterm() -> None:

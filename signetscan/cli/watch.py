@@ -19,6 +19,7 @@ from signetscan.cli.scan_options import (
     scan_options,
     take_all,
     workers_of,
+    write_reports_index,
 )
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
 
@@ -84,5 +85,5 @@ def _scan(tasks: list[Any], options: dict[str, Any], journal: Journal) -> int:
     with stages(quiet=options["quiet"]) as stage:
         report = Report(tasks, journal, stage, options)
         take_all(batch.run(), report)
-    report.close()
+    report.close(index=write_reports_index(options))
     return report.failed

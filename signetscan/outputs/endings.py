@@ -24,6 +24,8 @@ RECORD_ENDING = "run.json"
 """Of the run record, which is written whatever the formats."""
 REPORT_ENDING = "report.html"
 """Of the report."""
+FAILURE_ENDING = "failed.json"
+"""Of what is written where a slide fails, in place of all else."""
 
 USUAL_FORMATS = ("geojson", "csv")
 """What is written unless something else is asked for."""
@@ -33,8 +35,9 @@ READABLE_FORMATS = ("csv", "geojson", "geojson.gz")
 NO_SLIDES = tuple(f".{ENDINGS[name]}" for name in ("dicom", "heatmap"))
 """Endings of results that end as slides do."""
 
-LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom"}
-"""The library that a format needs beside those that signetscan always has; the `formats` extra brings them."""
+LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom", "report": "jinja2"}
+"""The library that a format, or the report, needs beside those that signetscan always has; the `formats` and `report`
+extras bring them."""
 
 
 def result_paths(target: Path, formats: Iterable[str] = USUAL_FORMATS) -> dict[str, Path]:
@@ -49,7 +52,7 @@ def with_ending(target: Path, ending: str) -> Path:
 
 
 def check_libraries(formats: Iterable[str]) -> None:
-    """See to it that the formats can be written here, before anything is scanned.
+    """See to it that the formats, or a `report`, can be written here, before anything is scanned.
 
     Raises:
         ModuleNotFoundError: the library of one is not installed.

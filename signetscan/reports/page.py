@@ -1,16 +1,19 @@
 """From a template and values to a page.
 
 Names of files, classes and images come from strangers, so the template engine escapes every value, and the page itself
-tells browsers to run nothing and load nothing.
+tells browsers to load nothing, and to run nothing but the script that it is made with, known by its hash.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from signetscan import __version__
 from signetscan.outputs.atomic import atomic_text
@@ -36,11 +39,12 @@ def render_page(template: str, **values: object) -> str:
     """A page as text.
 
     Args:
-        template: name of a file in `templates`.
+        template: name of a file in `templates`. Where a script of its name stands beside it, the page runs that.
         values: what the template asks for; all of it is escaped.
     """
+    loader = PackageLoader("signetscan.reports")
     environment = Environment(
-        loader=PackageLoader("signetscan.reports"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -48,7 +52,11 @@ def render_page(template: str, **values: object) -> str:
     )
     environment.filters |= {"number": number, "counted": counted}
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return environment.get_template(template).render(version=__version__, made=made, **values)
+    script = f"{template.removesuffix('.html')}.js"
+    code = loader.get_source(environment, script)[0] if script in loader.list_templates() else ""
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
+    own = {"version": __version__, "made": made, "script": Markup(code), "script_digest": digest}  # noqa: S704 - our code
+    return environment.get_template(template).render(**own, **values)
 
 
 def write_page(path: Path, template: str, **values: object) -> None:

@@ -39,7 +39,7 @@ def figure_uri(figure: Figure) -> str:
     """A plot as a PNG in a data URI."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return _uri(buffer, "image/png")
+    return picture_uri(buffer, "image/png")
 
 
 def thumbnail_uri(
@@ -66,7 +66,7 @@ def thumbnail_uri(
         draw.rectangle(_in_order(grown), outline=colour_of_line, width=LINE_PX + 2 * out)
     buffer = io.BytesIO()
     shown.save(buffer, "JPEG", quality=QUALITY)
-    return _uri(buffer, "image/jpeg")
+    return picture_uri(buffer, "image/jpeg")
 
 
 def _in_order(edges: list[float]) -> tuple[float, float, float, float]:
@@ -75,5 +75,6 @@ def _in_order(edges: list[float]) -> tuple[float, float, float, float]:
     return x0, y0, max(x0, x1), max(y0, y1)
 
 
-def _uri(buffer: io.BytesIO, kind: str) -> str:
+def picture_uri(buffer: io.BytesIO, kind: str) -> str:
+    """An encoded picture as a data URI; `kind` is its media type."""
     return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,82 @@
+"""A map of how dense detections are, as a picture to lay over a slide."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from signetscan.reports.pictures import picture_uri
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from signetscan.reports.overview import Frame
+
+MAP_PX = 480
+"""Longer side of the map, pixels: browsers draw it larger, smoothly."""
+SPREAD_SHARE = 1 / 60
+"""Spread of a detection as a share of the longer side of what is shown, so that a hot spot is seen at a glance."""
+SPREAD_UM = (50.0, 250.0)
+"""Least and largest spread, um: neither a dot for each cell, nor one cloud."""
+LEVELS = 64
+"""Colours of the map; few, so that the picture is small."""
+CLEAR = 0.04
+"""Below this share of the highest density the map is clear."""
+STOPS = ((255, 221, 87), (255, 150, 20), (214, 40, 40), (90, 8, 60))
+"""Colours from low to high: yellow stands out from both dyes, and each is darker than the one before."""
+OPACITY = (0.35, 0.85)
+"""Of the lowest and the highest colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DensityMap:
+    """Density of detections over a frame."""
+
+    density: NDArray[np.float64]
+    """(rows, columns), detections per mm2."""
+    spread_um: float
+    """Standard deviation of the bell by which each detection is spread, um."""
+
+
+def density_map(centres: NDArray[np.float64], frame: Frame) -> DensityMap:
+    """The density of detections, each spread by a bell.
+
+    Args:
+        centres: of the detections, (N, 2), x and y in level-0 pixels; those outside the frame are left out.
+        frame: what is mapped.
+    """
+    width_um, height_um = frame.size_um
+    step_um = max(width_um, height_um) / MAP_PX
+    shape = max(round(height_um / step_um), 1), max(round(width_um / step_um), 1)
+    ranges = [(frame.y, frame.y + frame.height), (frame.x, frame.x + frame.width)]
+    counts, _, _ = np.histogram2d(centres[:, 1], centres[:, 0], bins=shape, range=ranges)
+    spread_um = float(np.clip(max(width_um, height_um) * SPREAD_SHARE, *SPREAD_UM))
+    sigma = (spread_um * shape[0] / height_um, spread_um * shape[1] / width_um)
+    cell_mm2 = width_um * height_um / counts.size / 1e6
+    density = ndimage.gaussian_filter(counts, sigma, mode="constant") / cell_mm2
+    return DensityMap(density=density, spread_um=spread_um)
+
+
+def map_uri(density: NDArray[np.float64]) -> str:
+    """The map as a PNG in a data URI, clear where there is nothing."""
+    highest = max(float(density.max()), 1e-12)
+    levels = np.rint(density / highest * (LEVELS - 1)).astype(np.uint8)
+    share = np.arange(LEVELS) / (LEVELS - 1)
+    picture = Image.fromarray(levels, "L")
+    picture.putpalette(b"".join(bytes(colour(part)) for part in share.tolist()))
+    opacity = np.where(share < CLEAR, 0, OPACITY[0] + share * (OPACITY[1] - OPACITY[0]))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True, transparency=bytes((255 * opacity).astype(np.uint8)))
+    return picture_uri(buffer, "image/png")
+
+
+def colour(share: float) -> tuple[int, int, int]:
+    """Colour of a density, given as a share of the highest."""
+    places = np.linspace(0, 1, len(STOPS))
+    red, green, blue = (round(float(np.interp(share, places, channel))) for channel in zip(*STOPS, strict=True))
+    return red, green, blue

@@ -1,0 +1,226 @@
+"""The report of one slide: a page that shows what was found, where, and how sure the model is of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from signetscan.errors import SlideError
+from signetscan.reports.crops import WINDOW_UM, make_crops, pick
+from signetscan.reports.density import CLEAR, STOPS, density_map, map_uri
+from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, STEPS, find_hot_spots
+from signetscan.reports.overview import make_overview, outline_path
+from signetscan.reports.page import write_page
+from signetscan.reports.run_facts import run_facts
+from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, first_bin, score_bins
+from signetscan.tissue import find_tissue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.reports.overview import Frame, Overview
+    from signetscan.reports.run_facts import RunFacts
+    from signetscan.slides import Slide
+    from signetscan.tissue import TissueMask
+
+CROPS = 24
+"""Most crops of a kind: enough to see a pattern, few enough to look at each."""
+HOT_SPOTS = 3
+"""Most hot spots."""
+MOST_UNREAD = 200
+"""Most places that could not be read which are drawn; the run record names all."""
+MOST_LISTED = 20
+"""Most of them in the table."""
+SCALE_BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
+"""Lengths of scale bars, um."""
+SCALE_BAR_SHARE = 0.25
+"""A scale bar is at most this part of the width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rectangle:
+    """A rectangle on the overview, per cent of its width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownSpot:
+    """A hot spot."""
+
+    number: int
+    place: Rectangle
+    count: int
+    tissue_mm2: float | None
+    density: str
+    """Detections per mm2 of the tissue in it."""
+    x: float
+    """Of the centre, level-0 pixels."""
+    y: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleBar:
+    """A length on the overview."""
+
+    share: float
+    """Per cent of the overview's width."""
+    label: str
+
+
+def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: Mapping[str, Any]) -> None:
+    """Write the report of a slide: one HTML file that needs nothing beside it.
+
+    Args:
+        path: the file.
+        slide: the slide, with the pixel size with which it was scanned.
+        scanned: what was found on it.
+        record: the record of the run.
+
+    Raises:
+        MppError: the slide's pixel size is unknown.
+        ResultError: the record is not one of this version.
+        OutputError: the file cannot be written.
+    """
+    facts = run_facts(record)
+    overview = make_overview(slide)
+    tissue = _tissue(slide, facts)
+    area_mm2 = facts.tissue_mm2 if facts.tissue_mm2 is not None else None if tissue is None else tissue.area_mm2
+    boxes = scanned.detections.boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    best, borderline = pick(scanned.detections.scores, CROPS)
+    write_page(
+        path,
+        "slide.html",
+        name=scanned.name,
+        facts=facts,
+        tissue_mm2=area_mm2,
+        overview=overview,
+        picture=overview.uri(),
+        outline="" if tissue is None else outline_path(tissue, overview.frame),
+        scale_bar=_scale_bar(overview.frame),
+        unread=[_rectangle(place, overview.frame) for place in facts.unread[:MOST_UNREAD]],
+        unread_listed=facts.unread[:MOST_LISTED],
+        window_um=WINDOW_UM,
+        best=make_crops(slide, scanned, best),
+        borderline=make_crops(slide, scanned, borderline),
+        **_density(centres, overview),
+        **_hot_spots(centres, scanned, overview.frame, tissue, area_mm2),
+        **_scores(scanned, facts, area_mm2),
+    )
+
+
+def _tissue(slide: Slide, facts: RunFacts) -> TissueMask | None:
+    """The tissue as the scan saw it; None on a slide so damaged that its overview cannot be read."""
+    try:
+        return find_tissue(slide, min_area_um2=facts.min_tissue_um2)
+    except SlideError:
+        return None
+
+
+def _density(centres: NDArray[np.float64], overview: Overview) -> dict[str, Any]:
+    """The map, its highest density, how far detections are spread, and its colours as a CSS gradient."""
+    if len(centres) == 0:
+        return {"density": "", "highest": 0.0, "spread_um": 0.0, "gradient": ""}
+    found = density_map(centres, overview.frame)
+    return {
+        "density": map_uri(found.density),
+        "highest": float(found.density.max()),
+        "spread_um": found.spread_um,
+        "gradient": f"transparent {100 * CLEAR:g}%, " + ", ".join(f"rgb{stop}" for stop in STOPS),
+    }
+
+
+def _hot_spots(
+    centres: NDArray[np.float64],
+    scanned: ScannedSlide,
+    frame: Frame,
+    tissue: TissueMask | None,
+    area_mm2: float | None,
+) -> dict[str, Any]:
+    """The hot spots; none where there is less tissue than one takes."""
+    enough = area_mm2 is not None and area_mm2 >= AREA_MM2
+    found = find_hot_spots(centres, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if enough else []
+    spots = []
+    for number, spot in enumerate(found, start=1):
+        x0, y0, x1, y1 = spot.box
+        inside = None if tissue is None else tissue_in(tissue, spot.box)
+        spots.append(
+            ShownSpot(
+                number=number,
+                place=_rectangle(spot.box, frame),
+                count=spot.count,
+                tissue_mm2=inside,
+                density=density_text(spot.count, inside),
+                x=(x0 + x1) / 2,
+                y=(y0 + y1) / 2,
+            )
+        )
+    return {
+        "spots": spots,
+        "is_large_enough": enough,
+        "spot_mm2": AREA_MM2,
+        "spot_side_um": SIDE_UM,
+        "spot_step_um": SIDE_UM / STEPS,
+    }
+
+
+def tissue_in(tissue: TissueMask, box: tuple[float, float, float, float]) -> float:
+    """Area of the tissue in a box (x0, y0, x1, y1, level-0 pixels), mm2."""
+    (x0, y0, x1, y1), (width, height) = box, tissue.pixel
+    part = tissue.mask[max(round(y0 / height), 0) : round(y1 / height), max(round(x0 / width), 0) : round(x1 / width)]
+    return float(np.count_nonzero(part)) * tissue.pixel_um2 / 1e6
+
+
+def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> dict[str, Any]:
+    """The histogram, and a row of counts for each class and for all."""
+    bins = score_bins(scanned.detections, len(scanned.class_names))
+    names: Iterable[str] = scanned.class_names
+    rows = [(name, row) for name, row in zip(names, bins, strict=True)]
+    if len(rows) > 1:
+        rows.append(("All", bins.sum(axis=0)))
+    first = first_bin(bins, facts.threshold)
+    shown = bars(bins, first)
+    return {
+        "rows": [
+            {
+                "name": name,
+                "bins": " ".join(map(str, row.tolist())),
+                "count": int(row.sum()),
+                "density": density_text(int(row.sum()), area_mm2),
+            }
+            for name, row in rows
+        ],
+        "bars": shown,
+        "highest_bar": max(bar.count for bar in shown),
+        "ticks": axis_ticks(first),
+        "first_bin": first,
+        "last_bin": LAST,
+        "total": len(scanned.detections),
+        "total_density": density_text(len(scanned.detections), area_mm2),
+    }
+
+
+def _rectangle(box: tuple[float, float, float, float], frame: Frame) -> Rectangle:
+    """A box (x0, y0, x1, y1, level-0 pixels) on the overview, cut off at its edges."""
+    x0, y0 = (min(max(edge, 0), 100) for edge in frame.per_cent(box[0], box[1]))
+    x1, y1 = (min(max(edge, 0), 100) for edge in frame.per_cent(box[2], box[3]))
+    return Rectangle(x=x0, y=y0, width=x1 - x0, height=y1 - y0)
+
+
+def _scale_bar(frame: Frame) -> ScaleBar | None:
+    """The longest round length that is not too long; None where nothing fits."""
+    width = frame.size_um[0]
+    length = max((each for each in SCALE_BARS_UM if each <= SCALE_BAR_SHARE * width), default=None)
+    if length is None:
+        return None
+    return ScaleBar(share=100 * length / width, label=f"{length} um" if length < 1000 else f"{length // 1000} mm")

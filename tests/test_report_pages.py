@@ -1,0 +1,329 @@
+"""Reports of slides and their index, opened in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from reported import made_slide, random_detections, written
+
+from signetscan.detections import Detections
+from signetscan.reports.index import IndexEntry, find_entries, write_index
+from signetscan.reports.slide_report import write_slide_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+HOSTILE = "<script>alert(1)</script>"
+HOSTILE_TEXTS = (HOSTILE, '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "'); alert(1); ('")
+
+
+@contextmanager
+def shown(browser: Browser, path: Path, *, width: int = 1200, scripts: bool = True) -> Iterator[Page]:
+    """A page, opened; in the end it must have asked for nothing, complained of nothing and shown no dialog."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=scripts)
+    page = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.goto(path.as_uri())
+    yield page
+    context.close()
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def found() -> Detections:
+    return random_detections(4000, classes=2)
+
+
+@pytest.fixture(scope="module")
+def report(found: Detections, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a slide of two classes, part of which could not be read."""
+    folder = tmp_path_factory.mktemp("reports")
+    stored = written(
+        folder, found, class_names=("Signet ring cell", "Mitosis"), unread=((3000.0, 2000.0, 3300.0, 2200.0),)
+    )
+    path = folder / "made.report.html"
+    write_slide_report(path, made_slide(), stored.scanned, stored.record)
+    return path
+
+
+def set_slider(page: Page, hundredths: int) -> None:
+    page.locator("#threshold").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', {bubbles: true})); }",
+        hundredths,
+    )
+
+
+def test_it_says_what_was_found_and_what_it_is_not_for(browser: Browser, report: Path) -> None:
+    with shown(browser, report) as page:
+        text = page.inner_text("main")
+    for said in ("4,000", "Research only, not for diagnosis", "tests of <reports> & more", "0.0600 mm²", "--mpp"):
+        assert said in text
+    assert re.search(r"Per mm² of tissue\s+444\b", text), "4000 in 9 mm2"
+
+
+def test_nothing_in_it_is_named_elsewhere(report: Path) -> None:
+    html = report.read_text(encoding="utf-8")
+    assert "http" not in html.replace("http-equiv", "")
+    assert re.search(r"@import|url\(|<link|<iframe|<form|\son\w+=", html) is None
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
+    assert re.fullmatch(
+        r"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-[\w+/]{43}='", policy
+    )
+
+
+@pytest.mark.parametrize("hundredths", [30, 31, 57, 70, 99, 100])
+def test_the_slider_counts_what_numpy_counts(
+    browser: Browser, report: Path, found: Detections, hundredths: int
+) -> None:
+    with shown(browser, report) as page:
+        set_slider(page, hundredths)
+        rows = page.locator("#counts tbody tr")
+        cells = [rows.nth(index).locator("[data-count]").inner_text() for index in range(rows.count())]
+        densities = [rows.nth(index).locator("[data-density]").inner_text() for index in range(rows.count())]
+        said = page.locator("output").inner_text()
+        valued = page.locator("#threshold").get_attribute("aria-valuetext")
+        grey = page.locator("rect.under").count()
+    parts = np.rint(found.scores.astype(np.float64) * 10_000)
+    counts = [int(((parts >= 100 * hundredths) & (found.labels == label)).sum()) for label in (0, 1)]
+    counts.append(sum(counts))
+    assert cells == [f"{count:,}" for count in counts]
+    for shown_density, count in zip(densities, counts, strict=True):
+        assert float(shown_density.replace(",", "")) == pytest.approx(count / 9, rel=0.01)
+    assert said == valued == f"{hundredths / 100:.2f}"
+    assert grey == hundredths - 30
+
+
+def test_it_can_be_used_by_keyboard(browser: Browser, report: Path) -> None:
+    with shown(browser, report) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the overview"
+        assert page.locator(".skip").bounding_box()["x"] >= 0, "it can be seen"  # type: ignore[index]
+        for name, layer in (
+            ("density", ".density"),
+            ("outline", ".outline"),
+            ("spots", ".spot"),
+            ("unread", ".unread"),
+        ):
+            box = page.locator(f"#show-{name}")
+            while page.evaluate("document.activeElement.id") != f"show-{name}":
+                page.keyboard.press("Tab")
+            assert page.locator(layer).first.is_visible()
+            style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert style == "solid", "focus is seen"
+            page.keyboard.press("Space")
+            assert not box.is_checked()
+            assert not page.locator(layer).first.is_visible()
+        while page.evaluate("document.activeElement.id") != "threshold":
+            page.keyboard.press("Tab")
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        assert page.locator("output").inner_text() == "0.35"
+        page.keyboard.press("End")
+        assert page.locator("output").inner_text() == "1.00"
+
+
+def test_every_picture_has_words_and_every_section_a_name(browser: Browser, report: Path) -> None:
+    with shown(browser, report) as page:
+        assert page.locator("img:not([alt]), img[alt='']").count() == 0
+        assert page.locator("svg:not([aria-label])").count() == 0
+        assert page.locator("main").count() == page.locator("h1").count() == page.locator("nav").count() == 1
+        for section in page.locator("section").all():
+            title = page.locator(f"#{section.get_attribute('aria-labelledby')}")
+            assert title.inner_text()
+        for box in page.locator("input[type=checkbox]").all():
+            assert page.locator(f"label[for={box.get_attribute('id')}]").inner_text()
+        assert page.locator(".gallery li").count() == 48
+
+
+@pytest.mark.parametrize("kind", ["slide", "index"])
+def test_a_phone_needs_no_scrolling_to_the_side(browser: Browser, report: Path, kind: str) -> None:
+    path = report
+    if kind == "index":
+        path = report.with_name("index.html")
+        names = {"a" * 150: 3, "Mitosis": 4}
+        write_index(path, [IndexEntry(name="b" * 180, detections=names, tissue_mm2=1e3)])
+    with shown(browser, path, width=360) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Ratio of WCAG 2."""
+
+    def light(colour: tuple[float, ...]) -> float:
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_stands_out_from_its_background(browser: Browser, report: Path) -> None:
+    """Of every element with text of its own: its colour against the nearest background behind it."""
+    script = """() => [...document.querySelectorAll('main *')]
+      .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+      .map((element) => {
+        let behind = element;
+        const solid = (each) => !/, 0\\)$|transparent/.test(getComputedStyle(each).backgroundColor);
+        while (behind.parentElement && !solid(behind)) behind = behind.parentElement;
+        return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor, element.textContent.trim()];
+      })"""
+    with shown(browser, report) as page:
+        for ink, paper, text in page.evaluate(script):
+            colours = [tuple(float(part) / 255 for part in re.findall(r"[\d.]+", each)[:3]) for each in (ink, paper)]
+            assert contrast(*colours) >= 4.5, (ink, paper, text)
+
+
+def test_it_prints(browser: Browser, report: Path, tmp_path: Path) -> None:
+    with shown(browser, report) as page:
+        pdf = page.pdf(format="A4")
+        page.emulate_media(media="print")
+        for hidden in ("#threshold", "#show-density", "nav"):
+            assert not page.locator(hidden).is_visible()
+        assert page.locator(".stage .picture").is_visible()
+    assert pdf.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 6
+
+
+def test_without_scripts_all_but_the_slider_is_there(browser: Browser, report: Path) -> None:
+    with shown(browser, report, scripts=False) as page:
+        assert not page.locator("#threshold").is_visible()
+        assert not page.locator("[data-count]").first.is_visible()
+        page.locator("#show-density").click()
+        assert not page.locator(".density").is_visible()
+        assert "Signet ring cell" in page.inner_text("#counts")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE_TEXTS)
+def test_hostile_names_are_text(browser: Browser, tmp_path: Path, hostile: str) -> None:
+    slide, found = made_slide(), random_detections(60, classes=2)
+    stored = written(tmp_path, found, class_names=(hostile, "other"))
+    record = json.loads(json.dumps(stored.record))
+    record["slide"]["format"] = record["provider"] = record["finished"] = hostile
+    record["model"] |= {"name": hostile, "intended_use": hostile}
+    record["options"][hostile] = record["versions"][hostile] = hostile
+    path = tmp_path / "page.html"
+    write_slide_report(path, slide, replace(stored.scanned, name=f"{hostile}.svs"), record)
+    with shown(browser, path) as page:
+        assert page.inner_text("h1") == f"{hostile}.svs"
+        assert hostile in page.inner_text("#counts")
+        assert hostile in page.inner_text(".note")
+        assert page.locator("script").count() == 1
+    entries = [
+        IndexEntry(name=hostile, detections={hostile: 1, "other": 2}, report=f"{hostile}.report.html"),
+        IndexEntry(name="bad", failure=hostile),
+    ]
+    write_index(tmp_path / "index.html", entries)
+    with shown(browser, tmp_path / "index.html") as page:
+        assert page.inner_text("td a") == hostile
+        assert hostile in page.inner_text(".failure")
+        assert page.evaluate("document.querySelector('td a').protocol") == "file:"
+        page.locator("th button").first.click()
+
+
+def test_nothing_found_gives_a_short_page(browser: Browser, tmp_path: Path) -> None:
+    stored = written(tmp_path, Detections.empty(), tissue_mm2=0.0)
+    path = tmp_path / "page.html"
+    write_slide_report(path, made_slide(), stored.scanned, stored.record)
+    with shown(browser, path) as page:
+        assert "Nothing was detected." in page.inner_text("main")
+        assert page.locator("#threshold").count() == page.locator(".gallery").count() == 0
+        assert page.locator(".outline").is_visible()
+
+
+def test_a_million_detections_make_a_small_page(browser: Browser, tmp_path: Path) -> None:
+    found = random_detections(1_000_000)
+    stored = written(tmp_path, found)
+    path = tmp_path / "page.html"
+    write_slide_report(path, made_slide(), stored.scanned, stored.record)
+    assert path.stat().st_size < 1_500_000
+    with shown(browser, path) as page:
+        set_slider(page, 65)
+        expected = np.count_nonzero(np.rint(found.scores.astype(np.float64) * 10_000) >= 6500)
+        assert page.locator("[data-count]").inner_text() == f"{expected:,}"
+
+
+# ---- the index ------------------------------------------------------------------------------------------------------
+
+
+ENTRIES = [
+    IndexEntry(name="b/10", detections={"cell": 40}, tissue_mm2=2.0, report="b/10.report.html"),
+    IndexEntry(name="b/9", detections={"cell": 300}, tissue_mm2=30.0, unread_mm2=0.25),
+    IndexEntry(name="c", failure="c.svs: not a slide"),
+    IndexEntry(name="d", detections={"cell": 1200}, tissue_mm2=None),
+]
+
+
+def names_in(page: Page) -> list[str]:
+    return [each.split("\n")[0].strip() for each in page.locator("tbody td:first-child").all_inner_texts()]
+
+
+def test_the_index_is_sorted_by_any_column(browser: Browser, tmp_path: Path) -> None:
+    write_index(tmp_path / "index.html", ENTRIES)
+    with shown(browser, tmp_path / "index.html") as page:
+        assert names_in(page) == ["b/10", "b/9", "c", "d"]
+        heads = page.locator("th button")
+        heads.nth(0).click()
+        assert names_in(page) == ["b/9", "b/10", "c", "d"], "numbers in names count as numbers"
+        heads.nth(1).click()
+        assert names_in(page) == ["d", "b/9", "b/10", "c"]
+        assert page.locator("th").nth(1).get_attribute("aria-sort") == "descending"
+        heads.nth(1).focus()
+        page.keyboard.press("Enter")
+        assert names_in(page) == ["b/10", "b/9", "d", "c"], "what failed stays at the end"
+        heads.nth(2).click()
+        assert names_in(page) == ["b/10", "b/9", "d", "c"], "by density, where there is none last"
+        total = page.locator("tfoot td").all_inner_texts()
+        assert total == ["All", "1,540", "10.6", "32.00", "0.2500"], "the density of slides with a known area"
+
+
+def test_the_index_works_without_scripts(browser: Browser, tmp_path: Path) -> None:
+    write_index(tmp_path / "index.html", ENTRIES)
+    with shown(browser, tmp_path / "index.html", scripts=False) as page:
+        assert names_in(page) == ["b/10", "b/9", "c", "d"]
+        assert page.locator("td a").get_attribute("href") == "./b/10.report.html"
+        assert "Failed: c.svs: not a slide" in page.inner_text("tbody")
+
+
+def test_the_index_of_thousands_of_slides_is_a_page_like_others(browser: Browser, tmp_path: Path) -> None:
+    entries = [IndexEntry(name=f"slide {index}", detections={"cell": index}, tissue_mm2=10.0) for index in range(5000)]
+    write_index(tmp_path / "index.html", entries)
+    assert (tmp_path / "index.html").stat().st_size < 1_500_000
+    with shown(browser, tmp_path / "index.html") as page:
+        page.locator("th button").nth(1).click()
+        assert names_in(page)[:2] == ["slide 4999", "slide 4998"]
+        assert page.locator("tfoot td").nth(1).inner_text() == f"{sum(range(5000)):,}"
+
+
+def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "reports" / "sub").mkdir(parents=True)
+    written(tmp_path, random_detections(7), name="sub/a", unread=((0.0, 0.0, 100.0, 100.0),))
+    written(tmp_path, random_detections(3, classes=2), name="b", class_names=("x", "y"), tissue_mm2=None)
+    (tmp_path / "sub" / "a.report.html").touch()
+    (tmp_path / "reports" / "b.report.html").touch()
+    (tmp_path / "c.failed.json").write_text(json.dumps({"reason": "/x/y/c.svs: not a slide"}))
+    (tmp_path / "d.run.json").write_text("no record")
+    b, c, d, a = find_entries(tmp_path)
+    assert (a.name, a.total, a.tissue_mm2, a.unread_mm2) == ("sub/a", 7, 9.0, 0.01)
+    assert a.report == "sub/a.report.html"
+    assert (b.name, sum(b.detections.values()), set(b.detections), b.tissue_mm2) == ("b", 3, {"x", "y"}, None)
+    assert b.report == ""
+    assert (c.name, c.failure) == ("c", "c.svs: not a slide")
+    assert d.name == "d"
+    assert "run record" in d.failure
+    assert [each.report for each in find_entries(tmp_path, tmp_path / "reports")] == ["b.report.html", "", "", ""]
