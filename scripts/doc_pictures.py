@@ -21,7 +21,7 @@ from signetscan.simulate.slide_file import SlideOptions, write_slide
 DOCS = Path(__file__).parents[1] / "docs"
 SLIDE = SlideOptions(width=14_000, height=8_200, region=3600, seed=11)
 """Six pieces of tissue."""
-HEIGHT = 1500
+HEIGHT = 1420
 """Of the picture, pixels."""
 COLOURS = 256
 

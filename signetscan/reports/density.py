@@ -26,11 +26,11 @@ SPREAD_UM = (50.0, 250.0)
 LEVELS = 64
 """Colours of the map; few, so that the picture is small."""
 CLEAR = 0.04
-"""Below this share of the highest density the map is clear."""
+"""Up to this share of the highest density the map is clear."""
 STOPS = ((255, 221, 87), (255, 150, 20), (214, 40, 40), (90, 8, 60))
 """Colours from low to high: yellow stands out from both dyes, and each is darker than the one before."""
-OPACITY = (0.35, 0.85)
-"""Of the lowest and the highest colour."""
+OPACITY = 0.85
+"""Of the highest colour; lower ones fade away, so that the map has no edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ def map_uri(density: NDArray[np.float64]) -> str:
     share = np.arange(LEVELS) / (LEVELS - 1)
     picture = Image.fromarray(levels, "L")
     picture.putpalette(b"".join(bytes(colour(part)) for part in share.tolist()))
-    opacity = np.where(share < CLEAR, 0, OPACITY[0] + share * (OPACITY[1] - OPACITY[0]))
+    opacity = OPACITY * np.sqrt(np.clip(share - CLEAR, 0, None) / (1 - CLEAR))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True, transparency=bytes((255 * opacity).astype(np.uint8)))
     return picture_uri(buffer, "image/png")
