@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import math
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from conftest import BlobDetector
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from reported import MPP, SIZE, made_slide
+from reported import MPP, SIZE, made_slide, random_detections, written
 from skimage.draw import polygon2mask
 
 from signetscan.detections import Detections
@@ -29,6 +31,9 @@ from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, firs
 from signetscan.reports.slide_report import tissue_in
 from signetscan.slides import Bounds, Mpp
 from signetscan.tissue import find_tissue
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 centres_of = st.lists(st.tuples(st.floats(0, 9000), st.floats(0, 7000)), max_size=60)
 
@@ -237,10 +242,11 @@ def test_the_best_and_the_borderline_are_picked_once_each(parts: list[int], most
 
 def test_crops_show_what_is_there_at_any_size() -> None:
     slide = made_slide()
-    boxes = np.array([[1000.0, 1000, 1020, 1020], [0, 0, 4200, 3000], [4190, 2990, 4200, 3000]])
-    found = Detections(boxes=boxes, scores=np.array([0.9, 0.8, 0.7], np.float32), labels=np.zeros(3, np.int64))
-    crops = make_crops(slide, scanned_slide("made", slide, BlobDetector(mpp=MPP), found), np.arange(3))
-    assert [(crop.x, crop.y) for crop in crops] == [(1010, 1010), (2100, 1500), (4195, 2995)]
+    boxes = np.array([[1000.0, 1000, 1020, 1020], [0, 0, 4000, 3000], [4190, 2990, 4200, 3000], [0, 0, 1e9, 1e9]])
+    found = Detections(boxes=boxes, scores=np.full(4, 0.9, np.float32), labels=np.zeros(4, np.int64))
+    *crops, too_large = make_crops(slide, scanned_slide("made", slide, BlobDetector(mpp=MPP), found), np.arange(4))
+    assert too_large.uri == "", "nobody reads a square kilometre for a picture"
+    assert [(crop.x, crop.y) for crop in crops] == [(1010, 1010), (2000, 1500), (4195, 2995)]
     for crop, middle in zip(crops, ((214, 160, 190), (214, 160, 190), (244, 244, 244)), strict=True):
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(crop.uri.split(",")[1]))))
         assert pixels.shape == (224, 224, 3)
@@ -254,6 +260,27 @@ def test_crops_show_what_is_there_at_any_size() -> None:
 def test_a_record_that_is_none_is_refused(record: dict[str, object]) -> None:
     with pytest.raises(ResultError, match="not a run record"):
         run_facts(record)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tissue_mm2", math.nan),
+        ("tissue_mm2", "much"),
+        ("unread_mm2", -1),
+        ("unread_px", [[0, 0, math.inf, 1]]),
+        ("unread_px", [[0, 0, 1]]),
+        ("seconds", {"scan": "long"}),
+        ("options", {"score_threshold": 1.5, "min_tissue_um2": 0}),
+        ("options", {"score_threshold": math.nan, "min_tissue_um2": 0}),
+        ("options", {"score_threshold": True, "min_tissue_um2": 0}),
+    ],
+)
+def test_values_that_no_run_has_are_refused(tmp_path: Path, key: str, value: object) -> None:
+    record = written(tmp_path, random_detections(3)).record
+    assert run_facts(record).tissue_mm2 == 9.0
+    with pytest.raises(ResultError, match="not a run record"):
+        run_facts(record | {key: value})
 
 
 def test_reasons_name_no_folder() -> None:

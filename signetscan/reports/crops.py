@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 WINDOW_UM = 40.0
 """Side of a crop, um: a large cell and its neighbours."""
 
+LARGEST_PX = 4096
+"""Longest side of a box that gets a picture, level-0 pixels; a file that somebody changed may hold any."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
     """One picture of the gallery."""
 
     uri: str
-    """Empty where the slide could not be read."""
+    """Empty where there is no picture: the slide could not be read, or the box is no cell's."""
     score: float
     class_name: str
     x: float
@@ -77,9 +80,11 @@ def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> 
 
 
 def _uri(slide: Slide, box: tuple[float, float, float, float]) -> str:
-    """A crop with its box, read at about the size at which it is shown, however large the box is."""
+    """A crop with its box, read at about the size at which it is shown; empty where there can be none."""
     own = known_mpp(slide)
     x0, y0, x1, y1 = box
+    if max(x1 - x0, y1 - y0) > LARGEST_PX:
+        return ""
     side_um = max(WINDOW_UM, MARGIN * (x1 - x0) * own.x, MARGIN * (y1 - y0) * own.y)
     view = SlideAtMpp(slide, max(own.x, own.y, side_um / THUMBNAIL_PX))
     left, top, right, bottom = (

@@ -57,7 +57,7 @@ def find_hot_spots(
         return []
     cell = np.array([SIDE_UM / mpp.x / steps, SIDE_UM / mpp.y / steps])
     columns, rows = (max(math.ceil(length / size), steps) for length, size in zip(dimensions, cell, strict=True))
-    places = np.clip((centres / cell).astype(np.int64), 0, [columns - 1, rows - 1])
+    places = np.clip(centres / cell, 0, [columns - 1, rows - 1]).astype(np.int64)
     cells = np.bincount(places[:, 1] * columns + places[:, 0], minlength=rows * columns).reshape(rows, columns)
     sums = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     counts = sums[steps:, steps:] - sums[:-steps, steps:] - sums[steps:, :-steps] + sums[:-steps, :-steps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,16 +57,19 @@ def run_facts(record: Mapping[str, Any]) -> RunFacts:
 
 def _facts(record: Mapping[str, Any]) -> RunFacts:
     model, options = record["model"], record["options"]
-    tissue = record["tissue_mm2"]
+    tissue, threshold = record["tissue_mm2"], _number(options["score_threshold"])
+    if threshold > 1:
+        message = f"a score threshold of {threshold}"
+        raise ValueError(message)
     return RunFacts(
         finished=str(record["finished"])[:19].replace("T", " ") + " UTC",
         model=str(model["name"]),
         intended_use=str(model.get("intended_use") or NO_INTENDED_USE),
-        threshold=float(options["score_threshold"]),
-        min_tissue_um2=float(options["min_tissue_um2"]),
-        tissue_mm2=None if tissue is None else float(tissue),
-        unread_mm2=float(record["unread_mm2"]),
-        unread=tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in record["unread_px"]),
+        threshold=threshold,
+        min_tissue_um2=_number(options["min_tissue_um2"]),
+        tissue_mm2=None if tissue is None else _number(tissue),
+        unread_mm2=_number(record["unread_mm2"]),
+        unread=tuple((_number(x0), _number(y0), _number(x1), _number(y1)) for x0, y0, x1, y1 in record["unread_px"]),
         rows=tuple(_rows(record)),
         options=tuple((str(name).replace("_", " "), _shown(value)) for name, value in options.items()),
         versions=tuple((str(name), str(version)) for name, version in record["versions"].items()),
@@ -84,6 +88,20 @@ def _rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Ran on", str(record["provider"])),
         ("Tiles", f"{int(tiles['scanned']):,} of {int(tiles['grid']):,} scanned, in {seconds:,.1f} s"),
     ]
+
+
+def _number(value: object) -> float:
+    """A number from 0.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it is below 0, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(value)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(value)
+    return float(value)
 
 
 def _shown(value: object) -> str:
