@@ -174,6 +174,15 @@ def test_nothing_is_proved_where_there_are_no_cells(checkpoint: Checkpoint, spec
         check_int8(checkpoint.make_network(), replace(spec, score_threshold=1.0), exported, toys(2, 3))
 
 
+def test_nothing_is_proved_where_the_network_is_sure_of_nothing(
+    checkpoint: Checkpoint, spec: ModelSpec, exported: Path
+) -> None:
+    network = checkpoint.make_network()
+    network.classify.last.bias.data -= 8  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match=r"scores nothing in the 3 tiles.*0\.3 or more"):
+        check_int8(network, replace(spec, score_threshold=0.0001), exported, toys(2, 3))
+
+
 def test_int8_needs_something_to_calibrate_on(
     checkpoint: Checkpoint, spec: ModelSpec, trained: Path, tmp_path: Path
 ) -> None:

@@ -64,9 +64,9 @@ def view(results: Path, where: Path, port: int, out: Path | None, *, no_browser:
         open_slide(path, mpp=stored.scanned.mpp.x) as slide,
         ViewerServer(Viewer(stored.scanned, slide, marks), port) as server,
     ):
-        result(server.url)
-        note(f"Marks are saved to {marks}. Press Ctrl-C to end.")
         try:
+            result(server.url)
+            note(f"Marks are saved to {marks}. Press Ctrl-C to end.")
             if not no_browser:
                 # In a thread, because a browser in the terminal returns only when it is left.
                 threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()

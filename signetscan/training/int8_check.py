@@ -87,7 +87,14 @@ def check_int8(
             f"checked on, too few to tell whether it finds them too; name slides with cells by --check-on"
         )
         raise ModelError(message)
-    score, box = np.quantile(np.concatenate(errors), SHARE, axis=0, method="higher").tolist()
+    compared = np.concatenate(errors)
+    if len(compared) == 0:
+        message = (
+            f"{spec.name}: the network scores nothing in the {len(tiles)} tiles that the int8 model would be checked on "
+            f"at {CHECK_SCORE} or more, too little to tell whether it does as well; train it for longer"
+        )
+        raise ModelError(message)
+    score, box = np.quantile(compared, SHARE, axis=0, method="higher").tolist()
     worst = {"box_px": box, "score": score, "missed": 1 - kept / total, "added": 1 - shared / found if found else 0.0}
     _refuse(spec.name, worst)
     return worst
