@@ -90,8 +90,8 @@ def check_int8(
     compared = np.concatenate(errors)
     if len(compared) == 0:
         message = (
-            f"{spec.name}: the network scores nothing in the {len(tiles)} tiles that the int8 model would be checked on "
-            f"at {CHECK_SCORE} or more, too little to tell whether it does as well; train it for longer"
+            f"{spec.name}: the network scores nothing in the {len(tiles)} tiles that the int8 model would be checked "
+            f"on at {CHECK_SCORE} or more, too little to tell whether it does as well; train it for longer"
         )
         raise ModelError(message)
     score, box = np.quantile(compared, SHARE, axis=0, method="higher").tolist()
