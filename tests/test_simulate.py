@@ -17,6 +17,7 @@ from PIL import Image
 
 from signetscan.annotations import read_boxes_xml
 from signetscan.dataset import read_dataset, read_pixels
+from signetscan.dyes import EOSIN, HAEMATOXYLIN
 from signetscan.errors import AnnotationError, OptionError, OutputError, SlideError
 from signetscan.simulate.camera import Camera
 from signetscan.simulate.canvas import HAEM, Canvas
@@ -25,7 +26,7 @@ from signetscan.simulate.image_set import ImageSetOptions, write_image_set
 from signetscan.simulate.real import read_background
 from signetscan.simulate.signet import draw_signet_cell, random_signet_cell
 from signetscan.simulate.slide_file import SlideOptions, write_slide
-from signetscan.simulate.stain import EOSIN, HAEMATOXYLIN, Stain, make_stain, random_stain
+from signetscan.simulate.stain import Stain, make_stain, random_stain
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:

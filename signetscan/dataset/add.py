@@ -31,9 +31,9 @@ from signetscan.dataset.classes import MIN_BOX_SIDE
 from signetscan.dataset.corrections import Corrections, inside, pooled, sort_corrections
 from signetscan.dataset.found import slide_of
 from signetscan.dataset.images import MAX_MPP
+from signetscan.dataset.notes import Notes
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
 from signetscan.dataset.slides import MAX_SIDE, MIN_SIDE, area_edges, centres_within, pieces, view_of
-from signetscan.dataset.tally import Tally
 from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.outputs.annotations import write_annotations
 from signetscan.outputs.atomic import make_folder, part_path
@@ -152,7 +152,7 @@ def add_slide(
         OutputError: the folder cannot be written, or holds something else.
     """
     options = options or AddOptions()
-    notes = Tally()
+    notes = Notes()
     record = _record_of(folder)
     with open_slide(slide_path, mpp=options.mpp) as slide:
         own = known_mpp(slide)
@@ -249,7 +249,7 @@ def _name_for(record: DatasetRecord, slide: Slide, wanted: str, folder: Path) ->
 
 
 def _read(
-    slide: Slide, slide_path: Path, corrected: Sequence[Path], notes: Tally, *, crop_to_bounds: bool
+    slide: Slide, slide_path: Path, corrected: Sequence[Path], notes: Notes, *, crop_to_bounds: bool
 ) -> Annotations:
     """All objects and regions of the files, level-0 pixels; those that lie on the slide.
 
@@ -287,7 +287,7 @@ def _time_of(corrected: Sequence[Path]) -> str:
 # ---- what becomes an image ------------------------------------------------------------------------------------------
 
 
-def _chosen(view: SlideAtMpp, found: Corrections, options: AddOptions, notes: Tally) -> list[Piece]:
+def _chosen(view: SlideAtMpp, found: Corrections, options: AddOptions, notes: Notes) -> list[Piece]:
     """All images of a slide.
 
     Raises:
@@ -320,7 +320,7 @@ def _chosen(view: SlideAtMpp, found: Corrections, options: AddOptions, notes: Ta
 
 
 def _parts_of_areas(
-    view: SlideAtMpp, found: Corrections, cells: NDArray[np.float64], notes: Tally
+    view: SlideAtMpp, found: Corrections, cells: NDArray[np.float64], notes: Notes
 ) -> Iterator[tuple[Edges, bool]]:
     """Where the images of regions lie, and whether they are normal. A region that holds a cell is not."""
     for area in found.areas:
@@ -343,7 +343,7 @@ def _windows(
     rejected: NDArray[np.float64],
     unsure: NDArray[np.float64],
     options: AddOptions,
-    notes: Tally,
+    notes: Notes,
 ) -> Iterator[tuple[Edges, bool]]:
     """Where images lie on a slide without positive regions: all of it is cut, and what has an object is kept.
 
@@ -366,7 +366,7 @@ def _touches(boxes: NDArray[np.float64], edges: Edges) -> bool:
 
 
 def _piece(
-    edges: Edges, cells: NDArray[np.float64], names: NDArray[np.object_], notes: Tally, *, normal: bool
+    edges: Edges, cells: NDArray[np.float64], names: NDArray[np.object_], notes: Notes, *, normal: bool
 ) -> Piece:
     """An image with the cells whose centre lies in it, cut at its edges."""
     x0, y0, x1, y1 = edges

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.dataset.found import Found, Gathered
-    from signetscan.dataset.tally import Tally
+    from signetscan.dataset.notes import Notes
 
 MIN_BOX_SIDE = 4.0
 """A box thinner than this inside the image is a slip of the hand, pixels."""
@@ -62,7 +62,7 @@ def choose_classes(path: Path, gathered: Gathered, wanted: Sequence[str] | None)
 
 
 def with_classes(
-    path: Path, gathered: Gathered, class_names: Sequence[str], tally: Tally
+    path: Path, gathered: Gathered, class_names: Sequence[str], notes: Notes
 ) -> tuple[AnnotatedImage, ...]:
     """The images with the objects of the chosen classes.
 
@@ -70,7 +70,7 @@ def with_classes(
         path: the data set, for messages.
         gathered: what was read.
         class_names: the classes, in the order of their labels.
-        tally: takes what is left out.
+        notes: takes what is left out.
 
     Raises:
         AnnotationError: a class has no box that can be used.
@@ -78,8 +78,8 @@ def with_classes(
     index = {name.casefold(): label for label, name in enumerate(class_names)}
     for file, outside in gathered.outside.items():
         count = sum(of_name for name, of_name in outside.items() if name.casefold() in index)
-        tally.add("Objects left out, outside all regions that were annotated", file, count)
-    chosen = [_chosen(found, index, tally) for found in gathered.found]
+        notes.add("Objects left out, outside all regions that were annotated", file, count)
+    chosen = [_chosen(found, index, notes) for found in gathered.found]
     with_cells = {found.area for found, (boxes, _) in zip(gathered.found, chosen, strict=True) if len(boxes)}
     images = tuple(
         AnnotatedImage(
@@ -94,39 +94,39 @@ def with_classes(
         )
         for found, (boxes, labels) in zip(gathered.found, chosen, strict=True)
     )
-    _tally_areas(gathered.found, with_cells, tally)
+    _note_areas(gathered.found, with_cells, notes)
     found_labels = np.concatenate([labels for _, labels in chosen])
     for label, name in enumerate(class_names):
         if label not in found_labels:
-            message = f"{path}: no box of the class {name} can be used; {' '.join(tally.lines()) or 'draw some'}"
+            message = f"{path}: no box of the class {name} can be used; {' '.join(notes.lines()) or 'draw some'}"
             raise AnnotationError(message)
     return images
 
 
-def _chosen(found: Found, index: dict[str, int], tally: Tally) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _chosen(found: Found, index: dict[str, int], notes: Notes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Boxes and labels of the chosen classes that lie in the image."""
     labels = np.array([index.get(name.casefold(), -1) for name in found.names], np.int64)
     for name, count in Counter(name for name, label in zip(found.names, labels, strict=True) if label < 0).items():
         if name:
-            tally.add("Objects of other classes left out", name, count)
+            notes.add("Objects of other classes left out", name, count)
         else:
-            tally.add("Objects without a class left out", found.file, count)
+            notes.add("Objects without a class left out", found.file, count)
     boxes, labels = found.boxes[labels >= 0], labels[labels >= 0]
     clipped = np.clip(boxes, 0, np.array([found.width, found.height] * 2))
     solid = (clipped[:, 2:] - clipped[:, :2]).min(axis=1, initial=np.inf) >= MIN_BOX_SIDE
     what = f"Boxes left out, outside their image or thinner than {MIN_BOX_SIDE:g} px in it"
-    tally.add(what, found.file, int((~solid).sum()))
+    notes.add(what, found.file, int((~solid).sum()))
     if found.place is None:  # a cell on the border of a region is nothing odd
         over = (np.abs(clipped - boxes) > SLACK).any(axis=1) & solid
-        tally.add("Boxes cut at the edge of their image, over which they reach", found.file, int(over.sum()))
+        notes.add("Boxes cut at the edge of their image, over which they reach", found.file, int(over.sum()))
     return clipped[solid], labels[solid]
 
 
-def _tally_areas(found: Sequence[Found], with_cells: set[str], tally: Tally) -> None:
+def _note_areas(found: Sequence[Found], with_cells: set[str], notes: Notes) -> None:
     """Count areas that contradict themselves, and those that say nothing."""
     areas = {one.area: one for one in found}
     for area, one in areas.items():
         if one.normal and area in with_cells:
-            tally.add("Declared normal, but with boxes of cells: taken as images with cells", area)
+            notes.add("Declared normal, but with boxes of cells: taken as images with cells", area)
         elif not one.normal and area not in with_cells:
-            tally.add("Without a box and not declared normal: nothing is learnt from them", area)
+            notes.add("Without a box and not declared normal: nothing is learnt from them", area)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.dataset.tally import Tally
+    from signetscan.dataset.notes import Notes
 
     Boxes = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -78,7 +78,7 @@ def pooled(parts: Sequence[Annotations]) -> Annotations:
 def sort_corrections(
     read: Annotations,
     pixel_um: tuple[float, float],
-    notes: Tally,
+    notes: Notes,
     *,
     classes: Sequence[str] = (),
     detections: bool | None = None,
@@ -120,7 +120,7 @@ def sort_corrections(
 
 
 def _decided(
-    candidates: Annotations, no_cells: Boxes, areas: tuple[Area, ...], notes: Tally, *, detections: bool | None
+    candidates: Annotations, no_cells: Boxes, areas: tuple[Area, ...], notes: Notes, *, detections: bool | None
 ) -> Corrections:
     """Which of the objects that may be cells are."""
     raw = _mask(kind == "detection" for kind in candidates.kinds) & np.isfinite(candidates.scores)
@@ -150,7 +150,7 @@ def _decided(
     )
 
 
-def _of_classes(candidates: Annotations, wanted: Sequence[str], notes: Tally) -> Annotations:
+def _of_classes(candidates: Annotations, wanted: Sequence[str], notes: Notes) -> Annotations:
     """The objects of the classes that are cells. Those without a class are of the only one, if there is only one."""
     there = {name.casefold(): name for name in candidates.names if name}
     chosen = {name.strip().casefold() for name in wanted} or set(there)
@@ -204,7 +204,7 @@ def _mask(values: Iterable[bool]) -> Mask:
     return np.fromiter(values, np.bool_)
 
 
-def _count(notes: Tally, what: str, objects: Annotations, which: Mask) -> None:
+def _count(notes: Notes, what: str, objects: Annotations, which: Mask) -> None:
     """Note objects by their classes."""
     for index in np.flatnonzero(which).tolist():
         notes.add(what, objects.names[index] or "no class")

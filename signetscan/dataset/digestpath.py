@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_boxes_xml
 from signetscan.dataset.found import WITHOUT_IMAGE, Gathered, by_stem, files_in, found_image
-from signetscan.dataset.tally import listed
+from signetscan.dataset.notes import listed
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.dataset.tally import Tally
+    from signetscan.dataset.notes import Notes
 
 POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER = "sig-train-pos", "sig-train-neg", "truth"
 PACKED_FOLDER = "Signet_ring_cell_dataset"
@@ -35,12 +35,12 @@ def digestpath_root(folder: Path) -> Path | None:
     return None
 
 
-def read_digestpath(root: Path, tally: Tally, *, any_class: bool, full_truth: bool) -> Gathered:
+def read_digestpath(root: Path, notes: Notes, *, any_class: bool, full_truth: bool) -> Gathered:
     """Read all annotations.
 
     Args:
         root: the folder that holds `sig-train-pos`.
-        tally: takes what was left out.
+        notes: takes what was left out.
         any_class: whether every object is a signet ring cell, whatever its name.
         full_truth: whether to take the boxes from `truth/`, where the simulator keeps all of them.
 
@@ -62,7 +62,7 @@ def read_digestpath(root: Path, tally: Tally, *, any_class: bool, full_truth: bo
         raise AnnotationError(message)
     for path in files_in(truth, (".xml",)):
         if path.stem not in positives:
-            tally.add(WITHOUT_IMAGE, path.name)
+            notes.add(WITHOUT_IMAGE, path.name)
     gathered = Gathered(layout=LAYOUT)
     for stem, path in positives.items():
         read = read_boxes_xml(files[stem])
@@ -70,7 +70,7 @@ def read_digestpath(root: Path, tally: Tally, *, any_class: bool, full_truth: bo
         gathered.found.append(found_image(path, files[stem].name, read.boxes, names, normal=False))
     if (root / NEGATIVE_FOLDER).is_dir():
         for path in files_in(root / NEGATIVE_FOLDER, (".xml",)):
-            tally.add(f"Annotation files in {NEGATIVE_FOLDER} not read: its images hold no cell", path.name)
+            notes.add(f"Annotation files in {NEGATIVE_FOLDER} not read: its images hold no cell", path.name)
         for path in files_in(root / NEGATIVE_FOLDER, ENDINGS):
             gathered.found.append(found_image(path, path.name, normal=True))
     return gathered

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.dataset.images import Place
-    from signetscan.dataset.tally import Tally
+    from signetscan.dataset.notes import Notes
 
 IMAGE_ENDINGS = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 
@@ -114,15 +114,15 @@ def by_stem(files: Sequence[Path], endings: Sequence[str]) -> dict[str, Path]:
     return stems
 
 
-def paired(images: dict[str, Path], files: dict[str, Path], tally: Tally) -> Iterator[tuple[Path, Path]]:
+def paired(images: dict[str, Path], files: dict[str, Path], notes: Notes) -> Iterator[tuple[Path, Path]]:
     """Images with their annotation files; those of either kind that are alone are counted."""
     for stem in sorted(files.keys() - images.keys()):
-        tally.add(WITHOUT_IMAGE, files[stem].name)
+        notes.add(WITHOUT_IMAGE, files[stem].name)
     for stem, image in images.items():
         if stem in files:
             yield image, files[stem]
         else:
-            tally.add(WITHOUT_FILE, image.name)
+            notes.add(WITHOUT_FILE, image.name)
 
 
 def found_image(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations import Annotations, Region
-    from signetscan.dataset.tally import Tally
+    from signetscan.dataset.notes import Notes
 
 POSITIVE_NAMES = {"positive region", "region", "region*", "roi"}
 """Classes, in small letters, of annotations around a part that was annotated; `Region*` is one of QuPath's own."""
@@ -37,20 +37,20 @@ class Area(NamedTuple):
     """Whether it fills the box, as far as is known."""
 
 
-def read_qupath(images: dict[str, Path], files: Sequence[Path], tally: Tally) -> Gathered:
+def read_qupath(images: dict[str, Path], files: Sequence[Path], notes: Notes) -> Gathered:
     """Read all annotations.
 
     Args:
         images: images by their names without ending.
         files: the GeoJSON files.
-        tally: takes what was left out.
+        notes: takes what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
     gathered = Gathered(layout=LAYOUT)
-    for path, file in paired(images, by_stem(files, ENDINGS), tally):
-        read = read_counted(file, tally)
+    for path, file in paired(images, by_stem(files, ENDINGS), notes):
+        read = read_counted(file, notes)
         areas, objects = areas_and_objects(read, unclassified=False)
         names = tuple(read.names[index] for index in objects)
         normal = any(area.normal for area in areas)
@@ -58,7 +58,7 @@ def read_qupath(images: dict[str, Path], files: Sequence[Path], tally: Tally) ->
     return gathered
 
 
-def read_counted(file: Path, tally: Tally) -> Annotations:
+def read_counted(file: Path, notes: Notes) -> Annotations:
     """Read a GeoJSON file, and count what its reader leaves out.
 
     Raises:
@@ -66,7 +66,7 @@ def read_counted(file: Path, tally: Tally) -> Annotations:
     """
     read = read_geojson(file)
     for reason, count in read.left_out.items():
-        tally.add(f"Left out, being {reason}", file.name, count)
+        notes.add(f"Left out, being {reason}", file.name, count)
     return read
 
 

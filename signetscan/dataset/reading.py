@@ -9,12 +9,12 @@ from signetscan.dataset.digestpath import LAYOUT as DIGESTPATH
 from signetscan.dataset.digestpath import NEGATIVE_FOLDER, POSITIVE_FOLDER, digestpath_root, read_digestpath
 from signetscan.dataset.found import IMAGE_ENDINGS, NAME, by_stem, files_in, stem_of
 from signetscan.dataset.images import MAX_MPP, MPP, Dataset
+from signetscan.dataset.notes import Notes, listed
 from signetscan.dataset.qupath import ENDINGS as GEOJSON_ENDINGS
 from signetscan.dataset.qupath import read_qupath
 from signetscan.dataset.record import read_dataset_record
 from signetscan.dataset.slides import LAYOUT as SLIDES
 from signetscan.dataset.slides import is_slide, read_slides
-from signetscan.dataset.tally import Tally, listed
 from signetscan.dataset.voc import ENDINGS as XML_ENDINGS
 from signetscan.dataset.voc import IMAGE_FOLDER, XML_FOLDER, read_voc
 from signetscan.errors import AnnotationError, OptionError
@@ -63,29 +63,29 @@ def read_dataset(
     if not path.is_dir():
         message = f"{path}: {'not a' if path.exists() else 'no such'} folder; {LAYOUTS}"
         raise AnnotationError(message)
-    tally = Tally()
+    notes = Notes()
     record = read_dataset_record(path) if mpp is None else None
     mpp = mpp if record is None else record.mpp
     root = digestpath_root(path)
     if root is not None:
-        gathered = read_digestpath(root, tally, any_class=not classes, full_truth=full_truth)
+        gathered = read_digestpath(root, notes, any_class=not classes, full_truth=full_truth)
     elif full_truth:
         message = f"{path}: only a simulated data set has the full truth, and it has a folder {POSITIVE_FOLDER}"
         raise AnnotationError(message)
     else:
-        gathered = _read_beside(path, MPP if mpp is None else mpp, tally)
+        gathered = _read_beside(path, MPP if mpp is None else mpp, notes)
     class_names = choose_classes(path, gathered, classes)
-    images = with_classes(path, gathered, class_names, tally)
+    images = with_classes(path, gathered, class_names, notes)
     return Dataset(
         images=images,
         class_names=class_names,
         mpp=MPP if mpp is None else mpp,
         layout=gathered.layout,
-        warnings=(*tally.lines(), *_remarks(images, gathered.layout, mpp_given=mpp is not None)),
+        warnings=(*notes.lines(), *_remarks(images, gathered.layout, mpp_given=mpp is not None)),
     )
 
 
-def _read_beside(path: Path, mpp: float, tally: Tally) -> Gathered:
+def _read_beside(path: Path, mpp: float, notes: Notes) -> Gathered:
     """Read a folder in which each image or slide has its annotation file beside it."""
     root, xml_root = path, path
     if (path / IMAGE_FOLDER).is_dir() and (path / XML_FOLDER).is_dir():
@@ -111,14 +111,14 @@ def _read_beside(path: Path, mpp: float, tally: Tally) -> Gathered:
         raise AnnotationError(message)
     if of_slide:
         for file in plain:
-            tally.add("Images beside the slides left out", file.name)
-        return read_slides(path, slides, geojson, mpp, tally)
+            notes.add("Images beside the slides left out", file.name)
+        return read_slides(path, slides, geojson, mpp, notes)
     for file in slides.values():
-        tally.add("Slides beside the images left out", file.name)
+        notes.add("Slides beside the images left out", file.name)
     images = by_stem(plain, IMAGE_ENDINGS)
     if layouts["images with .geojson"]:
-        return read_qupath(images, geojson, tally)
-    return read_voc(images, xml, tally)
+        return read_qupath(images, geojson, notes)
+    return read_voc(images, xml, notes)
 
 
 def _remarks(images: Sequence[AnnotatedImage], layout: str, *, mpp_given: bool) -> list[str]:

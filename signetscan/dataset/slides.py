@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.dataset.notes import Notes
     from signetscan.dataset.qupath import Area
-    from signetscan.dataset.tally import Tally
     from signetscan.slides import Slide
 
 MAX_SIDE = 2048
@@ -59,7 +59,7 @@ def is_slide(path: Path) -> bool:
         return False  # it will be named when it is read as an image
 
 
-def read_slides(folder: Path, slides: dict[str, Path], files: Sequence[Path], mpp: float, tally: Tally) -> Gathered:
+def read_slides(folder: Path, slides: dict[str, Path], files: Sequence[Path], mpp: float, notes: Notes) -> Gathered:
     """Read all annotations.
 
     Args:
@@ -67,30 +67,30 @@ def read_slides(folder: Path, slides: dict[str, Path], files: Sequence[Path], mp
         slides: slides by their names without ending.
         files: the GeoJSON files.
         mpp: size of the pixels of the images to cut, um.
-        tally: takes what was left out.
+        notes: takes what was left out.
 
     Raises:
         AnnotationError: a file cannot be used, or no region is marked; the message says how to mark one.
         SlideError: a slide cannot be opened.
     """
     gathered = Gathered(layout=LAYOUT)
-    for path, file in paired(slides, by_stem(files, ENDINGS), tally):
+    for path, file in paired(slides, by_stem(files, ENDINGS), notes):
         with open_slide(path) as slide:
-            found, outside = _read_slide(path, slide, file, mpp, tally)
+            found, outside = _read_slide(path, slide, file, mpp, notes)
         gathered.found += found
         gathered.outside[file.name] = outside
         if not found:
-            tally.add("Slides left out, without a region that was annotated", path.name)
+            notes.add("Slides left out, without a region that was annotated", path.name)
     if not gathered.found:
         message = f"{folder}: {NO_REGION}"
         raise AnnotationError(message)
     return gathered
 
 
-def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, tally: Tally) -> tuple[list[Found], Counter[str]]:
+def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, notes: Notes) -> tuple[list[Found], Counter[str]]:
     """Images of all regions, and the classes of the objects outside of them."""
     scale = np.array(view_of(path, slide, mpp).scale)
-    read = read_counted(file, tally)
+    read = read_counted(file, notes)
     if slide.bounds is not None:  # QuPath crops to them and counts from there
         read = read.moved(slide.bounds.x, slide.bounds.y)
     areas, objects = areas_and_objects(read, unclassified=True)
@@ -101,10 +101,10 @@ def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, tally: Tally) 
     for area in areas:
         edges = area_edges(area, slide, scale)
         if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
-            tally.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file.name)
+            notes.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file.name)
             continue
         if area.normal and not area.is_rectangle:
-            tally.add("Normal regions that are no rectangles: all of the rectangle around each counts", file.name)
+            notes.add("Normal regions that are no rectangles: all of the rectangle around each counts", file.name)
         inside |= centres_within(boxes, edges)
         for x0, y0, x1, y1 in pieces(edges, MAX_SIDE):
             own = centres_within(boxes, (x0, y0, x1, y1))

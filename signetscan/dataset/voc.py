@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from signetscan.dataset.tally import Tally
+    from signetscan.dataset.notes import Notes
 
 IMAGE_FOLDER, XML_FOLDER = "JPEGImages", "Annotations"
 """Pascal VOC's folders."""
@@ -23,19 +23,19 @@ LAYOUT = "images with VOC-like XML"
 ENDINGS = (".xml",)
 
 
-def read_voc(images: dict[str, Path], files: Sequence[Path], tally: Tally) -> Gathered:
+def read_voc(images: dict[str, Path], files: Sequence[Path], notes: Notes) -> Gathered:
     """Read all annotations.
 
     Args:
         images: images by their names without ending.
         files: the XML files.
-        tally: takes what was left out.
+        notes: takes what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
     gathered = Gathered(layout=LAYOUT)
-    for path, file in paired(images, by_stem(files, ENDINGS), tally):
+    for path, file in paired(images, by_stem(files, ENDINGS), notes):
         read = read_boxes_xml(file)
         gathered.found.append(found_image(path, file.name, read.boxes, read.names, normal=not read.names))
     return gathered

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations import Annotations
-    from signetscan.dataset.tally import Tally as Notes
+    from signetscan.dataset.notes import Notes
     from signetscan.evaluation.pairing import Pairs
 
 

@@ -16,7 +16,7 @@ from signetscan.boxes import centres
 from signetscan.checks import check_ranges
 from signetscan.dataset import MPP
 from signetscan.dataset.corrections import sort_corrections
-from signetscan.dataset.tally import Tally as Notes
+from signetscan.dataset.notes import Notes
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.evaluation.classes import chosen_objects

@@ -17,8 +17,8 @@ import numpy as np
 from signetscan.annotations import Annotations, Region, ending_of, read_annotations
 from signetscan.boxes import centres
 from signetscan.dataset import slide_of
+from signetscan.dataset.notes import Notes
 from signetscan.dataset.qupath import NORMAL_NAMES, POSITIVE_NAMES
-from signetscan.dataset.tally import Tally as Notes
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects

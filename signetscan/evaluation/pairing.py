@@ -10,13 +10,13 @@ from signetscan.dataset import NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.dataset.digestpath import ENDINGS as IMAGE_ENDINGS
 from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.found import by_stem, files_in
-from signetscan.dataset.tally import listed
+from signetscan.dataset.notes import listed
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.dataset.tally import Tally as Notes
+    from signetscan.dataset.notes import Notes
 
 OWN_ENDINGS = (".run.json", "metrics.json", ".asap.xml", ".imagescope.xml")
 """Files beside results that hold no boxes, or not in a form that is read."""

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.dyes import EOSIN, HAEMATOXYLIN, across
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-HAEMATOXYLIN = np.array([0.61, 0.70, 0.37])
-EOSIN = np.array([0.14, 0.88, 0.42])
-"""Optical density of the dyes in R, G, B: between the vectors of Ruifrok and Johnston (2001), whose eosin is more
-magenta than most scanners show it, and those that Macenko et al. found in whole slides (2009)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,8 +66,7 @@ def make_stain(
 ) -> Stain:
     """A stain from its two dyes (R, G, B densities, of any length) and strengths."""
     first, second = (np.clip(dye, 0.01, None) / np.linalg.norm(dye) for dye in (haematoxylin_dye, eosin_dye))
-    rest = np.cross(first, second)
-    dyes = np.stack([first, second, rest / np.linalg.norm(rest)])
+    dyes = np.stack([first, second, across(first, second)])
     return Stain(dyes=dyes.astype(np.float32), haematoxylin=haematoxylin, eosin=eosin, glass=glass.astype(np.float32))
 
 

@@ -9,14 +9,16 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from signetscan.dyes import EOSIN, HAEMATOXYLIN, across
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
     Boxes = NDArray[np.float64]
 
-DYES = np.array([[0.61, 0.70, 0.37], [0.14, 0.88, 0.42], [0.08, -0.29, 0.95]])
-"""Optical densities of haematoxylin, eosin and what is across both, in R, G, B (unit vectors)."""
+DYES = np.stack([HAEMATOXYLIN, EOSIN, across(HAEMATOXYLIN, EOSIN)])
+"""Optical densities of haematoxylin, eosin and what is across both, in R, G, B."""
 
 
 def turn(rng: np.random.Generator, pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
