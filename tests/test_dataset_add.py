@@ -20,7 +20,7 @@ from PIL import Image
 
 from signetscan.cli.main import cli
 from signetscan.dataset import add as add_module
-from signetscan.dataset import read_dataset, read_image, slide_of
+from signetscan.dataset import cutting, read_dataset, read_image, slide_of
 from signetscan.dataset.add import MAX_NAME_BYTES, Added, AddOptions, add_slide, safe_name
 from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.slides import Bounds, open_slide
@@ -208,7 +208,7 @@ def test_a_large_region_is_cut_and_only_its_parts_with_cells_are_kept(
     added = add(tmp_path / "set", large, corrected)
     assert sorted(images(tmp_path / "set")) == [(0, 0, 1400, 1050), (2800, 1050, 1400, 1050)]
     assert note_of(added, "without a cell").endswith(": 4")
-    monkeypatch.setattr(add_module, "MAX_IMAGES", 1)
+    monkeypatch.setattr(cutting, "MAX_IMAGES", 1)
     with pytest.raises(AnnotationError, match="make 2 images, more than 1"):
         add(tmp_path / "other", large, corrected)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -27,13 +27,13 @@ from PIL import Image
 from signetscan.annotations import read_geojson
 from signetscan.boxes import centres
 from signetscan.checks import check_ranges
-from signetscan.dataset.classes import MIN_BOX_SIDE
-from signetscan.dataset.corrections import Corrections, inside, pooled, sort_corrections
+from signetscan.dataset.corrections import pooled, sort_corrections
+from signetscan.dataset.cutting import cut_pieces
 from signetscan.dataset.found import slide_of
 from signetscan.dataset.images import MAX_MPP
 from signetscan.dataset.notes import Notes
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
-from signetscan.dataset.slides import MAX_SIDE, MIN_SIDE, area_edges, centres_within, pieces, view_of
+from signetscan.dataset.slides import MIN_SIDE, view_of
 from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.outputs.annotations import write_annotations
 from signetscan.outputs.atomic import make_folder, part_path
@@ -44,17 +44,14 @@ from signetscan.slides.mpp import known_mpp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from signetscan.annotations import Annotations
+    from signetscan.dataset.cutting import Piece
     from signetscan.slides import Slide, SlideAtMpp
 
     Progress = Callable[[int, int], None]
     Edges = tuple[int, int, int, int]
 
 IMAGE_ENDING, FILE_ENDING = ".png", ".geojson"
-MAX_IMAGES = 1000
-"""Most images of one slide, some 10 GB; regions that need more were not looked through cell by cell."""
 MAX_NAME_BYTES = 120
 """Longest name of a slide: what follows in the names of its images takes some 60, and file systems take 255."""
 STAGE = ".adding-"
@@ -115,19 +112,6 @@ class Added:
     """What was left out or taken for granted; one line for each kind, with counts and names."""
 
 
-class Piece(NamedTuple):
-    """A part of the slide that becomes an image."""
-
-    edges: Edges
-    """x0, y0, x1, y1, view pixels."""
-    boxes: NDArray[np.float64]
-    """(N, 4), cells, pixels of the image."""
-    names: tuple[str, ...]
-    """Class of each cell."""
-    normal: bool
-    """Whether it holds no cell."""
-
-
 def add_slide(
     folder: Path,
     slide_path: Path,
@@ -166,7 +150,7 @@ def add_slide(
         view = view_of(slide_path, slide, mpp)
         pixel_um = (own.x, own.y)
         found = sort_corrections(read, pixel_um, notes, classes=options.classes, detections=options.detections)
-        chosen = _chosen(view, found, options, notes)
+        chosen = cut_pieces(view, found, notes, window=options.window, rejected_windows=options.rejected_windows)
         if not chosen:
             reasons = "; ".join(notes.lines()) or "there is no object in them"
             message = f"{', '.join(map(str, corrected))}: nothing to learn from: {reasons}"
@@ -282,99 +266,6 @@ def _time_of(corrected: Sequence[Path]) -> str:
     """When the newest of the files was written, as DigestPath's names of images have it."""
     newest = max(path.stat().st_mtime for path in corrected)
     return f"{datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H_%M_%S}"
-
-
-# ---- what becomes an image ------------------------------------------------------------------------------------------
-
-
-def _chosen(view: SlideAtMpp, found: Corrections, options: AddOptions, notes: Notes) -> list[Piece]:
-    """All images of a slide.
-
-    Raises:
-        AnnotationError: there are too many.
-    """
-    scale = np.array(view.scale)
-    cells, rejected, unsure = (boxes / np.tile(scale, 2) for boxes in (found.cells, found.rejected, found.unsure))
-    names = np.array(found.names, np.object_)
-    chosen: dict[Edges, Piece] = {}
-    for edges, normal in _parts_of_areas(view, found, cells, notes):
-        piece = _piece(edges, cells, names, notes, normal=normal)
-        if normal or piece.names:
-            chosen.setdefault(edges, piece)
-        else:
-            notes.add("Parts of positive regions left out, without a cell: nothing is learnt from them", "")
-    if any(not area.normal for area in found.areas):
-        for what, boxes in (("Cells", found.cells), ("Rejected objects", found.rejected)):
-            notes.add(f"{what} left out, outside all regions", "", int((~inside(boxes, found.areas)).sum()))
-    else:
-        outside = ~inside(found.rejected, found.areas)
-        for edges, normal in _windows(view, cells, rejected[outside], unsure, options, notes):
-            piece = _piece(edges, cells, names, notes, normal=normal)
-            if normal or piece.names:
-                chosen.setdefault(edges, piece)
-    if len(chosen) > MAX_IMAGES:
-        message = f"its regions make {len(chosen)} images, more than {MAX_IMAGES}; draw smaller ones around what you "
-        message += "looked through"
-        raise AnnotationError(message)
-    return list(chosen.values())
-
-
-def _parts_of_areas(
-    view: SlideAtMpp, found: Corrections, cells: NDArray[np.float64], notes: Notes
-) -> Iterator[tuple[Edges, bool]]:
-    """Where the images of regions lie, and whether they are normal. A region that holds a cell is not."""
-    for area in found.areas:
-        edges = area_edges(area, view.slide, np.array(view.scale))
-        if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
-            notes.add(f"Regions left out, outside the slide or thinner than {MIN_SIDE} px in it", "")
-            continue
-        normal = area.normal and not centres_within(cells, edges).any()
-        if area.normal and not normal:
-            notes.add("Regions declared normal, but with cells in them: taken for positive ones", "")
-        elif normal and not area.is_rectangle:
-            notes.add("Normal regions that are no rectangles: all of the rectangle around each counts", "")
-        for part in pieces(edges, MAX_SIDE):
-            yield part, normal
-
-
-def _windows(
-    view: SlideAtMpp,
-    cells: NDArray[np.float64],
-    rejected: NDArray[np.float64],
-    unsure: NDArray[np.float64],
-    options: AddOptions,
-    notes: Notes,
-) -> Iterator[tuple[Edges, bool]]:
-    """Where images lie on a slide without positive regions: all of it is cut, and what has an object is kept.
-
-    A window is normal where objects were rejected and no cell reaches into it, nor anything that may be one.
-    """
-    width, height = np.floor(np.array(view.slide.dimensions) / view.scale).astype(int).tolist()
-    for edges in pieces((0, 0, width, height), options.window):
-        if centres_within(cells, edges).any():
-            yield edges, False
-        elif number := int(centres_within(rejected, edges).sum()):
-            if options.rejected_windows and not _touches(np.concatenate([cells, unsure]), edges):
-                notes.add("Windows in which all was rejected, taken for normal images", "")
-                yield edges, True
-            else:
-                notes.add("Rejected objects left out, in windows that are not taken for normal", "", number)
-
-
-def _touches(boxes: NDArray[np.float64], edges: Edges) -> bool:
-    return bool(((boxes[:, :2] < edges[2:]) & (boxes[:, 2:] > edges[:2])).all(axis=1).any())
-
-
-def _piece(
-    edges: Edges, cells: NDArray[np.float64], names: NDArray[np.object_], notes: Notes, *, normal: bool
-) -> Piece:
-    """An image with the cells whose centre lies in it, cut at its edges."""
-    x0, y0, x1, y1 = edges
-    own = centres_within(cells, edges)
-    boxes = np.clip(cells[own] - (x0, y0, x0, y0), 0, (x1 - x0, y1 - y0) * 2)
-    solid = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_BOX_SIDE
-    notes.add(f"Cells left out, thinner than {MIN_BOX_SIDE:g} px in their image", "", int((~solid).sum()))
-    return Piece(edges, boxes[solid], tuple(names[own][solid].tolist()), normal)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
