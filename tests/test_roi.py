@@ -180,3 +180,4 @@ def test_wrong_regions(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     status, said = detect(SAMPLE, "--out", tmp_path / "out", "--roi", tmp_path / "empty")
     assert (status, "sample.geojson" in said) == (3, True)
+    assert "tried once more" not in said

@@ -13,7 +13,7 @@ from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.batch.run import ERRORS, LOOK_AGAIN_S, Event, claim_slide, gone
-from signetscan.batch.workers import Message, about, answer
+from signetscan.batch.workers import FAILED, Message, about, answer
 from signetscan.errors import DeviceError, ModelError, OutputError
 from signetscan.outputs.atomic import make_folder
 
@@ -92,7 +92,7 @@ def _ended(request: ScanRequest, task: SlideTask, message: Message) -> Generator
         raise ERRORS[name](text)
     if message.kind == "full":
         raise OutputError(message.content)
-    if message.kind == "failed":
+    if message.kind in FAILED:
         gone(task)
         write_failure(request.out, task.name, message.content)
         yield Event("ended", task.name, SlideOutcome(name=task.name, status="failed", reason=message.content))

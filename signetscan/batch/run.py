@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
-from signetscan.batch.workers import Worker
+from signetscan.batch.workers import FAILED, Worker
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
 from signetscan.outputs.atomic import make_folder
 
@@ -175,8 +175,8 @@ class Batch:
             raise OutputError(text)
         elif slot.job is not None:
             job, slot.job = slot.job, None
-            if message.kind == "failed":
-                yield from self._failed(job, message.content)
+            if message.kind in FAILED:
+                yield from self._failed(job, message.content, is_final=message.kind == "refused")
             else:
                 if not self.request.dry_run:
                     forget_failure(self.request.out, job.task.name)
@@ -204,15 +204,15 @@ class Batch:
                 job, slot.job = slot.job, None
                 yield from self._failed(job, f"not done after {self.slide_timeout:g} s (--slide-timeout)")
 
-    def _failed(self, job: _Job, reason: str) -> Generator[Event]:
-        """Try a slide once more, at the end, or record that it failed."""
+    def _failed(self, job: _Job, reason: str, *, is_final: bool = False) -> Generator[Event]:
+        """Try a slide once more, at the end, or record that it failed; a final failure would only come again."""
         task = job.task
         try:
             gone(task)
         finally:
             job.let_go()
         self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
-        if self._attempts[task.name] < ATTEMPTS and not self.request.dry_run:
+        if self._attempts[task.name] < ATTEMPTS and not is_final and not self.request.dry_run:
             self._waiting.append(task)
             yield Event("retried", task.name, reason)
             return

@@ -17,7 +17,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from signetscan.batch.outcome import hidden
-from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SignetscanError
+from signetscan.errors import (
+    AnnotationError,
+    DeviceError,
+    ModelError,
+    MppError,
+    OptionError,
+    OutputError,
+    SignetscanError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +43,9 @@ PR_SET_PDEATHSIG = 1
 STOP_S = 10.0
 """Seconds that a worker gets to leave nothing half-written."""
 
-Kind = Literal["ready", "progress", "done", "failed", "full", "unusable"]
+Kind = Literal["ready", "progress", "done", "failed", "refused", "full", "unusable"]
+FAILED = ("failed", "refused")
+"""Kinds of what is said of a slide that is not done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +53,8 @@ class Message:
     """What a worker says."""
 
     kind: Kind
-    """It is ready; how far it is; a slide is done, or has failed; results cannot be written any more; it cannot work at
-    all."""
+    """It is ready; how far it is; a slide is done, or has failed, or can never be done as it is; results cannot be
+    written any more; it cannot work at all."""
     content: Any = None
 
 
@@ -161,6 +171,8 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         return Message("full" if error.stops_all else "failed", said(error))
     except OptionError as error:
         return Message("unusable", (type(error).__name__, said(error)))
+    except (AnnotationError, MppError) as error:
+        return Message("refused", said(error))
     except (SignetscanError, MemoryError) as error:
         return Message("failed", said(error, str(error) or "out of memory"))
     except Exception as error:  # the slide boundary: whatever a slide does costs that slide alone
