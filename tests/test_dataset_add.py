@@ -270,6 +270,7 @@ DRAWN = feature((300, 300, 340, 340))
         ([SCORED, OTHER, feature((101, 101, 141, 141), "Ignore*")], None, 1),  # drawn over a false alarm
         ([SCORED, OTHER, feature((101, 101, 141, 141), "ignore: mucin")], True, 1),
         ([SCORED, OTHER, feature((100, 100, 140, 140), "Rejected", "detection", 0.9)], None, 1),
+        ([SCORED, feature((110, 110, 170, 170), "Ignore*", "annotation", 0.4), OTHER], None, 2),  # a cell's second box
         ([SCORED, feature((102, 100, 142, 140))], True, 1),  # a better box for the same cell
         ([SCORED, DRAWN, DRAWN], True, 2),
         ([feature((100, 100, 140, 140), CELL, "cell", 0.9), DRAWN], None, 2),

@@ -41,6 +41,7 @@ QUICK = {
     "TRAIN_PYRAMID": "16",
     "TRAIN_HEAD_DEPTH": "1",
     "TRAIN_BACKBONE": "resnet18",
+    "EXPORT_THRESHOLD": "0.5",
     "SIMULATE_IMAGES_SIZE": "256",
 }
 """Settings that make training a matter of seconds. They come from the environment, and the lines stay as they are."""

