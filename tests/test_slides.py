@@ -389,3 +389,16 @@ def test_a_picture_cut_short_or_too_large_or_too_deep_is_refused(
     monkeypatch.setattr("signetscan.slides.picture.MAX_PIXELS", 1000)
     with pytest.raises(SlideError, match="tiled TIFF"):
         open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("kind", "count"), [(1, 2), (3, 2), (4, 2)])
+def test_a_size_of_two_numbers_is_damage(tmp_path: Path, kind: int, count: int) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((64, 96, 3), 200, np.uint8))
+    with tifffile.TiffFile(path) as file:
+        entry = file.pages.first.tags["ImageWidth"].offset
+    content = bytearray(path.read_bytes())
+    content[entry + 2 : entry + 8] = kind.to_bytes(2, "little") + count.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(SlideError, match="the file is damaged"):
+        open_slide(path)

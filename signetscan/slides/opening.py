@@ -63,12 +63,13 @@ def _check_sizes(path: Path) -> None:
     try:
         with tifffile.TiffFile(path) as file:
             pages = [page for page in file.pages[:MAX_PAGES] if isinstance(page, tifffile.TiffPage)]
-            sizes = [(page.imagewidth, page.imagelength) for page in pages]
+            sizes: list[tuple[object, object]] = [(page.imagewidth, page.imagelength) for page in pages]
     except Exception:  # the slide boundary: damaged in whatever way, and whoever opens it next says how
         logger.debug("%s: its directories cannot be read", path, exc_info=True)
         return
     for width, height in sizes:
-        if max(width, height) > MAX_SIDE:
+        # A tag whose count is damaged is several numbers.
+        if not (isinstance(width, int) and isinstance(height, int)) or max(width, height) > MAX_SIDE:
             message = f"{path}: says it is {width} x {height} px, which no slide is; the file is damaged"
             raise SlideError(message)
 
