@@ -134,6 +134,18 @@ def test_the_commands_of_a_page_work_one_after_the_other(name: str, folder: Path
             run(words)
 
 
+@pytest.mark.parametrize("begins", ["exec signetscan", "signetscan detect $slide", "signetscan detect /share/slides"])
+def test_the_commands_of_clusters_work(begins: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a shell, with what the cluster would set; instead of a cluster elsewhere there is one here."""
+    (line,) = [line.strip() for line in PAGES["clusters.md"].splitlines() if line.strip().startswith(begins)]
+    line = line.replace("/share/scheduler.json", "local").replace("/share", str(folder))
+    line = line.replace("$task.cpus", "1").replace("signetscan", f"{sys.executable} -m signetscan")
+    for name, value in (("SLURM_ARRAY_TASK_ID", "1"), ("SLURM_ARRAY_TASK_COUNT", "2"), ("slide", "slide.svs")):
+        monkeypatch.setenv(name, value)
+    subprocess.run(["bash", "-c", line], check=True, capture_output=True)  # noqa: S603, S607
+    assert list(folder.rglob("results/*.geojson"))
+
+
 def run(words: list[str]) -> None:
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0, f"{words}: {result.output}"
