@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def test_a_batch_writes_reports_and_an_index(store: Path, tmp_path: Path) -> Non
     for page in map(out.joinpath, ALL):
         assert str(tmp_path) not in page.read_text()
         assert str(store) not in page.read_text()
+
+
+def test_a_report_of_a_region_says_that_there_is_more_to_the_slide(store: Path, tmp_path: Path) -> None:
+    ring = [[100, 100], [900, 100], [900, 900], [100, 900], [100, 100]]
+    outline = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}}
+    (tmp_path / "roi.geojson").write_text(json.dumps(outline))
+    slide = store / "slides" / "a.svs"
+    for name, roi in (("part", ("--roi", tmp_path / "roi.geojson")), ("whole", ())):
+        assert detect(store, tmp_path / name, slide, "--report", *roi).exit_code == 0
+    said = "Only a region of interest was looked at (1 outline"
+    assert [said in (tmp_path / name / "a.report.html").read_text() for name in ("part", "whole")] == [True, False]
 
 
 def test_reports_that_are_missing_are_made_from_results_that_are_there(store: Path, tmp_path: Path) -> None:

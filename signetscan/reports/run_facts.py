@@ -30,6 +30,8 @@ class RunFacts:
     """Smallest piece of tissue that was scanned, um2."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm2; None where all was scanned."""
+    roi_outlines: int
+    """Outlines of the region of interest to which the scan kept; 0 where it was the whole slide."""
     unread_mm2: float
     """Area that could not be decoded, mm2."""
     unread: tuple[tuple[float, float, float, float], ...]
@@ -68,6 +70,7 @@ def _facts(record: Mapping[str, Any]) -> RunFacts:
         threshold=threshold,
         min_tissue_um2=_number(options["min_tissue_um2"]),
         tissue_mm2=None if tissue is None else _number(tissue),
+        roi_outlines=int(_number((record.get("roi") or {"outlines": 0})["outlines"])),
         unread_mm2=_number(record["unread_mm2"]),
         unread=tuple((_number(x0), _number(y0), _number(x1), _number(y1)) for x0, y0, x1, y1 in record["unread_px"]),
         rows=tuple(_rows(record)),
