@@ -31,7 +31,7 @@ HEAD = f"""{MARK}
 # Reference
 
 Every option can be given by the environment, as `{PREFIX}_COMMAND_OPTION`, or in `signetscan.toml` under `[command]`
-([Settings](batch.md#settings)). The table of a command of two words has both: `[simulate.slide]`.
+([Settings](batch.md#settings)); of a command of two words by the environment alone, as `{PREFIX}_SIMULATE_SLIDE_WIDTH`.
 
 ## Exit statuses
 """

@@ -102,6 +102,7 @@ def test_any_file_of_a_result_leads_to_its_record(tmp_path: Path, name: str) -> 
         ({"files": {}}, "in none of csv, geojson"),
         ({"detections": {"Signet ring cell": 7}}, "says otherwise"),
         ({"geojson_origin_px": "x"}, "not a run record of this version"),
+        ({"geojson_origin_px": [float("inf"), 0]}, "not a run record of this version"),
     ],
 )
 def test_records_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:

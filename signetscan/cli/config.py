@@ -58,6 +58,9 @@ def read_settings(group: click.Group, files: list[Path]) -> Settings:
             if known is None or not isinstance(table, dict):
                 message = f"{path}: [{command}] is not a command; there are {', '.join(group.commands)}"
                 raise OptionError(message)
+            if isinstance(known, click.Group):
+                message = f"{path}: [{command}]: options of commands of two words are not taken from files"
+                raise OptionError(message)
             names = option_names(known)
             for option, value in table.items():
                 name = names.get(option.replace("_", "-"))

@@ -75,7 +75,7 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
     target = record_path.with_name(record_path.name.removesuffix(f".{RECORD_ENDING}"))
     try:
         scanned = _scanned(record, target, slide)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         message = f"{record_path}: not a run record of this version of signetscan ({type(error).__name__}: {error})"
         raise ResultError(message) from error
     return StoredResult(scanned=scanned, record=record, target=target)

@@ -52,7 +52,7 @@ def run_facts(record: Mapping[str, Any]) -> RunFacts:
     """
     try:
         return _facts(record)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         message = f"not a run record of this version of signetscan ({type(error).__name__}: {error})"
         raise ResultError(message) from error
 
