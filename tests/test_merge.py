@@ -199,4 +199,13 @@ def test_what_another_tile_owns_is_left_to_it() -> None:
     assert len(keep_owned(one(100 + SEAM_MARGIN + 0.1, 50), tile)) == 0
     assert len(keep_owned(one(50, 100 + SEAM_MARGIN - 0.1), tile)) == 1
     assert len(keep_owned(Detections.empty(), tile)) == 0
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("place", "kept"), [(91.9, False), (92.1, True), (150, True), (207.9, True), (208.1, False)])
+def test_a_tile_answers_for_its_part_and_a_margin_on_every_side(axis: int, place: float, *, kept: bool) -> None:
+    centre = [150.0, 150.0]
+    centre[axis] = place
+    assert SEAM_MARGIN == 8
+    assert len(keep_owned(one(*centre), tile_at((100, 100, 200, 200)))) == kept
     assert len(merge_tiles([], 0.5)) == 0
