@@ -15,7 +15,7 @@ from signetscan.outputs.results import add_formats, write_results
 from signetscan.outputs.run_record import finished_record, run_key
 from signetscan.outputs.stored import load_result
 from signetscan.roi import read_roi
-from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.mpp import known_mpp
 from signetscan.slides.opening import told_of
@@ -165,8 +165,7 @@ def _roi_of(task: SlideTask, request: ScanRequest, slide: Slide) -> Roi | None:
     if path.is_dir():
         named = [with_ending(path / task.name, ending) for ending in ROI_ENDINGS]
         path = next((each for each in named if each.exists()), named[0])
-    bounds = slide.bounds if request.crop_to_bounds else None
-    return read_roi(path, (0, 0) if bounds is None else (bounds.x, bounds.y))
+    return read_roi(path, qupath_origin(slide, crop_to_bounds=request.crop_to_bounds))
 
 
 def speed_of(detector: Detector) -> float:

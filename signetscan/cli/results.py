@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -31,10 +32,10 @@ def stored_results(results: tuple[Path, ...], where: Path | None) -> Iterator[St
         ResultError: there is none, one is damaged, or its slide is not there.
     """
     from signetscan.batch.lookup import slide_of
-    from signetscan.outputs.run_record import read_record
     from signetscan.outputs.stored import find_results, load_result
 
     for path in dict.fromkeys(path for each in results for path in find_results(each)):
-        record = read_record(path)
-        slide = None if where is None or record is None else slide_of(record, where)
-        yield load_result(path, slide=slide)
+        stored = load_result(path)
+        if where is not None:
+            stored = replace(stored, scanned=replace(stored.scanned, path=slide_of(stored.record, where)))
+        yield stored

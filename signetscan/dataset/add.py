@@ -38,7 +38,7 @@ from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.outputs.annotations import write_annotations
 from signetscan.outputs.atomic import make_folder, part_path
 from signetscan.slide_names import name_of
-from signetscan.slides import open_slide
+from signetscan.slides import open_slide, qupath_origin
 from signetscan.slides.mpp import known_mpp
 
 if TYPE_CHECKING:
@@ -246,9 +246,7 @@ def _read(
         for reason, count in part.left_out.items():
             notes.add(f"Left out, being {reason}", path.name, count)
         parts.append(part)
-    read = pooled(parts)
-    if slide.bounds is not None and crop_to_bounds:
-        read = read.moved(slide.bounds.x, slide.bounds.y)
+    read = pooled(parts).moved(*qupath_origin(slide, crop_to_bounds=crop_to_bounds))
     middle = centres(read.boxes)
     on_slide = np.asarray(((middle >= 0) & (middle < slide.dimensions)).all(axis=1))
     if len(read) and not on_slide.any():

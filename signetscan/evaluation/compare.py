@@ -23,7 +23,7 @@ from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.digestpath import Scores, evaluate
 from signetscan.evaluation.files import detections_of, images_of_pair, read_pair, with_area
 from signetscan.evaluation.matching import MATCH_IOU, ImageResult, cells_found
-from signetscan.evaluation.pairing import Pair, find_both, stem_of
+from signetscan.evaluation.pairing import Pair, find_both, record_path
 from signetscan.evaluation.tally import share
 from signetscan.outputs.run_record import read_record
 
@@ -254,7 +254,7 @@ def _record_of(pair: Pair) -> Mapping[str, Any] | None:
     """
     found: list[dict[str, Any]] = []
     for path in (pair.predictions, pair.truth):
-        record = None if path is None else read_record(path.with_name(f"{stem_of(path)}.run.json"))
+        record = None if path is None else read_record(record_path(path))
         match record:
             case {"slide": {"name": str(), "fingerprint": str()}} if record is not None:
                 found.append(record)

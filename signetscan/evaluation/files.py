@@ -23,7 +23,7 @@ from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.matching import ImageResult
-from signetscan.evaluation.pairing import Pair, find_pairs, stem_of
+from signetscan.evaluation.pairing import Pair, find_pairs, record_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -203,15 +203,10 @@ def _origins(pair: Pair) -> list[tuple[float, float]]:
 
     A run has a record; a reader's annotations, which have none, are of what the other side's says.
     """
-    files = [path for path in (pair.predictions, pair.truth) if path is not None and _record_path(path).exists()]
+    files = [path for path in (pair.predictions, pair.truth) if path is not None and record_path(path).exists()]
     recorded = {path: recorded_origin(path) for path in files}
     usual = next(iter(recorded.values()), (0.0, 0.0))
     return [usual if path is None else recorded.get(path, usual) for path in (pair.predictions, pair.truth)]
-
-
-def _record_path(path: Path) -> Path:
-    """Where the run record of a file of boxes stands, if it has one."""
-    return path.with_name(f"{stem_of(path)}.run.json")
 
 
 def _is_geojson(path: Path | None) -> bool:
@@ -224,7 +219,7 @@ def recorded_origin(predictions: Path) -> tuple[float, float]:
     Raises:
         AnnotationError: the record is there and cannot be understood.
     """
-    path = _record_path(predictions)
+    path = record_path(predictions)
     if not path.exists():
         return 0.0, 0.0
     try:

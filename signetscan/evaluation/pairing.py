@@ -12,13 +12,14 @@ from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.found import by_stem, files_in
 from signetscan.dataset.notes import listed
 from signetscan.errors import AnnotationError
+from signetscan.outputs.endings import RECORD_ENDING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.dataset.notes import Notes
 
-OWN_ENDINGS = (".run.json", "metrics.json", ".asap.xml", ".imagescope.xml")
+OWN_ENDINGS = (f".{RECORD_ENDING}", "metrics.json", ".asap.xml", ".imagescope.xml")
 """Files beside results that hold no boxes, or not in a form that is read."""
 TRUTH_ENDING = ".truth"
 """What `signetscan simulate slide` adds to the slide's name."""
@@ -176,10 +177,15 @@ def _files(path: Path, notes: Notes) -> dict[str, Path]:
         stem = stem_of(file)
         if stem not in found:
             found[stem] = file
-        elif not (ending_of(file) == ".csv" and file.with_name(f"{stem}.run.json").exists()):
+        elif not (ending_of(file) == ".csv" and record_path(file).exists()):
             # `signetscan detect` writes the same boxes twice; of anything else one must be told.
             notes.add(f"Files left out, beside another of {path.name} with the same name", file.name)
     if not found:
         message = f"{path}: no file of boxes in it ({', '.join(ENDINGS)})"
         raise AnnotationError(message)
     return dict(sorted(found.items()))
+
+
+def record_path(path: Path) -> Path:
+    """Where the run record of a file of boxes stands, if it has one."""
+    return path.with_name(f"{stem_of(path)}.{RECORD_ENDING}")

@@ -14,7 +14,7 @@ from signetscan.outputs.atomic import atomic_text
 from signetscan.outputs.geojson import COLOURS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -40,21 +40,31 @@ def write_annotations(
     """
     region = NORMAL_REGION if normal else POSITIVE_REGION
     kinds = sorted({name.casefold() for name in names})
-    features = [_rectangle("annotation", (0, 0, *size), region, REGION_COLOURS[region])]
+    features = [rectangle("annotation", (0, 0, *size), _classification(region, REGION_COLOURS[region]))]
     for box, name in zip(boxes.round(2).tolist(), names, strict=True):
-        features.append(_rectangle("detection", box, name, COLOURS[kinds.index(name.casefold()) % len(COLOURS)]))
+        colour = COLOURS[kinds.index(name.casefold()) % len(COLOURS)]
+        features.append(rectangle("detection", box, _classification(name, colour)))
     with atomic_text(path) as file:
         geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"), allow_nan=False)
         file.write("\n")
 
 
-def _rectangle(
-    kind: str, box: tuple[float, ...] | list[float], name: str, colour: tuple[int, int, int]
-) -> geojson.Feature:
+def rectangle(kind: str, box: tuple[float, ...] | list[float], classification: Mapping[str, object]) -> geojson.Feature:
+    """An object of QuPath's.
+
+    Args:
+        kind: annotation or detection.
+        box: x0, y0, x1, y1 in the file's frame, pixels; kept to two decimals.
+        classification: name and color of its class.
+    """
     x0, y0, x1, y1 = box
     ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     return geojson.Feature(
         geometry=geojson.Polygon([ring], precision=2),
-        # Of a class QuPath asks for the colour too.
-        properties={"objectType": kind, "classification": {"name": name, "color": list(colour)}},
+        properties={"objectType": kind, "classification": classification},
     )
+
+
+def _classification(name: str, colour: tuple[int, int, int]) -> dict[str, object]:
+    # Of a class QuPath asks for the colour too.
+    return {"name": name, "color": list(colour)}

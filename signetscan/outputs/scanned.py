@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signetscan.slides import qupath_origin
 from signetscan.slides.mpp import known_mpp
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def scanned_slide(
     Raises:
         MppError: the slide's mpp is unknown.
     """
-    bounds = slide.bounds
     return ScannedSlide(
         name=name,
         detections=detections,
@@ -78,6 +78,6 @@ def scanned_slide(
         fingerprint=slide.fingerprint,
         mpp=known_mpp(slide),
         dimensions=slide.dimensions,
-        origin=(bounds.x, bounds.y) if bounds is not None and crop_to_bounds else (0, 0),
+        origin=qupath_origin(slide, crop_to_bounds=crop_to_bounds),
         path=path,
     )

@@ -43,7 +43,7 @@ class DensityMap:
     """Standard deviation of the bell by which each detection is spread, um."""
 
 
-def density_map(centres: NDArray[np.float64], frame: Frame) -> DensityMap:
+def density_map(centres: NDArray[np.floating], frame: Frame) -> DensityMap:
     """The density of detections, each spread by a bell.
 
     Args:

@@ -34,7 +34,7 @@ class HotSpot:
 
 
 def find_hot_spots(
-    centres: NDArray[np.float64], dimensions: tuple[int, int], mpp: Mpp, *, most: int, steps: int = STEPS
+    centres: NDArray[np.floating], dimensions: tuple[int, int], mpp: Mpp, *, most: int, steps: int = STEPS
 ) -> list[HotSpot]:
     """The squares with the most detections, of all that start on a grid and overlap with none that has more.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signetscan.boxes import centres
 from signetscan.errors import SlideError
 from signetscan.reports.crops import WINDOW_UM, make_crops, pick
 from signetscan.reports.density import CLEAR, STOPS, density_map, map_uri
@@ -95,8 +96,7 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
     overview = make_overview(slide)
     tissue = _tissue(slide, facts)
     area_mm2 = facts.tissue_mm2 if facts.tissue_mm2 is not None else None if tissue is None else tissue.area_mm2
-    boxes = scanned.detections.boxes
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    middles = centres(scanned.detections.boxes)
     best, borderline = pick(scanned.detections.scores, CROPS)
     write_page(
         path,
@@ -113,8 +113,8 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
         window_um=WINDOW_UM,
         best=make_crops(slide, scanned, best),
         borderline=make_crops(slide, scanned, borderline),
-        **_density(centres, overview),
-        **_hot_spots(centres, scanned, overview.frame, tissue, area_mm2),
+        **_density(middles, overview),
+        **_hot_spots(middles, scanned, overview.frame, tissue, area_mm2),
         **_scores(scanned, facts, area_mm2),
     )
 
@@ -127,11 +127,11 @@ def _tissue(slide: Slide, facts: RunFacts) -> TissueMask | None:
         return None
 
 
-def _density(centres: NDArray[np.float64], overview: Overview) -> dict[str, Any]:
+def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, Any]:
     """The map, its highest density, how far detections are spread, and its colours as a CSS gradient."""
-    if len(centres) == 0:
+    if len(middles) == 0:
         return {"density": "", "highest": 0.0, "spread_um": 0.0, "gradient": ""}
-    found = density_map(centres, overview.frame)
+    found = density_map(middles, overview.frame)
     return {
         "density": map_uri(found.density),
         "highest": float(found.density.max()),
@@ -141,7 +141,7 @@ def _density(centres: NDArray[np.float64], overview: Overview) -> dict[str, Any]
 
 
 def _hot_spots(
-    centres: NDArray[np.float64],
+    middles: NDArray[np.floating],
     scanned: ScannedSlide,
     frame: Frame,
     tissue: TissueMask | None,
@@ -149,7 +149,7 @@ def _hot_spots(
 ) -> dict[str, Any]:
     """The hot spots; none where there is less tissue than one takes."""
     enough = area_mm2 is not None and area_mm2 >= AREA_MM2
-    found = find_hot_spots(centres, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if enough else []
+    found = find_hot_spots(middles, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if enough else []
     spots = []
     for number, spot in enumerate(found, start=1):
         x0, y0, x1, y1 = spot.box

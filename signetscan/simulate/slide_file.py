@@ -15,6 +15,7 @@ from PIL import Image
 
 from signetscan.checks import check_ranges
 from signetscan.errors import OptionError
+from signetscan.outputs.annotations import rectangle
 from signetscan.outputs.atomic import atomic_text, make_folder, part_path
 from signetscan.simulate.camera import random_camera
 from signetscan.simulate.field import MPP, render_field
@@ -22,7 +23,7 @@ from signetscan.simulate.noise import smooth_noise, step
 from signetscan.simulate.stain import random_stain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -197,21 +198,10 @@ def _paste(level: NDArray[np.uint8], field: Field, place: tuple[int, int, int, i
 def _truth(
     field: Field, place: tuple[int, int, int, int], scale: float, *, positive: bool
 ) -> Iterator[geojson.Feature]:
-    yield _rectangle(place, "annotation", POSITIVE_CLASS if positive else NORMAL_CLASS)
+    yield rectangle("annotation", place, POSITIVE_CLASS if positive else NORMAL_CLASS)
     x, y = place[:2]
     for box in field.boxes * scale + np.array([x, y, x, y]):
-        yield _rectangle(box.tolist(), "detection", CELL_CLASS)
-
-
-def _rectangle(
-    box: tuple[float, float, float, float] | list[float], kind: str, classification: Mapping[str, object]
-) -> geojson.Feature:
-    x0, y0, x1, y1 = box
-    ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
-    return geojson.Feature(
-        geometry=geojson.Polygon([ring], precision=2),
-        properties={"objectType": kind, "classification": classification},
-    )
+        yield rectangle("detection", box.tolist(), CELL_CLASS)
 
 
 def _shrink(levels: list[NDArray[np.uint8]]) -> None:

@@ -32,6 +32,12 @@ class Bounds:
     """Height."""
 
 
+def qupath_origin(slide: Slide, *, crop_to_bounds: bool) -> tuple[int, int]:
+    """The point that QuPath takes as (0, 0), level-0 pixels: it crops a slide to its bounds, unless told not to."""
+    bounds = slide.bounds
+    return (bounds.x, bounds.y) if bounds is not None and crop_to_bounds else (0, 0)
+
+
 class Slide(Protocol):
     """A pyramid of RGB images. Safe to read from several threads at once."""
 
