@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.outputs.scanned import ScannedSlide
     from signetscan.slides import Slide
-    from signetscan.viewer.marks import Box
 
 COLOURS = 256
 """Of the palette."""

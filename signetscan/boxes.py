@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Boxes = NDArray[np.floating]
 
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 of a single box or place."""
+
 
 def area(boxes: Boxes) -> NDArray[np.floating]:
     """Area of each box, shape (N,), in square units of the boxes' frame."""

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.inference import Detector
     from signetscan.model_spec import ModelSpec
     from signetscan.roi import Roi
-    from signetscan.salvage import Place, TilePixels
+    from signetscan.salvage import TilePixels
     from signetscan.slides import Slide
     from signetscan.tiling import Tile
     from signetscan.tissue import TissueMask
@@ -139,7 +140,7 @@ class SlideResult:
     """Area of the tissue mask, within the region of interest if there is one, mm2; None where no mask was used."""
     roi: Roi | None = None
     """What the scan kept to."""
-    unread: tuple[Place, ...] = ()
+    unread: tuple[Box, ...] = ()
     """Places that could not be decoded, and were not looked at, level-0 pixels."""
     unread_mm2: float = 0.0
     """Their area, mm2."""

@@ -13,6 +13,7 @@ from signetscan.errors import SlideError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.slides import SlideAtMpp
     from signetscan.tiling import Tile
 
@@ -23,9 +24,6 @@ PIECE = 256
 BLANK = 255
 """What is shown to the model in place of what cannot be decoded: glass."""
 
-Place = tuple[float, float, float, float]
-"""x0, y0, x1, y1."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TilePixels:
@@ -33,7 +31,7 @@ class TilePixels:
 
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
-    unread: tuple[Place, ...] = ()
+    unread: tuple[Box, ...] = ()
     """Pieces, within what the tile owns, that could not be decoded, view pixels."""
     error: str = ""
     """What the first of them said."""
@@ -43,7 +41,7 @@ class TilePixels:
 class Damage:
     """What of a slide could not be read."""
 
-    places: list[Place] = field(default_factory=list)
+    places: list[Box] = field(default_factory=list)
     """Pieces, view pixels; none overlap."""
     error: str = ""
     """What the first of them said."""
@@ -70,7 +68,7 @@ def read_tile(view: SlideAtMpp, tile: Tile) -> TilePixels:
 
 def _in_pieces(view: SlideAtMpp, tile: Tile, error: str) -> TilePixels:
     pixels = np.full((tile.height, tile.width, 3), BLANK, np.uint8)
-    unread: list[Place] = []
+    unread: list[Box] = []
     for y in range(tile.y, tile.y + tile.height, PIECE):
         for x in range(tile.x, tile.x + tile.width, PIECE):
             width, height = min(PIECE, tile.x + tile.width - x), min(PIECE, tile.y + tile.height - y)

@@ -11,6 +11,8 @@ from signetscan.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from signetscan.boxes import Box
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
@@ -26,15 +28,15 @@ class Tile:
     """Width."""
     height: int
     """Height."""
-    owned: tuple[float, float, float, float]
+    owned: Box
     """x0, y0, x1, y1 of the part whose objects this tile answers for; the parts of all tiles fill the plane."""
 
     @property
-    def seen(self) -> tuple[float, float, float, float]:
+    def seen(self) -> Box:
         """x0, y0, x1, y1 of what it shows of that part: all of it, unless it is trimmed."""
         return self.clip(self.x, self.y, self.width, self.height)
 
-    def clip(self, x: int, y: int, width: int, height: int) -> tuple[float, float, float, float]:
+    def clip(self, x: int, y: int, width: int, height: int) -> Box:
         """x0, y0, x1, y1 of what this tile owns of a rectangle; nothing if x0 >= x1 or y0 >= y1."""
         x0, y0, x1, y1 = self.owned
         return max(x0, x), max(y0, y), min(x1, x + width), min(y1, y + height)
@@ -137,7 +139,7 @@ class TileGrid:
         return start, low, high
 
 
-def trim(tile: Tile, around: tuple[float, float, float, float], *, margin: int, stride: int) -> Tile:
+def trim(tile: Tile, around: Box, *, margin: int, stride: int) -> Tile:
     """A tile cut down to what matters in it.
 
     Args:

@@ -16,11 +16,12 @@ from scipy import ndimage
 from skimage import morphology
 
 from signetscan.slides.at_mpp import best_level
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.slides.protocol import Slide
 
 OVERVIEW_MPP = 8.0
@@ -64,7 +65,7 @@ class TissueMask:
         """Area of the mask, mm2."""
         return float(np.count_nonzero(self.mask)) * self.pixel_um2 / 1e6
 
-    def bounds(self, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float] | None:
+    def bounds(self, x0: float, y0: float, x1: float, y1: float) -> Box | None:
         """The smallest rectangle around the tissue in a rectangle, within it; None where there is none.
 
         All are x0, y0, x1, y1 in level-0 pixels.

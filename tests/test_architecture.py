@@ -22,7 +22,7 @@ LAYERS = (
     ("outputs", "evaluation", "dataset", "reports", "viewer"),
     ("merge", "inference", "model_store", "runtime", "salvage"),
     ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures", "roi"),
-    ("detections", "boxes", "neighbours", "checks", "slide_names", "dyes"),
+    ("detections", "boxes", "neighbours", "checks", "slide_names", "dyes", "density"),
     ("errors", "__init__"),
 )
 """A module imports from its own layer or from lower ones; the order within a layer is free of cycles."""

@@ -296,7 +296,7 @@ def test_the_page_shows_what_one_side_alone_has(runs: tuple[Path, Path], tmp_pat
 def test_the_highest_scores_are_shown_first_and_no_more_than_asked(tmp_path: Path) -> None:
     slide = make_slide(tmp_path / "s.png")
     many: Scored = [((x, y, x + 8, y + 8), (x + y) / 1000) for x in range(0, 400, 20) for y in range(0, 300, 20)]
-    a, b = csv(tmp_path / "s.csv", many), csv(tmp_path / "b.csv", [((0, 0, 3000, 200), 0.9)])
+    a, b = csv(tmp_path / "s.csv", many), csv(tmp_path / "b.csv", [((0, 0, 5000, 200), 0.9)])
     comparison = compare_results(a, b)
     page = write_comparison(tmp_path, comparison, a="A", b="B", slides={"s": slide}, limit=5).read_text()
     scores = [float(text) for text in re.findall(r"<b>([\d.]+)</b>", page)]
@@ -373,7 +373,7 @@ def test_what_does_not_fit_is_refused(runs: tuple[Path, Path], tmp_path: Path) -
     record(new / "s.run.json", "other")
     refused("are of different slides", old, new)
     (new / "s.run.json").write_text("[" * 10**5)
-    refused("the run record cannot be read", old, new)
+    refused("not a run record", old, new)
     refused("a file, not a folder", old, old, "--out", old / "s.csv")
 
 

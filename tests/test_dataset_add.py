@@ -20,7 +20,7 @@ from PIL import Image
 
 from signetscan.cli.main import cli
 from signetscan.dataset import add as add_module
-from signetscan.dataset import cutting, read_dataset, read_image, slide_of
+from signetscan.dataset import cutting, placing, read_dataset, read_image, slide_of
 from signetscan.dataset.add import MAX_NAME_BYTES, Added, AddOptions, add_slide, safe_name
 from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.slides import Bounds, open_slide
@@ -366,7 +366,7 @@ def test_what_a_killed_run_left_is_mended(slide: Path, tmp_path: Path, monkeypat
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr(add_module, "_write_pieces", interrupted)
+        patched.setattr(placing, "_write_pieces", interrupted)
         with pytest.raises(KeyboardInterrupt):
             add(folder, slide, corrected, window=350)
         assert files(folder) == good, "nothing was touched"

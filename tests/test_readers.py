@@ -26,9 +26,10 @@ from signetscan.annotations import (
 )
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
+from signetscan.outputs.annotations import classification
+from signetscan.outputs.colours import REGION_COLOURS, colour_of
 from signetscan.outputs.geojson import write_geojson
 from signetscan.outputs.table import write_csv
-from signetscan.simulate.slide_file import CELL_CLASS, NORMAL_CLASS, POSITIVE_CLASS
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:
@@ -85,13 +86,13 @@ def test_our_own_files_come_back(tmp_path_factory: pytest.TempPathFactory, seed:
 
 
 def test_the_simulators_truth_has_regions(tmp_path: Path) -> None:
-    assert (POSITIVE_CLASS["name"], NORMAL_CLASS["name"]) == (POSITIVE_REGION, NORMAL_REGION)
+    positive, normal = (classification(name, REGION_COLOURS[name]) for name in (POSITIVE_REGION, NORMAL_REGION))
     path = stored(
         tmp_path / "a.truth.geojson",
         collection(
-            feature(rectangle(0, 0, 100, 100), objectType="annotation", classification=POSITIVE_CLASS),
-            feature(rectangle(200, 0, 100, 100), objectType="annotation", classification=NORMAL_CLASS),
-            feature(objectType="detection", classification=CELL_CLASS),
+            feature(rectangle(0, 0, 100, 100), objectType="annotation", classification=positive),
+            feature(rectangle(200, 0, 100, 100), objectType="annotation", classification=normal),
+            feature(objectType="detection", classification=classification("Signet ring cell", colour_of(0))),
         ),
     )
     read = read_geojson(path)
@@ -408,7 +409,7 @@ def test_gzip_that_is_broken_or_a_bomb(tmp_path: Path, monkeypatch: pytest.Monke
     for content in (b"", b"text", whole[:-9], whole[:30] + b"xxxx" + whole[34:]):
         path.write_bytes(content)
         refused(path)
-    monkeypatch.setattr("signetscan.annotations.qupath.MAX_GEOJSON_BYTES", 1_000_000)
+    monkeypatch.setattr("signetscan.annotations.features.MAX_GEOJSON_BYTES", 1_000_000)
     path.write_bytes(gzip.compress(b" " * 1_000_001))
     refused(path, "too large")
     path.write_bytes(gzip.compress(json.dumps(collection(ONE)).encode().ljust(1_000_000)))
@@ -417,7 +418,7 @@ def test_gzip_that_is_broken_or_a_bomb(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("a.geojson", "qupath.MAX_GEOJSON_BYTES"), ("a.csv", "table.MAX_CSV_BYTES"), ("a.xml", "voc.MAX_XML_BYTES")],
+    [("a.geojson", "features.MAX_GEOJSON_BYTES"), ("a.csv", "table.MAX_CSV_BYTES"), ("a.xml", "voc.MAX_XML_BYTES")],
 )
 def test_files_too_large_missing_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: str

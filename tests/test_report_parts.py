@@ -22,7 +22,7 @@ from signetscan.detections import Detections
 from signetscan.errors import ResultError, SlideError
 from signetscan.outputs.scanned import scanned_slide
 from signetscan.reports.crops import make_crops, pick
-from signetscan.reports.density import density_map, map_uri
+from signetscan.reports.density_layer import frame_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, find_hot_spots
 from signetscan.reports.index import IndexEntry, without_folders
 from signetscan.reports.overview import make_overview, outline_path
@@ -208,7 +208,7 @@ def test_tissue_in_a_box_is_what_the_mask_has_there() -> None:
 def test_the_density_sums_up_to_the_detections_and_is_highest_where_they_are() -> None:
     frame = make_overview(made_slide()).frame
     centres = np.full((40, 2), (3000.0, 1000.0))
-    found = density_map(centres, frame)
+    found = frame_density(centres, frame)
     rows, columns = found.density.shape
     assert found.density.mean() * frame.size_um[0] * frame.size_um[1] / 1e6 == pytest.approx(40, rel=1e-3)
     row, column = np.unravel_index(found.density.argmax(), found.density.shape)
@@ -220,7 +220,7 @@ def test_the_density_sums_up_to_the_detections_and_is_highest_where_they_are() -
 
 def test_the_map_is_clear_where_there_is_nothing() -> None:
     frame = make_overview(made_slide()).frame
-    uri = map_uri(density_map(np.full((9, 2), (3000.0, 1000.0)), frame).density)
+    uri = map_uri(frame_density(np.full((9, 2), (3000.0, 1000.0)), frame).density)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGBA"))
     height, width = picture.shape[:2]
     assert picture[height // 3, width * 3000 // 4200, 3] > 200

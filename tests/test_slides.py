@@ -18,7 +18,8 @@ from stored import overwrite, set_tag, spans
 from signetscan.errors import MppError, SlideError
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.slides.lzw import lzw_decode
-from signetscan.slides.mpp import known_mpp, mpp_from_resolution
+from signetscan.slides.mpp import mpp_from_resolution
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
+
 POSITIVE_REGION, NORMAL_REGION = "Positive region", "Normal region"
 """Class names, in any case, of the annotations that mark the images of a slide: with signet ring cells, and without
 any."""
@@ -35,7 +37,7 @@ class Region:
     """Whether it is declared to hold no cell at all."""
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> Box:
         """x0, y0, x1, y1 around it."""
         corners = np.concatenate(self.rings)
         x0, y0 = corners.min(axis=0).tolist()

@@ -7,12 +7,7 @@ measurements as an object or as a list of name and value.
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import re
 import sys
-import zlib
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signetscan.annotations.features import read_features
 from signetscan.annotations.objects import (
     LARGEST_COORDINATE,
     NORMAL_REGION,
@@ -27,19 +23,13 @@ from signetscan.annotations.objects import (
     Annotations,
     Region,
     make_annotations,
-    read_bounded,
-    too_large,
 )
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-MAX_GEOJSON_BYTES = 500_000_000
-"""Unpacked: more than a million detections as `signetscan detect` writes them."""
 
 SCORE_NAMES = ("score", "confidence", "probability", "detection probability")
 """Measurements that are taken for the score, in any case; the first of these that an object has."""
@@ -49,11 +39,6 @@ OBJECT_KINDS = ("annotation", "detection", "cell")
 
 REGIONS = {POSITIVE_REGION.casefold(): False, NORMAL_REGION.casefold(): True}
 """Classes of the annotations that are regions, and whether those hold no cell."""
-
-BEGINNING = re.compile(r'\s*(?:\{\s*"type"\s*:\s*"FeatureCollection"\s*,\s*"features"\s*:\s*)?\[\s*')
-"""How files begin that hold nothing but a list of features, up to the first."""
-BETWEEN = re.compile(r"\s*([,\]])\s*")
-"""What is between two features, or behind the last."""
 
 DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
 """How deep the positions of a geometry lie in lists."""
@@ -75,7 +60,7 @@ def read_geojson(path: Path) -> Annotations:
         AnnotationError: the file is missing, too large, not GeoJSON, or an object of it cannot be understood.
     """
     reader = _Reader(path)
-    for number, feature in enumerate(_features(path), start=1):
+    for number, feature in enumerate(read_features(path), start=1):
         reader.add(feature, number)
     return make_annotations(
         reader.boxes,
@@ -94,72 +79,9 @@ def read_outlines(path: Path) -> tuple[Region, ...]:
         AnnotationError: as `read_geojson`.
     """
     reader = _OutlineReader(path)
-    for number, feature in enumerate(_features(path), start=1):
+    for number, feature in enumerate(read_features(path), start=1):
         reader.add(feature, number)
     return tuple(reader.regions)
-
-
-def _features(path: Path) -> Iterator[object]:
-    """The features of a file, one after another: a million at once would take gigabytes."""
-    content: bytes | bytearray = read_bounded(path, MAX_GEOJSON_BYTES)
-    if path.suffix.lower() == ".gz":
-        content = _unpacked(path, bytes(content))
-    try:
-        text = content.decode("utf-8-sig")
-        del content
-        begin = BEGINNING.match(text)
-        yield from _top_features(path, json.loads(text)) if begin is None else _one_by_one(text, begin.end())
-    except RecursionError as error:
-        message = f"{path}: not GeoJSON: nested too deeply"
-        raise AnnotationError(message) from error
-    except ValueError as error:  # not UTF-8, not JSON, or a number of thousands of digits
-        message = f"{path}: not GeoJSON: {error}"
-        raise AnnotationError(message) from error
-
-
-def _unpacked(path: Path, content: bytes) -> bytes | bytearray:
-    unpacked = bytearray()
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            while part := file.read(1 << 20):
-                unpacked += part
-                if len(unpacked) > MAX_GEOJSON_BYTES:
-                    raise too_large(path, MAX_GEOJSON_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        message = f"{path}: cannot be unpacked by gzip: {error}"
-        raise AnnotationError(message) from error
-    return unpacked
-
-
-def _one_by_one(text: str, place: int) -> Iterator[object]:
-    """The values of a list whose first is at a place in a text, and which little but a closing brace may follow.
-
-    Raises:
-        ValueError: it is not JSON.
-    """
-    decode = json.JSONDecoder().raw_decode
-    closed = text.startswith("]", place)
-    place += closed
-    while not closed:
-        value, place = decode(text, place)
-        yield value
-        between = BETWEEN.match(text, place)
-        if between is None:
-            message = "Expecting ',' delimiter"
-            raise json.JSONDecodeError(message, text, place)
-        place, closed = between.end(), between[1] == "]"
-    opened = text[: text.index("[")] + "[]"
-    json.loads(opened + text[place:])  # the rest of the file, around an empty list
-
-
-def _top_features(path: Path, parsed: object) -> list[Any]:
-    match parsed:
-        case {"type": "FeatureCollection", "features": list(features)}:
-            return features
-        case {"type": "Feature"}:
-            return [parsed]
-    message = f"{path}: not GeoJSON of QuPath: neither a FeatureCollection nor a list of features"
-    raise AnnotationError(message)
 
 
 @dataclass(slots=True)

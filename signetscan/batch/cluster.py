@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
-from signetscan.batch.run import ERRORS, LOOK_AGAIN_S, Event, claim_slide, gone
+from signetscan.batch.run import ERRORS, LOOK_AGAIN_S, Event, check_root, claim_slide
 from signetscan.batch.workers import FAILED, Message, about, answer
 from signetscan.errors import DeviceError, ModelError, OutputError
 from signetscan.outputs.atomic import make_folder
@@ -77,7 +77,7 @@ def run_on_cluster(
             message = _result(future)
             if message.kind == "failed" and attempts.setdefault(task.name, 1) < ATTEMPTS:
                 attempts[task.name] += 1
-                gone(task)
+                check_root(task)
                 again = submit(task)
                 running[again] = task
                 done.add(again)
@@ -93,7 +93,7 @@ def _ended(request: ScanRequest, task: SlideTask, message: Message) -> Generator
     if message.kind == "full":
         raise OutputError(message.content)
     if message.kind in FAILED:
-        gone(task)
+        check_root(task)
         write_failure(request.out, task.name, message.content)
         yield Event("ended", task.name, SlideOutcome(name=task.name, status="failed", reason=message.content))
         return

@@ -71,15 +71,14 @@ class _Slot:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """A run over many slides.
-
-    Args of the fields: what is wanted, the slides, how many are scanned at a time, and how long one may take.
-    """
+    """A run over many slides."""
 
     request: ScanRequest
+    """What is wanted of each."""
     tasks: Sequence[SlideTask]
+    """The slides."""
     workers: int = 1
-    """Processes."""
+    """Processes, and so slides at a time."""
     slide_timeout: float | None = None
     """Seconds after which a slide's process is taken to hang, and ended."""
     environments: Sequence[dict[str, str]] = ({},)
@@ -208,7 +207,7 @@ class Batch:
         """Try a slide once more, at the end, or record that it failed; a final failure would only come again."""
         task = job.task
         try:
-            gone(task)
+            check_root(task)
         finally:
             job.let_go()
         self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
@@ -256,7 +255,7 @@ def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
     return claim
 
 
-def gone(task: SlideTask) -> None:
+def check_root(task: SlideTask) -> None:
     """Stop everything if not only a slide but the folder of the slides cannot be found.
 
     Raises:

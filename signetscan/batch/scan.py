@@ -17,8 +17,8 @@ from signetscan.outputs.stored import load_result
 from signetscan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
-from signetscan.slides.mpp import known_mpp
 from signetscan.slides.opening import told_of
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

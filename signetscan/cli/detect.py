@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from signetscan.cli.console import FILE, note, stages
-from signetscan.cli.detect_report import Report
-from signetscan.cli.scan_options import (
-    check_roi,
-    end_on_sigterm,
-    fail,
-    renamed,
-    request_of,
-    scan_options,
-    take_all,
-    workers_of,
-    write_reports_index,
-)
-from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
+from signetscan.cli.console import FILE
+from signetscan.cli.scan_options import check_roi, renamed, request_of, scan_options, workers_of
+from signetscan.cli.scanning import ends_cleanly, events_here, scan
+from signetscan.cli.statuses import SOME_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -58,24 +48,14 @@ def detect(context: click.Context, /, paths: tuple[Path, ...], **options: Any) -
     Example: signetscan detect biopsy.svs --out results
     """
     from signetscan.batch.journal import Journal
-    from signetscan.errors import DeviceError, ModelError
 
     tasks = _tasks(paths, options)
     check_roi(options["roi"], one_slide=len(tasks) == 1)
-    end_on_sigterm()
-    try:
+    with ends_cleanly(context):
         events = _events(tasks, options)
         with Journal(options["log_file"]) as journal:
-            with stages(quiet=options["quiet"]) as stage:
-                report = Report(tasks, journal, stage, options)
-                take_all(events, report)
-            report.close(index=write_reports_index(options))
-    except (DeviceError, ModelError) as error:
-        fail(str(error), ENVIRONMENT)
-    except KeyboardInterrupt:
-        note("Interrupted. Started again, the run goes on with the slides that are not done.")
-        context.exit(INTERRUPTED)
-    if report.failed:
+            failed = scan(tasks, events, journal, options)
+    if failed:
         context.exit(SOME_FAILED)
 
 
@@ -95,17 +75,12 @@ def _tasks(paths: tuple[Path, ...], options: dict[str, Any]) -> list[SlideTask]:
 
 def _events(tasks: list[SlideTask], options: dict[str, Any]) -> Generator[Event]:
     """What happens when the slides are scanned, here or on a cluster."""
-    workers, environments = workers_of(options)
-    request = request_of(options, workers=workers, dry_run=options["dry_run"])
     if options["dask"] is None:
-        from signetscan.batch.run import Batch
-
-        timeout = options["slide_timeout"]
-        batch = Batch(request=request, tasks=tasks, workers=workers, slide_timeout=timeout, environments=environments)
-        return batch.run()
+        return events_here(tasks, options)
     if options["dry_run"] or options["slide_timeout"]:
         message = "--dask goes with neither --dry-run nor --slide-timeout"
         raise click.UsageError(message)
     from signetscan.batch.cluster import run_on_cluster
 
-    return run_on_cluster(options["dask"], request, tasks, workers=workers)
+    workers, _ = workers_of(options)
+    return run_on_cluster(options["dask"], request_of(options, workers=workers), tasks, workers=workers)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,12 +13,10 @@ from signetscan.model_store import DEFAULT_MODEL, find_model
 from signetscan.outputs.endings import ENDINGS, USUAL_FORMATS, check_libraries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from signetscan.batch.find import SlideTask
     from signetscan.batch.outcome import ScanRequest
-    from signetscan.batch.run import Event
-    from signetscan.cli.detect_report import Report
 
 DETECT_FIELDS = {
     "tile_size": "tile_size",
@@ -117,12 +114,6 @@ def scan_options(command: Command) -> Command:
     return command
 
 
-def fail(message: str, status: int) -> NoReturn:
-    """End with an error and a status of its own."""
-    kind = type("Failure", (click.ClickException,), {"exit_code": status})
-    raise kind(message)
-
-
 def renamed(tasks: list[SlideTask], options: dict[str, Any]) -> list[SlideTask]:
     """The slides, by other names if that is asked for."""
     from signetscan.batch.find import with_pseudonyms
@@ -149,7 +140,7 @@ def workers_of(options: dict[str, Any]) -> tuple[int, list[dict[str, str]]]:
     return options["workers"] or max(1, len(gpus)), [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
 
 
-def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) -> ScanRequest:
+def request_of(options: dict[str, Any], *, workers: int) -> ScanRequest:
     """What is wanted of every slide."""
     from signetscan.batch.outcome import ScanRequest
     from signetscan.concurrency import cpu_count
@@ -170,39 +161,10 @@ def request_of(options: dict[str, Any], *, workers: int, dry_run: bool = False) 
         formats=tuple(dict.fromkeys(options["formats"])),
         report=options["report"],
         overwrite=options["overwrite"],
-        dry_run=dry_run,
+        dry_run=options.get("dry_run", False),  # watch has none
         private=options["pseudonymise"] is not None,
         verbose=options["verbose"],
     )
-
-
-def take_all(events: Generator[Event], report: Report) -> None:
-    """Take all events of a run, which ends cleanly if this is interrupted."""
-    try:
-        for event in events:
-            report.take(event)
-    finally:
-        events.close()
-
-
-def write_reports_index(options: dict[str, Any]) -> Path | None:
-    """Write the index of all reports in the output folder, where reports are wanted; gives its path."""
-    if not options["report"] or options.get("dry_run"):
-        return None
-    from signetscan.reports.index import INDEX_NAME, find_entries, write_index
-
-    path: Path = options["out"] / INDEX_NAME
-    write_index(path, find_entries(options["out"]))
-    return path
-
-
-def end_on_sigterm() -> None:
-    """Let a request to end the process be like Ctrl-C."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _gpus() -> list[str]:

@@ -40,7 +40,7 @@ def view(results: Path, where: Path, port: int, out: Path | None, *, no_browser:
     import webbrowser
 
     from signetscan.cli.results import stored_results
-    from signetscan.cli.scan_options import end_on_sigterm
+    from signetscan.cli.scanning import end_on_sigterm
     from signetscan.errors import OptionError
     from signetscan.outputs.atomic import make_folder
     from signetscan.outputs.endings import RECORD_ENDING, with_ending

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from signetscan.cli.console import POSITIVE, note, stages
-from signetscan.cli.detect_report import Report
-from signetscan.cli.scan_options import (
-    check_roi,
-    end_on_sigterm,
-    fail,
-    renamed,
-    request_of,
-    scan_options,
-    take_all,
-    workers_of,
-    write_reports_index,
-)
-from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED, SOME_FAILED
-
-if TYPE_CHECKING:
-    from signetscan.batch.journal import Journal
+from signetscan.cli.console import POSITIVE, note
+from signetscan.cli.scan_options import check_roi, renamed, scan_options
+from signetscan.cli.scanning import ends_cleanly, events_here, scan
+from signetscan.cli.statuses import SOME_FAILED
 
 
 @click.command()
@@ -44,46 +31,18 @@ def watch(context: click.Context, /, folder: Path, **options: Any) -> None:  # n
     """
     from signetscan.batch.journal import Journal
     from signetscan.batch.watch import Watcher
-    from signetscan.errors import DeviceError, ModelError
 
     watcher = Watcher(folder=folder, settle_s=options["settle"])
     check_roi(options["roi"], one_slide=False)
     failed = 0
-    end_on_sigterm()
-    try:
-        with Journal(options["log_file"]) as journal:
-            note(f"Watching {folder}.", quiet=options["quiet"])
-            while True:
-                tasks = watcher.look()
-                if tasks:
-                    failed += _scan(tasks, options, journal)
-                elif options["until_idle"] and watcher.is_idle():
-                    break
-                time.sleep(options["every"])
-    except (DeviceError, ModelError) as error:
-        fail(str(error), ENVIRONMENT)
-    except KeyboardInterrupt:
-        note("Interrupted. Started again, it goes on with the slides that are not done.")
-        context.exit(INTERRUPTED)
+    with ends_cleanly(context), Journal(options["log_file"]) as journal:
+        note(f"Watching {folder}.", quiet=options["quiet"])
+        while True:
+            tasks = renamed(watcher.look(), options)
+            if tasks:
+                failed += scan(tasks, events_here(tasks, options), journal, options)
+            elif options["until_idle"] and watcher.is_idle():
+                break
+            time.sleep(options["every"])
     if failed:
         context.exit(SOME_FAILED)
-
-
-def _scan(tasks: list[Any], options: dict[str, Any], journal: Journal) -> int:
-    """Scan some slides; gives how many failed."""
-    from signetscan.batch.run import Batch
-
-    workers, environments = workers_of(options)
-    tasks = renamed(tasks, options)
-    batch = Batch(
-        request=request_of(options, workers=workers),
-        tasks=tasks,
-        workers=workers,
-        slide_timeout=options["slide_timeout"],
-        environments=environments,
-    )
-    with stages(quiet=options["quiet"]) as stage:
-        report = Report(tasks, journal, stage, options)
-        take_all(batch.run(), report)
-    report.close(index=write_reports_index(options))
-    return report.failed

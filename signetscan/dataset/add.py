@@ -10,54 +10,41 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 import unicodedata
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from signetscan.annotations import read_geojson
 from signetscan.boxes import centres
 from signetscan.checks import check_ranges
 from signetscan.dataset.corrections import pooled, sort_corrections
 from signetscan.dataset.cutting import cut_pieces
-from signetscan.dataset.found import slide_of
 from signetscan.dataset.images import MAX_MPP
 from signetscan.dataset.notes import Notes
+from signetscan.dataset.placing import place_images
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
 from signetscan.dataset.slides import MIN_SIDE, view_of
 from signetscan.errors import AnnotationError, OptionError, OutputError
-from signetscan.outputs.annotations import write_annotations
-from signetscan.outputs.atomic import make_folder, part_path
 from signetscan.slide_names import name_of
 from signetscan.slides import open_slide, qupath_origin
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from signetscan.annotations import Annotations
-    from signetscan.dataset.cutting import Piece
-    from signetscan.slides import Slide, SlideAtMpp
+    from signetscan.slides import Slide
 
     Progress = Callable[[int, int], None]
-    Edges = tuple[int, int, int, int]
 
-IMAGE_ENDING, FILE_ENDING = ".png", ".geojson"
 MAX_NAME_BYTES = 120
 """Longest name of a slide: what follows in the names of its images takes some 60, and file systems take 255."""
-STAGE = ".adding-"
-"""Beginning of the names of folders in which images are made before they take their place."""
-COMPRESSION = 3
-"""Of the PNG files: a few percent larger than at the usual 6, and written twice as fast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +144,7 @@ def add_slide(
             raise AnnotationError(message)
         stem = f"{name}_{_time_of(corrected)}"
         names = {name, *record.names_of(slide.fingerprint)}
-        replaced = _put(folder, record, stem, view, chosen, names, on_progress)
+        replaced = place_images(folder, record, stem, view, chosen, names, on_progress)
     cells = Counter(cell for piece in chosen for cell in piece.names)
     added = Added(
         name=name,
@@ -193,9 +180,6 @@ def safe_name(text: str) -> str:
         message = f"{text!r} is no name for a slide's images; give one with letters or digits by --name"
         raise OptionError(message)
     return kept
-
-
-# ---- what is there --------------------------------------------------------------------------------------------------
 
 
 def _record_of(folder: Path) -> DatasetRecord | None:
@@ -264,78 +248,3 @@ def _time_of(corrected: Sequence[Path]) -> str:
     """When the newest of the files was written, as DigestPath's names of images have it."""
     newest = max(path.stat().st_mtime for path in corrected)
     return f"{datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H_%M_%S}"
-
-
-# ---- files ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _stage(folder: Path) -> Iterator[Path]:
-    """A hidden folder in the data set to make images in. What a killed process left of one is removed."""
-    try:
-        for left in folder.glob(f"{STAGE}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=folder))
-    except OSError as error:
-        message = f"{folder}: cannot be written: {error.strerror}"
-        raise OutputError(message) from error
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _put(
-    folder: Path,
-    record: DatasetRecord,
-    stem: str,
-    view: SlideAtMpp,
-    chosen: Sequence[Piece],
-    names: set[str],
-    on_progress: Progress | None,
-) -> int:
-    """Write a slide's images into the data set, and say how many of its old ones, under any of its names, they replace.
-
-    Raises:
-        SlideError: the slide cannot be decoded; the data set stays as it was.
-        OutputError: the folder cannot be written.
-    """
-    make_folder(folder)
-    with _stage(folder) as stage:
-        _write_pieces(stage, stem, view, chosen, on_progress)
-        write_dataset_record(folder, record)  # so that what a kill leaves from here on is known as a data set
-        return _swap(folder, stage, names)
-
-
-def _write_pieces(
-    stage: Path, stem: str, view: SlideAtMpp, chosen: Sequence[Piece], on_progress: Progress | None
-) -> None:
-    for number, piece in enumerate(chosen, start=1):
-        x0, y0, x1, y1 = piece.edges
-        pixels = view.read(x0, y0, x1 - x0, y1 - y0)
-        level0 = np.rint(np.array([x0, y0, x1 - x0, y1 - y0]) * np.tile(view.scale, 2)).astype(int).tolist()
-        path = stage / f"{stem}-lv0-{'-'.join(map(str, level0))}{IMAGE_ENDING}"
-        with part_path(path) as part:
-            Image.fromarray(pixels).save(part, format="PNG", compress_level=COMPRESSION)
-        size = (x1 - x0, y1 - y0)
-        write_annotations(path.with_suffix(FILE_ENDING), size, piece.boxes, piece.names, normal=piece.normal)
-        if on_progress is not None:
-            on_progress(number, len(chosen))
-
-
-def _swap(folder: Path, stage: Path, names: set[str]) -> int:
-    """Put new images in the place of a slide's old ones, and say how many those were.
-
-    The old ones go first: what a kill leaves lacks images, but holds none twice, and adding the slide again mends it.
-    """
-    endings = (FILE_ENDING, IMAGE_ENDING)
-    try:
-        old = [path for path in folder.iterdir() if path.suffix in endings and slide_of(path.stem) in names]
-        for path in sorted(old, key=lambda path: endings.index(path.suffix)):
-            path.unlink()
-        for path in sorted(stage.iterdir(), key=lambda path: -endings.index(path.suffix)):
-            path.replace(folder / path.name)
-    except OSError as error:
-        message = f"{folder}: cannot be written: {error.strerror or error}; add the slide again"
-        raise OutputError(message) from error
-    return sum(path.suffix == IMAGE_ENDING for path in old)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations import Annotations, Region
+    from signetscan.boxes import Box
     from signetscan.dataset.notes import Notes
 
 POSITIVE_NAMES = {"positive region", "region", "region*", "roi"}
@@ -29,7 +30,7 @@ ENDINGS = (".truth.geojson", ".geojson", ".geojson.gz")
 class Area(NamedTuple):
     """A part of an image or slide that was annotated as a whole."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     """x0, y0, x1, y1 around it, in the file's frame."""
     normal: bool
     """Whether it is declared to hold no cell."""

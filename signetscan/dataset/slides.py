@@ -21,7 +21,7 @@ from signetscan.dataset.images import MAX_PIXELS, Place
 from signetscan.dataset.qupath import ENDINGS, areas_and_objects, read_counted
 from signetscan.errors import AnnotationError, SlideError
 from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS
-from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ def read_slides(folder: Path, slides: dict[str, Path], files: Sequence[Path], mp
 def _read_slide(path: Path, slide: Slide, file: Path, mpp: float, notes: Notes) -> tuple[list[Found], Counter[str]]:
     """Images of all regions, and the classes of the objects outside of them."""
     scale = np.array(view_of(path, slide, mpp).scale)
-    read = read_counted(file, notes)
-    if slide.bounds is not None:  # QuPath crops to them and counts from there
-        read = read.moved(slide.bounds.x, slide.bounds.y)
+    read = read_counted(file, notes).moved(*qupath_origin(slide, crop_to_bounds=True))
     areas, objects = areas_and_objects(read, unclassified=True)
     boxes = read.boxes[objects] / np.tile(scale, 2)
     names = np.array([read.names[index] for index in objects], np.object_)

@@ -161,9 +161,8 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
 
     Args:
         a: a file of detections (GeoJSON, CSV or XML), or a folder of them.
-        b: the same, of another run or by a reader. Of a reader who marked regions only what lies in these counts;
-            what is a cell the
-            reader's file tells as in training, with all detections in it.
+        b: the same, of another run or by a reader. Where the reader marked regions, only what lies in these counts.
+            What is a cell in a reader's file is told as in training, and all detections in it are.
         options: how.
 
     Raises:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.reports import BoxColour, thumbnail_uri, write_page
+from signetscan.dataset import MPP
+from signetscan.reports import BoxColour, write_page
+from signetscan.reports.crops import LARGEST_PX, crop_uri
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.evaluation.compare import Comparison, SlideComparison
     from signetscan.slides import Slide
 
-    Box = tuple[float, float, float, float]
-
 PAGE = "comparison.html"
 SHOWN = 24
 """Pictures of a kind, unless said otherwise."""
-WINDOW_UM, WINDOW_PX = 32.0, 128
-"""Side of a picture, um: a large cell and its neighbours; level-0 pixels where their size is not known."""
-MAX_SIDE = 2048
-"""Larger boxes are no cells, and are not shown, level-0 pixels."""
-MARGIN = 1.5
-"""As much of the slide is read around a box, so that its picture is filled."""
+WINDOW_UM = 32.0
+"""Side of a picture, um: a large cell and its neighbours."""
 ROWS = 500
 """Slides in the table of a page."""
 
@@ -44,7 +41,7 @@ class Disagreement:
     score: float | None
     """None of a reader's."""
     uri: str = ""
-    """The picture; see `thumbnail_uri`."""
+    """The picture; see `crop_uri`."""
 
 
 def write_comparison(
@@ -96,7 +93,7 @@ def _disagreements(one: SlideComparison, found: Detections, *, scored: bool) -> 
     return [
         Disagreement(slide=one.name, box=(x0, y0, x1, y1), score=score if scored else None)
         for (x0, y0, x1, y1), score in rows
-        if max(x1 - x0, y1 - y0) <= MAX_SIDE
+        if max(x1 - x0, y1 - y0) <= LARGEST_PX  # larger boxes are no cells
     ]
 
 
@@ -111,18 +108,15 @@ def _pictures(wanted: Sequence[Disagreement], slides: Mapping[str, Path], colour
     """The same with their pictures, in the order given; each slide is opened once."""
     pictures: dict[int, Disagreement] = {}
     for name in sorted({each.slide for each in wanted}):
-        with open_slide(slides[name]) as slide:
+        with _opened(slides[name]) as slide:
             for number, each in enumerate(wanted):
                 if each.slide == name:
-                    pictures[number] = _with_picture(slide, each, colour)
+                    pictures[number] = replace(each, uri=crop_uri(slide, each.box, colour, window_um=WINDOW_UM))
     return [pictures[number] for number in range(len(wanted))]
 
 
-def _with_picture(slide: Slide, each: Disagreement, colour: BoxColour) -> Disagreement:
-    x0, y0, x1, y1 = each.box
-    window = WINDOW_PX if slide.mpp is None else WINDOW_UM / min(slide.mpp.x, slide.mpp.y)
-    side = round(MARGIN * max(window, x1 - x0, y1 - y0))
-    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
-    pixels = slide.read_region((left, top), 0, (side, side))
-    uri = thumbnail_uri(pixels, (x0 - left, y0 - top, x1 - left, y1 - top), colour, window=window)
-    return Disagreement(slide=each.slide, box=each.box, score=each.score, uri=uri)
+def _opened(path: Path) -> Slide:
+    """A slide; its pixels are taken to be of the usual size where it does not say their size."""
+    with open_slide(path) as slide:
+        known = slide.mpp is not None
+    return open_slide(path, mpp=None if known else MPP)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.evaluation.matching import ImageResult
 
 
@@ -23,7 +24,7 @@ class Example:
 
     image: int
     """Index of the image."""
-    box: tuple[float, float, float, float]
+    box: Box
     """x0, y0, x1, y1 in the image's frame."""
     label: int
     """Class."""

@@ -6,7 +6,6 @@ QuPath does. `signetscan detect` notes where those lie in NAME.run.json, and wha
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,14 +23,13 @@ from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
+from signetscan.outputs.run_record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-MAX_RECORD_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -222,18 +220,10 @@ def recorded_origin(predictions: Path) -> tuple[float, float]:
     path = record_path(predictions)
     if not path.exists():
         return 0.0, 0.0
-    try:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            message = f"{path}: too large for a run record"
-            raise AnnotationError(message)
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        message = f"{path}: the run record cannot be read: {error}; detect again, or move it elsewhere"
-        raise AnnotationError(message) from error
-    match record:
+    match read_record(path):
         case {"geojson_origin_px": [int() | float() as x, int() | float() as y]} if math.isfinite(x + y):
             return float(x), float(y)
-    message = f"{path}: not a run record: no geojson_origin_px of two numbers; detect again, or move it elsewhere"
+    message = f"{path}: not a run record with a geojson_origin_px of two numbers; detect again, or move it elsewhere"
     raise AnnotationError(message)
 
 

@@ -11,7 +11,7 @@ import geojson
 
 from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
 from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.colours import REGION_COLOURS, colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-REGION_COLOURS = {POSITIVE_REGION: (255, 127, 0), NORMAL_REGION: (51, 160, 44)}
+    from signetscan.outputs.colours import Colour
 
 
 def write_annotations(
@@ -40,31 +40,31 @@ def write_annotations(
     """
     region = NORMAL_REGION if normal else POSITIVE_REGION
     kinds = sorted({name.casefold() for name in names})
-    features = [rectangle("annotation", (0, 0, *size), _classification(region, REGION_COLOURS[region]))]
+    features = [rectangle("annotation", (0, 0, *size), classification(region, REGION_COLOURS[region]))]
     for box, name in zip(boxes.round(2).tolist(), names, strict=True):
-        colour = COLOURS[kinds.index(name.casefold()) % len(COLOURS)]
-        features.append(rectangle("detection", box, _classification(name, colour)))
+        colour = colour_of(kinds.index(name.casefold()))
+        features.append(rectangle("detection", box, classification(name, colour)))
     with atomic_text(path) as file:
         geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"), allow_nan=False)
         file.write("\n")
 
 
-def rectangle(kind: str, box: tuple[float, ...] | list[float], classification: Mapping[str, object]) -> geojson.Feature:
+def rectangle(kind: str, box: tuple[float, ...] | list[float], of_class: Mapping[str, object]) -> geojson.Feature:
     """An object of QuPath's.
 
     Args:
         kind: annotation or detection.
         box: x0, y0, x1, y1 in the file's frame, pixels; kept to two decimals.
-        classification: name and color of its class.
+        of_class: what `classification` gives of its class.
     """
     x0, y0, x1, y1 = box
     ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     return geojson.Feature(
         geometry=geojson.Polygon([ring], precision=2),
-        properties={"objectType": kind, "classification": classification},
+        properties={"objectType": kind, "classification": of_class},
     )
 
 
-def _classification(name: str, colour: tuple[int, int, int]) -> dict[str, object]:
-    # Of a class QuPath asks for the colour too.
+def classification(name: str, colour: Colour) -> dict[str, object]:
+    """A class as QuPath has it, which asks for the colour too."""
     return {"name": name, "color": list(colour)}

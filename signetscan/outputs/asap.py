@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import blocks, edges_of, filled
 from signetscan.outputs.xml_text import group_names
 
@@ -51,7 +51,7 @@ def write_asap(path: Path, scanned: ScannedSlide) -> None:
 
 
 def _colour(label: int) -> str:
-    return "#{:02X}{:02X}{:02X}".format(*COLOURS[label % len(COLOURS)])
+    return "#{:02X}{:02X}{:02X}".format(*colour_of(label))
 
 
 def _template(group: str, label: int) -> str:

@@ -25,7 +25,7 @@ import numpy as np
 from signetscan import __version__
 from signetscan.errors import UnfitError
 from signetscan.outputs.atomic import part_path
-from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import NAMESPACE
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _groups(scanned: ScannedSlide, own: str) -> Iterator[AnnotationGroup]:
             algorithm_type="AUTOMATIC",
             algorithm_identification=algorithm,
             measurements=[Measurements(name=score, values=found.scores[which], unit=no_unit)],
-            display_color=color.CIELabColor.from_rgb(*COLOURS[label % len(COLOURS)]),
+            display_color=color.CIELabColor.from_rgb(*colour_of(label)),
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import geojson
 
 from signetscan.outputs.atomic import atomic_gzip, atomic_text
+from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import blocks, edges_as_text, filled
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from signetscan.detections import Detections
     from signetscan.outputs.rows import Block
-
-COLOURS = ((227, 26, 28), (31, 120, 180), (51, 160, 44), (255, 127, 0), (106, 61, 154), (177, 89, 40))
-"""Colour of each label, [r, g, b]; they repeat after the sixth."""
 
 
 def write_geojson(
@@ -75,7 +73,7 @@ def _template(name: str, label: int) -> str:
     text = _json(feature).replace('"<id>"', '"%s"')
     for mark in ("<x>", "<y>", "<score>"):
         text = text.replace(f'"{mark}"', "%s")
-    classification = _json({"name": name, "color": list(COLOURS[label % len(COLOURS)])})
+    classification = _json({"name": name, "color": list(colour_of(label))})
     return text.replace('"<classification>"', classification.replace("%", "%%"))
 
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
-from scipy import ndimage
 
 from signetscan.boxes import centres
+from signetscan.density import density_map
 from signetscan.errors import UnfitError
 from signetscan.outputs.atomic import part_path
 from signetscan.outputs.rows import NAMESPACE
@@ -125,17 +125,11 @@ def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
 
 
 def density(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Detections of a class per mm2, smoothed; an array of the shape."""
-    boxes = scanned.detections.boxes[scanned.detections.labels == label]
-    sides = np.array(shape[::-1])
-    places = np.floor(centres(boxes) * (sides / scanned.dimensions)).astype(np.int64)
-    columns, rows = np.clip(places, 0, sides - 1).T
-    counts = np.bincount(rows * shape[1] + columns, minlength=shape[0] * shape[1])
-    um = np.array(scanned.dimensions) * (scanned.mpp.x, scanned.mpp.y) / sides
-    spread: NDArray[np.float32] = ndimage.gaussian_filter(
-        counts.reshape(shape).astype(np.float32), SPREAD_UM / um[::-1], mode="reflect"
-    )
-    return spread / np.float32(um.prod() / 1e6)
+    """Detections of a class per mm2, smoothed; an array of the shape. One beyond the slide counts at its edge."""
+    width, height = scanned.dimensions
+    middles = centres(scanned.detections.boxes[scanned.detections.labels == label])
+    size_um = width * scanned.mpp.x, height * scanned.mpp.y
+    return density_map(np.clip(middles, 0, scanned.dimensions), (0, 0, width, height), size_um, shape, SPREAD_UM)
 
 
 def _levels(densities: NDArray[np.float32]) -> list[NDArray[np.float32]]:

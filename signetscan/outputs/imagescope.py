@@ -13,7 +13,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import blocks, edges_of, filled
 from signetscan.outputs.xml_text import group_names
 
@@ -56,7 +56,7 @@ def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
 
 
 def _layer_begins(label: int, name: str) -> str:
-    red, green, blue = COLOURS[label % len(COLOURS)]
+    red, green, blue = colour_of(label)
     colour = red + (green << 8) + (blue << 16)  # as Windows has it
     return (
         f'<Annotation Id="{label + 1}" Name={name} ReadOnly="0" Type="4" LineColor="{colour}" Visible="1">\n'

@@ -90,7 +90,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         if path.stat().st_size > MOST_BYTES:
             return None
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

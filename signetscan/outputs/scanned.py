@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signetscan.slides import qupath_origin
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,12 @@ import numpy as np
 from signetscan.errors import SlideError
 from signetscan.reports.pictures import MARGIN, THUMBNAIL_PX, BoxColour, thumbnail_uri
 from signetscan.slides import SlideAtMpp
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.outputs.scanned import ScannedSlide
     from signetscan.slides import Slide
 
@@ -69,7 +70,7 @@ def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> 
     rows = zip(shown.boxes.tolist(), shown.labels.tolist(), shown.scores.tolist(), strict=True)
     return [
         Crop(
-            uri=_uri(slide, (x0, y0, x1, y1)),
+            uri=crop_uri(slide, (x0, y0, x1, y1), BoxColour.HIT, window_um=WINDOW_UM),
             score=score,
             class_name=scanned.class_names[label],
             x=(x0 + x1) / 2,
@@ -79,13 +80,26 @@ def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> 
     ]
 
 
-def _uri(slide: Slide, box: tuple[float, float, float, float]) -> str:
-    """A crop with its box, read at about the size at which it is shown; empty where there can be none."""
+def crop_uri(slide: Slide, box: Box, colour: BoxColour, *, window_um: float) -> str:
+    """A picture of what lies around a box on a slide, read at about the size at which it is shown.
+
+    Args:
+        slide: the slide.
+        box: level-0 pixels.
+        colour: of the box.
+        window_um: side of what is shown, um; more where the box needs it.
+
+    Returns:
+        As `thumbnail_uri`; empty where the slide cannot be decoded, or the box is no cell's.
+
+    Raises:
+        MppError: the slide's pixel size is unknown.
+    """
     own = known_mpp(slide)
     x0, y0, x1, y1 = box
     if max(x1 - x0, y1 - y0) > LARGEST_PX:
         return ""
-    side_um = max(WINDOW_UM, MARGIN * (x1 - x0) * own.x, MARGIN * (y1 - y0) * own.y)
+    side_um = max(window_um, MARGIN * (x1 - x0) * own.x, MARGIN * (y1 - y0) * own.y)
     view = SlideAtMpp(slide, max(own.x, own.y, side_um / THUMBNAIL_PX))
     left, top, right, bottom = (
         edge / scale for edge, scale in zip(box, (*view.scale, *view.scale), strict=True)
@@ -97,4 +111,4 @@ def _uri(slide: Slide, box: tuple[float, float, float, float]) -> str:
         pixels = view.read(x, y, 2 * reach + 1, 2 * reach + 1)
     except SlideError:
         return ""
-    return thumbnail_uri(pixels, (left - x, top - y, right - x, bottom - y), BoxColour.HIT, window=window)
+    return thumbnail_uri(pixels, (left - x, top - y, right - x, bottom - y), colour, window=window)

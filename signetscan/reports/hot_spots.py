@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.slides import Mpp
 
 AREA_MM2 = 2.0
@@ -27,7 +28,7 @@ MAX_CELLS = 1 << 23
 class HotSpot:
     """A square of 2 mm2."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     """x0, y0, x1, y1, level-0 pixels; it may end beyond the slide."""
     count: int
     """Detections with their centre in it."""

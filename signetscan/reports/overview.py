@@ -15,7 +15,7 @@ from skimage import measure
 
 from signetscan.errors import SlideError
 from signetscan.reports.pictures import QUALITY, picture_uri
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 from signetscan.tissue import MAX_OVERVIEW_SIDE, read_overview
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
+
 THUMBNAIL_PX = 224
 """Side of a crop in the file: twice what it is shown at, for screens with fine pixels."""
 MARGIN = 1.3
@@ -42,9 +44,7 @@ def figure_uri(figure: Figure) -> str:
     return picture_uri(buffer, "image/png")
 
 
-def thumbnail_uri(
-    pixels: NDArray[np.uint8], box: tuple[float, float, float, float], colour: BoxColour, *, window: float
-) -> str:
+def thumbnail_uri(pixels: NDArray[np.uint8], box: Box, colour: BoxColour, *, window: float) -> str:
     """What lies around a box, with the box drawn in, as a JPEG in a data URI.
 
     Args:
@@ -69,7 +69,7 @@ def thumbnail_uri(
     return picture_uri(buffer, "image/jpeg")
 
 
-def _in_order(edges: list[float]) -> tuple[float, float, float, float]:
+def _in_order(edges: list[float]) -> Box:
     """Edges of a box that is at least a point wide, as Pillow demands."""
     x0, y0, x1, y1 = edges
     return x0, y0, max(x0, x1), max(y0, y1)

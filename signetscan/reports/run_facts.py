@@ -11,6 +11,8 @@ from signetscan.errors import ResultError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from signetscan.boxes import Box
+
 NO_INTENDED_USE = "not said by the model"
 
 
@@ -34,7 +36,7 @@ class RunFacts:
     """Outlines of the region of interest to which the scan kept; 0 where it was the whole slide."""
     unread_mm2: float
     """Area that could not be decoded, mm2."""
-    unread: tuple[tuple[float, float, float, float], ...]
+    unread: tuple[Box, ...]
     """Places of it, x0, y0, x1, y1 in level-0 pixels."""
     rows: tuple[tuple[str, str], ...]
     """All else: what, and its value."""

@@ -10,7 +10,7 @@ import numpy as np
 from signetscan.boxes import centres
 from signetscan.errors import SlideError
 from signetscan.reports.crops import WINDOW_UM, make_crops, pick
-from signetscan.reports.density import CLEAR, STOPS, density_map, map_uri
+from signetscan.reports.density_layer import CLEAR, STOPS, frame_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, STEPS, find_hot_spots
 from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.page import write_page
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
     from signetscan.outputs.scanned import ScannedSlide
     from signetscan.reports.overview import Frame, Overview
     from signetscan.reports.run_facts import RunFacts
@@ -131,7 +132,7 @@ def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, Any
     """The map, its highest density, how far detections are spread, and its colours as a CSS gradient."""
     if len(middles) == 0:
         return {"density": "", "highest": 0.0, "spread_um": 0.0, "gradient": ""}
-    found = density_map(middles, overview.frame)
+    found = frame_density(middles, overview.frame)
     return {
         "density": map_uri(found.density),
         "highest": float(found.density.max()),
@@ -174,7 +175,7 @@ def _hot_spots(
     }
 
 
-def tissue_in(tissue: TissueMask, box: tuple[float, float, float, float]) -> float:
+def tissue_in(tissue: TissueMask, box: Box) -> float:
     """Area of the tissue in a box (x0, y0, x1, y1, level-0 pixels), mm2."""
     (x0, y0, x1, y1), (width, height) = box, tissue.pixel
     part = tissue.mask[max(round(y0 / height), 0) : round(y1 / height), max(round(x0 / width), 0) : round(x1 / width)]
@@ -210,7 +211,7 @@ def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> d
     }
 
 
-def _rectangle(box: tuple[float, float, float, float], frame: Frame) -> Rectangle:
+def _rectangle(box: Box, frame: Frame) -> Rectangle:
     """A box (x0, y0, x1, y1, level-0 pixels) on the overview, cut off at its edges."""
     x0, y0 = (min(max(edge, 0), 100) for edge in frame.per_cent(box[0], box[1]))
     x1, y1 = (min(max(edge, 0), 100) for edge in frame.per_cent(box[2], box[3]))

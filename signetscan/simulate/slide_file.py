@@ -13,10 +13,13 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
 from signetscan.checks import check_ranges
+from signetscan.dataset import CLASS_NAME
 from signetscan.errors import OptionError
-from signetscan.outputs.annotations import rectangle
+from signetscan.outputs.annotations import classification, rectangle
 from signetscan.outputs.atomic import atomic_text, make_folder, part_path
+from signetscan.outputs.colours import REGION_COLOURS, colour_of
 from signetscan.simulate.camera import random_camera
 from signetscan.simulate.field import MPP, render_field
 from signetscan.simulate.noise import smooth_noise, step
@@ -28,10 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.simulate.field import Field
-
-CELL_CLASS = {"name": "Signet ring cell", "color": [227, 26, 28]}
-POSITIVE_CLASS = {"name": "Positive region", "color": [255, 127, 0]}
-NORMAL_CLASS = {"name": "Normal region", "color": [51, 160, 44]}
 
 ENDINGS = (".svs", ".tif", ".tiff")
 TILE = 256
@@ -198,10 +197,11 @@ def _paste(level: NDArray[np.uint8], field: Field, place: tuple[int, int, int, i
 def _truth(
     field: Field, place: tuple[int, int, int, int], scale: float, *, positive: bool
 ) -> Iterator[geojson.Feature]:
-    yield rectangle("annotation", place, POSITIVE_CLASS if positive else NORMAL_CLASS)
+    region = POSITIVE_REGION if positive else NORMAL_REGION
+    yield rectangle("annotation", place, classification(region, REGION_COLOURS[region]))
     x, y = place[:2]
     for box in field.boxes * scale + np.array([x, y, x, y]):
-        yield rectangle("detection", box.tolist(), CELL_CLASS)
+        yield rectangle("detection", box.tolist(), classification(CLASS_NAME, colour_of(0)))
 
 
 def _shrink(levels: list[NDArray[np.uint8]]) -> None:

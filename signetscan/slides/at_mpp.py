@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from signetscan.errors import MppError
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -126,23 +128,21 @@ def _averaged(pixels: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.u
     return pixels if block == (1, 1) else np.asarray(Image.fromarray(pixels).reduce(block))
 
 
+@dataclass(frozen=True, slots=True)
 class _Span:
     """One axis of a window: which pixels of a level to read, and where in them the window lies."""
 
-    __slots__ = ("end", "location", "size", "start")
-
-    def __init__(self, location: int, size: int, start: float, end: float) -> None:
-        self.location = location
-        """Where to read, level-0 pixels."""
-        self.size = size
-        """How much to read, level pixels."""
-        self.start = start
-        """Where the window starts in what was read, level pixels."""
-        self.end = end
-        """Where the window ends, level pixels."""
+    location: int
+    """Where to read, level-0 pixels."""
+    size: int
+    """How much to read, level pixels."""
+    start: float
+    """Where the window starts in what was read, level pixels."""
+    end: float
+    """Where the window ends, level pixels."""
 
     @classmethod
-    def of(cls, position: int, length: int, ratio: float, downsample: float) -> _Span:
+    def of(cls, position: int, length: int, ratio: float, downsample: float) -> Self:
         """Plan a read.
 
         Args:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from signetscan.slides.tiff_pixels import DECODE_ERRORS, JPEG2000S, PieceError, TiffLevel, TiffPixels, strict_decoder
+from signetscan.slides.tiff_decoders import DECODE_ERRORS, JPEG2000S, strict_decoder
+from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from signetscan.errors import MppError
-
-if TYPE_CHECKING:
-    from signetscan.slides.protocol import Slide
 
 SOURCE_USER = "--mpp"
 SOURCE_PROPERTIES = "slide properties"
@@ -61,18 +57,3 @@ def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
     if max(microns / x, microns / y) > PRINT_RESOLUTION_UM:
         return None
     return Mpp(microns / x, microns / y, SOURCE_TIFF)
-
-
-def known_mpp(slide: Slide) -> Mpp:
-    """The slide's pixel size.
-
-    Raises:
-        MppError: nothing says it.
-    """
-    if slide.mpp is None:
-        message = (
-            f"{slide.name}: the file does not say how large its pixels are. Give it with --mpp, in um per pixel "
-            "(0.25 is common for a 40x scan, 0.5 for 20x)"
-        )
-        raise MppError(message)
-    return slide.mpp

@@ -1,9 +1,11 @@
-"""What every slide can do, whatever file it comes from."""
+"""What every slide can do, whatever file it comes from, and what follows from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from signetscan.errors import MppError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,12 +32,6 @@ class Bounds:
     """Width."""
     height: int
     """Height."""
-
-
-def qupath_origin(slide: Slide, *, crop_to_bounds: bool) -> tuple[int, int]:
-    """The point that QuPath takes as (0, 0), level-0 pixels: it crops a slide to its bounds, unless told not to."""
-    bounds = slide.bounds
-    return (bounds.x, bounds.y) if bounds is not None and crop_to_bounds else (0, 0)
 
 
 class Slide(Protocol):
@@ -103,3 +99,24 @@ class Slide(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the slide."""
+
+
+def known_mpp(slide: Slide) -> Mpp:
+    """The slide's pixel size.
+
+    Raises:
+        MppError: nothing says it.
+    """
+    if slide.mpp is None:
+        message = (
+            f"{slide.name}: the file does not say how large its pixels are. Give it with --mpp, in um per pixel "
+            "(0.25 is common for a 40x scan, 0.5 for 20x)"
+        )
+        raise MppError(message)
+    return slide.mpp
+
+
+def qupath_origin(slide: Slide, *, crop_to_bounds: bool) -> tuple[int, int]:
+    """The point that QuPath takes as (0, 0), level-0 pixels: it crops a slide to its bounds, unless told not to."""
+    bounds = slide.bounds
+    return (bounds.x, bounds.y) if bounds is not None and crop_to_bounds else (0, 0)

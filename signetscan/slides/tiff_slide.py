@@ -10,7 +10,8 @@ import tifffile
 from signetscan.errors import SlideError
 from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import MAX_MPP, SOURCE_PROPERTIES, Mpp, mpp_from_resolution
-from signetscan.slides.tiff_pixels import DECODE_ERRORS, PieceError, TiffLevel, TiffPixels, tolerant_decoder
+from signetscan.slides.tiff_decoders import DECODE_ERRORS, tolerant_decoder
+from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
 if TYPE_CHECKING:
     from pathlib import Path

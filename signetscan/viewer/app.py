@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signetscan.errors import OptionError, OutputError, SlideError
-from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.colours import colour_of
 from signetscan.viewer.deepzoom import OVERLAP_PX, TILE_PX, DeepZoom, jpeg
 from signetscan.viewer.marks import Marks
 from signetscan.viewer.marks_file import read_marks, write_marks
@@ -177,8 +177,7 @@ class Viewer:
             "name": self._scanned.name,
             "model": self._scanned.model,
             "classes": [
-                {"name": name, "colour": COLOURS[label % len(COLOURS)]}
-                for label, name in enumerate(self._scanned.class_names)
+                {"name": name, "colour": colour_of(label)} for label, name in enumerate(self._scanned.class_names)
             ],
             "detections": len(self._found),
             "width": pyramid.width,

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.slides.at_mpp import SAME_SIZE, SlideAtMpp, best_level
-from signetscan.slides.mpp import known_mpp
+from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,13 +12,11 @@ from signetscan.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
 
 MIN_SIDE_PX = 1.0
 """A box thinner than this, in level-0 pixels, is a slip of the hand."""
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1, level-0 pixels, with two decimals."""
 
 
 class Verdict(StrEnum):
@@ -33,7 +31,7 @@ class Mark:
     """A box and what was said of it."""
 
     box: Box
-    """Level-0 pixels."""
+    """Level-0 pixels, with two decimals."""
     label: int
     """Index into the model's class names."""
     verdict: Verdict

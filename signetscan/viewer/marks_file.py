@@ -19,7 +19,7 @@ import numpy as np
 from signetscan.annotations import read_geojson
 from signetscan.errors import AnnotationError
 from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.geojson import COLOURS
+from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import NAMESPACE
 from signetscan.viewer.marks import Mark, Verdict, mark_of_detection
 
@@ -58,7 +58,7 @@ def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) ->
 
 
 def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, Any]:
-    name, colour = scanned.class_names[mark.label], COLOURS[mark.label % len(COLOURS)]
+    name, colour = scanned.class_names[mark.label], colour_of(mark.label)
     if mark.verdict is Verdict.REJECTED:
         name, colour = REJECTED_CLASS, REJECTED_COLOUR
     left, top = scanned.origin

@@ -1,4 +1,4 @@
-"""A map of how dense detections are, as a picture to lay over a slide."""
+"""The layer of the overview that shows how dense detections are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
+from signetscan.density import density_map
 from signetscan.reports.pictures import picture_uri
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ OPACITY = 0.85
 class DensityMap:
     """Density of detections over a frame."""
 
-    density: NDArray[np.float64]
+    density: NDArray[np.float32]
     """(rows, columns), detections per mm2."""
     spread_um: float
     """Standard deviation of the bell by which each detection is spread, um."""
 
 
-def density_map(centres: NDArray[np.floating], frame: Frame) -> DensityMap:
-    """The density of detections, each spread by a bell.
+def frame_density(centres: NDArray[np.floating], frame: Frame) -> DensityMap:
+    """The density of detections over a frame.
 
     Args:
         centres: of the detections, (N, 2), x and y in level-0 pixels; those outside the frame are left out.
@@ -53,16 +53,12 @@ def density_map(centres: NDArray[np.floating], frame: Frame) -> DensityMap:
     width_um, height_um = frame.size_um
     step_um = max(width_um, height_um) / MAP_PX
     shape = max(round(height_um / step_um), 1), max(round(width_um / step_um), 1)
-    ranges = [(frame.y, frame.y + frame.height), (frame.x, frame.x + frame.width)]
-    counts, _, _ = np.histogram2d(centres[:, 1], centres[:, 0], bins=shape, range=ranges)
     spread_um = float(np.clip(max(width_um, height_um) * SPREAD_SHARE, *SPREAD_UM))
-    sigma = (spread_um * shape[0] / height_um, spread_um * shape[1] / width_um)
-    cell_mm2 = width_um * height_um / counts.size / 1e6
-    density = ndimage.gaussian_filter(counts, sigma, mode="constant") / cell_mm2
-    return DensityMap(density=density, spread_um=spread_um)
+    box = frame.x, frame.y, frame.x + frame.width, frame.y + frame.height
+    return DensityMap(density=density_map(centres, box, frame.size_um, shape, spread_um), spread_um=spread_um)
 
 
-def map_uri(density: NDArray[np.float64]) -> str:
+def map_uri(density: NDArray[np.float32]) -> str:
     """The map as a PNG in a data URI, clear where there is nothing."""
     highest = max(float(density.max()), 1e-12)
     levels = np.rint(density / highest * (LEVELS - 1)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What `signetscan detect` says: results on stdout, how it goes on stderr, and both in the log file."""
+"""What `detect` and `watch` say: results on stdout, how it goes on stderr, and both in the log file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BYTES_A_CELL = 500
 """A detection takes about so many bytes of GeoJSON and CSV together."""
 
 
-class Report:
+class ScanMessages:
     """Takes the events of a batch.
 
     Args:

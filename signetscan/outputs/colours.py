@@ -1,0 +1,24 @@
+"""Colours of what is written, the same in every format."""
+
+from __future__ import annotations
+
+from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
+LABEL_COLOURS: tuple[Colour, ...] = (
+    (227, 26, 28),
+    (31, 120, 180),
+    (51, 160, 44),
+    (255, 127, 0),
+    (106, 61, 154),
+    (177, 89, 40),
+)
+"""Of the first labels; they repeat after the sixth."""
+REGION_COLOURS: dict[str, Colour] = {POSITIVE_REGION: (255, 127, 0), NORMAL_REGION: (51, 160, 44)}
+
+
+def colour_of(label: int) -> Colour:
+    """The colour of a label."""
+    return LABEL_COLOURS[label % len(LABEL_COLOURS)]
