@@ -9,6 +9,8 @@ traceback, and the status is 1. Seeds are the files of the tests; slides are fuz
 from __future__ import annotations
 
 import argparse
+import gzip
+import io
 import json
 import random
 import sys
@@ -21,20 +23,28 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from signetscan.annotations import read_annotations
+from signetscan.annotations import read_annotations, read_geojson
 from signetscan.annotations.qupath import read_outlines
+from signetscan.batch.find import read_list
 from signetscan.cli.config import read_settings
 from signetscan.cli.main import cli
 from signetscan.dataset.record import read_dataset_record
 from signetscan.detections import Detections
 from signetscan.errors import SignetscanError
 from signetscan.inference import load_detector
+from signetscan.model_spec import ModelSpec
 from signetscan.model_store import find_model
 from signetscan.outputs.scanned import ScannedSlide
 from signetscan.outputs.stored import load_result
+from signetscan.reports.index import find_entries
+from signetscan.reports.run_facts import run_facts
 from signetscan.slides import ArraySlide, Mpp, open_slide
-from signetscan.viewer import Viewer, ViewerServer
+from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from signetscan.training.options import TrainOptions
+from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.viewer import Viewer, ViewerServer, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,19 +60,43 @@ CSV = b'x0,y0,x1,y1,score,class\n1,2,3,4,0.5,ring\n5,6,7,8,0.25,"a,b"\n'
 TOML = b'[detect]\nmodel = "fast"\nworkers = 2\nslide-timeout = 3.5\n[train]\nepochs = 3\n'
 RECORD = json.dumps(
     {
+        "schema": 1,
+        "finished": "2026-01-01T00:00:00+00:00",
+        "versions": {"signetscan": "0.1.0"},
         "slide": {
             "name": "a",
+            "format": "aperio",
             "fingerprint": "x",
             "width_px": 9,
             "height_px": 9,
             "mpp": {"x": 1, "y": 1, "source": "s"},
         },
-        "model": {"name": "m", "sha256": "0", "classes": ["ring"]},
+        "model": {
+            "name": "m",
+            "sha256": "0",
+            "precision": "fp32",
+            "mpp": 0.5,
+            "classes": ["ring"],
+            "intended_use": "Research",
+        },
+        "provider": "CPUExecutionProvider",
+        "options": {"score_threshold": 0.5, "min_tissue_um2": 1000.0},
+        "roi": None,
         "geojson_origin_px": [0, 0],
-        "files": {"csv": {"name": "a.csv", "bytes": 9}},
+        "tiles": {"grid": 4, "scanned": 2},
+        "unread_mm2": 0.0,
+        "unread_px": [[0, 0, 4, 4]],
+        "tissue_mm2": 1.5,
         "detections": {"ring": 2},
+        "seconds": {"scan": 1.0},
+        "files": {"csv": {"name": "a.csv", "bytes": 9}},
     }
 ).encode()
+DATASET = b'{"signetscan": "0.1.0", "mpp": 0.25, "slides": {"a": {"fingerprint": "x", "cells": {"ring": 2}}}}'
+MARKS = b"""{"type": "FeatureCollection", "features": [{"type": "Feature", "id": "a", "geometry": {"type": "Polygon",
+"coordinates": [[[1, 2], [30, 2], [30, 40], [1, 40], [1, 2]]]}, "properties": {"objectType": "annotation",
+"classification": {"name": "ring", "color": [1, 2, 3]}, "measurements": {"Score": 1.0}}}]}"""
+LIST = b'path,mpp,threshold,tile_size\na.svs,0.25,0.5,1024\n"b.svs",,,\n'
 SPECIAL = (
     b"\x00",
     b"\xff",
@@ -139,17 +173,42 @@ def of_file(seed: bytes, name: str, read: Callable[[Path], object]) -> Callable[
     return target
 
 
-def read_record(path: Path) -> object:
-    """A result whose record is damaged."""
-    path.with_name("a.csv").write_bytes(CSV)
-    return load_result(path)
+def read_record(path: Path) -> None:
+    """A result whose record is damaged, by everything that reads it."""
+    path.with_name("a.csv").write_bytes(CSV.replace(b'"a,b"', b"ring"))
+    record = find_entries(path.parent)
+    if len(record) != 1:
+        message = "the index leaves a slide out"
+        raise AssertionError(message)
+    run_facts(load_result(path).record)
 
 
-def viewer_target() -> Callable[[random.Random, Path], None]:
-    """Requests to a viewer, with its token or without."""
-    slide = ArraySlide([np.full((600, 800, 3), 200, np.uint8)], mpp=0.25, name="a")
+def read_whole(path: Path) -> None:
+    """A slide, and all of its pixels."""
+    with open_slide(path, mpp=0.25) as slide:
+        slide.read_region((0, 0), 0, slide.dimensions)
+
+
+def metadata_target() -> Callable[[random.Random, Path], None]:
+    """The contract in a model's metadata."""
+    metadata = load_detector(find_model("fast"), device="cpu").spec.to_metadata()
+
+    def target(rng: random.Random, _: Path) -> None:
+        damaged = dict(metadata)
+        for name in rng.sample(list(damaged), rng.choice([1, 1, 2, 4])):
+            as_json = rng.random() < 0.7
+            damaged[name] = (
+                rng.choice(VALUES) if as_json else mutated(damaged[name].encode(), rng).decode(errors="replace")
+            )
+        ModelSpec.from_metadata(damaged)
+
+    return target
+
+
+def scanned_here(slide: ArraySlide) -> ScannedSlide:
+    """A slide with one detection."""
     found = Detections(boxes=np.array([[1.0, 2, 30, 40]]), scores=np.ones(1, np.float32), labels=np.zeros(1, np.int64))
-    scanned = ScannedSlide(
+    return ScannedSlide(
         name="a",
         detections=found,
         class_names=("ring",),
@@ -159,59 +218,117 @@ def viewer_target() -> Callable[[random.Random, Path], None]:
         mpp=Mpp(0.25, 0.25, "--mpp"),
         dimensions=slide.dimensions,
     )
-    server = ViewerServer(Viewer(scanned, slide, Path(tempfile.mkdtemp()) / "a.corrected.geojson"))
+
+
+ADDRESSES = (
+    b"/",
+    b"/tiles/8/0_0.jpg",
+    b"/tiles/10/1_1.jpg",
+    b"/detections.bin",
+    b"/slide.json",
+    b"/marks.json",
+    b"/marks",
+    b"/save",
+    b"/app.js",
+    b"/?token=x",
+    b"/../../etc/passwd",
+    b"/%2e%2e/x",
+)
+BODIES = (
+    b'{"action": "accept", "number": 0}',
+    b'{"action": "reject", "number": 0}',
+    b'{"action": "clear", "number": 0}',
+    b'{"action": "add", "box": [1, 2, 30, 40], "label": 0}',
+    b'{"action": "undo"}',
+)
+
+
+def viewer_target() -> Callable[[random.Random, Path], None]:
+    """Requests to a viewer, with its token or without, most of changes to its own page's address."""
+    slide = ArraySlide([np.full((600, 800, 3), 200, np.uint8)], mpp=0.25, name="a")
+    marks = Path(tempfile.mkdtemp()) / "a.corrected.geojson"
+    server = ViewerServer(Viewer(scanned_here(slide), slide, marks))
     Thread(target=server.serve_forever, daemon=True).start()
-    seeds = (
-        b"/tiles/8/0_0.jpeg",
-        b"/detections",
-        b"/marks",
-        b"/app.js",
-        b"/?token=x",
-        b"/../../etc/passwd",
-        b"/%2e%2e/x",
-    )
-    bodies = (b'{"number": 0, "verdict": "accepted"}', b'{"box": [1, 2, 3, 4], "label": 0}', b"{}")
 
     def target(rng: random.Random, _: Path) -> None:
-        path = mutated(rng.choice(seeds), rng).decode("latin-1")
+        address, body = rng.choice(ADDRESSES), rng.choice(BODIES)
+        path = (mutated(address, rng) if rng.random() < 0.6 else address).decode("latin-1")
+        headers = {"Cookie": f"{server.cookie}={server.token}"} if rng.random() < 0.9 else {}
         connection = HTTPConnection("127.0.0.1", server.server_port, timeout=20)
-        headers = {"Cookie": f"{server.cookie}={server.token}"} if rng.random() < 0.8 else {}
         try:
             if rng.random() < 0.5:
                 connection.request("GET", path, headers=headers)
             else:
                 headers |= {"Content-Type": "application/json", "Origin": f"http://127.0.0.1:{server.server_port}"}
-                connection.request("POST", path, mutated(rng.choice(bodies), rng), headers)
+                body = changed(body, rng) if rng.random() < 0.6 else mutated(body, rng)
+                connection.request("POST", "/marks" if rng.random() < 0.8 else path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
             if answer.status >= 500 or b"root:" in content or b"Traceback" in content:
-                message = f"{answer.status} for {path!r}: {content[:200]!r}"
+                message = f"{answer.status} for {path!r} {body!r}: {content[:200]!r}"
                 raise AssertionError(message)
         except (HTTPException, ValueError):
             pass  # this client refuses to send it, or the server closed the connection
         finally:
             connection.close()
+        if marks.exists() and rng.random() < 0.01:
+            read_geojson(marks)  # what was saved can be read
 
     return target
 
 
+def checkpoint() -> bytes:
+    """A small one."""
+    architecture = Architecture(width=8, pyramid=8, levels=2, head_depth=0)
+    made = Checkpoint(
+        options=TrainOptions(architecture=architecture),
+        class_names=("ring",),
+        mpp=0.25,
+        data="x",
+        data_digest="0",
+        epoch=1,
+        threshold=0.5,
+        network=RetinaNet(architecture).state_dict(),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.pt"
+        save_checkpoint(path, made)
+        return path.read_bytes()
+
+
 def targets() -> dict[str, Callable[[random.Random, Path], None]]:
     """Everything that takes what strangers made."""
+    slide = ArraySlide([np.full((600, 800, 3), 200, np.uint8)], mpp=0.25, name="a")
+    scanned = scanned_here(slide)
     model = find_model("fast").read_bytes()
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(buffer, "PNG")
     return {
         "geojson": of_file(GEOJSON, "a.geojson", read_annotations),
+        "geojson.gz": of_file(gzip.compress(GEOJSON), "a.geojson.gz", read_annotations),
         "outlines": of_file(GEOJSON, "a.geojson", read_outlines),
+        "marks": of_file(MARKS, "a.geojson", lambda path: read_marks(path, scanned, scanned.detections)),
         "xml": of_file(XML, "a.xml", read_annotations),
         "csv": of_file(CSV, "a.csv", read_annotations),
+        "list": of_file(LIST, "a.csv", read_list_file),
         "settings": of_file(TOML, "a.toml", lambda path: read_settings(cli, [path])),
         "record": of_file(RECORD, "a.run.json", read_record),
-        "dataset": of_file(
-            b'{"mpp": 0.25, "slides": {}}', "dataset.json", lambda path: read_dataset_record(path.parent)
-        ),
+        "dataset": of_file(DATASET, "dataset.json", lambda path: read_dataset_record(path.parent)),
         "onnx": of_file(model, "a.onnx", lambda path: load_detector(path, device="cpu")),
-        "slide": of_file(ROOT.joinpath("tests/data/sample.svs").read_bytes(), "a.svs", open_slide),
+        "metadata": metadata_target(),
+        "checkpoint": of_file(checkpoint(), "a.pt", load_checkpoint),
+        "slide": of_file(ROOT.joinpath("tests/data/sample.svs").read_bytes(), "a.svs", read_whole),
+        "picture": of_file(buffer.getvalue(), "a.png", read_whole),
         "viewer": viewer_target(),
     }
+
+
+def read_list_file(path: Path) -> object:
+    """A list of slides."""
+    for name in ("a.svs", "b.svs"):
+        path.with_name(name).touch()
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return read_list(file, path.name, path.parent)
 
 
 def main() -> None:

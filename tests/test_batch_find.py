@@ -96,12 +96,23 @@ def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
         ("path,mpp\na.svs,small\n", "line 2: mpp"),
         ("path\na.svs\n\x00\n", "slides.csv"),
         ("path\n,\n", "slides.csv"),
+        ("path\na.svs,0.25\n", "line 2: not as many fields as the first line, 1"),
+        ("path,mpp\na.svs\n", "line 2: not as many fields as the first line, 2"),
     ],
 )
 def test_a_list_that_is_wrong_is_refused_with_the_place(tmp_path: Path, text: str, named: str) -> None:
     touch(tmp_path, "a.svs")
     with pytest.raises(OptionError, match=named):
         read_list(io.StringIO(text), "slides.csv", tmp_path)
+
+
+def test_a_list_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.svs")
+    monkeypatch.setattr("signetscan.batch.find.MAX_LISTED", 3)
+    lines = ["path", *["a.svs"] * 3]
+    assert len(read_list(io.StringIO("\n".join(lines)), "slides.csv", tmp_path)) == 3
+    with pytest.raises(OptionError, match="line 5: more than 3 slides"):
+        read_list(io.StringIO("\n".join([*lines, "a.svs"])), "slides.csv", tmp_path)
 
 
 @given(st.integers(0, 40), st.integers(1, 12))

@@ -321,3 +321,15 @@ def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
     assert d.name == "d"
     assert "run record" in d.failure
     assert [each.report for each in find_entries(tmp_path, tmp_path / "reports")] == ["b.report.html", "", "", ""]
+
+
+@pytest.mark.parametrize("wrong", ["Infinity", "NaN", "-1", "true", '"3"', "1e999"])
+@pytest.mark.parametrize("field", ["tissue_mm2", "unread_mm2", "detections"])
+def test_a_number_that_is_none_is_a_damaged_record(tmp_path: Path, field: str, wrong: str) -> None:
+    values = {"tissue_mm2": "1.5", "unread_mm2": "0", "detections": "3"} | {field: wrong}
+    (tmp_path / "a.run.json").write_text(
+        f'{{"tissue_mm2": {values["tissue_mm2"]}, "unread_mm2": {values["unread_mm2"]}, '
+        f'"detections": {{"ring": {values["detections"]}}}}}'
+    )
+    (entry,) = find_entries(tmp_path)
+    assert "cannot be read" in entry.failure

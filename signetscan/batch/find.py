@@ -87,7 +87,17 @@ def read_list(file: IO[str], source: str, folder: Path) -> list[SlideTask]:
             wanted = ", ".join(LIST_OPTIONS)
             message = f"{source}: the first line must name the columns: path, and any of {wanted}; it is {columns}"
             raise OptionError(message)
-        return [_listed(row, f"{source}, line {rows.line_num}", folder) for row in rows]
+        tasks: list[SlideTask] = []
+        for row in rows:
+            place = f"{source}, line {rows.line_num}"
+            if len(tasks) == MAX_LISTED:
+                message = f"{place}: more than {MAX_LISTED:,} slides; share them out over several lists"
+                raise OptionError(message)
+            if None in row or None in row.values():  # what DictReader makes of fields too many, and too few
+                message = f"{place}: not as many fields as the first line, {len(columns)}"
+                raise OptionError(message)
+            tasks.append(_listed(row, place, folder))
+        return tasks
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{source}: not a table in CSV: {error}"
         raise OptionError(message) from error
@@ -114,18 +124,18 @@ def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
     ]
 
 
-def _listed(row: dict[str, str | None], place: str, folder: Path) -> SlideTask:
-    text = (row.pop("path") or "").strip()
+def _listed(row: dict[str, str], place: str, folder: Path) -> SlideTask:
+    text = row.pop("path").strip()
     path = folder / text
     if not text or not path.is_file():
         message = f"{place}: {text or 'no path'}: no such file"
         raise OptionError(message)
     options = {}
     for option, value in row.items():
-        if not (value or "").strip():
+        if not value.strip():
             continue
         try:
-            options[option] = float(value or "")
+            options[option] = float(value)
         except ValueError as error:
             message = f"{place}: {option} must be a number, not {value!r}"
             raise OptionError(message) from error

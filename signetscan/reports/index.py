@@ -11,6 +11,7 @@ from urllib.parse import quote
 from signetscan.outputs.endings import FAILURE_ENDING, RECORD_ENDING, REPORT_ENDING, with_ending
 from signetscan.outputs.run_record import read_record
 from signetscan.reports.page import write_page
+from signetscan.reports.run_facts import amount
 from signetscan.reports.scores import density_text
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ def _done(folder: Path, reports: Path) -> Iterator[IndexEntry]:
             tissue = record["tissue_mm2"]
             yield IndexEntry(
                 name=name,
-                detections={str(label): int(count) for label, count in record["detections"].items()},
-                tissue_mm2=None if tissue is None else float(tissue),
-                unread_mm2=float(record["unread_mm2"]),
+                detections={str(label): int(amount(count)) for label, count in record["detections"].items()},
+                tissue_mm2=None if tissue is None else amount(tissue),
+                unread_mm2=amount(record["unread_mm2"]),
                 report=report.relative_to(reports).as_posix() if report.is_file() else "",
             )
         except (LookupError, TypeError, ValueError, AttributeError):

@@ -61,7 +61,7 @@ def run_facts(record: Mapping[str, Any]) -> RunFacts:
 
 def _facts(record: Mapping[str, Any]) -> RunFacts:
     model, options = record["model"], record["options"]
-    tissue, threshold = record["tissue_mm2"], _number(options["score_threshold"])
+    tissue, threshold = record["tissue_mm2"], amount(options["score_threshold"])
     if threshold > 1:
         message = f"a score threshold of {threshold}"
         raise ValueError(message)
@@ -70,11 +70,11 @@ def _facts(record: Mapping[str, Any]) -> RunFacts:
         model=str(model["name"]),
         intended_use=str(model.get("intended_use") or NO_INTENDED_USE),
         threshold=threshold,
-        min_tissue_um2=_number(options["min_tissue_um2"]),
-        tissue_mm2=None if tissue is None else _number(tissue),
-        roi_outlines=int(_number((record.get("roi") or {"outlines": 0})["outlines"])),
-        unread_mm2=_number(record["unread_mm2"]),
-        unread=tuple((_number(x0), _number(y0), _number(x1), _number(y1)) for x0, y0, x1, y1 in record["unread_px"]),
+        min_tissue_um2=amount(options["min_tissue_um2"]),
+        tissue_mm2=None if tissue is None else amount(tissue),
+        roi_outlines=int(amount((record.get("roi") or {"outlines": 0})["outlines"])),
+        unread_mm2=amount(record["unread_mm2"]),
+        unread=tuple((amount(x0), amount(y0), amount(x1), amount(y1)) for x0, y0, x1, y1 in record["unread_px"]),
         rows=tuple(_rows(record)),
         options=tuple((str(name).replace("_", " "), _shown(value)) for name, value in options.items()),
         versions=tuple((str(name), str(version)) for name, version in record["versions"].items()),
@@ -95,8 +95,8 @@ def _rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _number(value: object) -> float:
-    """A number from 0.
+def amount(value: object) -> float:
+    """A value of a record that must be a number from 0.
 
     Raises:
         TypeError: it is none.
