@@ -15,6 +15,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -175,6 +176,18 @@ class Loader(SourceFileLoader):
         raise OSError(path)
 
 
+class Hasty:
+    """Keeps hypothesis from making an example small when it has found one."""
+
+    def pytest_sessionstart(self) -> None:
+        """After conftest.py, before any test is made."""
+        from hypothesis import Phase, settings
+
+        phases = (Phase.explicit, Phase.reuse, Phase.generate)
+        settings.register_profile("hasty", settings.get_profile("default"), phases=phases)
+        settings.load_profile("hasty")
+
+
 def notices(mutant: Mutant | None, tests: Sequence[str], limit_s: float) -> bool:
     """Whether the tests fail, in a child of this process that has all libraries loaded."""
     child = os.fork()
@@ -187,7 +200,7 @@ def notices(mutant: Mutant | None, tests: Sequence[str], limit_s: float) -> bool
             sys.meta_path.insert(0, Replaced(mutant))
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])))
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[Hasty()])))
     ends = time.monotonic() + limit_s
     while time.monotonic() < ends:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -225,10 +238,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     # Loaded once, here, so that each child has them: what is mutated is not.
-    for library in ("hypothesis", "numpy", "pytest", "scipy.ndimage", "scipy.spatial", "torch", "click", "geojson"):
+    for library in ("numpy", "pytest", "scipy.ndimage", "scipy.spatial", "torch", "click", "geojson"):
         importlib.import_module(library)
     sys.path.insert(0, str(ROOT / "tests"))
-    os.environ["HYPOTHESIS_DATABASE_FILE"] = os.devnull
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = tempfile.mkdtemp()
     left = [mutant for name in TARGETS if options.only in {None, name} for mutant in survivors(name, options.workers)]
     sys.exit(len(left) > 0)
 

@@ -47,6 +47,13 @@ def detect(store: Path, out: Path, *arguments: object) -> Result:
     return run("detect", "--out", out, "--model", store / "tiny.onnx", "--device", "cpu", *arguments)
 
 
+def test_an_error_names_its_slide_once(store: Path, tmp_path: Path) -> None:
+    result = detect(store, tmp_path / "out", store / "slides", "--mpp", 50)
+    assert result.exit_code == 3
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert [line.split(" its pixels")[0] for line in errors] == ["Error: a:", "Error: sub/b:"]
+
+
 def test_a_folder_gives_a_line_for_each_slide_and_a_sum(store: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log.jsonl"
     result = detect(store, out, store / "slides", "--threshold", 0.1, "--log-file", log)

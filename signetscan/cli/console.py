@@ -26,6 +26,8 @@ FILE = click.Path(path_type=Path, readable=False)
 it is said in one way and one slide without permission does not stop a batch."""
 POSITIVE = click.FloatRange(min=0, min_open=True)
 """Type of options that are sizes."""
+SHARE = click.FloatRange(0, 1)
+"""Type of options that are shares and scores."""
 
 
 def note(message: str, *, quiet: bool = False) -> None:

@@ -98,8 +98,10 @@ class ScanMessages:
 
     def _about_slide(self, name: str, reason: str) -> str:
         """A reason, with the slide's name before it unless it says that itself."""
-        reason = printable(reason)
-        return reason if printable(self._files[name]) in reason else f"{printable(name)}: {reason}"
+        reason, last = printable(reason), printable(name.rpartition("/")[2])
+        if printable(self._files[name]) in reason:
+            return reason
+        return f"{printable(name)}: {reason.removeprefix(f'{last}: ')}"
 
     def _progress(self, name: str, done: int, total: int) -> None:
         if name not in self._tiles:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from signetscan.cli.console import FILE, POSITIVE
+from signetscan.cli.console import FILE, POSITIVE, SHARE
 from signetscan.model_store import DEFAULT_MODEL, find_model
 from signetscan.outputs.endings import ENDINGS, USUAL_FORMATS, check_libraries
 
@@ -63,26 +63,35 @@ OPTIONS = (
         help="cuda and tensorrt must run on an NVIDIA GPU or fail; auto takes a GPU if it can.",
     ),
     click.option("--mpp", type=POSITIVE, help="Size of the slides' pixels, um/px, in place of what the files say."),
-    click.option("--threshold", type=float, help="Lowest score reported, 0 to 1.  [default: the model's]"),
+    click.option("--threshold", type=SHARE, help="Lowest score reported.  [default: the model's]"),
     click.option(
         "--nms-iou",
-        type=float,
+        type=SHARE,
         help="Of two boxes that overlap by more than this IoU one is kept.  [default: the model's]",
     ),
     click.option("--tile-size", type=int, help="Side of a tile, pixels at the model's mpp.  [default: the model's]"),
     click.option("--overlap", type=int, help="Overlap of tiles, pixels at the model's mpp.  [default: the model's]"),
-    click.option("--batch-size", type=int, help="Tiles given to the model at once.  [default: 1 on a CPU, 8 on a GPU]"),
-    click.option("--readers", type=int, help="Threads that read tiles.  [default: one a core, at most 8]"),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1, 1024),
+        help="Tiles given to the model at once.  [default: 1 on a CPU, 8 on a GPU]",
+    ),
+    click.option(
+        "--readers", type=click.IntRange(1, 256), help="Threads that read tiles.  [default: one a core, at most 8]"
+    ),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the model.  [default: one a core]"),
     click.option("--tissue-mask/--no-tissue-mask", default=True, help="Skip tiles without tissue, or scan everything."),
     click.option(
-        "--min-tissue", type=float, default=1000.0, help="Smallest piece of tissue that is scanned, um2; less is dust."
+        "--min-tissue",
+        type=click.FloatRange(min=0),
+        default=1000.0,
+        help="Smallest piece of tissue that is scanned, um2; less is dust.",
     ),
     click.option(
         "--max-bad-area",
-        type=float,
+        type=SHARE,
         default=0.0,
-        help="Share of the area that may be damaged and stay unread, 0 to 1; a slide with more fails.",
+        help="Share of the area that may be damaged and stay unread; a slide with more fails.",
     ),
     click.option(
         "--bounds-crop/--no-bounds-crop",

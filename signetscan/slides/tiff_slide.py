@@ -123,7 +123,7 @@ def _refuse_damaged(file: tifffile.TiffFile, path: Path) -> None:
 def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPage]:
     """The pages of the first image's pyramid, checked to be 8-bit RGB or grey."""
     if not file.series:
-        message = f"{path}: a TIFF file without an image"
+        message = f"{path}: a TIFF file without an image; it is damaged or was cut short: copy it again"
         raise SlideError(message)
     pages = []
     for level in file.series[0].levels:
