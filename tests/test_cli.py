@@ -553,3 +553,23 @@ def test_without_arguments_the_help_is_shown() -> None:
     assert "Usage: " in result.output
     assert "detect" in result.output
     assert result.exit_code in {0, 2}
+
+
+def commands_of(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for own, below in command.commands.items():
+            yield from commands_of(below, f"{name} {own}".strip())
+    else:
+        yield name, command
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands_of(cli)), ids=lambda each: each if isinstance(each, str) else ""
+)
+def test_every_option_says_what_it_is_and_what_it_is_without_being_given(name: str, command: click.Command) -> None:
+    context = click.Context(command, info_name=name, show_default=True)
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            _, said = parameter.get_help_record(context) or ("", "")
+            assert said, parameter.opts
+            assert parameter.required or parameter.is_flag or "default" in said, (parameter.opts, said)

@@ -156,9 +156,12 @@ def look(words: list[str]) -> None:
     command = [sys.executable, "-m", "signetscan", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
-        address = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) in {0, 130}
+        try:
+            address = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) in {0, 130}
+        finally:
+            process.kill()
     assert address.startswith("http://127.0.0.1:")
 
 

@@ -113,6 +113,17 @@ def test_defaults_are_the_papers() -> None:
     options = LossOptions()
     assert (options.name, options.mu_noisy, options.mu_clean, options.outlier) == ("dghm-c", 2.0, 0.5, 0.9)
     assert (options.bins, options.momentum) == (10, 0.0)
+    assert (options.focal_alpha, options.focal_gamma) == (0.25, 2.0)
+    assert (options.sce_alpha, options.sce_beta) == (0.01, 1.0)
+
+
+def test_an_outlier_is_one_from_its_norm_on() -> None:
+    """A logit of 0 has a gradient norm of a half, exactly."""
+    at = (torch.zeros(4), torch.zeros(4), torch.full((4,), NOISY))
+    for outlier, gamma in ((0.5, 2.0), (0.5001, 1.0)):
+        loss = make_loss(LossOptions(outlier=outlier, per_width=False))
+        assert isinstance(loss, HarmonisedLoss)
+        assert loss.coefficients(*at).tolist() == pytest.approx([1 / (2 * 4**gamma)] * 4)
 
 
 def test_dghm_with_equal_exponents_of_one_still_counts_groups_apart() -> None:
@@ -211,6 +222,14 @@ def test_momentum_is_a_running_mean_of_counts() -> None:
     np.testing.assert_allclose(loss.counts.numpy(), expected, err_msg="only training moves the counts")
 
 
+def test_a_single_example_counts_for_the_running_mean_too() -> None:
+    loss = make_loss(LossOptions(momentum=0.75, bins=1))
+    for count in (1, 3, 5):
+        loss(torch.zeros(count), torch.zeros(count), torch.full((count,), NOISY))
+    assert isinstance(loss, HarmonisedLoss)
+    assert loss.counts[1].tolist() == [0.75 * (0.75 * 1 + 0.25 * 3) + 0.25 * 5]
+
+
 def test_plain_losses_are_their_formulas() -> None:
     logits, targets, sources = examples(11, 200)
     options = LossOptions()
@@ -230,6 +249,13 @@ def test_plain_losses_are_their_formulas() -> None:
         assert float(got) == pytest.approx(total / max(float(targets.sum()), 1), rel=1e-4)
 
 
+@pytest.mark.parametrize(("positives", "divisor"), [(0, 1), (1, 1), (2, 2)])
+def test_plain_losses_are_divided_by_the_positives(positives: int, divisor: int) -> None:
+    targets = torch.tensor([1.0] * positives + [0.0] * (4 - positives))
+    got = make_loss(LossOptions(name="ce"))(torch.zeros(4), targets, torch.where(targets > 0, POSITIVE, NOISY))
+    assert float(got) == pytest.approx(4 * math.log(2) / divisor)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_extreme_scores_stay_finite(name: str) -> None:
     logits = torch.tensor([-1e4, 1e4, 0.0, -1e4, 1e4], requires_grad=True)
@@ -240,6 +266,28 @@ def test_extreme_scores_stay_finite(name: str) -> None:
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "step"),
+    [
+        ("mu_noisy", 0, 10, 0.01),
+        ("mu_clean", 0, 10, 0.01),
+        ("outlier", 0, 1, 0.01),
+        ("bins", 1, 1000, 1),
+        ("momentum", 0, 0.999, 0.0005),
+        ("focal_alpha", 0, 1, 0.01),
+        ("focal_gamma", 0, 10, 0.01),
+        ("sce_alpha", 0, 100, 0.01),
+        ("sce_beta", 0, 100, 0.01),
+    ],
+)
+def test_the_ends_of_ranges_are_allowed_and_no_more(name: str, low: float, high: float, step: float) -> None:
+    for value in (low, high):
+        assert getattr(replace(LossOptions(), **{name: value}), name) == value  # type: ignore[arg-type]
+    for value in (low - step, high + step, math.nan):
+        with pytest.raises(OptionError, match=name):
+            replace(LossOptions(), **{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

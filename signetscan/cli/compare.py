@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     default=True,
     help="GeoJSON of B counts from the slide's bounds, as QuPath shows it, or from level 0.",
 )
-@click.option("--out", "-o", type=FILE, help="Folder for comparison.html.")
+@click.option("--out", "-o", type=FILE, help="Folder for comparison.html.  [default: no page]")
 @click.option(
-    "--slide", "where", type=FILE, help="The slide, or a folder that holds all slides, for pictures in --out."
+    "--slide",
+    "where",
+    type=FILE,
+    help="The slide, or a folder that holds all slides, for pictures in --out.  [default: no pictures]",
 )
 @click.option("--pictures", type=click.IntRange(min=0, max=500), default=24, help="Most pictures of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a slide.")

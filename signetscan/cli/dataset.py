@@ -48,7 +48,7 @@ def dataset() -> None:
     default=True,
     help="GeoJSON counts from the slide's bounds, as QuPath shows it, or from level 0.",
 )
-@click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px, in place of what the file says.")
+@click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px.  [default: what the file says]")
 @click.option(
     "--image-mpp",
     type=POSITIVE,

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     "--list",
     "listed",
     type=click.File(encoding="utf-8-sig"),
-    help="CSV of slides: path, and any of mpp, threshold, nms_iou, tile_size, overlap; - is stdin.",
+    help="CSV of slides: path, and any of mpp, threshold, nms_iou, tile_size, overlap; - is stdin.  [default: none]",
 )
-@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the slides, such as 3/10.")
+@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the slides, such as 3/10.  [default: all]")
 @click.option(
     "--dask",
     metavar="ADDRESS",
-    help="Scan on a Dask cluster: its scheduler's address or file, or local (see --workers).",
+    help="Scan on a Dask cluster: its scheduler's address or file, or local (see --workers).  [default: this machine]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @scan_options

@@ -34,7 +34,7 @@ ROWS = (
 @click.command()
 @click.argument("predictions", type=FILE)
 @click.argument("truth", type=FILE)
-@click.option("--out", "-o", type=FILE, help="Folder for metrics.json and the plots.")
+@click.option("--out", "-o", type=FILE, help="Folder for metrics.json and the plots.  [default: no files]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--threshold", default=0.0, help="Score from which predictions count for recall, FPs score and F1.")
 @click.option("--iou", default=0.3, help="Least IoU of a prediction with a cell that it finds.")

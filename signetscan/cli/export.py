@@ -29,7 +29,8 @@ SPEC_OPTIONS = {"score_threshold": "threshold", "tile_size": "tile_size", "tile_
     type=FILE,
     multiple=True,
     metavar="SLIDE",
-    help="For int8: slide or picture with cells, or folder of them, to take its ranges from; may be given repeatedly.",
+    help="For int8: slide or picture with cells, or folder of them, to take its ranges from; may be given repeatedly.  "
+    "[default: none]",
 )
 @click.option("--name", help="Short name of the model.  [default: the file's]")
 @click.option(
@@ -44,7 +45,7 @@ SPEC_OPTIONS = {"score_threshold": "threshold", "tile_size": "tile_size", "tile_
     type=FILE,
     multiple=True,
     metavar="SLIDE",
-    help="Slide or picture whose tissue the file is checked on too; may be given several times.",
+    help="Slide or picture whose tissue the file is checked on too; may be given several times.  [default: none]",
 )
 @click.option(
     "--mpp",

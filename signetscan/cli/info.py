@@ -14,7 +14,7 @@ from signetscan.model_store import find_model, shipped_model
 
 @click.command()
 @click.argument("path")
-@click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px, in place of what the file says.")
+@click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px.  [default: what the file says]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, mpp: float | None, *, as_json: bool) -> None:
     """Say what PATH is: a slide, a model file or the name of a shipped model.

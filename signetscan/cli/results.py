@@ -21,7 +21,8 @@ slide_option = click.option(
     "--slide",
     "where",
     type=FILE,
-    help="The slide that the result is of, or a folder that holds it: results do not name the files of slides.",
+    help="The slide that the result is of, or a folder that holds it: results do not name the files of slides.  "
+    "[default: none]",
 )
 
 

@@ -42,7 +42,8 @@ OPTIONS = (
     click.option(
         "--roi",
         type=FILE,
-        help="Keep to the annotations of this GeoJSON, drawn in QuPath; or a folder with NAME.geojson for each slide.",
+        help="Keep to the annotations of this GeoJSON, drawn in QuPath; or a folder with NAME.geojson for each slide.  "
+        "[default: whole slides]",
     ),
     click.option(
         "--format",
@@ -62,7 +63,7 @@ OPTIONS = (
         default="auto",
         help="cuda and tensorrt must run on an NVIDIA GPU or fail; auto takes a GPU if it can.",
     ),
-    click.option("--mpp", type=POSITIVE, help="Size of the slides' pixels, um/px, in place of what the files say."),
+    click.option("--mpp", type=POSITIVE, help="Size of the slides' pixels, um/px.  [default: what the files say]"),
     click.option("--threshold", type=SHARE, help="Lowest score reported.  [default: the model's]"),
     click.option(
         "--nms-iou",
@@ -105,10 +106,10 @@ OPTIONS = (
         "--pseudonymise",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         metavar="KEYFILE",
-        help="Name results by a keyed hash of the slides' names.",
+        help="Name results by a keyed hash of the slides' names.  [default: by these]",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a slide."),
-    click.option("--log-file", type=FILE, help="Add what happens to this file, in JSON lines."),
+    click.option("--log-file", type=FILE, help="Add what happens to this file, in JSON lines.  [default: none]"),
     click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and results."),
     click.option("--verbose", "-v", is_flag=True, help="Say more."),
 )

