@@ -56,6 +56,7 @@ class Message:
     """It is ready; how far it is; a slide is done, or has failed, or can never be done as it is; results cannot be
     written any more; it cannot work at all."""
     content: Any = None
+    """Facts of its model; (tiles done, tiles to scan); the `SlideOutcome`; or why."""
 
 
 class Worker:
