@@ -51,12 +51,18 @@ def disturb(client: Client, kill: int, stall: int, stalled: list[int]) -> None:
         stalled.append(pid)
 
 
+def small(tile_size: int) -> dict[str, float | None]:
+    """Options for tiles of a size."""
+    return {"tile_size": tile_size, "tile_overlap": tile_size // 2}
+
+
 def main() -> None:
     """Run both, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("slide", type=Path)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--copies", type=int, default=12)
+    parser.add_argument("--tile-size", type=int, help="smaller ones make a small slide last; by default the model's")
     parser.add_argument("--kill", type=int, default=1)
     parser.add_argument("--stall", type=int, default=1)
     arguments = parser.parse_args()
@@ -67,7 +73,7 @@ def main() -> None:
         for index in range(arguments.copies):
             shutil.copy(arguments.slide, root / "slides" / f"{index}{arguments.slide.suffix}")
         tasks = find_slides([root / "slides"])
-        options = {"tile_size": 64, "tile_overlap": 32, "score_threshold": 0.1}
+        options = {"score_threshold": 0.1} | ({} if arguments.tile_size is None else small(arguments.tile_size))
         request = ScanRequest(
             model=find_model(arguments.model), out=root / "cluster", device="cpu", threads=1, options=options
         )

@@ -35,7 +35,16 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path) -> None:
-    done = run(ROOT / "scripts" / "check_cluster.py", slide, "--model", tmp_path / "tiny.onnx", "--copies", 9)
+    done = run(
+        ROOT / "scripts" / "check_cluster.py",
+        slide,
+        "--model",
+        tmp_path / "tiny.onnx",
+        "--copies",
+        9,
+        "--tile-size",
+        64,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("1 stalled, 1 killed: ")
 
