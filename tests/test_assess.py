@@ -140,6 +140,18 @@ def test_interval_of_a_known_case() -> None:
     assert recall.high == pytest.approx(0.3 + spread, abs=0.006)
 
 
+def test_an_interval_is_the_middle_95_percent() -> None:
+    """Of resamples that give 0 to 1000 in turn: from 25 to 975."""
+    given = iter(range(1001))
+
+    def figures(_: NDArray[np.int64]) -> dict[str, float]:
+        return {"turn": float(next(given))}
+
+    units = units_of([image(found=1), image(found=0)])
+    interval = intervals(figures, {"turn": 500.0}, units, count=1001, seed=0)["turn"]
+    assert (interval.low, interval.high) == pytest.approx((25, 975), abs=1e-9)
+
+
 def test_images_of_few_slides_are_less_sure_than_as_many_slides() -> None:
     """Ten images of each slide that are all alike say no more than one."""
     apart = [image(found=i % 2, cells=1) for i in range(100)]

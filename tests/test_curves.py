@@ -29,7 +29,7 @@ from signetscan.evaluation import (
     pr_curve,
     reliability,
 )
-from signetscan.evaluation.curves import f1_at
+from signetscan.evaluation.curves import AP_IOU, f1_at
 
 
 def counts_at(tally: Tally, threshold: np.float32) -> tuple[int, int, int]:
@@ -165,6 +165,10 @@ def test_ap_of_a_crowd_of_hundreds() -> None:
     ap = average_precision(pr_curve(make_tally(results, 0.5, match_nearest_free)))
     assert 0.2 < ap < 0.9
     assert ap == pytest.approx(coco_ap(results, 0.5), abs=1e-9)
+
+
+def test_ap50_is_at_a_half() -> None:
+    assert AP_IOU == 0.5
 
 
 def test_ap_by_hand() -> None:

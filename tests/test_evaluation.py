@@ -23,7 +23,8 @@ from signetscan.evaluation import (
     match_nearest_free,
     threshold_for,
 )
-from signetscan.evaluation.digestpath import scores_of
+from signetscan.evaluation.digestpath import LEAST_PRECISION, scores_of
+from signetscan.evaluation.matching import MATCH_IOU, cells_found
 
 if TYPE_CHECKING:
     from signetscan.evaluation.tally import Rule
@@ -114,10 +115,58 @@ def test_threshold_lets_in_just_so_many_alarms() -> None:
         ImageResult(detections=detections([square(0, 0)] * 4, noise), truth=np.empty((0, 4)), normal=True)
         for _ in range(2)
     ]
-    for allowed, expected in ((0, 0), (1, 2), (2, 4), (3.5, 6), (100, 8)):
+    for allowed, expected in ((0, 0), (1, 2), (2, 4), (3.5, 6), (4, 8), (100, 8)):
         threshold = threshold_for(normals, allowed)
         above = sum((np.array(noise, np.float32) >= np.float32(threshold)).sum() for _ in normals)
         assert above == expected
+
+
+@pytest.mark.parametrize(("alarms", "allowed", "threshold"), [([], 0, 0.0), ([0.5, 0.5], 1, 0.0), ([1.0], 0, 1.0)])
+def test_a_threshold_is_a_score(alarms: list[float], allowed: float, threshold: float) -> None:
+    found = detections([square(0, 0)] * len(alarms), alarms)
+    normals = [ImageResult(detections=found, truth=np.empty((0, 4)), normal=True)]
+    if len(alarms) == 2:
+        normals.append(ImageResult(detections=Detections.empty(), truth=np.empty((0, 4)), normal=True))
+    assert threshold_for(normals, allowed) == threshold
+
+
+def test_the_levels_are_digestpaths() -> None:
+    assert (FROC_LEVELS, LEAST_PRECISION, MATCH_IOU) == ((1, 2, 4, 8, 16, 32), 0.2, 0.3)
+
+
+def test_more_than_a_hundred_alarms_score_nothing() -> None:
+    found = detections([square(0, 0)] * 150, [0.5] * 150)
+    normal = ImageResult(detections=found, truth=np.empty((0, 4)), normal=True)
+    assert evaluate([normal], 0.1).fps_score == 0
+
+
+def test_which_cell_a_detection_finds() -> None:
+    """Of two overlapped alike the first, in the order of the cells; none is -1, and so is the second to find one."""
+    truth = np.array([square(60, 0, 40), square(0, 0, 40), square(500, 500, 40)])
+    found = detections([[20, 0, 80, 40], [20, 0, 80, 40], square(900, 900)], [0.9, 0.8, 0.7])
+    assert cells_found(found, truth, 0.1).tolist() == [0, -1, -1]
+    assert cells_found(found, truth[::-1], 0.1).tolist() == [1, -1, -1]
+
+
+@pytest.mark.parametrize("rule", [match, match_nearest_free])
+def test_an_iou_of_exactly_the_least_is_enough(rule: Rule) -> None:
+    found, truth = detections([[0, 0, 20, 10]], [0.9]), np.array([[0.0, 0, 10, 10]])
+    assert rule(found, truth, 0.5).tolist() == [True]
+    assert rule(found, truth, float(np.nextafter(0.5, 1))).tolist() == [False]
+
+
+def test_cells_are_found_far_from_the_diagonal() -> None:
+    """Where y is far from x, a mix-up of the two axes would look in the wrong place."""
+    truth = np.array([square(x, 5000) for x in range(0, 4000, 100)])
+    found = detections([[x + 5, 5005, x + 55, 5055] for x in range(0, 4000, 100)], [0.5] * 40)
+    assert match(found, truth).all()
+    flipped = [1, 0, 3, 2]
+    assert match(detections(found.boxes[:, flipped].tolist(), [0.5] * 40), truth[:, flipped]).all()
+
+
+def test_without_classes_nothing_is_judged_by_class() -> None:
+    results = random_results(5)
+    assert evaluate_classes(results, 0.3) == evaluate(results, 0.3)
 
 
 def test_nothing_found_and_nothing_there() -> None:
