@@ -56,6 +56,17 @@ def test_pairs_are_all_that_overlap_each_once(field: tuple[Boxes, NDArray[np.int
     assert found == np.argwhere(np.triu(by_all_pairs(boxes, labels, threshold), 1)).tolist()
 
 
+@pytest.mark.parametrize("top", range(-60, 30, 10))
+def test_labels_never_mix_on_either_side_of_zero(top: int) -> None:
+    """Labels are laid out one after another by the height of the plane, wherever that lies."""
+    rng = np.random.default_rng(0)
+    corner = rng.uniform((0, top), (60, top + 40), (120, 2))
+    boxes, labels = np.concatenate([corner, corner + 10], axis=1), rng.integers(0, 3, 120)
+    search = Neighbours.of(boxes, labels, 0.1)
+    found = sorted(sorted(pair) for pair in listed(search.overlapping(search.within(np.arange(120)))))
+    assert found == np.argwhere(np.triu(by_all_pairs(boxes, labels, 0.1), 1)).tolist()
+
+
 @given(fields(), THRESHOLDS, st.randoms(use_true_random=False))
 def test_pairs_between_two_sets(field: tuple[Boxes, NDArray[np.int64]], threshold: float, random: Random) -> None:
     boxes, labels = field

@@ -24,6 +24,7 @@ from signetscan.annotations import (
     read_boxes_xml,
     read_geojson,
 )
+from signetscan.annotations.qupath import read_outlines
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.outputs.annotations import classification
@@ -537,3 +538,31 @@ def test_scores_in_xml(tmp_path: Path) -> None:
     for broken in ("<score/>", "<score>high</score>", "<score>nan</score>", "<confidence>1e999</confidence>"):
         path.write_text(f"<a><object>{BOX}{broken}</object></a>")
         refused(path, "object 1", "score")
+
+
+def test_outlines_are_the_annotations_with_an_area(tmp_path: Path) -> None:
+    line = {"type": "LineString", "coordinates": [[0, 0], [5, 5]]}
+    path = stored(
+        tmp_path / "a.geojson",
+        collection(
+            feature(rectangle(1, 2), objectType="annotation", classification={"name": "Normal region"}),
+            feature(rectangle(3, 4), objectType="detection"),
+            feature(line, objectType="annotation"),
+            feature(line, objectType="detection"),
+            feature(rectangle(5, 6)),
+        ),
+    )
+    assert [(region.box[:2], region.normal) for region in read_outlines(path)] == [((1, 2), False), ((5, 6), False)]
+    broken = stored(tmp_path / "b.geojson", collection(feature(rectangle(1, 2)), {"type": "Feature"}))
+    with pytest.raises(AnnotationError, match="feature 2 "):
+        read_outlines(broken)
+
+
+def test_the_largest_coordinate_is_allowed(tmp_path: Path) -> None:
+    for value, fits in ((1e9, True), (-1e9, True), (1e9 + 1, False), (-1e9 - 1, False)):
+        path = stored(tmp_path / "a.geojson", collection(feature({"type": "Point", "coordinates": [value, 0]})))
+        if fits:
+            assert read_geojson(path).boxes.tolist() == [[value, 0, value, 0]]
+        else:
+            with pytest.raises(AnnotationError, match="not a number up to 1e\\+09"):
+                read_geojson(path)
