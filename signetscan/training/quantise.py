@@ -1,4 +1,4 @@
-"""From a network to a graph in 8-bit integers, which a CPU runs three times as fast as one in floating point.
+"""From a network to a graph in 8-bit integers, which a CPU runs about twice as fast as one in floating point.
 
 Weights are int8, with a scale for each channel; activations are uint8, with the range from the least to the greatest
 value that a map takes on tiles of real tissue. Measured on a ResNet-18 of 32 channels: ranges by entropy or by the
