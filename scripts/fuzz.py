@@ -3,7 +3,7 @@
     python scripts/fuzz.py [--seconds 60] [--only NAME] [--seed 0]
 
 An input may be taken or refused by an error of signetscan's own; anything else is printed with the input's number and a
-traceback, and the status is 1. Seeds are the files of the tests; slides are fuzzed in batches by check_reliability.py.
+traceback, and the status is 1. Seeds are the files of the tests; check_reliability.py scans damaged slides in batches.
 """
 
 from __future__ import annotations
@@ -176,8 +176,7 @@ def of_file(seed: bytes, name: str, read: Callable[[Path], object]) -> Callable[
 def read_record(path: Path) -> None:
     """A result whose record is damaged, by everything that reads it."""
     path.with_name("a.csv").write_bytes(CSV.replace(b'"a,b"', b"ring"))
-    record = find_entries(path.parent)
-    if len(record) != 1:
+    if len(find_entries(path.parent)) != 1:
         message = "the index leaves a slide out"
         raise AssertionError(message)
     run_facts(load_result(path).record)

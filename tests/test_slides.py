@@ -273,6 +273,9 @@ def test_mpp_from_tiff_tags(
     with open_slide(path, mpp=0.3) as slide:
         assert slide.mpp is not None
         assert (slide.mpp.x, slide.mpp.source) == (0.3, "--mpp")
+    for own, usual in ((None, 0.4 if expected is None else expected[0]), (0.3, 0.3)):
+        with open_slide(path, mpp=own, default_mpp=0.4) as slide:
+            assert known_mpp(slide).x == pytest.approx(usual), "a default is only for what is not said"
 
 
 @given(st.floats(), st.floats(), st.text(max_size=12))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.evaluation.compare import Comparison, SlideComparison
-    from signetscan.slides import Slide
 
 PAGE = "comparison.html"
 SHOWN = 24
@@ -108,15 +107,9 @@ def _pictures(wanted: Sequence[Disagreement], slides: Mapping[str, Path], colour
     """The same with their pictures, in the order given; each slide is opened once."""
     pictures: dict[int, Disagreement] = {}
     for name in sorted({each.slide for each in wanted}):
-        with _opened(slides[name]) as slide:
+        # Pixels are taken to be of the usual size where a slide does not say theirs.
+        with open_slide(slides[name], default_mpp=MPP) as slide:
             for number, each in enumerate(wanted):
                 if each.slide == name:
                     pictures[number] = replace(each, uri=crop_uri(slide, each.box, colour, window_um=WINDOW_UM))
     return [pictures[number] for number in range(len(wanted))]
-
-
-def _opened(path: Path) -> Slide:
-    """A slide; its pixels are taken to be of the usual size where it does not say their size."""
-    with open_slide(path) as slide:
-        known = slide.mpp is not None
-    return open_slide(path, mpp=None if known else MPP)

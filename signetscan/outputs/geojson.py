@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import geojson
 
+from signetscan.outputs.annotations import classification
 from signetscan.outputs.atomic import atomic_gzip, atomic_text
 from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import blocks, edges_as_text, filled
@@ -73,8 +74,8 @@ def _template(name: str, label: int) -> str:
     text = _json(feature).replace('"<id>"', '"%s"')
     for mark in ("<x>", "<y>", "<score>"):
         text = text.replace(f'"{mark}"', "%s")
-    classification = _json({"name": name, "color": list(colour_of(label))})
-    return text.replace('"<classification>"', classification.replace("%", "%%"))
+    of_class = _json(classification(name, colour_of(label)))
+    return text.replace('"<classification>"', of_class.replace("%", "%%"))
 
 
 def _json(value: Any) -> str:  # noqa: ANN401

@@ -32,19 +32,20 @@ MAX_PAGES = 64
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Slide:
+def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, default_mpp: float | None = None) -> Slide:
     """Open a slide: by OpenSlide, by tifffile where OpenSlide refuses a readable TIFF, or as a plain JPEG or PNG.
 
     Args:
         path: the slide's file (for MRXS and multi-file DICOM, one of its files).
         mpp: size of a level-0 pixel in um/px, in place of what the file says.
+        default_mpp: the same, where neither `mpp` nor the file says it.
 
     Raises:
         SlideError: the file is missing, is not a slide or cannot be read; the message says which.
-        MppError: `mpp` is not a size.
+        MppError: `mpp` or `default_mpp` is not a size.
     """
     path = Path(path)
-    known = None if mpp is None else Mpp(mpp, mpp, SOURCE_USER)
+    known, default = (None if um is None else Mpp(um, um, SOURCE_USER) for um in (mpp, default_mpp))
     _check_is_file(path)
     slide = _open(path)
     width, height = slide.dimensions
@@ -52,7 +53,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None) -> Sli
         slide.close()
         message = f"{path}: says it is {width} x {height} px, which no slide is; the file is damaged"
         raise SlideError(message)
-    slide.mpp = known or slide.mpp
+    slide.mpp = known or slide.mpp or default
     return slide
 
 

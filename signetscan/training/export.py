@@ -115,10 +115,7 @@ def real_tiles(
     Raises:
         SlideError: it cannot be read, or shows no tissue.
     """
-    if mpp is None:
-        with open_slide(path) as slide:
-            mpp = None if slide.mpp else spec.mpp
-    with open_slide(path, mpp=mpp) as slide:
+    with open_slide(path, mpp=mpp, default_mpp=spec.mpp) as slide:
         view, mask = SlideAtMpp(slide, spec.mpp), find_tissue(slide)
         width, height = view.dimensions
         grid = TileGrid(width=width, height=height, tile_size=spec.tile_size, overlap=0, stride=spec.stride)

@@ -18,6 +18,7 @@ import numpy as np
 
 from signetscan.annotations import read_geojson
 from signetscan.errors import AnnotationError
+from signetscan.outputs.annotations import classification
 from signetscan.outputs.atomic import atomic_text
 from signetscan.outputs.colours import colour_of
 from signetscan.outputs.rows import NAMESPACE
@@ -71,7 +72,7 @@ def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, Any]:
         "geometry": {"type": "Polygon", "coordinates": [[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]]},
         "properties": {
             "objectType": "annotation",
-            "classification": {"name": name, "color": list(colour)},
+            "classification": classification(name, colour),
             "measurements": {} if math.isnan(mark.score) else {"Score": round(mark.score, 4)},
         },
     }
