@@ -10,7 +10,7 @@ import pytest
 import shapely
 from click.testing import CliRunner
 from conftest import ROOT, BlobDetector
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signetscan.annotations.objects import Region
@@ -92,6 +92,7 @@ coordinate = st.floats(-300, 2000, allow_nan=False)
     st.floats(3, 40),
     st.integers(0, 2**32 - 1),
 )
+@example([(0.0, 0.0), (8.0, 0.0), (341.0, 16.0)], 3.0, 0)  # narrower than a pixel of the mask
 def test_no_part_falls_out_of_the_mask(ring: list[tuple[float, float]], pixel: float, seed: int) -> None:
     roi = roi_of([list(point) for point in ring])
     rows, columns = int(1500 / pixel), int(1700 / pixel)
