@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from virtual_slide import write_virtual_slide
 
-from signetscan.model_store import DEFAULT_MODEL
+from signetscan.models.store import DEFAULT_MODEL
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from statistics import median
 
 import numpy as np
 
-from signetscan.inference import load_detector
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.detector import load_detector
+from signetscan.models.store import DEFAULT_MODEL, find_model
 
 TILES = (512, 1024, 2048)
 BATCHES = (1, 2, 4, 8)

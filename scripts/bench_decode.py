@@ -16,9 +16,9 @@ from pathlib import Path
 from statistics import median
 
 from signetscan.concurrency import cpu_count, ordered_map
+from signetscan.scan.tiling import TileGrid
 from signetscan.slides import Mpp, SlideAtMpp
 from signetscan.slides.openslide_slide import OpenSlideSlide
-from signetscan.tiling import TileGrid
 
 TILINGS = ((1024, 256), (2048, 256))
 """Tile size and overlap, pixels."""

@@ -34,16 +34,16 @@ import numpy as np
 
 from signetscan.boxes import area
 from signetscan.concurrency import ordered_map
-from signetscan.detect import DetectOptions, plan_scan
-from signetscan.inference import load_detector
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.detector import load_detector
+from signetscan.models.store import DEFAULT_MODEL, find_model
+from signetscan.scan.detect import DetectOptions, plan_scan
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from signetscan.inference import Detector
-    from signetscan.tiling import Tile
+    from signetscan.models.detector import Detector
+    from signetscan.scan.tiling import Tile
 
 NETWORK_TILES = 12
 """Tiles that the network is timed on, spread over the slide; its speed does not depend on what they show."""

@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.boxes import iou_matrix
-from signetscan.detect import DetectOptions, plan_scan
 from signetscan.errors import SignetscanError
-from signetscan.inference import load_detector
-from signetscan.merge import suppress
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.detector import load_detector
+from signetscan.models.store import DEFAULT_MODEL, find_model
+from signetscan.scan.detect import DetectOptions, plan_scan
+from signetscan.scan.merge import suppress
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
     from signetscan.detections import Detections
-    from signetscan.inference import Detector
-    from signetscan.runtime import Device
+    from signetscan.models.detector import Detector
+    from signetscan.models.runtime import Device
 
 BATCHES = (1, 2, 4, 8, 16)
 COMPARED = 4

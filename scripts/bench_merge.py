@@ -34,9 +34,9 @@ from scipy.spatial import cKDTree
 
 from signetscan.boxes import centres
 from signetscan.detections import Detections
-from signetscan.merge import merge_tiles
-from signetscan.outputs.geojson import write_geojson
-from signetscan.outputs.table import write_csv
+from signetscan.formats.csv_file import write_csv
+from signetscan.formats.geojson import write_geojson
+from signetscan.scan.merge import merge_tiles
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:

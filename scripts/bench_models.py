@@ -21,13 +21,13 @@ from check_froc import results_of
 from matplotlib.figure import Figure
 
 from signetscan.evaluation import evaluate
-from signetscan.inference import load_detector
-from signetscan.model_store import find_model
+from signetscan.models.detector import load_detector
+from signetscan.models.store import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
 
 LEVEL0_MPP = 0.25
 TILE = 2048

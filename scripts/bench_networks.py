@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from signetscan.inference import load_detector
-from signetscan.model_spec import ModelSpec
+from signetscan.models.detector import load_detector
+from signetscan.models.spec import ModelSpec
 from signetscan.training.graph import make_graph, save_graph
 from signetscan.training.quantise import make_int8_graph
 from signetscan.training.retinanet import Architecture, RetinaNet
 
 if TYPE_CHECKING:
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
 
 TILE = 1024
 PAUSE = 0.05

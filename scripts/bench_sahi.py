@@ -20,8 +20,8 @@ from sahi.models.base import DetectionModel
 from sahi.predict import get_sliced_prediction
 from sahi.prediction import ObjectPrediction
 
-from signetscan.inference import load_detector
-from signetscan.merge import suppress
+from signetscan.models.detector import load_detector
+from signetscan.scan.merge import suppress
 
 
 class Model(DetectionModel):  # type: ignore[misc] # sahi tells no types

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from signetscan.concurrency import cpu_count
 from signetscan.detections import Detections
-from signetscan.merge import suppress
+from signetscan.scan.merge import suppress
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.retinanet import Inference
 

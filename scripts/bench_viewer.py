@@ -15,7 +15,7 @@ import numpy as np
 from viewer_picture import viewed
 
 from signetscan.detections import Detections
-from signetscan.outputs.scanned import ScannedSlide
+from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.slides import Mpp, open_slide
 
 if TYPE_CHECKING:

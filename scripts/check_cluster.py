@@ -28,7 +28,7 @@ from signetscan.batch.cluster import run_on_cluster
 from signetscan.batch.find import find_slides
 from signetscan.batch.outcome import ScanRequest
 from signetscan.batch.run import Batch
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.store import DEFAULT_MODEL, find_model
 
 WORKER_TTL_S, STALE_S = 6, 4
 """A worker is given up after so many seconds without a word, and its claims are stale a little earlier."""

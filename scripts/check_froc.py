@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_geojson
-from signetscan.detect import DetectOptions, detect_slide
 from signetscan.evaluation import FROC_LEVELS, evaluate, images_of
-from signetscan.inference import load_detector
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.detector import load_detector
+from signetscan.models.store import DEFAULT_MODEL, find_model
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
     from signetscan.detections import Detections
     from signetscan.evaluation import ImageResult
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
 
 LOWEST_SCORE = 0.02
 """Detections down to here are used for the curve."""

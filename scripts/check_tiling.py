@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.boxes import iou_matrix
-from signetscan.detect import DetectOptions, detect_slide
-from signetscan.inference import load_detector
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.detector import load_detector
+from signetscan.models.store import DEFAULT_MODEL, find_model
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
     from signetscan.detections import Detections
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
     from signetscan.slides import Slide
 
 TILINGS = ((512, 256), (512, 384), (1024, 256), (1024, 320), (2048, 256), (2048, 320), (2048, 192), (2048, 128))

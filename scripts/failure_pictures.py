@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from check_froc import results_of
 from PIL import Image, ImageDraw
 
+from signetscan.atomic import part_path
 from signetscan.evaluation.examples import pick_examples
-from signetscan.inference import load_detector
-from signetscan.model_store import DEFAULT_MODEL, find_model
-from signetscan.outputs.atomic import part_path
+from signetscan.models.detector import load_detector
+from signetscan.models.store import DEFAULT_MODEL, find_model
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:

@@ -33,13 +33,13 @@ from signetscan.cli.main import cli
 from signetscan.dataset.record import read_dataset_record
 from signetscan.detections import Detections
 from signetscan.errors import SignetscanError
-from signetscan.inference import load_detector
-from signetscan.model_spec import ModelSpec
-from signetscan.model_store import find_model
-from signetscan.outputs.scanned import ScannedSlide
-from signetscan.outputs.stored import load_result
+from signetscan.formats.scanned_slide import ScannedSlide
+from signetscan.models.detector import load_detector
+from signetscan.models.spec import ModelSpec
+from signetscan.models.store import find_model
 from signetscan.reports.index import find_entries
 from signetscan.reports.run_facts import run_facts
+from signetscan.results.reading import load_result
 from signetscan.slides import ArraySlide, Mpp, open_slide
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from signetscan.training.options import TrainOptions

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan import model_spec
 from signetscan.cli import statuses
 from signetscan.cli.config import PREFIX
 from signetscan.cli.main import cli
+from signetscan.models import spec as model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -31,7 +31,7 @@ from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import LAST, train
 from signetscan.training.options import TrainOptions
-from signetscan.training.repair import repair_labels
+from signetscan.training.pseudo_labels import repair_labels
 from signetscan.training.retinanet import Architecture
 from signetscan.training.validation import detect_images
 

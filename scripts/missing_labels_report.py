@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from missing_labels_data import METHODS, RATES
 
-from signetscan.outputs.atomic import atomic_text, make_folder
+from signetscan.atomic import atomic_text, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

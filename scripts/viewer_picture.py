@@ -22,9 +22,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from signetscan.atomic import part_path
 from signetscan.boxes import centres
-from signetscan.outputs.atomic import part_path
-from signetscan.outputs.stored import find_results, load_result
+from signetscan.results.reading import find_results, load_result
 from signetscan.slides import open_slide
 from signetscan.viewer import Viewer, ViewerServer
 from signetscan.viewer.app import ranked
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Box
     from signetscan.detections import Detections
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.slides import Slide
 
 COLOURS = 256

@@ -12,8 +12,8 @@ from hypothesis import settings
 from scipy import ndimage
 
 from signetscan.detections import Detections
-from signetscan.model_spec import ModelSpec
-from signetscan.runtime import CPU_PROVIDER
+from signetscan.models.runtime import CPU_PROVIDER
+from signetscan.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from signetscan.detections import Detections
-from signetscan.outputs.scanned import ScannedSlide
+from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:

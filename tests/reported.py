@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from conftest import BlobDetector
 
-from signetscan.detect import DetectOptions, SlideResult
 from signetscan.detections import Detections
-from signetscan.outputs.results import write_results
+from signetscan.results.writing import write_results
+from signetscan.scan.detect import DetectOptions, SlideResult
 from signetscan.slides import ArraySlide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from signetscan.outputs.stored import StoredResult
+    from signetscan.results.reading import StoredResult
     from signetscan.slides import Bounds
 
 MPP = 1.0

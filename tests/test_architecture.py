@@ -18,11 +18,15 @@ PACKAGE = ROOT / "signetscan"
 
 LAYERS = (
     ("cli", "__main__"),
-    ("detect", "training", "simulate", "batch", "checkup"),
-    ("outputs", "evaluation", "dataset", "reports", "viewer"),
-    ("merge", "inference", "model_store", "runtime", "salvage"),
-    ("slides", "tissue", "tiling", "model_spec", "annotations", "concurrency", "pictures", "roi"),
-    ("detections", "boxes", "neighbours", "checks", "slide_names", "dyes", "density"),
+    ("batch", "training", "simulate", "doctor"),
+    ("reports", "viewer"),
+    ("evaluation", "dataset"),
+    ("results",),
+    ("formats",),
+    ("scan",),
+    ("models", "annotations"),
+    ("slides",),
+    ("boxes", "detections", "checks", "concurrency", "atomic", "suffixes", "stains"),
     ("errors", "__init__"),
 )
 """A module imports from its own layer or from lower ones; the order within a layer is free of cycles."""
@@ -32,17 +36,17 @@ FENCES = {
     "rich": ("cli",),
     "torch": ("training",),
     "onnx": ("training",),
-    "onnxruntime": ("runtime",),
+    "onnxruntime": ("models",),
     "onnxruntime.quantization": ("training",),
     "matplotlib": ("evaluation", "training", "reports"),
     "jinja2": ("reports",),
     "markupsafe": ("reports",),
     "tensorboardX": ("training",),
-    "openslide": ("slides", "checkup"),
-    "geojson": ("outputs", "simulate"),
-    "pyarrow": ("outputs",),
-    "highdicom": ("outputs",),
-    "pydicom": ("outputs",),
+    "openslide": ("slides", "doctor"),
+    "geojson": ("formats", "simulate"),
+    "pyarrow": ("formats",),
+    "highdicom": ("formats",),
+    "pydicom": ("formats",),
 }
 """Where each outside library may be imported."""
 
@@ -81,7 +85,7 @@ def imports(path: Path, *, typing_too: bool) -> set[str]:
 def own_imports(path: Path) -> set[str]:
     names = {name_of(module) for module in MODULES}
     found = set()
-    for full in imports(path, typing_too=False):
+    for full in imports(path, typing_too=True):
         if full in names:
             found.add(full)
         elif full.rpartition(".")[0] in names:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from signetscan.cli.train import _options
 from signetscan.errors import OptionError, TrainingError
-from signetscan.inference import load_detector
+from signetscan.models.detector import load_detector
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
 from signetscan.training.engine import load_backbone
 from signetscan.training.export import export_model

@@ -23,7 +23,7 @@ from signetscan.batch.outcome import ScanRequest
 from signetscan.batch.run import Batch
 from signetscan.batch.scan import scan_slide
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
-from signetscan.inference import load_detector
+from signetscan.models.detector import load_detector
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def test_what_is_wrong_with_everything_stops_at_once(ward: Ward, tmp_path: Path)
 def test_a_slide_that_grows_while_it_is_read_fails(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     (task,) = find_slides([ward.slides])
     ward.out.mkdir()
-    from signetscan.detect import detect_slide as real
+    from signetscan.scan.detect import detect_slide as real
 
     def grow(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         with task.path.open("ab") as file:

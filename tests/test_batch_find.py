@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.outcome import hidden, printable
 from signetscan.errors import OptionError
-from signetscan.outputs.endings import ENDINGS
-from signetscan.slide_names import name_of
+from signetscan.formats.result_files import ENDINGS
+from signetscan.suffixes import name_of
 
 
 def touch(root: Path, *names: str) -> None:

@@ -23,9 +23,9 @@ from signetscan import __version__
 from signetscan.cli.main import cli
 from signetscan.cli.train import BACKBONE_NAMES, LOSS_NAMES, PRESET_NAMES
 from signetscan.dataset import read_dataset
+from signetscan.scan.tissue import DEFAULT_MIN_TISSUE_UM2
 from signetscan.simulate.image_set import ImageSetOptions
 from signetscan.simulate.slide_file import SlideOptions, write_slide
-from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2
 from signetscan.training.backbones import BackboneName
 from signetscan.training.losses import LOSSES, LossOptions
 from signetscan.training.options import PRESETS, TrainOptions

@@ -19,8 +19,8 @@ from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.evaluation import evaluate, read_results
 from signetscan.evaluation.compare import CompareOptions, compare_results
-from signetscan.evaluation.compare_page import write_comparison
-from signetscan.outputs.table import write_csv
+from signetscan.formats.csv_file import write_csv
+from signetscan.reports.comparison import write_comparison
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tiny_onnx import write_tiny_model
 
 from signetscan.batch.find import find_slides
 from signetscan.cli.main import cli
-from signetscan.outputs.endings import ENDINGS
+from signetscan.formats.result_files import ENDINGS
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 
 if TYPE_CHECKING:
@@ -155,7 +155,9 @@ def test_what_cannot_be_is_said_in_a_line(
 def test_a_library_that_is_not_installed_is_named_before_anything_is_done(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, library: str
 ) -> None:
-    monkeypatch.setattr("signetscan.outputs.endings.util.find_spec", lambda wanted: None if wanted == library else 1)
+    monkeypatch.setattr(
+        "signetscan.formats.result_files.util.find_spec", lambda wanted: None if wanted == library else 1
+    )
     written(tmp_path, one_cell(), ("csv",))
     before = names_in(tmp_path)
     for refused in (run("convert", tmp_path, "--format", name), detect(bench, tmp_path / "out", "--format", name)):

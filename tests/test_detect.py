@@ -9,9 +9,9 @@ import pytest
 from conftest import BlobDetector
 from PIL import Image
 
-from signetscan.detect import DetectOptions, detect_slide
 from signetscan.errors import DeviceError, ModelError, MppError, OptionError, SlideError
-from signetscan.runtime import CPU_PROVIDER, CUDA_PROVIDER
+from signetscan.models.runtime import CPU_PROVIDER, CUDA_PROVIDER
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, SlideAtMpp
 
 if TYPE_CHECKING:

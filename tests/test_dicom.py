@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from pydicom.dataset import Dataset, FileMetaDataset
 
 from signetscan.errors import UnfitError
-from signetscan.outputs.dicom import MAY_BE_EMPTY, NEEDED, write_dicom
+from signetscan.formats.dicom import MAY_BE_EMPTY, NEEDED, write_dicom
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from conftest import ROOT
 
 from signetscan.cli.main import EXTRAS, cli
-from signetscan.outputs.endings import ENDINGS
-from signetscan.outputs.table import COLUMNS
+from signetscan.formats.csv_file import COLUMNS
+from signetscan.formats.result_files import ENDINGS
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from signetscan.cli.evaluate import ROWS
 from signetscan.cli.main import cli
 from signetscan.evaluation import AssessOptions, assess
 from signetscan.evaluation.assess import FIGURES
-from signetscan.outputs.table import write_csv
+from signetscan.formats.csv_file import write_csv
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.slides import Mpp
 

@@ -18,7 +18,7 @@ from signetscan.errors import AnnotationError
 from signetscan.evaluation import evaluate, images_of, read_results
 from signetscan.evaluation.files import recorded_origin
 from signetscan.evaluation.pairing import stem_of
-from signetscan.outputs.geojson import write_geojson
+from signetscan.formats.geojson import write_geojson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from PIL import Image
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, SlideError
-from signetscan.inference import load_detector
+from signetscan.models.detector import load_detector
 from signetscan.slides import open_slide
 from signetscan.training import export
 from signetscan.training.export import real_tiles

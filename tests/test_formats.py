@@ -21,20 +21,20 @@ from pyarrow import parquet
 
 from signetscan.annotations import read_annotations
 from signetscan.errors import OutputError
-from signetscan.outputs import rows
-from signetscan.outputs.asap import write_asap
-from signetscan.outputs.endings import ENDINGS, READABLE_FORMATS
-from signetscan.outputs.formats import WRITERS, write_formats
-from signetscan.outputs.imagescope import write_imagescope
-from signetscan.outputs.parquet import write_parquet
-from signetscan.outputs.stored import load_result
-from signetscan.outputs.table import COLUMNS
+from signetscan.formats import blocks as rows
+from signetscan.formats.asap import write_asap
+from signetscan.formats.csv_file import COLUMNS
+from signetscan.formats.imagescope import write_imagescope
+from signetscan.formats.parquet import write_parquet
+from signetscan.formats.result_files import ENDINGS, READABLE_FORMATS
+from signetscan.formats.writers import WRITERS, write_formats
+from signetscan.results.reading import load_result
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
     Table = list[tuple[Any, ...]]
     """Class name, score and box of each detection."""
@@ -235,7 +235,7 @@ def test_geoparquet_says_what_the_standard_asks_for(tmp_path: Path) -> None:
 
 
 def test_geoparquet_is_written_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signetscan.outputs.parquet.ROWS_A_GROUP", 100)
+    monkeypatch.setattr("signetscan.formats.parquet.ROWS_A_GROUP", 100)
     slide = many(250)
     write_parquet(tmp_path / "a.parquet", slide)
     file = parquet.ParquetFile(tmp_path / "a.parquet")
@@ -249,7 +249,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(rows, "ROWS_AT_ONCE", 256)
-    monkeypatch.setattr("signetscan.outputs.parquet.ROWS_A_GROUP", 256)
+    monkeypatch.setattr("signetscan.formats.parquet.ROWS_A_GROUP", 256)
 
     def most_held(count: int) -> int:
         slide = many(count)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import UnfitError
-from signetscan.outputs.heatmap import DARKEST, PIXEL_UM, SPREAD_UM, density, map_shape, write_heatmap
+from signetscan.formats.heatmap import DARKEST, PIXEL_UM, SPREAD_UM, density, map_shape, write_heatmap
 from signetscan.slides import Mpp, open_slide
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 
 def pixel_mm2(slide: ScannedSlide) -> float:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_onnx import BOX, write_tiny_model
 
 from signetscan.errors import DeviceError, ModelError
-from signetscan.inference import load_detector
+from signetscan.models.detector import load_detector
 
 
 def test_a_model_file_gives_its_contract_and_detections(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_tensorrt_that_is_not_there_is_an_error_with_the_remedy(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
     monkeypatch.setattr(onnxruntime, "InferenceSession", fall_back)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr("signetscan.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
+    monkeypatch.setattr("signetscan.models.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(DeviceError, match="libnvinfer"):
         load_detector(path, device="tensorrt")
@@ -151,7 +151,7 @@ def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.
         lambda model, options, providers: real(model, options, providers=providers[-1:]),
     )
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
-    monkeypatch.setattr("signetscan.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
+    monkeypatch.setattr("signetscan.models.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
     with pytest.raises(DeviceError, match=r"fell back.*driver"):
         load_detector(path, device="cuda")
     assert load_detector(path, device="auto").provider == "CPUExecutionProvider"

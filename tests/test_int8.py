@@ -20,10 +20,10 @@ from PIL import Image
 from toys import TINY, toy_image
 
 from signetscan.cli.main import cli
-from signetscan.detect import detect_slide
 from signetscan.errors import ModelError, OptionError, SlideError
-from signetscan.inference import load_detector
-from signetscan.outputs.results import write_results
+from signetscan.models.detector import load_detector
+from signetscan.results.writing import write_results
+from signetscan.scan.detect import detect_slide
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
 from signetscan.training import export
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.model_spec import ModelSpec
+    from signetscan.models.spec import ModelSpec
 
 SAMPLE = ROOT / "tests" / "data" / "sample.svs"
 

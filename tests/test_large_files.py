@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from signetscan.annotations import read_annotations, read_geojson
 from signetscan.errors import AnnotationError
-from signetscan.outputs.formats import WRITERS
+from signetscan.formats.writers import WRITERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,9 @@ from toys import TINY
 from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli
 from signetscan.dataset import read_dataset
-from signetscan.detect import DetectOptions, detect_slide
 from signetscan.evaluation.compare import compare_results
-from signetscan.outputs.results import write_results
+from signetscan.results.writing import write_results
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import open_slide
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.detector import TorchDetector

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan import merge, neighbours
 from signetscan.boxes import iou_matrix, paired_iou
 from signetscan.detections import Detections
-from signetscan.merge import SEAM_MARGIN, best_first, keep_owned, merge_tiles, suppress
-from signetscan.tiling import Tile
+from signetscan.scan import merge, neighbours
+from signetscan.scan.merge import SEAM_MARGIN, best_first, keep_owned, merge_tiles, suppress
+from signetscan.scan.tiling import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

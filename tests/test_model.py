@@ -11,12 +11,12 @@ from check_tiling import agreement, region_of, scan
 from conftest import ROOT
 
 from signetscan.boxes import iou_matrix
-from signetscan.detect import DetectOptions, SlideResult, detect_slide
 from signetscan.errors import ModelError
 from signetscan.evaluation import evaluate
-from signetscan.inference import OnnxDetector, load_detector
-from signetscan.model_store import DEFAULT_MODEL, ROLES, find_model, shipped_models
-from signetscan.outputs.results import write_results
+from signetscan.models.detector import OnnxDetector, load_detector
+from signetscan.models.store import DEFAULT_MODEL, ROLES, find_model, shipped_models
+from signetscan.results.writing import write_results
+from signetscan.scan.detect import DetectOptions, SlideResult, detect_slide
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import ModelError
-from signetscan.model_spec import METADATA_PREFIX, OPTIONAL, ModelSpec
+from signetscan.models.spec import METADATA_PREFIX, OPTIONAL, ModelSpec
 
 
 def test_metadata_round_trip() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan import neighbours
 from signetscan.boxes import iou_matrix, paired_iou
-from signetscan.neighbours import Neighbours, Runs
+from signetscan.scan import neighbours
+from signetscan.scan.neighbours import Neighbours, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,15 +15,15 @@ from conftest import BlobDetector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan.detect import DetectOptions, detect_slide
+from signetscan.atomic import atomic_text, make_folder
 from signetscan.detections import Detections
 from signetscan.errors import OutputError
-from signetscan.outputs import rows
-from signetscan.outputs.atomic import atomic_text, make_folder
-from signetscan.outputs.endings import result_paths
-from signetscan.outputs.geojson import write_geojson
-from signetscan.outputs.results import write_results
-from signetscan.outputs.table import COLUMNS, write_csv
+from signetscan.formats import blocks as rows
+from signetscan.formats.csv_file import COLUMNS, write_csv
+from signetscan.formats.geojson import write_geojson
+from signetscan.formats.result_files import result_paths
+from signetscan.results.writing import write_results
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, Bounds, Mpp
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from signetscan.annotations import (
 from signetscan.annotations.qupath import read_outlines
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
-from signetscan.outputs.annotations import classification
-from signetscan.outputs.colours import REGION_COLOURS, colour_of
-from signetscan.outputs.geojson import write_geojson
-from signetscan.outputs.table import write_csv
+from signetscan.formats.annotations import classification
+from signetscan.formats.colours import REGION_COLOURS, colour_of
+from signetscan.formats.csv_file import write_csv
+from signetscan.formats.geojson import write_geojson
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:

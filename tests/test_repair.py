@@ -19,9 +19,9 @@ from signetscan.cli.main import cli
 from signetscan.dataset import AnnotatedImage, hold_out
 from signetscan.errors import OptionError, TrainingError
 from signetscan.evaluation import ImageResult
-from signetscan.training import repair as repair_module
+from signetscan.training import pseudo_labels as repair_module
 from signetscan.training.checkpoint import load_checkpoint
-from signetscan.training.repair import (
+from signetscan.training.pseudo_labels import (
     PRECISION,
     TYPICAL,
     add_findings,

@@ -20,7 +20,7 @@ from skimage.draw import polygon2mask
 
 from signetscan.detections import Detections
 from signetscan.errors import ResultError, SlideError
-from signetscan.outputs.scanned import scanned_slide
+from signetscan.formats.scanned_slide import scanned_slide
 from signetscan.reports.crops import make_crops, pick
 from signetscan.reports.density_layer import frame_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, find_hot_spots
@@ -29,8 +29,8 @@ from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.run_facts import run_facts
 from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, first_bin, score_bins
 from signetscan.reports.slide_report import tissue_in
+from signetscan.scan.tissue import find_tissue
 from signetscan.slides import Bounds, Mpp
-from signetscan.tissue import find_tissue
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import make_spec
 
-from signetscan.inference import load_detector
+from signetscan.models.detector import load_detector
 from signetscan.training.anchors import MAX_LOG_RATIO, assign, encode
 from signetscan.training.crops import Crop
 from signetscan.training.export import export_model

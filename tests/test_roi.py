@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from signetscan.annotations.objects import Region
 from signetscan.cli.main import cli
-from signetscan.detect import DetectOptions, detect_slide, plan_scan
 from signetscan.errors import AnnotationError
-from signetscan.roi import Roi, read_roi
+from signetscan.scan.detect import DetectOptions, detect_slide, plan_scan
+from signetscan.scan.roi import Roi, read_roi
+from signetscan.scan.tissue import TissueMask
 from signetscan.slides import ArraySlide, SlideAtMpp
-from signetscan.tissue import TissueMask
 
 if TYPE_CHECKING:
     from pathlib import Path

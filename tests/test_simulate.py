@@ -17,7 +17,6 @@ from PIL import Image
 
 from signetscan.annotations import read_boxes_xml
 from signetscan.dataset import read_dataset, read_pixels
-from signetscan.dyes import EOSIN, HAEMATOXYLIN
 from signetscan.errors import AnnotationError, OptionError, OutputError, SlideError
 from signetscan.simulate.camera import Camera
 from signetscan.simulate.canvas import HAEM, Canvas
@@ -28,6 +27,7 @@ from signetscan.simulate.signet import draw_signet_cell, random_signet_cell
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.simulate.stain import Stain, make_stain, random_stain
 from signetscan.slides import open_slide
+from signetscan.stains import EOSIN, HAEMATOXYLIN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signetscan.batch.lookup import slide_of
-from signetscan.detect import DetectOptions, detect_slide
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
-from signetscan.outputs.results import add_formats, write_results
-from signetscan.outputs.stored import find_results, load_result
+from signetscan.results.reading import find_results, load_result
+from signetscan.results.writing import add_formats, write_results
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, Bounds, open_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.outputs.stored import StoredResult
+    from signetscan.results.reading import StoredResult
 
 NAMES = ("Signet ring cell", '=cmd, "x"', "Ünïcode: a")
 

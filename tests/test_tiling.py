@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import OptionError
-from signetscan.tiling import TileGrid, in_strips, trim
+from signetscan.scan.tiling import TileGrid, in_strips, trim
 
 
 @st.composite

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from signetscan.scan.tissue import find_tissue, glass_colour, read_overview, tissue_mask
 from signetscan.slides import ArraySlide, open_slide
-from signetscan.tissue import find_tissue, glass_colour, read_overview, tissue_mask
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from toys import TINY, toy_image
 
 from signetscan.dataset import Place, read_dataset
 from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError
-from signetscan.inference import load_detector
-from signetscan.merge import suppress
-from signetscan.model_spec import ModelSpec
+from signetscan.models.detector import load_detector
+from signetscan.models.spec import ModelSpec
+from signetscan.scan.merge import suppress
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.training.checkpoint import load_checkpoint, load_tensors
 from signetscan.training.engine import data_digest, rate_at, train

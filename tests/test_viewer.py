@@ -18,7 +18,7 @@ from viewing import SAMPLE, one, scanned
 from signetscan.annotations import read_geojson
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
-from signetscan.outputs.geojson import write_geojson
+from signetscan.formats.geojson import write_geojson
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.viewer import DeepZoom, Mark, Marks, Pyramid, Verdict, read_marks, write_marks
 from signetscan.viewer.app import packed, ranked
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 SIZES = [(1, 1), (1, 7), (509, 3), (510, 511), (512, 1021), (1300, 700), (2111, 515)]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.viewer import ViewerServer
 
 CELL = "Signet ring cell"

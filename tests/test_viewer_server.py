@@ -25,9 +25,9 @@ from viewing import SAMPLE, one, sample_cells, scanned, serving
 
 from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli
-from signetscan.detect import DetectOptions, detect_slide
 from signetscan.errors import OptionError
-from signetscan.outputs.results import write_results
+from signetscan.results.writing import write_results
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.viewer import Viewer, ViewerServer
 from signetscan.viewer.app import PAGES
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.outputs.stored import StoredResult
+    from signetscan.results.reading import StoredResult
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from signetscan.annotations import read_geojson
 from signetscan.detections import Detections
-from signetscan.outputs.scanned import ScannedSlide
+from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.slides import Mpp
 from signetscan.viewer import Viewer, ViewerServer
 

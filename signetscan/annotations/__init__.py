@@ -6,10 +6,10 @@ is wrong is an `AnnotationError` that names the file.
 
 from __future__ import annotations
 
+from signetscan.annotations.csv_file import read_boxes_csv
 from signetscan.annotations.objects import NORMAL_REGION, POSITIVE_REGION, Annotations, Region
 from signetscan.annotations.qupath import read_geojson
 from signetscan.annotations.reading import ENDINGS, ending_of, read_annotations
-from signetscan.annotations.table import read_boxes_csv
 from signetscan.annotations.voc import boxes_xml, read_boxes_xml
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from signetscan.annotations.csv_file import read_boxes_csv
 from signetscan.annotations.qupath import read_geojson
-from signetscan.annotations.table import read_boxes_csv
 from signetscan.annotations.voc import read_boxes_xml
 from signetscan.errors import AnnotationError
 

@@ -9,13 +9,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.batch.run import ERRORS, LOOK_AGAIN_S, Event, check_root, claim_slide
 from signetscan.batch.workers import FAILED, Message, about, answer
 from signetscan.errors import DeviceError, ModelError, OutputError
-from signetscan.outputs.atomic import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
     from signetscan.batch.outcome import ScanRequest
-    from signetscan.inference import OnnxDetector
+    from signetscan.models.detector import OnnxDetector
 
 NO_DASK = 'Dask is not installed: pip install "signetscan[dask]"'
 LOCAL = "local"
@@ -157,7 +157,7 @@ def scan_here(task: SlideTask, request: ScanRequest, claims: Claims) -> Message:
 @lru_cache(maxsize=1)
 def _detector(model: str, device: Any, threads: int | None) -> OnnxDetector:  # noqa: ANN401 - a Device
     """The model, loaded once in each worker."""
-    from signetscan.inference import load_detector  # noqa: PLC0415
+    from signetscan.models.detector import load_detector  # noqa: PLC0415
 
     return load_detector(model, device=device, threads=threads)
 

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.endings import FAILURE_ENDING, with_ending
+from signetscan.atomic import atomic_text
+from signetscan.formats.result_files import FAILURE_ENDING, with_ending
 
 if TYPE_CHECKING:
     from pathlib import Path

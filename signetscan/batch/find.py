@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from signetscan.errors import OptionError
-from signetscan.outputs.endings import NO_SLIDES
-from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
+from signetscan.formats.result_files import NO_SLIDES
+from signetscan.suffixes import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

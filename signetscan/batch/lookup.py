@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from signetscan.batch.find import find_slides
 from signetscan.errors import ResultError, SlideError
-from signetscan.slide_names import name_of
 from signetscan.slides import open_slide
+from signetscan.suffixes import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from signetscan.outputs.endings import USUAL_FORMATS
+from signetscan.formats.result_files import USUAL_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from signetscan.runtime import Device
+    from signetscan.models.runtime import Device
 
 Status = Literal["done", "skipped", "failed", "planned"]
 """Scanned now; scanned before, with the same model and options; not scanned; looked at only."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Literal
 
+from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.batch.workers import FAILED, Worker
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
-from signetscan.outputs.atomic import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signetscan.batch.outcome import SlideOutcome
-from signetscan.detect import DetectOptions, detect_slide, plan_scan
 from signetscan.errors import SlideError
-from signetscan.outputs.endings import READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING, with_ending
-from signetscan.outputs.results import add_formats, write_results
-from signetscan.outputs.run_record import finished_record, run_key
-from signetscan.outputs.stored import load_result
-from signetscan.roi import read_roi
+from signetscan.formats.result_files import READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING, with_ending
+from signetscan.results.reading import load_result
+from signetscan.results.run_record import finished_record, run_key
+from signetscan.results.writing import add_formats, write_results
+from signetscan.scan.detect import DetectOptions, detect_slide, plan_scan
+from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.opening import told_of
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
     from signetscan.batch.outcome import ScanRequest
-    from signetscan.detect import SlideResult
-    from signetscan.inference import Detector
-    from signetscan.outputs.stored import StoredResult
-    from signetscan.roi import Roi
+    from signetscan.models.detector import Detector
+    from signetscan.results.reading import StoredResult
+    from signetscan.scan.detect import SlideResult
+    from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
 
 COARSE = 1.5

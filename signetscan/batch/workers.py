@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
     from signetscan.batch.outcome import ScanRequest, SlideOutcome
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def work(request: ScanRequest, connection: Connection, lifeline: Connection, env
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
         from signetscan.batch.scan import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
-        from signetscan.inference import load_detector  # noqa: PLC0415
+        from signetscan.models.detector import load_detector  # noqa: PLC0415
 
         detector = load_detector(request.model, device=request.device, threads=request.threads)
     except (DeviceError, ModelError) as error:

@@ -71,8 +71,8 @@ def compare(
         note(f"Note: {line}", quiet=quiet)
     page = None
     if out is not None:
-        from signetscan.evaluation.compare_page import write_comparison
-        from signetscan.outputs.atomic import make_folder
+        from signetscan.atomic import make_folder
+        from signetscan.reports.comparison import write_comparison
 
         make_folder(out)
         slides = {} if where is None else _slides(comparison, where, quiet=quiet)

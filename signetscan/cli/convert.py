@@ -9,13 +9,13 @@ import click
 from signetscan.cli.console import FILE, note, result
 from signetscan.cli.results import results_argument, slide_option, stored_results
 from signetscan.cli.statuses import FATAL
-from signetscan.outputs.endings import ENDINGS, check_libraries, result_paths
+from signetscan.formats.result_files import ENDINGS, check_libraries, result_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from signetscan.outputs.stored import StoredResult
+    from signetscan.results.reading import StoredResult
 
 
 @click.command()
@@ -78,7 +78,7 @@ def convert(
 def _each(results: Sequence[Path], where: Path | None, out: Path | None) -> Iterator[StoredResult | str]:
     """The results, or what is the matter with one."""
     from signetscan.errors import AnnotationError, OptionError, ResultError, SlideError
-    from signetscan.outputs.stored import find_results
+    from signetscan.results.reading import find_results
 
     records = list(dict.fromkeys(path for each in results for path in find_results(each)))
     seen: dict[str, Path] = {}
@@ -96,9 +96,9 @@ def _each(results: Sequence[Path], where: Path | None, out: Path | None) -> Iter
 
 def _write(stored: StoredResult, formats: Sequence[str], out: Path | None) -> tuple[list[Path], dict[str, str]]:
     """Write a result's formats; the files, and why a format is not among them."""
-    from signetscan.outputs.atomic import make_folder
-    from signetscan.outputs.formats import write_formats
-    from signetscan.outputs.results import add_formats
+    from signetscan.atomic import make_folder
+    from signetscan.formats.writers import write_formats
+    from signetscan.results.writing import add_formats
 
     target = stored.target if out is None else out / stored.target.name
     paths = {name: path for name, path in result_paths(target, formats).items() if name in formats}

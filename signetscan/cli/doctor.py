@@ -9,7 +9,7 @@ import click
 
 from signetscan.cli.console import FILE
 from signetscan.cli.statuses import ENVIRONMENT
-from signetscan.model_store import DEFAULT_MODEL, find_model
+from signetscan.models.store import DEFAULT_MODEL, find_model
 
 MARKS = {"ok": "ok", "absent": "--", "broken": "BROKEN"}
 
@@ -33,7 +33,7 @@ def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -
 
     Example: signetscan doctor --out results
     """
-    from signetscan.checkup import check_machine
+    from signetscan.doctor import check_machine
 
     findings = []
     for finding in check_machine(find_model(model), out):

@@ -60,9 +60,9 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, **options: Any) -
 
     Example: signetscan evaluate results biopsy.geojson --out report
     """
+    from signetscan.atomic import make_folder
     from signetscan.evaluation import AssessOptions, assess, assessment_json, read_results, write_assessment
     from signetscan.evaluation.plots import check_matplotlib
-    from signetscan.outputs.atomic import make_folder
 
     judge = AssessOptions(**{name: options[name] for name in ("threshold", "iou", "bootstrap", "seed")})
     if out is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from signetscan.cli.console import POSITIVE
-from signetscan.model_store import find_model, shipped_model
+from signetscan.models.store import find_model, shipped_model
 
 
 @click.command()
@@ -72,7 +72,7 @@ def _slide(path: Path, mpp: float | None) -> dict[str, Any]:
 def _model(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from signetscan.inference import load_detector
+    from signetscan.models.detector import load_detector
 
     detector = load_detector(path, device="cpu")
     return {"model": path.name, "sha256": detector.sha256} | asdict(detector.spec)

@@ -12,7 +12,7 @@ from signetscan.cli.console import FILE, result
 from signetscan.cli.results import results_argument, slide_option, stored_results
 
 if TYPE_CHECKING:
-    from signetscan.outputs.stored import StoredResult
+    from signetscan.results.reading import StoredResult
 
 
 @click.command()
@@ -27,7 +27,7 @@ def report(results: tuple[Path, ...], where: Path | None, out: Path | None) -> N
 
     Example: signetscan report results --slide slides
     """
-    from signetscan.outputs.endings import REPORT_ENDING, check_libraries, with_ending
+    from signetscan.formats.result_files import REPORT_ENDING, check_libraries, with_ending
     from signetscan.reports.index import INDEX_NAME, find_entries, write_index
 
     if where is None:
@@ -53,7 +53,7 @@ def _common_folder(results: tuple[Path, ...]) -> Path:
 
 def _write(path: Path, stored: StoredResult, slide_path: Path) -> None:
     """Write a report of a slide, opened as it was when it was scanned."""
-    from signetscan.outputs.atomic import make_folder
+    from signetscan.atomic import make_folder
     from signetscan.reports.slide_report import write_slide_report
     from signetscan.slides import open_slide
     from signetscan.slides.mpp import SOURCE_USER

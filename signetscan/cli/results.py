@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.outputs.stored import StoredResult
+    from signetscan.results.reading import StoredResult
 
 results_argument = click.argument("results", type=FILE, nargs=-1, required=True, metavar="RESULT...")
 """Folders of results, or any file of one slide's."""
@@ -33,7 +33,7 @@ def stored_results(results: tuple[Path, ...], where: Path | None) -> Iterator[St
         ResultError: there is none, one is damaged, or its slide is not there.
     """
     from signetscan.batch.lookup import slide_of
-    from signetscan.outputs.stored import find_results, load_result
+    from signetscan.results.reading import find_results, load_result
 
     for path in dict.fromkeys(path for each in results for path in find_results(each)):
         stored = load_result(path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from signetscan.atomic import free_bytes
 from signetscan.batch.outcome import printable
 from signetscan.cli.console import note, result
-from signetscan.outputs.atomic import free_bytes
-from signetscan.outputs.endings import RECORD_ENDING, REPORT_ENDING
-from signetscan.runtime import CPU_PROVIDER, runtime_versions
+from signetscan.formats.result_files import RECORD_ENDING, REPORT_ENDING
+from signetscan.models.runtime import CPU_PROVIDER, runtime_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

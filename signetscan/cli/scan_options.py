@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from signetscan.cli.console import FILE, POSITIVE, SHARE
-from signetscan.model_store import DEFAULT_MODEL, find_model
-from signetscan.outputs.endings import ENDINGS, USUAL_FORMATS, check_libraries
+from signetscan.formats.result_files import ENDINGS, USUAL_FORMATS, check_libraries
+from signetscan.models.store import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

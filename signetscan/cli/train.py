@@ -129,7 +129,7 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
     from signetscan.training.devices import choose_device
     from signetscan.training.engine import describe
     from signetscan.training.engine import train as run_training
-    from signetscan.training.repair import repair_dataset
+    from signetscan.training.pseudo_labels import repair_dataset
     from signetscan.training.report import write_report
 
     check_matplotlib()  # now, not after hours of training

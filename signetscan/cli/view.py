@@ -39,12 +39,12 @@ def view(results: Path, where: Path, port: int, out: Path | None, *, no_browser:
     import threading
     import webbrowser
 
+    from signetscan.atomic import make_folder
     from signetscan.cli.results import stored_results
     from signetscan.cli.scanning import end_on_sigterm
     from signetscan.errors import OptionError
-    from signetscan.outputs.atomic import make_folder
-    from signetscan.outputs.endings import RECORD_ENDING, with_ending
-    from signetscan.outputs.stored import find_results
+    from signetscan.formats.result_files import RECORD_ENDING, with_ending
+    from signetscan.results.reading import find_results
     from signetscan.slides import open_slide
     from signetscan.viewer import Viewer, ViewerServer
 

@@ -30,9 +30,9 @@ from signetscan.dataset.placing import place_images
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
 from signetscan.dataset.slides import MIN_SIDE, view_of
 from signetscan.errors import AnnotationError, OptionError, OutputError
-from signetscan.slide_names import name_of
 from signetscan.slides import open_slide, qupath_origin
 from signetscan.slides.protocol import known_mpp
+from signetscan.suffixes import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

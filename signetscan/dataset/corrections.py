@@ -16,7 +16,7 @@ from signetscan.boxes import centres
 from signetscan.dataset.digestpath import CLASS_NAME
 from signetscan.dataset.qupath import Area, areas_and_objects
 from signetscan.errors import AnnotationError
-from signetscan.neighbours import Neighbours
+from signetscan.scan.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.errors import AnnotationError, OptionError
-from signetscan.pictures import UNREADABLE, open_image
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+from signetscan.slides.image_files import UNREADABLE, open_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from signetscan.atomic import make_folder, part_path
 from signetscan.dataset.found import slide_of
 from signetscan.dataset.record import write_dataset_record
 from signetscan.errors import OutputError
-from signetscan.outputs.annotations import write_annotations
-from signetscan.outputs.atomic import make_folder, part_path
+from signetscan.formats.annotations import write_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,7 +18,7 @@ from signetscan.dataset.slides import is_slide, read_slides
 from signetscan.dataset.voc import ENDINGS as XML_ENDINGS
 from signetscan.dataset.voc import IMAGE_FOLDER, XML_FOLDER, read_voc
 from signetscan.errors import AnnotationError, OptionError
-from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS
+from signetscan.suffixes import SLIDE_ENDINGS, TIFF_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from signetscan import __version__
+from signetscan.atomic import atomic_text
 from signetscan.dataset.images import MAX_MPP
 from signetscan.errors import AnnotationError
-from signetscan.outputs.atomic import atomic_text
 
 if TYPE_CHECKING:
     from pathlib import Path

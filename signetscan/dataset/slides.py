@@ -20,9 +20,9 @@ from signetscan.dataset.found import Found, Gathered, by_stem, paired
 from signetscan.dataset.images import MAX_PIXELS, Place
 from signetscan.dataset.qupath import ENDINGS, areas_and_objects, read_counted
 from signetscan.errors import AnnotationError, SlideError
-from signetscan.slide_names import SLIDE_ENDINGS, TIFF_ENDINGS
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+from signetscan.suffixes import SLIDE_ENDINGS, TIFF_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -25,7 +25,7 @@ from signetscan.evaluation.files import detections_of, images_of_pair, read_pair
 from signetscan.evaluation.matching import MATCH_IOU, ImageResult, cells_found
 from signetscan.evaluation.pairing import Pair, find_both, record_path
 from signetscan.evaluation.tally import share
-from signetscan.outputs.run_record import read_record
+from signetscan.results.run_record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

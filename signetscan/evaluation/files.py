@@ -23,7 +23,7 @@ from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
-from signetscan.outputs.run_record import read_record
+from signetscan.results.run_record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.boxes import iou_matrix
-from signetscan.merge import best_first
+from signetscan.scan.merge import best_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

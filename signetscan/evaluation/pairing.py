@@ -12,7 +12,7 @@ from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.found import by_stem, files_in
 from signetscan.dataset.notes import listed
 from signetscan.errors import AnnotationError
-from signetscan.outputs.endings import RECORD_ENDING
+from signetscan.formats.result_files import RECORD_ENDING
 
 if TYPE_CHECKING:
     from pathlib import Path

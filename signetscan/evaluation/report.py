@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signetscan import __version__
+from signetscan.atomic import atomic_text, part_path
 from signetscan.evaluation.assess import FIGURES
 from signetscan.evaluation.bootstrap import COVERAGE
 from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr
-from signetscan.outputs.atomic import atomic_text, part_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.slides import Slide
 
 WINDOW_UM = 40.0

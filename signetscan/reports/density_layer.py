@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from signetscan.density import density_map
+from signetscan.formats.density import density_map
 from signetscan.reports.pictures import picture_uri
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from signetscan.outputs.endings import FAILURE_ENDING, RECORD_ENDING, REPORT_ENDING, with_ending
-from signetscan.outputs.run_record import read_record
+from signetscan.formats.result_files import FAILURE_ENDING, RECORD_ENDING, REPORT_ENDING, with_ending
 from signetscan.reports.page import write_page
 from signetscan.reports.run_facts import amount
 from signetscan.reports.scores import density_text
+from signetscan.results.run_record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

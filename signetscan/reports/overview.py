@@ -15,14 +15,14 @@ from skimage import measure
 
 from signetscan.errors import SlideError
 from signetscan.reports.pictures import QUALITY, picture_uri
+from signetscan.scan.tissue import MAX_OVERVIEW_SIDE, read_overview
 from signetscan.slides.protocol import known_mpp
-from signetscan.tissue import MAX_OVERVIEW_SIDE, read_overview
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
-    from signetscan.tissue import TissueMask
 
 OVERVIEW_PX = 1600
 """Longer side of the picture, pixels: sharp on a wide screen, some hundred kilobytes."""

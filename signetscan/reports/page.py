@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from signetscan import __version__
-from signetscan.outputs.atomic import atomic_text
+from signetscan.atomic import atomic_text
 
 if TYPE_CHECKING:
     from pathlib import Path

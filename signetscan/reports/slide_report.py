@@ -16,7 +16,7 @@ from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.page import write_page
 from signetscan.reports.run_facts import run_facts
 from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, first_bin, score_bins
-from signetscan.tissue import find_tissue
+from signetscan.scan.tissue import find_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.reports.overview import Frame, Overview
     from signetscan.reports.run_facts import RunFacts
+    from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
-    from signetscan.tissue import TissueMask
 
 CROPS = 24
 """Most crops of a kind: enough to see a pattern, few enough to look at each."""

@@ -11,11 +11,11 @@ import numpy as np
 
 from signetscan import __version__
 from signetscan.annotations import boxes_xml
+from signetscan.atomic import make_folder, part_path
 from signetscan.checks import check_ranges
 from signetscan.concurrency import process_map
 from signetscan.dataset import CLASS_NAME, NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.errors import OutputError
-from signetscan.outputs.atomic import make_folder, part_path
 from signetscan.simulate.camera import compress, random_camera, second_camera
 from signetscan.simulate.field import render_field
 from signetscan.simulate.real import random_crop, read_background, real_canvas

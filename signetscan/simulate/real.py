@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from signetscan.errors import AnnotationError, SlideError
-from signetscan.pictures import UNREADABLE, open_image
 from signetscan.simulate.canvas import TISSUE_STEP, Canvas
 from signetscan.simulate.field import MPP
 from signetscan.simulate.stain import stain_of
 from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides.image_files import UNREADABLE, open_image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

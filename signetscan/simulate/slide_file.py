@@ -14,12 +14,12 @@ import tifffile
 from PIL import Image
 
 from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
+from signetscan.atomic import atomic_text, make_folder, part_path
 from signetscan.checks import check_ranges
 from signetscan.dataset import CLASS_NAME
 from signetscan.errors import OptionError
-from signetscan.outputs.annotations import classification, rectangle
-from signetscan.outputs.atomic import atomic_text, make_folder, part_path
-from signetscan.outputs.colours import REGION_COLOURS, colour_of
+from signetscan.formats.annotations import classification, rectangle
+from signetscan.formats.colours import REGION_COLOURS, colour_of
 from signetscan.simulate.camera import random_camera
 from signetscan.simulate.field import MPP, render_field
 from signetscan.simulate.noise import smooth_noise, step

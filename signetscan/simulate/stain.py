@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.dyes import EOSIN, HAEMATOXYLIN, across
+from signetscan.stains import EOSIN, HAEMATOXYLIN, across
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

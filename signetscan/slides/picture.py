@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from signetscan.errors import SlideError
-from signetscan.pictures import UNREADABLE, open_image
 from signetscan.slides.array_slide import ArraySlide
+from signetscan.slides.image_files import UNREADABLE, open_image
 
 if TYPE_CHECKING:
     from pathlib import Path

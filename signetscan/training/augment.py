@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from signetscan.dyes import EOSIN, HAEMATOXYLIN, across
+from signetscan.stains import EOSIN, HAEMATOXYLIN, across
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from signetscan.atomic import part_path
 from signetscan.errors import OptionError, TrainingError
-from signetscan.outputs.atomic import part_path
 from signetscan.training.options import TrainOptions
 from signetscan.training.retinanet import RetinaNet
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from signetscan.inference import candidates
+from signetscan.models.detector import candidates
 from signetscan.training.retinanet import Inference
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
-    from signetscan.model_spec import ModelSpec
+    from signetscan.models.spec import ModelSpec
     from signetscan.training.retinanet import RetinaNet
 
 
 class TorchDetector:
-    """A network run by torch; see `signetscan.inference.Detector`.
+    """A network run by torch; see `signetscan.models.detector.Detector`.
 
     Args:
         network: the network, in evaluation mode.
@@ -37,7 +37,7 @@ class TorchDetector:
 
     @torch.inference_mode()
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
-        """Find objects in a batch of tiles; see `signetscan.inference.Detector.detect`."""
+        """Find objects in a batch of tiles; see `signetscan.models.detector.Detector.detect`."""
         outputs = self._network(torch.from_numpy(tiles).to(self._device))
         boxes, scores, labels = (output.cpu().numpy() for output in outputs)
         return candidates(boxes, scores, labels, score_threshold)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from signetscan.atomic import make_folder
 from signetscan.dataset import hold_out
 from signetscan.errors import OptionError, TrainingError
-from signetscan.outputs.atomic import make_folder
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
 from signetscan.training.crops import ImageCache, list_patches, plan_epoch
 from signetscan.training.devices import choose_device, forward_of, use_bf16

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from signetscan.atomic import part_path
 from signetscan.dataset.found import IMAGE_ENDINGS, files_in
 from signetscan.errors import ModelError, OptionError, SlideError
-from signetscan.inference import load_detector
-from signetscan.outputs.atomic import part_path
-from signetscan.slide_names import SLIDE_ENDINGS
+from signetscan.models.detector import load_detector
+from signetscan.scan.tiling import TileGrid
+from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
-from signetscan.tiling import TileGrid
-from signetscan.tissue import find_tissue
+from signetscan.suffixes import SLIDE_ENDINGS
 from signetscan.training.detector import TorchDetector
 from signetscan.training.graph import fold_norms, make_graph, save_graph
 from signetscan.training.int8_check import check_int8
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.model_spec import ModelSpec
+    from signetscan.models.spec import ModelSpec
     from signetscan.training.retinanet import RetinaNet
 
 Float = Literal["fp32", "fp16"]

@@ -17,14 +17,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from signetscan import __version__
 from signetscan.errors import ModelError
-from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
 from signetscan.training.retinanet import Inference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.model_spec import ModelSpec
+    from signetscan.models.spec import ModelSpec
     from signetscan.training.retinanet import RetinaNet
 
 OPSET = 18

@@ -15,8 +15,8 @@ import torch
 
 from signetscan.boxes import iou_matrix
 from signetscan.errors import ModelError
-from signetscan.inference import load_detector
-from signetscan.merge import suppress
+from signetscan.models.detector import load_detector
+from signetscan.scan.merge import suppress
 from signetscan.training.detector import TorchDetector
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
-    from signetscan.model_spec import ModelSpec
+    from signetscan.models.spec import ModelSpec
     from signetscan.training.retinanet import RetinaNet
 
 CHECK_SCORE = 0.3

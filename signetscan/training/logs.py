@@ -17,8 +17,8 @@ from tensorboardX import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
+from signetscan.atomic import atomic_text
 from signetscan.errors import OutputError
-from signetscan.outputs.atomic import atomic_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from signetscan.errors import DeviceError, ModelError
-from signetscan.model_spec import INPUT_NAME
-from signetscan.runtime import NO_RUNTIME
+from signetscan.models.runtime import NO_RUNTIME
+from signetscan.models.spec import INPUT_NAME
 from signetscan.training.graph import fold_norms, make_graph, quiet
 from signetscan.training.packed import PackedNet
 

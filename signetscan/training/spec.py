@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from signetscan.detect import SCORE_DECIMALS
-from signetscan.model_spec import ModelSpec
+from signetscan.models.spec import ModelSpec
+from signetscan.scan.detect import SCORE_DECIMALS
 
 if TYPE_CHECKING:
     from signetscan.training.checkpoint import Checkpoint

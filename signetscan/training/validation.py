@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.dataset import read_pixels
-from signetscan.detect import DetectOptions, detect_slide
 from signetscan.evaluation import ImageResult, evaluate_classes, threshold_for
+from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide
 from signetscan.training.detector import TorchDetector
 from signetscan.training.spec import make_spec

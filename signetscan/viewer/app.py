@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signetscan.errors import OptionError, OutputError, SlideError
-from signetscan.outputs.colours import colour_of
+from signetscan.formats.colours import colour_of
 from signetscan.viewer.deepzoom import OVERLAP_PX, TILE_PX, DeepZoom, jpeg
 from signetscan.viewer.marks import Marks
 from signetscan.viewer.marks_file import read_marks, write_marks
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.detections import Detections
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.slides import Slide
 
 PAGES = {

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signetscan.annotations import read_geojson
+from signetscan.atomic import atomic_text
 from signetscan.errors import AnnotationError
-from signetscan.outputs.annotations import classification
-from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.colours import colour_of
-from signetscan.outputs.rows import NAMESPACE
+from signetscan.formats.annotations import classification
+from signetscan.formats.blocks import NAMESPACE
+from signetscan.formats.colours import colour_of
 from signetscan.viewer.marks import Mark, Verdict, mark_of_detection
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from signetscan.annotations import Annotations
     from signetscan.detections import Detections
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 REJECTED_CLASS = "Ignore*"
 """QuPath's own class for objects that do not count."""

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan import __version__
+from signetscan.atomic import part_path
 from signetscan.errors import UnfitError
-from signetscan.outputs.atomic import part_path
-from signetscan.outputs.colours import colour_of
-from signetscan.outputs.rows import NAMESPACE
+from signetscan.formats.blocks import NAMESPACE
+from signetscan.formats.colours import colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pydicom
     from highdicom.ann import AnnotationGroup
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 NEEDED = (
     "SOPClassUID",

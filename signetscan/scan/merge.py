@@ -13,15 +13,15 @@ import numpy as np
 
 from signetscan.boxes import centres
 from signetscan.detections import Detections
-from signetscan.neighbours import Neighbours
+from signetscan.scan.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from signetscan.neighbours import Runs
-    from signetscan.tiling import Tile
+    from signetscan.scan.neighbours import Runs
+    from signetscan.scan.tiling import Tile
 
 SEAM_MARGIN = 8.0
 """How far beyond its own part a tile still reports an object, view pixels: many times the jitter between tiles,

@@ -11,15 +11,15 @@ import numpy as np
 
 from signetscan.detections import Detections
 from signetscan.errors import ModelError
-from signetscan.model_spec import INPUT_NAME, ModelSpec
-from signetscan.runtime import Session, open_session
+from signetscan.models.runtime import Session, open_session
+from signetscan.models.spec import INPUT_NAME, ModelSpec
 
 if TYPE_CHECKING:
     import os
 
     from numpy.typing import NDArray
 
-    from signetscan.runtime import Device
+    from signetscan.models.runtime import Device
 
 MAX_MODEL_BYTES = 1 << 30
 """A detector of more than a gibibyte is not one of ours."""
@@ -115,7 +115,7 @@ def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", thre
 
     Args:
         path: the ONNX file.
-        device: where to run it; see `signetscan.runtime.Device`.
+        device: where to run it; see `signetscan.models.runtime.Device`.
         threads: CPU threads within an operation; all cores by default.
 
     Raises:

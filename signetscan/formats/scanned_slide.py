@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.detections import Detections
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
     from signetscan.slides import Mpp, Slide
 
 

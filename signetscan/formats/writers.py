@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.errors import UnfitError
-from signetscan.outputs.asap import write_asap
-from signetscan.outputs.dicom import write_dicom
-from signetscan.outputs.geojson import write_geojson
-from signetscan.outputs.heatmap import write_heatmap
-from signetscan.outputs.imagescope import write_imagescope
-from signetscan.outputs.parquet import write_parquet
-from signetscan.outputs.table import write_csv
+from signetscan.formats.asap import write_asap
+from signetscan.formats.csv_file import write_csv
+from signetscan.formats.dicom import write_dicom
+from signetscan.formats.geojson import write_geojson
+from signetscan.formats.heatmap import write_heatmap
+from signetscan.formats.imagescope import write_imagescope
+from signetscan.formats.parquet import write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
     Writer = Callable[[Path, ScannedSlide], None]
 

@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from signetscan.atomic import free_bytes
 from signetscan.errors import SignetscanError
-from signetscan.inference import load_detector
-from signetscan.outputs.atomic import free_bytes
-from signetscan.runtime import BOTH_RUNTIMES, CUDA_PROVIDER, TENSORRT_PROVIDER, available_providers, runtime_versions
+from signetscan.models.detector import load_detector
+from signetscan.models.runtime import (
+    BOTH_RUNTIMES,
+    CUDA_PROVIDER,
+    TENSORRT_PROVIDER,
+    available_providers,
+    runtime_versions,
+)
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from signetscan.runtime import Device
+    from signetscan.models.runtime import Device
 
 State = Literal["ok", "absent", "broken"]
 """It works; it is not there, and may be done without; it must be mended."""

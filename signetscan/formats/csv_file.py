@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.atomic import atomic_text
 from signetscan.boxes import centres
-from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.rows import blocks, filled
+from signetscan.formats.blocks import blocks, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from signetscan.detections import Detections
-    from signetscan.outputs.rows import Block
+    from signetscan.formats.blocks import Block
     from signetscan.slides import Mpp
 
 COLUMNS = {

@@ -12,15 +12,15 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from signetscan import __version__
-from signetscan.outputs.atomic import atomic_text
+from signetscan.atomic import atomic_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from signetscan.detect import DetectOptions, SlideResult
-    from signetscan.inference import Detector
-    from signetscan.roi import Roi
+    from signetscan.models.detector import Detector
+    from signetscan.scan.detect import DetectOptions, SlideResult
+    from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
 
 SCHEMA = 1

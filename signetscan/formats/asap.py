@@ -11,17 +11,17 @@ from itertools import count
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
-from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.colours import colour_of
-from signetscan.outputs.rows import blocks, edges_of, filled
-from signetscan.outputs.xml_text import group_names
+from signetscan.atomic import atomic_text
+from signetscan.formats.blocks import blocks, edges_of, filled
+from signetscan.formats.colours import colour_of
+from signetscan.formats.xml_text import group_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from signetscan.outputs.rows import Block
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.blocks import Block
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 NO_GROUP = "None"
 """What ASAP writes of an annotation without a group, so that no class may be called so."""

@@ -11,10 +11,10 @@ import numpy as np
 from signetscan.annotations.reading import read_annotations
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
-from signetscan.outputs.endings import ENDINGS, READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING
-from signetscan.outputs.run_record import read_record
-from signetscan.outputs.scanned import ScannedSlide
-from signetscan.outputs.table import FORMULA
+from signetscan.formats.csv_file import FORMULA
+from signetscan.formats.result_files import ENDINGS, READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING
+from signetscan.formats.scanned_slide import ScannedSlide
+from signetscan.results.run_record import read_record
 from signetscan.slides.mpp import Mpp
 
 if TYPE_CHECKING:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 
+from signetscan.atomic import part_path
 from signetscan.boxes import centres
-from signetscan.density import density_map
 from signetscan.errors import UnfitError
-from signetscan.outputs.atomic import part_path
-from signetscan.outputs.rows import NAMESPACE
-from signetscan.outputs.xml_text import xml_text
+from signetscan.formats.blocks import NAMESPACE
+from signetscan.formats.density import density_map
+from signetscan.formats.xml_text import xml_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 PIXEL_UM = 16.0
 """Size of a pixel, about: a slide fills a screen. Below 20 um OpenSlide's and our own reader believe the TIFF tags."""

@@ -21,7 +21,7 @@ from signetscan.boxes import iou_matrix
 from signetscan.dataset import hold_out
 from signetscan.errors import OptionError, TrainingError
 from signetscan.evaluation import MATCH_IOU
-from signetscan.merge import suppress
+from signetscan.scan.merge import suppress
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.validation import detect_images
 

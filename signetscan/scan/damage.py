@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box
+    from signetscan.scan.tiling import Tile
     from signetscan.slides import SlideAtMpp
-    from signetscan.tiling import Tile
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from signetscan.boxes import area
 from signetscan.checks import check_ranges
 from signetscan.concurrency import batched, cpu_count, ordered_map
 from signetscan.errors import DeviceError, SlideError
-from signetscan.merge import keep_owned, merge_tiles, suppress
-from signetscan.runtime import CPU_PROVIDER
-from signetscan.salvage import Damage, read_tile
+from signetscan.models.runtime import CPU_PROVIDER
+from signetscan.scan.damage import Damage, read_tile
+from signetscan.scan.merge import keep_owned, merge_tiles, suppress
+from signetscan.scan.tiling import TileGrid, in_strips, trim
+from signetscan.scan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue, whole_slide
 from signetscan.slides import SlideAtMpp
-from signetscan.tiling import TileGrid, in_strips, trim
-from signetscan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue, whole_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Box
     from signetscan.detections import Detections
-    from signetscan.inference import Detector
-    from signetscan.model_spec import ModelSpec
-    from signetscan.roi import Roi
-    from signetscan.salvage import TilePixels
+    from signetscan.models.detector import Detector
+    from signetscan.models.spec import ModelSpec
+    from signetscan.scan.damage import TilePixels
+    from signetscan.scan.roi import Roi
+    from signetscan.scan.tiling import Tile
+    from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
-    from signetscan.tiling import Tile
-    from signetscan.tissue import TissueMask
 
     Progress = Callable[[int, int], None]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import geojson
 
 from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
-from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.colours import REGION_COLOURS, colour_of
+from signetscan.atomic import atomic_text
+from signetscan.formats.colours import REGION_COLOURS, colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from signetscan.outputs.colours import Colour
+    from signetscan.formats.colours import Colour
 
 
 def write_annotations(

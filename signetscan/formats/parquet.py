@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signetscan.atomic import part_path
 from signetscan.boxes import centres
-from signetscan.outputs.atomic import part_path
-from signetscan.outputs.rows import ROWS_AT_ONCE, blocks
+from signetscan.formats.blocks import ROWS_AT_ONCE, blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.slides import Mpp
 
 NUMBERS = ("x0_px", "y0_px", "x1_px", "y1_px", "centre_x_um", "centre_y_um", "width_um", "height_um")

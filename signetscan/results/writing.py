@@ -6,18 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OutputError
-from signetscan.outputs.endings import ENDINGS, RECORD_ENDING, REPORT_ENDING, USUAL_FORMATS, with_ending
-from signetscan.outputs.formats import write_formats
-from signetscan.outputs.run_record import files_of, run_record, write_record
-from signetscan.outputs.scanned import scanned_slide
-from signetscan.outputs.stored import StoredResult
+from signetscan.formats.result_files import ENDINGS, RECORD_ENDING, REPORT_ENDING, USUAL_FORMATS, with_ending
+from signetscan.formats.scanned_slide import scanned_slide
+from signetscan.formats.writers import write_formats
+from signetscan.results.reading import StoredResult
+from signetscan.results.run_record import files_of, run_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from signetscan.detect import SlideResult
-    from signetscan.inference import Detector
+    from signetscan.models.detector import Detector
+    from signetscan.scan.detect import SlideResult
     from signetscan.slides import Slide
 
 

@@ -12,17 +12,17 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from signetscan.outputs.atomic import atomic_text
-from signetscan.outputs.colours import colour_of
-from signetscan.outputs.rows import blocks, edges_of, filled
-from signetscan.outputs.xml_text import group_names
+from signetscan.atomic import atomic_text
+from signetscan.formats.blocks import blocks, edges_of, filled
+from signetscan.formats.colours import colour_of
+from signetscan.formats.xml_text import group_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.outputs.rows import Block
-    from signetscan.outputs.scanned import ScannedSlide
+    from signetscan.formats.blocks import Block
+    from signetscan.formats.scanned_slide import ScannedSlide
 
 REGION = (
     '<Region Id="%d" Type="0" Zoom="1" Selected="0" Text="%.4f" NegativeROA="0" InputRegionId="0" Analyze="1">'

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import geojson
 
-from signetscan.outputs.annotations import classification
-from signetscan.outputs.atomic import atomic_gzip, atomic_text
-from signetscan.outputs.colours import colour_of
-from signetscan.outputs.rows import blocks, edges_as_text, filled
+from signetscan.atomic import atomic_gzip, atomic_text
+from signetscan.formats.annotations import classification
+from signetscan.formats.blocks import blocks, edges_as_text, filled
+from signetscan.formats.colours import colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from signetscan.detections import Detections
-    from signetscan.outputs.rows import Block
+    from signetscan.formats.blocks import Block
 
 
 def write_geojson(

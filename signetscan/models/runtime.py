@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from signetscan.errors import DeviceError, ModelError
-from signetscan.model_spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.annotations.objects import Region
-    from signetscan.tissue import TissueMask
+    from signetscan.scan.tissue import TissueMask
 
 WIDENED_PX = 2
 """A region is widened by so many mask pixels, so that no part of it is lost: outlines are drawn to within about one."""

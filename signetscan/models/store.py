@@ -12,7 +12,7 @@ DEFAULT_MODEL = "signet-sim-2"
 ROLES = {"accurate": "signet-sim-2", "fast": "signet-sim-2-int8"}
 """What the shipped models are for. FROC of the fast one is within 0.005 of that of the accurate one (its card)."""
 
-FOLDERS = (Path(__file__).parent / "models", Path(__file__).parents[1] / "models")
+FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "models")
 """Where shipped models are: inside an installed package, or beside it in a checkout."""
 
 

@@ -1,0 +1,1 @@
+"""File formats of detections: each written whole or not at all."""

@@ -1,0 +1,1 @@
+"""What a model file promises, finding one, and running it."""

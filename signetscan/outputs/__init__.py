@@ -1,1 +1,0 @@
-"""Writing results: every file appears under its name only when it is whole."""

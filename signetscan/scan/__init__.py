@@ -1,0 +1,1 @@
+"""One slide: tissue, tiles, the model on each, and the merge of what it finds."""
