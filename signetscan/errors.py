@@ -12,7 +12,16 @@ ABOUT_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errn
 
 
 class SignetscanError(Exception):
-    """Root of every error that signetscan raises on purpose."""
+    """Root of every error that signetscan raises on purpose.
+
+    Args:
+        message: what is wrong, in which file, and what to do.
+        options: names of the options that are wrong, or that would help; the command line adds its flags for them.
+    """
+
+    def __init__(self, message: str, *, options: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.options = options
 
 
 class OptionError(SignetscanError, ValueError):

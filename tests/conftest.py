@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from playwright.sync_api import Browser
-    from stored import Pair
+    from slide_files import Pair
 
     from signetscan.dataset import Dataset
 
@@ -66,7 +66,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def opened() -> Iterator[Callable[[Path], Pair]]:
     """Opens pairs, and closes them at the end."""
-    from stored import Pair
+    from slide_files import Pair
 
     pairs: list[Pair] = []
 
@@ -81,7 +81,7 @@ def opened() -> Iterator[Callable[[Path], Pair]]:
 
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from toys import write_toys
+    from toy_images import write_toys
 
     root = tmp_path_factory.mktemp("toy")
     write_toys(root)
@@ -98,7 +98,7 @@ def toy_set(toy_folder: Path) -> Dataset:
 @pytest.fixture(scope="session")
 def trained(toy_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run; not to be written to."""
-    from toys import TINY
+    from toy_images import TINY
 
     from signetscan.training.engine import train
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from found import detections, random_results, square
 from hypothesis import given
 from hypothesis import strategies as st
+from image_results import detections, random_results, square
 from PIL import Image
 
 from signetscan.errors import OptionError, OutputError

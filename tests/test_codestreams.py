@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored import abbreviated, aperio_ycbcr, jpeg, texture
+from slide_files import abbreviated, aperio_ycbcr, jpeg, texture
 
 from signetscan.slides.codestreams import (
     Frame,

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from found import detections, random_results, square
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from image_results import detections, random_results, square
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 

@@ -9,9 +9,9 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from findings import CONTROLS, HOSTILE, many, scanned, scanned_slides
 from hypothesis import HealthCheck, given, settings
 from pydicom.dataset import Dataset, FileMetaDataset
+from scanned_slides import CONTROLS, HOSTILE, many, scanned, scanned_slides
 
 from signetscan.errors import UnfitError
 from signetscan.formats.dicom import MAY_BE_EMPTY, NEEDED, write_dicom

@@ -11,7 +11,7 @@ import tifffile
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
-from stored import (
+from slide_files import (
     APERIO,
     HEIGHT,
     KINDS,

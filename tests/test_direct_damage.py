@@ -14,7 +14,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
-from stored import (
+from slide_files import (
     HEIGHT,
     KINDS,
     TILE,

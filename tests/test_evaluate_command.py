@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from found import random_results
+from image_results import random_results
 from PIL import Image
 from tiny_onnx import write_tiny_model
 

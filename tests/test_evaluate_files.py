@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from found import square
+from image_results import square
 from PIL import Image
 
 from signetscan.annotations import boxes_xml

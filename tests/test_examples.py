@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from found import detections, random_results, square
 from hypothesis import given
 from hypothesis import strategies as st
+from image_results import detections, random_results, square
 
 from signetscan.evaluation import ImageResult, make_tally
 from signetscan.evaluation.examples import Example, pick_examples

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import shapely
 from defusedxml import ElementTree
-from findings import many, scanned, scanned_slides
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from scanned_slides import many, scanned, scanned_slides
 
 from signetscan.annotations import read_annotations
 from signetscan.errors import OutputError

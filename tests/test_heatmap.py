@@ -10,9 +10,9 @@ import openslide
 import pytest
 import tifffile
 from defusedxml import ElementTree
-from findings import CONTROLS, HOSTILE, many, scanned
 from hypothesis import given
 from hypothesis import strategies as st
+from scanned_slides import CONTROLS, HOSTILE, many, scanned
 
 from signetscan.errors import UnfitError
 from signetscan.formats.heatmap import DARKEST, PIXEL_UM, SPREAD_UM, density, map_shape, write_heatmap

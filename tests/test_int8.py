@@ -17,7 +17,7 @@ from conftest import ROOT
 from conftest import make_spec as any_spec
 from onnx import numpy_helper
 from PIL import Image
-from toys import TINY, toy_image
+from toy_images import TINY, toy_image
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, OptionError, SlideError

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from findings import many
 from hypothesis import given
 from hypothesis import strategies as st
+from scanned_slides import many
 
 from signetscan.annotations import read_annotations, read_geojson
 from signetscan.errors import AnnotationError

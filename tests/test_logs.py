@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
-from toys import TINY
+from toy_images import TINY
 
 from signetscan.errors import OutputError
 from signetscan.training.checkpoint import load_checkpoint

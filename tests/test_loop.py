@@ -11,7 +11,7 @@ import tifffile
 import torch
 from click.testing import CliRunner
 from test_dataset_add import CELL, feature, write
-from toys import TINY
+from toy_images import TINY
 
 from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli

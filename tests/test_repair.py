@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from found import detections, square
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import TINY
+from image_results import detections, square
+from toy_images import TINY
 
 from signetscan.cli.main import cli
 from signetscan.dataset import AnnotatedImage, hold_out

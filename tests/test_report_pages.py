@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from reported import made_slide, random_detections, written
+from results_for_reports import made_slide, random_detections, written
 
 from signetscan.detections import Detections
 from signetscan.reports.index import IndexEntry, find_entries, write_index

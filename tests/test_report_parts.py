@@ -15,7 +15,7 @@ from conftest import BlobDetector
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from reported import MPP, SIZE, made_slide, random_detections, written
+from results_for_reports import MPP, SIZE, made_slide, random_detections, written
 from skimage.draw import polygon2mask
 
 from signetscan.detections import Detections

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
-from stored import overwrite, set_tag, spans
+from slide_files import overwrite, set_tag, spans
 
 from signetscan.errors import MppError, SlideError
 from signetscan.slides import ArraySlide, open_slide

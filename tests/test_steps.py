@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch._dynamo.exc import TorchDynamoException
 from torch.utils._python_dispatch import TorchDispatchMode
-from toys import TINY
+from toy_images import TINY
 
 from signetscan.errors import OptionError, TrainingError
 from signetscan.training import devices

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from toys import TINY, toy_image
+from toy_images import TINY, toy_image
 
 from signetscan.dataset import Place, read_dataset
 from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError

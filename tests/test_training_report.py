@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
-from toys import TINY
+from toy_images import TINY
 
 from signetscan.dataset import hold_out
 from signetscan.errors import TrainingError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from toys import TINY
+from toy_images import TINY
 
 from signetscan.detections import Detections
 from signetscan.training import validation

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from viewing import SAMPLE, one, scanned
+from served_viewer import SAMPLE, one, scanned
 
 from signetscan.annotations import read_geojson
 from signetscan.detections import Detections

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from viewing import SAMPLE, sample_cells, scanned, serving
+from served_viewer import SAMPLE, sample_cells, scanned, serving
 
 from signetscan.annotations import read_geojson
 from signetscan.detections import Detections

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from conftest import ROOT, BlobDetector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from viewing import SAMPLE, one, sample_cells, scanned, serving
+from served_viewer import SAMPLE, one, sample_cells, scanned, serving
 
 from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli

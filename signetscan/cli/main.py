@@ -15,6 +15,7 @@ from signetscan.cli.detect import detect
 from signetscan.cli.doctor import doctor
 from signetscan.cli.evaluate import evaluate
 from signetscan.cli.export import export
+from signetscan.cli.flags import with_flags
 from signetscan.cli.info import info
 from signetscan.cli.report import report
 from signetscan.cli.simulate import simulate
@@ -35,18 +36,29 @@ EXTRAS = {
 }
 """The extra that brings each library that detection does without."""
 
+COMMAND = "signetscan.command"
+"""Where a context keeps the command that runs."""
+
 
 class Commands(click.Group):
     """A group that turns the library's errors into one line: exit status 2 for options, 1 for all else."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, and keep it in mind: errors are told with its flags."""
+        name, command, rest = super().resolve_command(ctx, args)
+        ctx.meta[COMMAND] = command
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run a command."""
         try:
             return super().invoke(ctx)
         except OptionError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(with_flags(error, ctx.meta[COMMAND])) from error
         except SignetscanError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(with_flags(error, ctx.meta[COMMAND])) from error
         except ModuleNotFoundError as error:
             if error.name not in EXTRAS:
                 raise

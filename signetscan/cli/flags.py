@@ -1,0 +1,115 @@
+"""From options that describe themselves to flags of a command, and from what a user gave back to options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from signetscan.cli.console import FILE
+from signetscan.options import kinds_of, options_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from signetscan.errors import SignetscanError
+    from signetscan.options import Kind, Option
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound="Callable[..., object]")
+
+SHORT = {"out": "-o", "quiet": "-q", "verbose": "-v"}
+"""Flags of one letter."""
+
+
+class Flag(click.Option):
+    """A flag that takes its former name too, and shows only the one it has."""
+
+    def __init__(self, *args: Any, former: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's signature
+        super().__init__(*args, **kwargs)
+        self.former = former
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """What `--help` says."""
+        shown, self.opts = self.opts, [each for each in self.opts if each != self.former]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = shown
+
+
+def flags_of(*classes: type, leave_out: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Give a command a flag for each option of some classes.
+
+    Args:
+        classes: the classes.
+        leave_out: options that the command does not offer.
+    """
+
+    def decorate(command: Command) -> Command:
+        for cls in reversed(classes):
+            for name, about in reversed(options_of(cls).items()):
+                if name not in leave_out:
+                    command = _flag(name, about, kinds_of(cls)[name], _default(cls, name))(command)
+        return command
+
+    return decorate
+
+
+def given(cls: type[T], values: Mapping[str, object]) -> T:
+    """Options of a class from the values of a command's flags; those that it does not offer have their defaults.
+
+    Raises:
+        OptionError: a value makes no sense.
+    """
+    return cls(**{name: values[name] for name in options_of(cls) if name in values})
+
+
+def with_flags(error: SignetscanError, command: click.Command) -> str:
+    """What an error says, and the flags of the options that it is about."""
+    flags = {parameter.name: parameter.opts for parameter in command.params if isinstance(parameter, click.Option)}
+    named = [max(flags[name], key=len) for name in error.options if name in flags]
+    if not named:
+        return str(error)
+    return f"{str(error).removesuffix('.')}. See {' and '.join(named)}"
+
+
+def _default(cls: type, name: str) -> object:
+    default: object = cls.__dataclass_fields__[name].default  # type: ignore[attr-defined]
+    return default
+
+
+def _flag(name: str, about: Option, kind: Kind, default: object) -> Callable[[Command], Command]:
+    flag = f"--{name.replace('_', '-')}"
+    help_text = f"{about.help.removesuffix('.')}, {about.unit}." if about.unit else about.help
+    if about.default:
+        help_text += f"  [default: {about.default}]"
+    names = [flag, *([SHORT[name]] if name in SHORT else [])]
+    if kind.scalar is bool:
+        if default:
+            flag += f"/--{(about.opposite or f'no-{name}').replace('_', '-')}"
+        return click.option(flag, *names[1:], name, is_flag=True, default=default, help=help_text)
+    former = f"--{about.former.replace('_', '-')}" if about.former else ""
+    made: Callable[[Command], Command] = click.option(
+        *names,
+        *([former] if former else []),
+        name,
+        cls=Flag,
+        former=former,
+        type=_type(kind, about),
+        multiple=kind.many,
+        default=default,
+        help=help_text,
+    )
+    return made
+
+
+def _type(kind: Kind, about: Option) -> click.ParamType[Any]:
+    if kind.choices:
+        return click.Choice(kind.choices)
+    low, high = (None if abs(each) == float("inf") else each for each in (about.low, about.high))
+    if kind.scalar is int:
+        return click.IntRange(None if low is None else int(low), None if high is None else int(high), about.above)
+    if kind.scalar is float:
+        return click.FloatRange(low, high, about.above)
+    return click.STRING if kind.scalar is str else FILE
