@@ -26,7 +26,7 @@ LAYERS = (
     ("scan",),
     ("models", "annotations"),
     ("slides",),
-    ("boxes", "detections", "checks", "concurrency", "atomic", "suffixes", "stains"),
+    ("boxes", "detections", "checks", "options", "json_values", "concurrency", "atomic", "suffixes", "stains"),
     ("errors", "__init__"),
 )
 """A module imports from its own layer or from lower ones; the order within a layer is free of cycles."""
