@@ -1,0 +1,23 @@
+# The face of the package: what `import signetscan` offers. Type checkers read this file, and `__init__.py` reads it
+# when the package is imported, so a name is added here and nowhere else. docs/api.md is made from it.
+
+from .dataset.reading import read_dataset as read_dataset
+from .detections import Detections as Detections
+from .errors import SignetscanError as SignetscanError
+from .evaluation.assess import AssessOptions as AssessOptions
+from .evaluation.assess import assess as assess
+from .evaluation.files import read_results as read_results
+from .models.detector import load_detector as load_detector
+from .models.store import find_model as find_model
+from .results.reading import find_results as find_results
+from .results.reading import load_result as load_result
+from .results.writing import write_results as write_results
+from .scan.detect import DetectOptions as DetectOptions
+from .scan.detect import SlideResult as SlideResult
+from .scan.detect import detect_slide as detect_slide
+from .slides.opening import open_slide as open_slide
+from .training.engine import train as train
+from .training.options import TrainOptions as TrainOptions
+
+__version__: str
+__all__: list[str]
