@@ -91,6 +91,17 @@ def numbers_of(row: dict[str, str]) -> tuple[float, ...]:
 # ---- detect ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "words", [[], *([name] for name, each in cli.commands.items() if isinstance(each, click.Group))]
+)
+def test_every_command_is_summed_up_on_one_line(words: list[str]) -> None:
+    """A terminal of 80 columns cuts off what is longer."""
+    listed = CliRunner().invoke(cli, [*words, "--help"], terminal_width=80).output.split("Commands:\n")[1]
+    assert listed.count("\n") >= 1
+    for line in listed.splitlines():
+        assert re.fullmatch(r"  \w+ +[A-Z].*[^.]\.", line), line
+
+
 def test_detect_writes_three_files_and_prints_what_it_found(bench: Bench, tmp_path: Path) -> None:
     """Without overlap each of the 4 x 4 tiles of 256 px has its box at the same place."""
     out = tmp_path / "not there" / "yet"

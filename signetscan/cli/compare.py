@@ -54,10 +54,10 @@ def compare(
     quiet: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
-    """Say what A and B find alike on the same slides: two runs, or a run and a reader.
+    """Compare two runs, or a run and an annotator, on the same slides.
 
-    Each is a file (GeoJSON, CSV, XML) or a folder of them, paired by name. Where B is a reader's, A is judged by it;
-    where the reader marked regions, only what lies in them counts.
+    A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. Where B is an annotator's, A is
+    judged by it; where the annotator marked regions, only what lies in them counts.
 
     Example: signetscan compare results-old results-new --out comparison --slide slides
     """

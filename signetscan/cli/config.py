@@ -107,10 +107,11 @@ def config() -> None:
 @click.argument("command", required=False)
 @click.pass_context
 def show(context: click.Context, /, command: str | None) -> None:
-    """Print each option of a COMMAND, or of all, its value, and where that comes from.
+    """Print the value of each option and where it comes from.
 
-    A flag goes before the environment (SIGNETSCAN_DETECT_MODEL), that before signetscan.toml in the working folder or
-    the nearest one above it, and that before the user's own config.toml.
+    Shows the options of COMMAND, or of all commands. A flag goes before the environment (SIGNETSCAN_DETECT_MODEL), that
+    before signetscan.toml in the working folder or the nearest one above it, and that before the user's own
+    config.toml.
 
     Example: signetscan config show detect
     """

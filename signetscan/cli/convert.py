@@ -41,7 +41,7 @@ def convert(
     where: Path | None,
     out: Path | None,
 ) -> None:
-    """Write results of `signetscan detect` in more formats, without scanning again.
+    """Write results in more formats, without scanning again.
 
     RESULT is a folder of results, or any file of one slide's. Formats: geojson and geojson.gz (QuPath), csv, parquet
     (GeoParquet), dicom (Microscopy Bulk Simple Annotations; only of DICOM slides, and needs --slide), asap,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def dataset() -> None:
-    """Make training data of your own slides."""
+    """Make training data from slides of your own."""
 
 
 @dataset.command()
@@ -67,7 +67,7 @@ def add(
     quiet: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
-    """Turn a SLIDE and what you CORRECTED on it in QuPath into images that `signetscan train` learns from.
+    """Turn a SLIDE that you CORRECTED in QuPath into training images.
 
     CORRECTED are GeoJSON files of the slide: import what `signetscan detect` wrote into QuPath, give what is no cell
     the class Ignore* (or delete it), draw a box around each cell that was missed, and export all objects.

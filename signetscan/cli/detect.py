@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 @scan_options
 @click.pass_context
 def detect(context: click.Context, /, paths: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Find signet ring cells in slides: files, folders, patterns, and those of a list.
+    """Find signet ring cells in slides.
 
-    For each writes NAME.geojson (drag it onto the slide in QuPath), NAME.csv and NAME.run.json. A file appears only
-    when it is whole. What is done already, with the same model and options, is skipped.
+    Name files, folders or patterns, or give a list of slides. For each slide it writes NAME.geojson (drag it onto the
+    slide in QuPath), NAME.csv and NAME.run.json. A file appears only when it is whole. What is done already, with the
+    same model and options, is skipped.
 
     Exit status: 0 all done, 1 stopped by an error, 2 wrong usage, 3 some slides failed, 4 no such device or model,
     130 interrupted.

@@ -26,10 +26,10 @@ MARKS = {"ok": "ok", "absent": "--", "broken": "BROKEN"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -> None:
-    """Say whether this machine can run signetscan, and what to mend.
+    """Check whether this machine can run signetscan.
 
-    Opens a slide, runs the model on each device that the installed runtime knows, and looks at the disk. Exit status 0
-    if all works, 4 if something is broken.
+    Says what to fix where it cannot. Opens a slide, runs the model on each device that the installed runtime knows, and
+    looks at the disk. Exit status 0 if all works, 4 if something is broken.
 
     Example: signetscan doctor --out results
     """

@@ -50,11 +50,12 @@ ROWS = (
 )
 @click.option("--quiet", "-q", is_flag=True, help="No notes on what was left out.")
 def evaluate(predictions: Path, truth: Path, out: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Judge PREDICTIONS by TRUTH: DigestPath's figures, AP50, F1 and calibration.
+    """Evaluate PREDICTIONS against TRUTH.
 
-    Each is a file (GeoJSON, CSV, XML) or a folder of them, paired by name; TRUTH may be a folder in the layout of
-    DigestPath 2019. In a GeoJSON truth, annotations of the classes "Positive region" and "Normal region" are the
-    images of a slide. A file without any object is a normal image.
+    Gives DigestPath's figures, AP50, F1 and calibration. Each argument is a file (GeoJSON, CSV, XML) or a folder of
+    them, paired by name; TRUTH may be a folder in the layout of DigestPath 2019. In a GeoJSON truth, annotations of the
+    classes "Positive region" and "Normal region" are the images of a slide. A file without any object is a normal
+    image.
 
     Detect with a low --threshold first, or the curves end early.
 

@@ -66,7 +66,7 @@ def export(
     mpp: float | None,
     **card: Any,  # noqa: ANN401
 ) -> None:
-    """Turn the CHECKPOINT of a training run into a model file for `signetscan detect`.
+    """Turn the CHECKPOINT of a training run into a model file.
 
     The file is checked against torch on random tiles, and on real ones by --check-on; it is not written if they differ.
 

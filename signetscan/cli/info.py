@@ -17,7 +17,9 @@ from signetscan.models.store import find_model, shipped_model
 @click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, um/px.  [default: what the file says]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, mpp: float | None, *, as_json: bool) -> None:
-    """Say what PATH is: a slide, a model file or the name of a shipped model.
+    """Describe the slide or the model at PATH.
+
+    PATH may also be the name of a model that ships with signetscan.
 
     Example: signetscan info biopsy.svs
     """

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 @slide_option
 @click.option("--out", "-o", type=FILE, help="Folder for the reports.  [default: beside the results]")
 def report(results: tuple[Path, ...], where: Path | None, out: Path | None) -> None:
-    """Write a report of each slide from results of an earlier run, and index.html, a list of all.
+    """Write an HTML report of each slide from earlier results.
 
-    RESULT is a folder of results, or any file of one slide's. Each report is one HTML file that needs nothing beside
-    it: an overview with the density of detections and their hot spots, pictures of single detections, and their scores.
+    The reports are listed in index.html. RESULT is a folder of results, or any file of one slide's. Each report is one
+    HTML file that needs nothing beside it: an overview with the density of detections and their hot spots, pictures of
+    single detections, and their scores.
 
     Example: signetscan report results --slide slides
     """

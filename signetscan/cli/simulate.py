@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def simulate() -> None:
-    """Draw images of tissue whose signet ring cells are all known."""
+    """Draw images of tissue in which every signet ring cell is known."""
 
 
 @simulate.command()
@@ -36,7 +36,9 @@ def simulate() -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and the result.")
 def images(out: Path, workers: int | None, *, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Write a training set into the new folder OUT, in the layout of DigestPath 2019.
+    """Write a training set into the new folder OUT.
+
+    It has the layout of DigestPath 2019.
 
     Example: signetscan simulate images data --positives 40 --negatives 80 --missing-rate 0.3
     """
@@ -62,7 +64,9 @@ def images(out: Path, workers: int | None, *, quiet: bool, **options: Any) -> No
 @click.option("--seed", default=0, help="The same seed and options give the same bytes.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors and the result.")
 def slide(out: Path, *, quiet: bool, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Write the whole-slide image OUT (.svs or .tiff) and, beside it, its truth as GeoJSON.
+    """Write the whole-slide image OUT (.svs or .tiff) and its truth.
+
+    The truth is a GeoJSON file beside the image.
 
     Example: signetscan simulate slide made.svs --width 20000 --height 20000
     """

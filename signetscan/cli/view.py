@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--out", "-o", type=FILE, help="File of the marks.  [default: NAME.corrected.geojson beside the result]")
 def view(results: Path, where: Path, port: int, out: Path | None, *, no_browser: bool) -> None:
-    """Look through the detections of RESULT over its slide, in the browser, and correct them.
+    """Review and correct the detections of a slide in the browser.
 
     RESULT is any file that detect wrote of one slide. Detections are accepted or rejected, missed cells added; each
     mark is saved at once, as GeoJSON for QuPath, and is there again the next time. Press ? in the page for its keys.

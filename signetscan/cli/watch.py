@@ -22,10 +22,11 @@ from signetscan.cli.statuses import SOME_FAILED
 @click.option("--until-idle", is_flag=True, help="End when all that is there is done, not never.")
 @click.pass_context
 def watch(context: click.Context, /, folder: Path, **options: Any) -> None:  # noqa: ANN401 - click's values
-    """Find signet ring cells in slides as they arrive in FOLDER, and in those that are there.
+    """Find signet ring cells in slides as they arrive in FOLDER.
 
-    A slide is scanned once its files have not changed for --settle seconds. It goes on until it is interrupted; what is
-    done stays done. A slide that failed is tried again when it changes. Exit status as for detect.
+    Slides that are there already are scanned too. A slide is scanned once its files have not changed for --settle
+    seconds. It goes on until it is interrupted; what is done stays done. A slide that failed is tried again when it
+    changes. Exit status as for detect.
 
     Example: signetscan watch scanner --out results
     """
