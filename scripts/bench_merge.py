@@ -11,6 +11,8 @@ Memory is the most that the process held, and how much more that is than with th
 
     k-d tree    scipy's tree of the centres and its pairs within reach: only the first step of a merge by pairs
     numpy loop  the usual suppression of boxes one by one against all others
+    seam band   of candidates that are suppressed within their tile already, as in a scan: only those so near the edge
+                of their tile's part that one of another tile may overlap them are merged; the rest is kept as it is
     json        json.dumps of each feature
     csv         csv.writer with a row at a time
 """
@@ -36,7 +38,7 @@ from signetscan.boxes import centres
 from signetscan.detections import Detections
 from signetscan.formats.csv_file import write_csv
 from signetscan.formats.geojson import write_geojson
-from signetscan.scan.merge import merge_tiles
+from signetscan.scan.merge import SEAM_MARGIN, best_first, merge_tiles, suppress
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:
@@ -78,15 +80,31 @@ def loaded(folder: Path) -> Detections:
     return Detections(**{name: np.load(folder / f"{name}.npy") for name in ("boxes", "scores", "labels")})
 
 
-def merge(found: Detections, _: Path) -> None:
-    """Our merge, of one part a tile."""
+def tiles_of(found: Detections) -> list[Detections]:
+    """The candidates of each tile."""
     tiles = (centres(found.boxes) // TILE).astype(np.int32)
     cuts = np.flatnonzero((tiles[1:] != tiles[:-1]).any(axis=1)) + 1
-    parts = [
+    return [
         Detections(boxes=found.boxes[a:b], scores=found.scores[a:b], labels=found.labels[a:b])
         for a, b in zip([0, *cuts.tolist()], [*cuts.tolist(), len(found)], strict=True)
     ]
-    merge_tiles(parts, NMS_IOU)
+
+
+def merge(found: Detections, _: Path) -> None:
+    """Our merge, of one part a tile."""
+    merge_tiles(tiles_of(found), NMS_IOU)
+
+
+def seam_band(found: Detections, _: Path) -> None:
+    """A merge that looks only at what may overlap a box of another tile."""
+    whole = Detections.concatenate(tiles_of(found))
+    # Two boxes that overlap enough differ in a side by a factor of 1 / IoU at most, and so their centres are no farther
+    # apart than this; see `neighbours`.
+    reach = (whole.boxes[:, 2:] - whole.boxes[:, :2]) * (1 - NMS_IOU) / (1 + NMS_IOU) / NMS_IOU + SEAM_MARGIN
+    inside = centres(whole.boxes) % TILE
+    band = ((inside <= reach) | (TILE - inside <= reach)).any(axis=1)
+    merged = Detections.concatenate([whole.select(~band), suppress(whole.select(band), NMS_IOU)])
+    merged.select(best_first(merged))
 
 
 def tree(found: Detections, _: Path) -> None:
@@ -147,6 +165,7 @@ def rows(found: Detections, path: Path) -> None:
 
 JOBS: dict[str, Callable[[Detections, Path], None]] = {
     "merge": merge,
+    "seam band": seam_band,
     "k-d tree": tree,
     "numpy loop": loop,
     "geojson": geojson,
@@ -203,18 +222,23 @@ def main() -> None:
     parser.add_argument("--detections", type=int, default=1_000_000)
     for name, default in (("--labels", 1), ("--pile", 0), ("--huge", 0)):
         parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--suppressed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--job", choices=["make", *JOBS], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     variant = (arguments.labels, arguments.pile, arguments.huge)
     if arguments.job == "make":
-        make(arguments.folder, candidates(arguments.candidates, *variant))
+        made = candidates(arguments.candidates, *variant)
+        if arguments.suppressed:
+            made = Detections.concatenate([suppress(part, NMS_IOU) for part in tiles_of(made)])
+        make(arguments.folder, made)
     elif arguments.job:
         run(arguments.job, arguments.folder)
     else:
         print("job            count  seconds      CPU peak MiB   growth    ratio")
         options = [part for name in ("labels", "pile", "huge") for part in (f"--{name}", str(getattr(arguments, name)))]
         compared("merge", None, arguments.candidates, options)
+        compared("merge", "seam band", arguments.candidates, ["--suppressed"])
         compared("merge", "k-d tree", arguments.candidates)
         compared("merge", "numpy loop", min(20_000, arguments.candidates))
         for ours, plain in (("geojson", "json"), ("table", "csv")):
