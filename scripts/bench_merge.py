@@ -102,7 +102,7 @@ def seam_band(found: Detections, _: Path) -> None:
     # apart than this; see `neighbours`.
     reach = (whole.boxes[:, 2:] - whole.boxes[:, :2]) * (1 - NMS_IOU) / (1 + NMS_IOU) / NMS_IOU + SEAM_MARGIN
     inside = centres(whole.boxes) % TILE
-    band = ((inside <= reach) | (TILE - inside <= reach)).any(axis=1)
+    band: NDArray[np.bool_] = np.any((inside <= reach) | (TILE - inside <= reach), axis=1)
     merged = Detections.concatenate([whole.select(~band), suppress(whole.select(band), NMS_IOU)])
     merged.select(best_first(merged))
 

@@ -13,23 +13,25 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Boxes = NDArray[np.floating]
+    Float = np.float32 | np.float64
+    """Numbers of boxes and points. `np.floating` would not do for types: it has an Any in it."""
+    Boxes = NDArray[Float]
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 of a single box or place."""
 
 
-def area(boxes: Boxes) -> NDArray[np.floating]:
+def area(boxes: Boxes) -> NDArray[Float]:
     """Area of each box, shape (N,), in square units of the boxes' frame."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def centres(boxes: Boxes) -> NDArray[np.floating]:
+def centres(boxes: Boxes) -> NDArray[Float]:
     """Centre (x, y) of each box, shape (N, 2)."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def paired_iou(a: Boxes, b: Boxes) -> NDArray[np.floating]:
+def paired_iou(a: Boxes, b: Boxes) -> NDArray[Float]:
     """Intersection over union of a[i] with b[i], shape (N,)."""
     width, height = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0).T
     overlap = width * height
@@ -37,7 +39,7 @@ def paired_iou(a: Boxes, b: Boxes) -> NDArray[np.floating]:
     return _ratio(overlap, union)
 
 
-def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.floating]:
+def iou_matrix(a: Boxes, b: Boxes) -> NDArray[Float]:
     """Intersection over union of every a with every b, shape (len(a), len(b))."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -46,7 +48,7 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[np.floating]:
     return _ratio(overlap, union)
 
 
-def _ratio(overlap: NDArray[np.floating], union: NDArray[np.floating]) -> NDArray[np.floating]:
+def _ratio(overlap: NDArray[Float], union: NDArray[Float]) -> NDArray[Float]:
     """Overlap / union, 0 for boxes of no area."""
-    result: NDArray[np.floating] = overlap / np.maximum(union, np.finfo(union.dtype).tiny)
+    result: NDArray[Float] = overlap / np.maximum(union, np.finfo(union.dtype).tiny)
     return result

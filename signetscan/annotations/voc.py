@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from signetscan.boxes import Float
 
 MAX_XML_BYTES = 50_000_000
 """A file of a hundred thousand boxes is smaller."""
@@ -67,7 +68,7 @@ def _number(text: str | None) -> float:
     return value if abs(value) <= LARGEST_COORDINATE else math.nan
 
 
-def boxes_xml(image_name: str, size: tuple[int, int], boxes: NDArray[np.floating], names: Sequence[str]) -> bytes:
+def boxes_xml(image_name: str, size: tuple[int, int], boxes: NDArray[Float], names: Sequence[str]) -> bytes:
     """A VOC-like file of boxes, with corners as whole pixels.
 
     Args:

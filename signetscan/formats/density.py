@@ -10,11 +10,11 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from signetscan.boxes import Box
+    from signetscan.boxes import Box, Float
 
 
 def density_map(
-    points: NDArray[np.floating], box: Box, size_um: tuple[float, float], shape: tuple[int, int], spread_um: float
+    points: NDArray[Float], box: Box, size_um: tuple[float, float], shape: tuple[int, int], spread_um: float
 ) -> NDArray[np.float32]:
     """Points per mm2 over a part of the plane. Times the area of a pixel it adds up to the number of points in it.
 

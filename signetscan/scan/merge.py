@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.scan.neighbours import Runs
     from signetscan.scan.tiling import Tile
 
@@ -46,7 +47,7 @@ def best_first(detections: Detections) -> NDArray[np.intp]:
     return order
 
 
-def _sortable(values: NDArray[np.floating]) -> NDArray[np.uint32]:
+def _sortable(values: NDArray[Float]) -> NDArray[np.uint32]:
     """Integers in the order of the values; values that differ by less than 32 bits can tell share one."""
     with np.errstate(over="ignore", under="ignore"):
         bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)  # + 0 makes -0 a 0

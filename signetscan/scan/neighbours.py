@@ -129,7 +129,7 @@ class Neighbours:
     """Boxes overlap when their IoU exceeds it, 0 to 1."""
 
     @classmethod
-    def of(cls, boxes: Boxes, labels: NDArray[np.integer], iou_threshold: float) -> Self:
+    def of(cls, boxes: Boxes, labels: NDArray[np.int64], iou_threshold: float) -> Self:
         """Prepare the search.
 
         Args:
@@ -185,7 +185,8 @@ class Neighbours:
         sets = [some] if others is None else [some, others]
         if not all(map(len, sets)):
             return []
-        points = [np.clip(centres(self.boxes.take(which, axis=0).astype(np.float64)), -PLANE, PLANE) for which in sets]
+        boxes = [self.boxes.take(which, axis=0).astype(np.float64) for which in sets]
+        points = [np.asarray(np.clip(centres(each), -PLANE, PLANE), np.float64) for each in boxes]
         lanes = Lanes.over(points, int(self.labels.max()) + 1, reach)
         places = [lanes.places(at, self.labels[which]) for at, which in zip(points, sets, strict=True)]
         orders = [np.argsort(on_line) for on_line in places]

@@ -28,9 +28,9 @@ EDGE = 1.6
 class Window:
     """A part of the canvas around a point."""
 
-    rows: slice
+    rows: slice[int, int, None]
     """Rows of the canvas."""
-    columns: slice
+    columns: slice[int, int, None]
     """Columns of the canvas."""
     dx: Map
     """Horizontal distance of each pixel's centre from the point."""

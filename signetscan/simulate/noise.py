@@ -11,10 +11,12 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Map = NDArray[np.floating]
+    from signetscan.boxes import Float
+
+    Map = NDArray[Float]
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Map:
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> NDArray[np.float32]:
     """Noise whose features are about `cell` pixels wide.
 
     Args:
@@ -35,7 +37,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) 
     return (smooth / 0.75).astype(np.float32) if cell > 1.5 else smooth.astype(np.float32)
 
 
-def fibres(rng: np.random.Generator, shape: tuple[int, int], *, width: float, length: float) -> Map:
+def fibres(rng: np.random.Generator, shape: tuple[int, int], *, width: float, length: float) -> NDArray[np.float32]:
     """Wavy strands, as of collagen: noise stretched along a direction that wanders over the image.
 
     Args:
@@ -57,6 +59,6 @@ def fibres(rng: np.random.Generator, shape: tuple[int, int], *, width: float, le
     return (strands / 0.67).astype(np.float32)
 
 
-def step(values: Map, width: float) -> Map:
+def step(values: Map, width: float) -> NDArray[np.float32]:
     """A soft step from 0 to 1 around 0, `width` wide, as an alpha."""
     return np.asarray(np.clip(values / width + 0.5, 0, 1), np.float32)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.slides.protocol import Slide
 
 MAX_ENLARGEMENT = 4.0
@@ -104,7 +105,7 @@ class SlideAtMpp:
         resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box=box)
         return np.asarray(resized)
 
-    def to_level0(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    def to_level0(self, boxes: NDArray[Float]) -> NDArray[np.float64]:
         """Boxes (N, 4) in view pixels as boxes in level-0 pixels (float64: x may pass 200,000)."""
         scaled: NDArray[np.float64] = boxes.astype(np.float64) * np.array([*self.scale, *self.scale])
         return scaled
