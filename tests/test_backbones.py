@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from conftest import make_spec
 from torch.nn import functional
 
 from signetscan.cli.train import _options
 from signetscan.errors import OptionError, TrainingError
 from signetscan.models.detector import load_detector
+from signetscan.testing.specs import make_spec
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
 from signetscan.training.engine import load_backbone
 from signetscan.training.export import export_model
@@ -250,6 +250,7 @@ def lively() -> RetinaNet:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_efficientnet_is_exported_as_torch_has_it(lively: RetinaNet, tmp_path: Path, precision: Precision) -> None:
     path = tmp_path / "lite.onnx"

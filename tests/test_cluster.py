@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import ROOT
-from tiny_onnx import write_tiny_model
 
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +34,10 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
 
 
+@pytest.mark.slow
 def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path) -> None:
     done = run(
-        ROOT / "scripts" / "check_cluster.py",
+        ROOT / "scripts" / "tools" / "check_cluster.py",
         slide,
         "--model",
         tmp_path / "tiny.onnx",
@@ -49,6 +50,7 @@ def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path)
     assert done.stdout.startswith("1 stalled, 1 killed: ")
 
 
+@pytest.mark.slow
 def test_the_command_on_a_cluster_of_its_own(slide: Path, tmp_path: Path) -> None:
     shutil.copy(slide, slide.with_name("b.svs"))
     slide.with_name("bad.svs").write_text("no slide")

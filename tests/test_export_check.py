@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, make_spec
+from conftest import ROOT
 from PIL import Image
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, SlideError
 from signetscan.models.detector import load_detector
 from signetscan.slides import open_slide
+from signetscan.testing.specs import make_spec
 from signetscan.training import export
 from signetscan.training.export import real_tiles
 
@@ -44,6 +45,8 @@ def test_glass_is_nothing_to_check_on(tmp_path: Path) -> None:
         real_tiles(tmp_path / "glass.png", make_spec())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_graphs")
 def test_the_file_is_checked_on_the_slides_named_and_not_written_if_it_fails_there(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
