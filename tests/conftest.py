@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from signetscan.detections import Detections
 from signetscan.models.runtime import CPU_PROVIDER
-from signetscan.models.spec import ModelSpec
+from signetscan.testing.specs import make_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,25 +105,6 @@ def trained(toy_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     train(toy_set, TINY, out, device="cpu")
     return out
-
-
-def make_spec(**changes: object) -> ModelSpec:
-    """A valid contract, with some fields changed."""
-    values: dict[str, object] = {
-        "name": "test",
-        "mpp": 0.25,
-        "tile_size": 256,
-        "tile_overlap": 96,
-        "stride": 32,
-        "class_names": ("Signet ring cell",),
-        "score_threshold": 0.5,
-        "nms_iou": 0.5,
-        "training_data": "none",
-        "recipe": {},
-        "licence": "Apache-2.0",
-        "intended_use": "tests",
-    }
-    return ModelSpec(**(values | changes))  # type: ignore[arg-type]
 
 
 class BlobDetector:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PACKAGE = ROOT / "signetscan"
 
 LAYERS = (
+    ("testing",),  # for tests and scripts: nothing imports it
     ("cli", "__main__"),
     ("batch", "training", "simulate", "doctor"),
     ("reports", "viewer"),
@@ -35,10 +36,11 @@ FENCES = {
     "click": ("cli",),
     "rich": ("cli",),
     "torch": ("training",),
-    "onnx": ("training",),
+    "onnx": ("training", "testing"),
+    "playwright": ("testing",),
     "onnxruntime": ("models",),
     "onnxruntime.quantization": ("training",),
-    "matplotlib": ("evaluation", "training", "reports"),
+    "matplotlib": ("evaluation", "training", "reports", "testing"),
     "jinja2": ("reports",),
     "markupsafe": ("reports",),
     "tensorboardX": ("training",),
@@ -139,3 +141,14 @@ def test_help_is_quick_because_it_loads_nothing_heavy(command: list[str]) -> Non
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code
+
+
+def test_tests_and_scripts_do_not_import_each_other() -> None:
+    """What they share is in `signetscan.testing`, which the rest of the package leaves alone."""
+    of_tests = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    of_scripts = {path.stem for path in (ROOT / "scripts").rglob("*.py")}
+    assert of_tests and of_scripts and not of_tests & of_scripts  # noqa: PT018 - or a name would not tell which
+    for folder, others in (("tests", of_scripts), ("scripts", of_tests)):
+        for path in (ROOT / folder).rglob("*.py"):
+            first_names = {full.partition(".")[0] for full in imports(path, typing_too=True)}
+            assert not first_names & (others | {"tests", "scripts"}), path.name

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from conftest import make_spec
 from torch.nn import functional
 
 from signetscan.cli.train import _options
 from signetscan.errors import OptionError, TrainingError
 from signetscan.models.detector import load_detector
+from signetscan.testing.specs import make_spec
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
 from signetscan.training.engine import load_backbone
 from signetscan.training.export import export_model

@@ -11,9 +11,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tiny_onnx import write_tiny_model
 
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from tiny_onnx import write_tiny_model
 
 from signetscan.batch import scan
 from signetscan.batch.claims import Claims
@@ -25,6 +24,7 @@ from signetscan.batch.scan import scan_slide
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
 from signetscan.models.detector import load_detector
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

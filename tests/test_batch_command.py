@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from tiny_onnx import write_tiny_model
 
 from signetscan.cli.main import cli
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path

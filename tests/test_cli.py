@@ -16,8 +16,6 @@ import openslide
 import pytest
 import tifffile
 from click.testing import CliRunner
-from conftest import make_spec
-from tiny_onnx import BOX, write_tiny_model
 
 from signetscan import __version__
 from signetscan.cli.main import cli
@@ -26,6 +24,8 @@ from signetscan.dataset import read_dataset
 from signetscan.scan.tissue import DEFAULT_MIN_TISSUE_UM2
 from signetscan.simulate.image_set import ImageSetOptions
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.specs import make_spec
+from signetscan.testing.tiny_model import BOX, write_tiny_model
 from signetscan.training.backbones import BackboneName
 from signetscan.training.losses import LOSSES, LossOptions
 from signetscan.training.options import PRESETS, TrainOptions

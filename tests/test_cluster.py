@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import ROOT
-from tiny_onnx import write_tiny_model
 
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path) -> None:
     done = run(
-        ROOT / "scripts" / "check_cluster.py",
+        ROOT / "scripts" / "tools" / "check_cluster.py",
         slide,
         "--model",
         tmp_path / "tiny.onnx",

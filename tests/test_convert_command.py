@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 from test_stored import one_cell, written
-from tiny_onnx import write_tiny_model
 
 from signetscan.batch.find import find_slides
 from signetscan.cli.main import cli
 from signetscan.formats.result_files import ENDINGS
 from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path

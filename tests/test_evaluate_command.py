@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 from image_results import random_results
 from PIL import Image
-from tiny_onnx import write_tiny_model
 
 from signetscan.annotations import boxes_xml
 from signetscan.cli.evaluate import ROWS
@@ -21,6 +20,7 @@ from signetscan.evaluation.assess import FIGURES
 from signetscan.formats.csv_file import write_csv
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.slides import Mpp
+from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path

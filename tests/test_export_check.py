@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, make_spec
+from conftest import ROOT
 from PIL import Image
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, SlideError
 from signetscan.models.detector import load_detector
 from signetscan.slides import open_slide
+from signetscan.testing.specs import make_spec
 from signetscan.training import export
 from signetscan.training.export import real_tiles
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import make_spec
 from onnx import TensorProto, helper, numpy_helper
-from tiny_onnx import BOX, write_tiny_model
 
 from signetscan.errors import DeviceError, ModelError
 from signetscan.models.detector import load_detector
+from signetscan.testing.specs import make_spec
+from signetscan.testing.tiny_model import BOX, write_tiny_model
 
 
 def test_a_model_file_gives_its_contract_and_detections(tmp_path: Path) -> None:

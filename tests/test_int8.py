@@ -14,7 +14,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import ROOT
-from conftest import make_spec as any_spec
 from onnx import numpy_helper
 from PIL import Image
 from toy_images import TINY, toy_image
@@ -25,6 +24,7 @@ from signetscan.models.detector import load_detector
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import detect_slide
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
+from signetscan.testing.specs import make_spec as any_spec
 from signetscan.training import export
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint
 from signetscan.training.export import calibration_tiles, export_model, real_tiles

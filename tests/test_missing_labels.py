@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from missing_labels import COLUMNS, count_right, jobs_for
-from missing_labels_data import METHODS, RATES, drop_boxes, empty_windows
-from missing_labels_report import PAPER, write_report
 
 from signetscan.dataset import AnnotatedImage
+from signetscan.testing.missing_labels.boxes import count_right, drop_boxes, empty_windows
+from signetscan.testing.missing_labels.methods import METHODS, RATES, jobs_for
+from signetscan.testing.missing_labels.report import COLUMNS, PAPER, write_report
 
 
 def image(boxes: np.ndarray, side: int = 300) -> AnnotatedImage:
@@ -80,7 +79,6 @@ def test_a_stopped_experiment_does_what_is_missing() -> None:
 
 
 def test_the_table_has_means_and_spreads_beside_the_papers(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     rows = [
         dict.fromkeys(COLUMNS, "0")
         | {"method": "ce", "missing": "0.7", "seed": str(seed), "froc_from_0.5": value, "froc": "0.9"}

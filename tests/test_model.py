@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from check_froc import LOWEST_SCORE, with_truth
-from check_tiling import agreement, region_of, scan
 from conftest import ROOT
 
 from signetscan.boxes import iou_matrix
@@ -18,6 +16,8 @@ from signetscan.models.store import DEFAULT_MODEL, ROLES, find_model, shipped_mo
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import DetectOptions, SlideResult, detect_slide
 from signetscan.slides import open_slide
+from signetscan.testing.simulated import LOWEST_SCORE, with_truth
+from signetscan.testing.tilings import agreement, region_of, scan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def test_it_finds_the_cells_of_the_sample(result: SlideResult, detector: OnnxDet
 
 @pytest.mark.parametrize(("size", "overlap"), [(512, 384), (768, 256), (768, 384)])
 def test_tiles_find_what_one_pass_finds(detector: OnnxDetector, size: int, overlap: int) -> None:
-    """At full size, on more tilings: scripts/check_tiling.py."""
+    """At full size, on more tilings: scripts/tools/check_tiling.py."""
     with open_slide(SAMPLE) as slide:
         region = region_of(slide, detector.spec.mpp, 300, 300, 1280)
     threshold = detector.spec.score_threshold

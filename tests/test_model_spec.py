@@ -4,12 +4,12 @@ import contextlib
 import json
 
 import pytest
-from conftest import make_spec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import ModelError
 from signetscan.models.spec import METADATA_PREFIX, OPTIONAL, ModelSpec
+from signetscan.testing.specs import make_spec
 
 
 def test_metadata_round_trip() -> None:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from conftest import make_spec
 
 from signetscan.models.detector import load_detector
+from signetscan.testing.specs import make_spec
 from signetscan.training.anchors import MAX_LOG_RATIO, assign, encode
 from signetscan.training.crops import Crop
 from signetscan.training.export import export_model

@@ -47,7 +47,7 @@ MIN_SIDE = 0.01
 """A box thinner than this (level-0 pixels) after clipping to the slide is dropped: QuPath refuses empty shapes."""
 
 CPU_BATCH = 1
-"""On a CPU a larger batch is not faster and takes more memory (measured: scripts/bench_batch.py)."""
+"""On a CPU a larger batch is not faster and takes more memory (measured: scripts/benchmarks/bench_batch.py)."""
 GPU_BATCH = 8
 """Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
 MAX_READERS = 8

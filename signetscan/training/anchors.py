@@ -54,8 +54,8 @@ def maps_needed(boxes: NDArray[np.float64]) -> int:
     """How many feature maps, from P3 on and at least 2, have the anchors nearest in size to these boxes.
 
     A map with no box to find learns from background alone, never to find anything. Where a crop is but a few of its
-    places wide, all of them at the border, that does not hold within a whole image: runs of `scripts/missing_labels.py`
-    with maps too many covered normal images with boxes larger than any cell.
+    places wide, all of them at the border, that does not hold within a whole image: runs of
+    `scripts/experiments/missing_labels.py` with maps too many covered normal images with boxes larger than any cell.
 
     Args:
         boxes: (N, 4), pixels at the model's mpp.

@@ -1,0 +1,68 @@
+"""The methods that are compared, and the runs that are to be made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.training.losses import LossOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+ORDER = (0.7, 0.3, 0.5, 0.2, 0.0, 0.4, 0.6)
+"""Rates in the order of running: the telling ones first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One row of the table."""
+
+    title: str
+    loss: LossOptions
+    teacher: str | None = None
+    """The method whose model repairs the labels first."""
+    aside: bool = False
+    """Whether it is one of the choices that the paper leaves open, and run only where asked for."""
+
+
+EARLY = LossOptions(name="dghm-c", outlier=0.7)
+METHODS = {
+    "ce": Method(title="CE", loss=LossOptions(name="ce")),
+    "focal": Method(title="focal", loss=LossOptions(name="focal")),
+    "ghm-c": Method(title="GHM-C", loss=LossOptions(name="ghm-c")),
+    "dghm-c": Method(title="DGHM-C, outliers from 0.9 (paper)", loss=LossOptions(name="dghm-c")),
+    "dghm-c-early": Method(title="DGHM-C, outliers from 0.7", loss=EARLY),
+    "repair": Method(title="DGHM-C, outliers from 0.7, labels repaired", loss=EARLY, teacher="dghm-c-early"),
+    "dghm-c-region": Method(
+        title="DGHM-C, density per region", loss=LossOptions(name="dghm-c", per_width=False), aside=True
+    ),
+    "dghm-c-mean": Method(
+        title="DGHM-C, running mean of counts (0.75)", loss=LossOptions(name="dghm-c", momentum=0.75), aside=True
+    ),
+    "dghm-c-thirty": Method(title="DGHM-C, 30 regions", loss=LossOptions(name="dghm-c", bins=30), aside=True),
+    "dghm-c-star": Method(title="DGHM-C*", loss=LossOptions(name="dghm-c-star"), aside=True),
+    "dghm-c-half": Method(title="DGHM-C, outliers from 0.5", loss=LossOptions(name="dghm-c", outlier=0.5), aside=True),
+}
+
+Job = tuple[int, float, str]
+"""Seed, missing rate and method."""
+
+
+def jobs_for(seeds: int, rates: Sequence[float], methods: Sequence[str], done: set[Job]) -> Iterator[Job]:
+    """All runs that are not there, seed by seed, so that there is a whole table early.
+
+    What starts from another method's run is done by the job of that one.
+    """
+    for seed in range(seeds):
+        for rate in rates:
+            for method in methods:
+                wanted = [method, *followers(method)]
+                if METHODS[method].teacher is None and any((seed, rate, name) not in done for name in wanted):
+                    yield seed, rate, method
+
+
+def followers(method: str) -> list[str]:
+    """The methods that start from a run of this one."""
+    return [name for name, other in METHODS.items() if other.teacher == method]

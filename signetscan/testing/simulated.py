@@ -1,0 +1,33 @@
+"""A model's detections on a simulated slide beside the slide's ground truth, as results of DigestPath's images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signetscan.annotations import read_geojson
+from signetscan.evaluation import images_of
+from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.slides import open_slide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from signetscan.detections import Detections
+    from signetscan.evaluation import ImageResult
+    from signetscan.models.detector import Detector
+
+LOWEST_SCORE = 0.02
+"""Detections down to this score make the curve."""
+
+
+def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
+    """Detections in each piece of tissue of a slide, beside its ground truth; level-0 pixels."""
+    with open_slide(slide) as opened:
+        result = detect_slide(opened, detector, DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE))
+    return with_truth(result.detections, slide.with_name(f"{slide.stem}.truth.geojson"))
+
+
+def with_truth(detections: Detections, truth: Path) -> list[ImageResult]:
+    """A slide's detections and ground truth, one image for each piece of tissue."""
+    read = read_geojson(truth)
+    return images_of(detections, read.boxes, read.regions, slide=truth.stem)
