@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# Everything that must hold before a commit: lint, format, types, tests.
+# Everything that must hold before a commit: lint, format, types, tests. With --fast all but the tests marked slow; other
+# words go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+tests=()
+if [[ ${1:-} == --fast ]]; then
+    shift
+    tests=(-m "not slow")
+fi
 ruff check .
 ruff format --check .
 mypy
-pytest "$@"
+# A worker for each core; each loads torch, so that more than 8 cost more than they bring.
+pytest --numprocesses logical --maxprocesses 8 --dist worksteal ${tests[@]+"${tests[@]}"} "$@"

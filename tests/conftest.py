@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from scipy import ndimage
 
@@ -18,9 +22,11 @@ from signetscan.testing.specs import make_spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import onnx
     from numpy.typing import NDArray
     from playwright.sync_api import Browser
     from slide_files import Pair
+    from torch import nn
 
     from signetscan.dataset import Dataset
 
@@ -29,6 +35,34 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
+
+# Tests run beside each other, and what a tiny network learns should not depend on the number of cores: sums in torch
+# are split over threads. It reads this when it is imported, which conftest.py does not do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would every process they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fills a folder by its name, once for all workers of pytest-xdist; nobody may write to it afterwards."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, part = base / name, base / f"{name}.part"
+        with FileLock(base / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)  # of a worker that failed to fill it
+                part.mkdir()
+                fill(part)
+                part.rename(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture
@@ -80,12 +114,10 @@ def opened() -> Iterator[Callable[[Path], Pair]]:
 
 
 @pytest.fixture(scope="session")
-def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy_folder(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     from toy_images import write_toys
 
-    root = tmp_path_factory.mktemp("toy")
-    write_toys(root)
-    return root
+    return made_once("toy", write_toys)
 
 
 @pytest.fixture(scope="session")
@@ -96,15 +128,37 @@ def toy_set(toy_folder: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def trained(toy_set: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(toy_set: Dataset, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """The folder of a finished run; not to be written to."""
     from toy_images import TINY
 
     from signetscan.training.engine import train
 
-    out = tmp_path_factory.mktemp("run")
-    train(toy_set, TINY, out, device="cpu")
-    return out
+    return made_once("run", lambda out: train(toy_set, TINY, out, device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def known_graphs(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[None]:
+    """An export takes the graph of a network that was exported before from there, which saves 12 s of torch's time.
+
+    For files whose tests are of what happens to the graph.
+    """
+    import onnx
+
+    from signetscan.training.graph import make_graph
+
+    def known_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
+        digest = sha256(f"{stride} {network}".encode())
+        for name, value in network.state_dict().items():
+            digest.update(f"{name} {value.dtype}".encode() + value.numpy().tobytes())
+        made = made_once(
+            f"graph-{digest.hexdigest()}", lambda folder: onnx.save(make_graph(network, stride), folder / "graph.onnx")
+        )
+        return onnx.load(made / "graph.onnx")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("signetscan.training.export.make_graph", known_graph)
+        yield
 
 
 class BlobDetector:

@@ -250,6 +250,7 @@ def lively() -> RetinaNet:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_efficientnet_is_exported_as_torch_has_it(lively: RetinaNet, tmp_path: Path, precision: Precision) -> None:
     path = tmp_path / "lite.onnx"

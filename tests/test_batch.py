@@ -129,6 +129,7 @@ def statuses(outcomes: dict[str, SlideOutcome]) -> dict[str, str]:
 # ---- one slide's fault ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.usefixtures("trouble")
 @pytest.mark.parametrize("workers", [1, 2])
@@ -271,6 +272,7 @@ def replace_name(model: Path) -> dict[str, str]:
     return replace(load_detector(model, device="cpu").spec, name="other").to_metadata()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -304,6 +306,7 @@ def test_what_is_done_is_skipped_unless_it_changed(ward: Ward, change: Callable[
         assert ward.results() == before
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(ward: Ward) -> None:
     ward.add("b")
     (ward.slides / "cut.svs").write_bytes(b"II*\0")
@@ -381,6 +384,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing_half_done(ward: Ward, number: signal.Signals) -> None:
@@ -406,6 +410,7 @@ def test_an_interrupted_run_leaves_nothing_half_done(ward: Ward, number: signal.
     assert len(ward.results()) == 62
 
 
+@pytest.mark.slow
 @linux
 def test_a_killed_run_leaves_no_process_and_is_gone_on_with(ward: Ward) -> None:
     ward.add(*(f"s{index}" for index in range(12)))
@@ -425,6 +430,7 @@ def test_a_killed_run_leaves_no_process_and_is_gone_on_with(ward: Ward) -> None:
     assert ward.leftovers() == []
 
 
+@pytest.mark.slow
 @linux
 def test_two_runs_at_once_share_the_slides(ward: Ward) -> None:
     ward.add(*(f"s{index}" for index in range(12)))

@@ -47,6 +47,7 @@ def detect(store: Path, out: Path, *arguments: object) -> Result:
     return run("detect", "--out", out, "--model", store / "tiny.onnx", "--device", "cpu", *arguments)
 
 
+@pytest.mark.slow
 def test_an_error_names_its_slide_once(store: Path, tmp_path: Path) -> None:
     result = detect(store, tmp_path / "out", store / "slides", "--mpp", 50)
     assert result.exit_code == 3
@@ -54,6 +55,7 @@ def test_an_error_names_its_slide_once(store: Path, tmp_path: Path) -> None:
     assert [line.split(" its pixels")[0] for line in errors] == ["Error: a:", "Error: sub/b:"]
 
 
+@pytest.mark.slow
 def test_a_folder_gives_a_line_for_each_slide_and_a_sum(store: Path, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log.jsonl"
     result = detect(store, out, store / "slides", "--threshold", 0.1, "--log-file", log)
@@ -81,6 +83,7 @@ def test_a_slide_that_fails_gives_status_3_and_its_reason(store: Path, tmp_path:
     assert "not a slide" in said["bad"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_list_from_stdin_with_an_option_for_a_slide(store: Path, tmp_path: Path) -> None:
     text = f"path,mpp\n{store / 'slides' / 'a.svs'},0.5\n{store / 'slides' / 'sub' / 'b.svs'},\n"
     arguments = ["detect", "--list", "-", "--out", str(tmp_path), "--model", str(store / "tiny.onnx"), "--json"]
@@ -90,6 +93,7 @@ def test_a_list_from_stdin_with_an_option_for_a_slide(store: Path, tmp_path: Pat
     assert records == [0.5, 0.25]
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_sizes_and_writes_nothing(store: Path, tmp_path: Path) -> None:
     result = detect(store, tmp_path / "out", store / "slides", "--dry-run")
     assert result.exit_code == 0, result.output
@@ -98,6 +102,7 @@ def test_a_dry_run_tells_sizes_and_writes_nothing(store: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_pseudonyms_keep_a_slides_name_out_of_all_that_is_written(store: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(store / "slides" / "a.svs", tmp_path / "in" / "Smith John.svs")
@@ -116,6 +121,7 @@ def test_pseudonyms_keep_a_slides_name_out_of_all_that_is_written(store: Path, t
         assert word not in said
 
 
+@pytest.mark.slow
 def test_watch_scans_what_arrives(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store / "slides", tmp_path / "scanner")
     (tmp_path / "scanner" / "bad.svs").write_text("no slide")
@@ -138,6 +144,7 @@ def test_wrong_usage_gives_status_2(store: Path, tmp_path: Path, arguments: tupl
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_settings_come_from_flag_environment_project_and_user_in_this_order(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,7 @@ def test_results_go_to_stdout_and_notes_to_stderr(bench: Bench, tmp_path: Path) 
     assert re.search(r"in \d+ of \d+ tiles \(0\.\d mm2 of tissue\)", loud.stdout)
 
 
+@pytest.mark.slow
 def test_options_reach_the_scan(bench: Bench, tmp_path: Path) -> None:
     plain = ("--threshold", 0, "--overlap", 0, "--no-tissue-mask")
     for options, tiles, found in (
@@ -156,6 +157,7 @@ def test_options_reach_the_scan(bench: Bench, tmp_path: Path) -> None:
     assert {numbers_of(row)[0] for row in rows_of(tmp_path / "a slide.csv")} == {2 * BOX[0], 512 + 2 * BOX[0]}
 
 
+@pytest.mark.slow
 def test_a_coarse_slide_is_scanned_with_a_warning(bench: Bench, tmp_path: Path) -> None:
     coarse = detect(bench, tmp_path, "--mpp", 0.5)
     assert "Warning: a slide: the slide has 0.5 um/px (--mpp)" in succeeded(coarse).stderr
@@ -182,6 +184,7 @@ def test_a_blank_slide_gives_valid_empty_results(bench: Bench, tmp_path: Path) -
     assert json.loads((out / "blank.run.json").read_text())["detections"] == {"Signet ring cell": 0}
 
 
+@pytest.mark.slow
 def test_a_slide_without_mpp_needs_the_option(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "mute.tif"
     tifffile.imwrite(path, np.full((300, 300, 3), 90, np.uint8), photometric="rgb", tile=(256, 256))
@@ -292,6 +295,7 @@ def test_what_is_no_model_ends_in_one_line_that_names_it(bench: Bench, tmp_path:
     failed(run("info", model), model.name, status=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "said"),
     [

@@ -34,6 +34,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)  # noqa: S603
 
 
+@pytest.mark.slow
 def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path) -> None:
     done = run(
         ROOT / "scripts" / "tools" / "check_cluster.py",
@@ -49,6 +50,7 @@ def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path)
     assert done.stdout.startswith("1 stalled, 1 killed: ")
 
 
+@pytest.mark.slow
 def test_the_command_on_a_cluster_of_its_own(slide: Path, tmp_path: Path) -> None:
     shutil.copy(slide, slide.with_name("b.svs"))
     slide.with_name("bad.svs").write_text("no slide")

@@ -169,6 +169,7 @@ def test_a_library_that_is_not_installed_is_named_before_anything_is_done(
 # ---- detect ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_detect_writes_formats_and_adds_those_asked_for_later(bench: Path, tmp_path: Path) -> None:
     formats = ("--format", "csv", "--format", "parquet", "--format", "geojson.gz")
     first = detect(bench, tmp_path, *formats)
@@ -191,6 +192,7 @@ def test_detect_writes_formats_and_adds_those_asked_for_later(bench: Path, tmp_p
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in times} == times
 
 
+@pytest.mark.slow
 def test_dicom_of_another_slide_is_a_warning(bench: Path, tmp_path: Path) -> None:
     done = detect(bench, tmp_path, "--format", "csv", "--format", "dicom")
     assert done.exit_code == 0, done.output
@@ -203,6 +205,7 @@ def test_dicom_of_another_slide_is_a_warning(bench: Path, tmp_path: Path) -> Non
     assert "Warning: a: DICOM annotations can only be of DICOM slides" in again.stderr
 
 
+@pytest.mark.slow
 def test_dicom_of_a_dicom_slide(bench: Path, shared_slides: Path, tmp_path: Path) -> None:
     slide = tmp_path / "slides" / "c.dcm"
     slide.parent.mkdir()

@@ -123,6 +123,7 @@ def touches(box: Box, place: tuple[int, int, int, int]) -> bool:
     return box[0] < place[0] + place[2] and box[2] > place[0] and box[1] < place[1] + place[3] and box[3] > place[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(some_boxes(), some_boxes(6), some_boxes(4), st.integers(120, 800))
 def test_windows_hold_each_cell_once_where_it_is(
@@ -195,6 +196,7 @@ def test_regions_are_the_images(slide: Path, tmp_path: Path) -> None:
     assert not [name for name in files(tmp_path / "set") if name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_large_region_is_cut_and_only_its_parts_with_cells_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -295,6 +295,7 @@ def test_boxes_of_a_slide_lie_on_its_cells_at_any_mpp(tmp_path: Path, mpp: float
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mpp", [0.25, 0.5])
 def test_a_simulated_slide_is_read_as_it_was_meant(tmp_path: Path, mpp: float) -> None:
     path = tmp_path / "simulated.svs"
@@ -330,6 +331,7 @@ def test_a_simulated_slide_is_read_as_it_was_meant(tmp_path: Path, mpp: float) -
         np.testing.assert_allclose(image.boxes, before.boxes / 2)
 
 
+@pytest.mark.slow
 def test_a_real_slide_is_read_where_its_region_is(tmp_path: Path, shared_slides: Path) -> None:
     (tmp_path / "real.svs").symlink_to(shared_slides / "CMU-1-Small-Region.svs")
     region: Box = (300, 1000, 2220, 2967)

@@ -55,6 +55,7 @@ def errors_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(found[nearest] - truth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mpp", "levels"), [(0.25, 1), (0.499, 1), (0.2, 1), (0.263, 1), (0.125, 2), (0.0625, 4), (0.11, 3), (0.75, 1)]
 )
@@ -78,6 +79,7 @@ def test_tiles_see_the_same_pixels_as_one_pass() -> None:
         np.testing.assert_array_equal(view.read(x, y, 64, 64), whole[y : y + 64, x : x + 64])
 
 
+@pytest.mark.slow
 def test_every_object_is_found_once_whatever_the_tiles() -> None:
     slide, truth = drawn_slide(0.25)
     for size, overlap in ((128, 96), (256, 96), (256, 128), (512, 96), (2048, 0)):

@@ -119,6 +119,7 @@ def folder(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(RUN))
 def test_the_commands_of_a_page_work_one_after_the_other(name: str, folder: Path, trained: Path) -> None:
     if name == "results.md":
@@ -134,6 +135,7 @@ def test_the_commands_of_a_page_work_one_after_the_other(name: str, folder: Path
             run(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begins", ["exec signetscan", "signetscan detect $slide", "signetscan detect /share/slides"])
 def test_the_commands_of_clusters_work(begins: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a shell, with what the cluster would set; instead of a cluster elsewhere there is one here."""

@@ -45,6 +45,8 @@ def test_glass_is_nothing_to_check_on(tmp_path: Path) -> None:
         real_tiles(tmp_path / "glass.png", make_spec())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_graphs")
 def test_the_file_is_checked_on_the_slides_named_and_not_written_if_it_fails_there(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

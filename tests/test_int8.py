@@ -76,6 +76,7 @@ def exported(checkpoint: Checkpoint, spec: ModelSpec, tmp_path_factory: pytest.T
 # ---- the file -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: ModelSpec, tmp_path: Path) -> None:
     detector = load_detector(exported, device="cpu")
     assert detector.spec == replace(spec, precision="int8")
@@ -88,6 +89,7 @@ def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: M
     assert written.record["model"]["precision"] == "int8"
 
 
+@pytest.mark.slow
 def test_it_finds_what_was_learnt_and_batches_change_nothing(exported: Path) -> None:
     detector = load_detector(exported, device="cpu")
     rng = np.random.default_rng(77)
@@ -105,6 +107,7 @@ def test_it_finds_what_was_learnt_and_batches_change_nothing(exported: Path) -> 
     assert found / total > 0.9
 
 
+@pytest.mark.slow
 def test_the_runtime_takes_all_of_it_for_integers_but_the_last_layer_of_the_classes(
     exported: Path, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
@@ -123,6 +126,7 @@ def test_the_runtime_takes_all_of_it_for_integers_but_the_last_layer_of_the_clas
     assert (reshaped.op_type, reshaped.input[0]) == ("Reshape", "tiles"), "pixels are neither moved nor normalised"
 
 
+@pytest.mark.slow
 def test_products_of_weights_and_activations_fit_16_bits_in_pairs(exported: Path) -> None:
     weights = [
         numpy_helper.to_array(constant)
@@ -150,6 +154,7 @@ def askew(network: RetinaNet) -> None:
     network.regress.last.bias.data += 0.2  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [blind, seeing_things, askew])
 def test_a_file_that_finds_something_else_is_refused(
     checkpoint: Checkpoint, spec: ModelSpec, exported: Path, fault: Callable[[RetinaNet], None]
@@ -161,6 +166,7 @@ def test_a_file_that_finds_something_else_is_refused(
         check_int8(network, spec, exported, toys(2, 8))
 
 
+@pytest.mark.slow
 def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: ModelSpec, tmp_path: Path) -> None:
     network = checkpoint.make_network()
     glass = [np.full((256, 256, 3), 245, np.uint8)]
@@ -169,11 +175,13 @@ def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: Model
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_proved_where_there_are_no_cells(checkpoint: Checkpoint, spec: ModelSpec, exported: Path) -> None:
     with pytest.raises(ModelError, match=r"finds 0 cells in the 3 tiles.*--check-on"):
         check_int8(checkpoint.make_network(), replace(spec, score_threshold=1.0), exported, toys(2, 3))
 
 
+@pytest.mark.slow
 def test_nothing_is_proved_where_the_network_is_sure_of_nothing(
     checkpoint: Checkpoint, spec: ModelSpec, exported: Path
 ) -> None:
@@ -200,6 +208,7 @@ def test_int8_needs_something_to_calibrate_on(
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_same_bytes_of_the_same_images_and_says_and_leaves_nothing_else(
     exported: Path, trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ ONE = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, 
 BLANK = st.text(" \t\r\n", max_size=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ending"), [("csv", "csv"), ("geojson", "geojson"), ("geojson.gz", "geojson.gz")])
 def test_memory_is_a_few_times_the_files_size(tmp_path: Path, name: str, ending: str) -> None:
     """Lists of lists, as JSON becomes, take ten times as much as their text."""

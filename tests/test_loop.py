@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import tifffile
 import torch
 from click.testing import CliRunner
@@ -106,6 +107,7 @@ def f1_of(slides: dict[str, SlideComparison], names: Iterable[str]) -> float:
     return float(2 * sum(one.both for one in some) / sum(len(one.a) + len(one.b) for one in some))
 
 
+@pytest.mark.slow
 def test_corrections_make_the_model_better(toy_set: Dataset, tmp_path: Path) -> None:
     names = ("first", "second", "unseen")
     (tmp_path / "truth").mkdir()

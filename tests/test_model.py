@@ -76,6 +76,7 @@ def test_it_finds_the_cells_of_the_sample(result: SlideResult, detector: OnnxDet
     assert scores.fps_score >= 90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "overlap"), [(512, 384), (768, 256), (768, 384)])
 def test_tiles_find_what_one_pass_finds(detector: OnnxDetector, size: int, overlap: int) -> None:
     """At full size, on more tilings: scripts/tools/check_tiling.py."""
@@ -87,6 +88,7 @@ def test_tiles_find_what_one_pass_finds(detector: OnnxDetector, size: int, overl
     assert agreement(whole, scan(region, detector, threshold, size, overlap), threshold) >= 0.995
 
 
+@pytest.mark.slow
 def test_outputs_are_the_same_bytes_whatever_the_batches_and_readers(detector: OnnxDetector, tmp_path: Path) -> None:
     written = []
     for batch_size, readers in ((1, 1), (3, 2), (8, 4)):

@@ -419,7 +419,7 @@ def test_gzip_that_is_broken_or_a_bomb(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("a.geojson", "features.MAX_GEOJSON_BYTES"), ("a.csv", "table.MAX_CSV_BYTES"), ("a.xml", "voc.MAX_XML_BYTES")],
+    [("a.geojson", "features.MAX_GEOJSON_BYTES"), ("a.csv", "csv_file.MAX_CSV_BYTES"), ("a.xml", "voc.MAX_XML_BYTES")],
 )
 def test_files_too_large_missing_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: str

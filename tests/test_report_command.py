@@ -64,6 +64,7 @@ def test_a_batch_writes_reports_and_an_index(store: Path, tmp_path: Path) -> Non
         assert str(store) not in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_report_of_a_region_says_that_there_is_more_to_the_slide(store: Path, tmp_path: Path) -> None:
     ring = [[100, 100], [900, 100], [900, 900], [100, 900], [100, 100]]
     outline = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}}
@@ -75,6 +76,7 @@ def test_a_report_of_a_region_says_that_there_is_more_to_the_slide(store: Path, 
     assert [said in (tmp_path / name / "a.report.html").read_text() for name in ("part", "whole")] == [True, False]
 
 
+@pytest.mark.slow
 def test_reports_that_are_missing_are_made_from_results_that_are_there(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(store / "results", out)
@@ -103,6 +105,7 @@ def test_no_report_is_made_unless_it_is_asked_for(store: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_watch_writes_them_too(store: Path, tmp_path: Path) -> None:
     where = ("--out", tmp_path / "out", "--model", store / "tiny.onnx", "--device", "cpu")
     result = run("watch", store / "slides", *where, "--settle", 0.05, "--every", 0.1, "--until-idle", "--report")
@@ -110,6 +113,7 @@ def test_watch_writes_them_too(store: Path, tmp_path: Path) -> None:
     assert pages_in(tmp_path / "out") == ALL
 
 
+@pytest.mark.slow
 def test_pseudonyms_keep_names_out_of_reports(store: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(store / "slides" / "a.svs", tmp_path / "in" / "Smith.svs")
@@ -122,6 +126,7 @@ def test_pseudonyms_keep_names_out_of_reports(store: Path, tmp_path: Path) -> No
         assert "Jones" not in page.read_text()
 
 
+@pytest.mark.slow
 def test_reports_of_a_folder_of_results(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
     shutil.copytree(store / "results", out)
@@ -151,6 +156,7 @@ def test_the_report_of_one_result_goes_where_it_is_wanted(store: Path, tmp_path:
     assert pages_in(store / "results") == []
 
 
+@pytest.mark.slow
 def test_pixels_of_a_size_that_the_user_gave_keep_it(store: Path, tmp_path: Path) -> None:
     detect(store, tmp_path, store / "slides" / "a.svs", "--mpp", 0.5)
     assert run("report", tmp_path, "--slide", store / "slides").exit_code == 0

@@ -40,6 +40,7 @@ def test_outputs_fit_their_anchors() -> None:
     assert anchors.shape == (9 * places, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [2, 3, 4, 5])
 def test_a_pyramid_may_have_fewer_maps(levels: int, tmp_path: Path) -> None:
     architecture = Architecture(width=8, pyramid=8, head_depth=1, levels=levels)

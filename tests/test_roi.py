@@ -64,6 +64,7 @@ TRIANGLE = [[500.0, 300.0], [2500.0, 700.0], [900.0, 1900.0], [500.0, 300.0]]
 HOLE = corners(900, 800, 1300, 1200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tissue", [True, False])
 @pytest.mark.parametrize("trimmed", [True, False])
 def test_what_is_inside_is_found_and_what_is_outside_not_read(*, tissue: bool, trimmed: bool) -> None:
@@ -158,6 +159,7 @@ def detect(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_detect_keeps_to_a_region_and_scans_again_when_it_changes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     half = geojson(tmp_path / "sample.geojson", ("annotation", "Polygon", [corners(0, 0, 2100, 2120)]))

@@ -153,6 +153,7 @@ def test_the_recorder_would_notice() -> None:
 # ---- torch.compile --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_kept_resumed_and_exported_like_any_other(
     toy_set: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

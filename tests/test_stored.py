@@ -49,6 +49,7 @@ def some_detections(draw: st.DrawFn) -> Detections:
     )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(some_detections(), st.sampled_from(["csv", "geojson"]), st.booleans())
 def test_what_is_read_back_is_what_was_found(tmp_path: Path, found: Detections, kind: str, cropped: bool) -> None:

@@ -48,6 +48,7 @@ def voc(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -> None:
     sizes = ("--mpp", 0.25, "--model-mpp", 0.5, "--head-depth", 1)
     others = ("--alarms-per-normal", 0.5, "--focal-gamma", 1.5, "--sce-beta", 2)
@@ -66,6 +67,7 @@ def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -
     )
 
 
+@pytest.mark.slow
 def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run("train", voc, "--class", "ring", "--mpp", 0.5, "--fold", "1/2", "--out", out, *SMALL)
@@ -89,6 +91,7 @@ def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == expected
 
 
+@pytest.mark.slow
 def test_a_run_that_is_over_gets_its_report_anew(voc: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ("train", voc, "--class", "ring", "--out", out, *SMALL)
@@ -102,6 +105,7 @@ def test_a_run_that_is_over_gets_its_report_anew(voc: Path, tmp_path: Path) -> N
     assert (out / "last.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_several_classes_train_together(voc: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     result = run("train", voc, "--class", "Lymphocyte", "--class", "Ring", "--out", out, "--quiet", *SMALL)

@@ -54,6 +54,7 @@ class StopTrainingError(Exception):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_a_resumed_run_ends_with_the_same_weights(toy_set: Dataset, tmp_path: Path, momentum: float) -> None:
     options = replace(TINY, batches=4, epochs=3, loss=LossOptions(momentum=momentum), augment="strong", max_scale=1.2)
@@ -236,7 +237,7 @@ def test_a_checkpoint_of_another_make_is_refused(trained: Path, tmp_path: Path) 
 
 
 @pytest.fixture(scope="module")
-def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory, known_graphs: None) -> Path:
     checkpoint = load_checkpoint(trained / "best.pt")
     path = tmp_path_factory.mktemp("model") / "toy.onnx"
     worst = export_model(checkpoint.make_network(), make_spec(checkpoint, name="toy", licence="CC0-1.0"), path)
@@ -245,6 +246,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_exported_model_keeps_its_contract(exported: Path, trained: Path, toy_folder: Path) -> None:
     detector = load_detector(exported, device="cpu")
     checkpoint = load_checkpoint(trained / "best.pt")
@@ -256,6 +258,7 @@ def test_an_exported_model_keeps_its_contract(exported: Path, trained: Path, toy
     assert detector.spec.recipe["loss"]["name"] == "dghm-c"
 
 
+@pytest.mark.slow
 def test_an_exported_model_finds_what_was_learnt_and_batches_change_nothing(exported: Path) -> None:
     detector = load_detector(exported, device="cpu")
     rng = np.random.default_rng(77)
@@ -274,6 +277,7 @@ def test_an_exported_model_finds_what_was_learnt_and_batches_change_nothing(expo
     assert found / total > 0.9
 
 
+@pytest.mark.slow
 def test_half_precision_is_half_the_size_and_nearly_the_same(trained: Path, exported: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(trained / "best.pt")
     spec, path = make_spec(checkpoint, name="half"), tmp_path / "half.onnx"
@@ -291,19 +295,24 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(trained: Path, expo
     assert close.mean() >= 0.9, "but for places whose best anchors score the same"
 
 
+@pytest.mark.slow
 def test_a_model_tells_nothing_of_the_machine_it_was_made_on(exported: Path) -> None:
     content = exported.read_bytes()
     for trace in (b"site-packages", b"retinanet.py", str(ROOT).encode()):
         assert trace not in content
 
 
+@pytest.mark.slow
 def test_shapes_are_free(exported: Path) -> None:
     detector = load_detector(exported, device="cpu")
     for shape in ((1, 128, 128), (3, 256, 384), (2, 640, 128)):
         assert len(detector.detect(np.zeros((*shape, 3), np.uint8), 0.5)) == shape[0]
 
 
-def test_a_model_that_differs_from_torch_is_not_written(trained: Path, exported: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_model_that_differs_from_torch_is_not_written(
+    trained: Path, exported: Path, tmp_path: Path, known_graphs: None
+) -> None:
     checkpoint = load_checkpoint(trained / "best.pt")
     other = checkpoint.make_network()
     other.regress.last.bias.data += 0.01  # type: ignore[union-attr] # a convolution with a bias

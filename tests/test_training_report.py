@@ -145,6 +145,7 @@ def test_it_stands_alone_and_runs_nothing(page: Page) -> None:
     assert {picture.size for picture in page.pictures("jpeg")} == {(224, 224)}
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(trained: Path, toy_set: Dataset, tmp_path: Path) -> None:
     """Of a class, an image, a warning and the run; on a file system that allows it, `<` may be in any of them."""
     moved = tmp_path / "images"
@@ -186,6 +187,7 @@ def test_galleries_are_bounded(run: Path, toy_set: Dataset, tmp_path: Path, monk
     assert len(page.pictures("jpeg")) <= 4 * 3
 
 
+@pytest.mark.slow
 def test_several_classes_are_judged_one_by_one(toy_set: Dataset, tmp_path: Path) -> None:
     images = tuple(replace(image, labels=np.arange(len(image.boxes)) % 2) for image in toy_set.images)
     two = replace(toy_set, images=images, class_names=("ring", "disc"))
@@ -212,6 +214,7 @@ def test_boxes_that_a_model_found_are_said_to_be(toy_set: Dataset, tmp_path: Pat
     assert page.text.count("boxes (7 of them found by a model)") == 1, "of those learnt from, never of those held out"
 
 
+@pytest.mark.slow
 def test_without_normal_images_it_gives_no_froc(toy_set: Dataset, tmp_path: Path) -> None:
     cells = replace(toy_set, images=tuple(image for image in toy_set.images if not image.normal))
     train(cells, replace(TINY, batches=1, epochs=1), tmp_path, device="cpu")
@@ -222,6 +225,7 @@ def test_without_normal_images_it_gives_no_froc(toy_set: Dataset, tmp_path: Path
     assert re.search(r"<dt>FROC</dt><dd>\N{EN DASH}</dd>", page.html)
 
 
+@pytest.mark.slow
 def test_it_can_be_made_of_a_run_that_was_stopped(run: Path, toy_set: Dataset, tmp_path: Path) -> None:
     folder = shutil.copytree(run, tmp_path / "run")
     last = load_checkpoint(folder / "best.pt")

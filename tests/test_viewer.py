@@ -50,6 +50,7 @@ def mean_of_blocks(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.float64]
 # ---- Deep Zoom ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.integers(1, 300_000), st.integers(1, 300_000), st.integers(1, 600), st.integers(0, 4), st.data())
 def test_tiles_cover_each_level_once(width: int, height: int, tile: int, overlap: int, data: st.DataObject) -> None:
     pyramid = Pyramid(width, height, tile, overlap)

@@ -109,6 +109,7 @@ def test_the_threshold_changes_what_is_shown(browser: Browser, marks: Path) -> N
         assert number(page, "shown") == 70
 
 
+@pytest.mark.slow
 def test_cells_are_visited_in_order_and_marked(browser: Browser, marks: Path) -> None:
     found = ranked(sample_cells())
     with served(marks) as server, shown(server, browser) as page:
@@ -183,6 +184,7 @@ def drag(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
     page.mouse.up()
 
 
+@pytest.mark.slow
 def test_a_click_selects_and_marks_outlast_a_reload_and_a_restart(browser: Browser, marks: Path) -> None:
     with served(marks) as server, shown(server, browser) as page:
         press(page, "n")
