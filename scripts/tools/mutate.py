@@ -37,7 +37,7 @@ TARGETS = {
         [f"evaluation/{name}.py" for name in ("matching", "tally", "digestpath", "curves", "bootstrap", "calibration")],
         ["test_evaluation.py", "test_curves.py", "test_assess.py"],
     ),
-    "geojson": (["formats/geojson.py", "formats/csv_file.py"], ["test_outputs.py", "test_formats.py"]),
+    "geojson": (["formats/geojson.py", "formats/blocks.py"], ["test_outputs.py", "test_formats.py"]),
     "reading": (["annotations/features.py", "annotations/qupath.py"], ["test_readers.py"]),
 }
 """Files below the package, and the tests that should notice."""
