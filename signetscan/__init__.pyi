@@ -9,7 +9,7 @@ from .evaluation.assess import assess as assess
 from .evaluation.files import read_results as read_results
 from .models.detector import load_detector as load_detector
 from .models.store import find_model as find_model
-from .results.reading import find_results as find_results
+from .results.folder import find_results as find_results
 from .results.reading import load_result as load_result
 from .results.writing import write_results as write_results
 from .scan.detect import DetectOptions as DetectOptions

@@ -74,23 +74,27 @@ class JsonTable:
             raise self._wrong(key, "a text")
         return value
 
-    def number(self, key: str) -> float:
-        """A finite number."""
+    def text_or(self, key: str, default: str) -> str:
+        """A text, or the default where null or nothing stands."""
+        return default if self.values.get(key) is None else self.text(key)
+
+    def number(self, key: str, *, low: float = -math.inf) -> float:
+        """A finite number that is not below `low`."""
         value = self._value(key)
-        if not is_number(value):
-            raise self._wrong(key, "a number")
+        if not is_number(value) or value < low:
+            raise self._wrong(key, f"a number{_from(low)}")
         return float(value)
 
-    def number_or_none(self, key: str) -> float | None:
-        """A finite number, or None where null or nothing stands."""
-        return None if self.values.get(key) is None else self.number(key)
+    def number_or_none(self, key: str, *, low: float = -math.inf) -> float | None:
+        """A finite number that is not below `low`, or None where null or nothing stands."""
+        return None if self.values.get(key) is None else self.number(key, low=low)
 
-    def whole(self, key: str) -> int:
-        """A whole number."""
+    def whole(self, key: str, *, low: float = -math.inf) -> int:
+        """A whole number that is not below `low`."""
         value = self._value(key)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._wrong(key, "a whole number")
-        return value
+        if not isinstance(value, int) or not is_number(value) or value < low:
+            raise self._wrong(key, f"a whole number{_from(low)}")
+        return int(value)
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """An array of finite numbers."""
@@ -136,6 +140,10 @@ def is_number(value: object) -> TypeGuard[int | float]:
         return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _from(low: float) -> str:
+    return "" if low == -math.inf else f" from {low:g}"
 
 
 def _short(value: Json) -> str:

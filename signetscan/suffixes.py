@@ -1,13 +1,74 @@
-"""Telling slides from other files by their names. Apart from `slides/`, so that it costs no import of a reader."""
+"""Telling slides from other files. Apart from `slides/`, so that it costs no import of a slide reader."""
 
 from __future__ import annotations
 
-SLIDE_ENDINGS = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
-"""Files that are slides by their ending; a .tif may be one."""
-TIFF_ENDINGS = (".tif", ".tiff")
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+"""Suffixes that only slides have; a .tif may be one."""
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+DICOM_RESULT_SUFFIX = ".ann.dcm"
+"""Of results as DICOM annotations."""
+HEATMAP_SUFFIX = ".heatmap.ome.tif"
+"""Of heat maps."""
+NOT_SLIDES = (DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX)
+"""Suffixes of results that end in a slide's suffix."""
+
+DICOM_HEAD = 1 << 16
+"""Bytes of a DICOM file in which the number of its series is looked for."""
+DICOM_SERIES = b"\x20\x00\x0e\x00UI"
+"""Tag and type of the series' number: the files of one slide share it."""
 
 
 def name_of(file_name: str) -> str:
-    """A slide file's name without its ending; `.ome.tif` is one."""
-    stem, _, ending = file_name.rpartition(".")
-    return (stem or ending).removesuffix(".ome")
+    """A slide file's name without its suffix; `.ome.tif` is one suffix."""
+    stem, _, suffix = file_name.rpartition(".")
+    return (stem or suffix).removesuffix(".ome")
+
+
+def may_be_slide(file_name: str) -> bool:
+    """Whether a file of a folder is taken for a slide; a picture must be named itself."""
+    name = file_name.lower()
+    return name.endswith((*SLIDE_SUFFIXES, *TIFF_SUFFIXES)) and not name.endswith(NOT_SLIDES)
+
+
+def slide_files(root: Path) -> Iterator[Path]:
+    """The files of all slides in a folder and in those below it, without hidden ones; one file for each slide."""
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(each for each in below if not each.startswith("."))
+        wanted = [Path(folder) / name for name in names if not name.startswith(".") and may_be_slide(name)]
+        yield from _once_a_series(path for path in wanted if path.is_file())
+
+
+def _once_a_series(paths: Iterable[Path]) -> list[Path]:
+    """Of the DICOM files that are one slide together the largest, and all others."""
+    kept: list[Path] = []
+    series: dict[bytes, list[Path]] = defaultdict(list)
+    for path in paths:
+        number = _series(path) if path.suffix.lower() == ".dcm" else None
+        if number is None:
+            kept.append(path)
+        else:
+            series[number].append(path)
+    return kept + [max(files, key=lambda path: (path.stat().st_size, path.name)) for files in series.values()]
+
+
+def _series(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(DICOM_HEAD)
+    except OSError:
+        return None  # opening the slide says what is wrong
+    start = head.find(DICOM_SERIES)
+    if start < 0:
+        return None
+    start += len(DICOM_SERIES)
+    length = int.from_bytes(head[start : start + 2], "little")
+    return head[start + 2 : start + 2 + length] or None

@@ -294,7 +294,8 @@ def test_what_is_done_is_skipped_unless_it_changed(ward: Ward, change: Callable[
     before = ward.results()
     again = ward.run(options={"batch_size": 4, "readers": 1})
     assert statuses(again) == {"a": "skipped", "b": "skipped"}
-    assert again["a"].record["detections"] == ward.run()["a"].record["detections"]
+    assert again["a"].record is not None
+    assert again["a"].record == ward.run()["a"].record
     options = change(ward)
     redone = statuses(ward.run(**options))
     assert redone["a"] == "done"
@@ -312,12 +313,14 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(ward: Ward) -> No
     (ward.slides / "cut.svs").write_bytes(b"II*\0")
     outcomes = ward.run(dry_run=True)
     assert statuses(outcomes) == {"a": "planned", "b": "planned", "cut": "failed"}
-    facts = outcomes["a"].record
+    facts = outcomes["a"].planned
     assert (facts["width_px"], facts["mpp"], facts["done"]) == (1024, 0.25, False)
     assert not ward.out.exists()
     (ward.slides / "cut.svs").unlink()
-    assert ward.run()["a"].record["tiles"]["scanned"] == facts["tiles"]  # type: ignore[index]
-    assert ward.run(dry_run=True)["a"].record["done"] is True
+    scanned = ward.run()["a"].record
+    assert scanned is not None
+    assert scanned.tiles.scanned == facts["tiles"]
+    assert ward.run(dry_run=True)["a"].planned["done"] is True
 
 
 def test_slides_that_another_run_works_on_are_left_to_it(ward: Ward) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.outcome import hidden, printable
 from signetscan.errors import OptionError
-from signetscan.formats.result_files import ENDINGS
+from signetscan.formats.result_files import SUFFIXES
 from signetscan.suffixes import name_of
 
 
@@ -33,7 +33,7 @@ def test_a_folder_gives_its_slides_in_order_with_the_folders_below_it(tmp_path: 
 
 
 def test_results_that_end_as_slides_do_are_not_slides(tmp_path: Path) -> None:
-    touch(tmp_path, "a.svs", *(f"a.{ending}" for ending in ENDINGS.values()), "B.HEATMAP.OME.TIF", "c.ome.tif")
+    touch(tmp_path, "a.svs", *(f"a{suffix}" for suffix in SUFFIXES.values()), "B.HEATMAP.OME.TIF", "c.ome.tif")
     touch(tmp_path, "d.dcm", "d.ann.dcm")
     assert names(tmp_path) == ["a", "c", "d"]
     assert names(tmp_path / "*") == ["a", "c", "d"]

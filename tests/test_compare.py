@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from run_records import made_record
 from test_dataset_add import CELL, Box, feature, write
 
 from signetscan.cli.main import cli
@@ -21,6 +22,7 @@ from signetscan.evaluation import evaluate, read_results
 from signetscan.evaluation.compare import CompareOptions, compare_results
 from signetscan.formats.csv_file import write_csv
 from signetscan.reports.comparison import write_comparison
+from signetscan.results.run_record import write_run_record
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:
@@ -49,8 +51,7 @@ def csv(path: Path, scored: Scored) -> Path:
 
 
 def record(path: Path, fingerprint: str, origin: tuple[int, int] = (0, 0)) -> None:
-    content = {"slide": {"name": "s", "fingerprint": fingerprint}, "geojson_origin_px": list(origin)}
-    path.write_text(json.dumps(content))
+    write_run_record(path, made_record(fingerprint=fingerprint, origin=origin))
 
 
 # ---- an oracle ------------------------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
     page = write_comparison(tmp_path, comparison, a=evil, b="B", slides={}).read_text()
     assert "<script" not in page
     assert "x&amp;y" in page
-    assert "--slide" in page, "it says how to get pictures"
+    assert "name the slides" in page, "it says how to get pictures"
 
 
 def test_slides_are_found_by_name_where_no_record_is(runs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from test_stored import one_cell, written
 
 from signetscan.batch.find import find_slides
 from signetscan.cli.main import cli
-from signetscan.formats.result_files import ENDINGS
+from signetscan.formats.result_files import SUFFIXES
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
@@ -64,14 +64,14 @@ def test_files_stand_beside_the_results_and_are_in_their_record(tmp_path: Path) 
     assert names_in(tmp_path) == ["a.slide.csv", "a.slide.geojson.gz", "a.slide.parquet", "a.slide.run.json"]
 
 
-@pytest.mark.parametrize("name", sorted(ENDINGS.keys() - {"dicom"}))
+@pytest.mark.parametrize("name", sorted(SUFFIXES.keys() - {"dicom"}))
 def test_a_converted_file_has_the_bytes_of_one_written_at_once(tmp_path: Path, name: str) -> None:
     for folder in ("once", "later"):
         (tmp_path / folder).mkdir()
     written(tmp_path / "once", one_cell(), (name,))
     written(tmp_path / "later", one_cell(), ("geojson.gz",))
     assert run("convert", tmp_path / "later" / "a.slide.geojson.gz", "--format", name).exit_code == 0
-    file = f"a.slide.{ENDINGS[name]}"
+    file = f"a.slide{SUFFIXES[name]}"
     assert (tmp_path / "later" / file).read_bytes() == (tmp_path / "once" / file).read_bytes()
 
 
@@ -129,7 +129,7 @@ def test_a_damaged_result_does_not_stop_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("results", "--format", "dicom"), 2, "--format dicom needs --slide"),
+        (("results", "--format", "dicom"), 2, "name the slide, or the folder that it is in. See --slide"),
         (("results",), 2, "--format"),
         (("results", "--format", "png"), 2, "png"),
         (("nowhere", "--format", "csv"), 1, "nowhere: no such file"),

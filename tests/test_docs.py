@@ -18,7 +18,7 @@ from conftest import ROOT
 
 from signetscan.cli.main import EXTRAS, cli
 from signetscan.formats.csv_file import COLUMNS
-from signetscan.formats.result_files import ENDINGS
+from signetscan.formats.result_files import SUFFIXES
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 
 if TYPE_CHECKING:
@@ -212,10 +212,10 @@ def test_every_column_is_described(column: str) -> None:
     assert f"`{column}`" in PAGES["results.md"]
 
 
-@pytest.mark.parametrize("name", ENDINGS)
+@pytest.mark.parametrize("name", SUFFIXES)
 def test_every_format_is_described(name: str) -> None:
     assert f"`{name}`" in PAGES["results.md"]
-    assert f"NAME.{ENDINGS[name]}`" in PAGES["results.md"]
+    assert f"NAME{SUFFIXES[name]}`" in PAGES["results.md"]
 
 
 @pytest.mark.parametrize("extra", sorted(set(EXTRAS.values())))

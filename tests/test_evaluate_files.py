@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 from image_results import square
 from PIL import Image
+from run_records import MADE, made_record
 
 from signetscan.annotations import boxes_xml
 from signetscan.detections import Detections
-from signetscan.errors import AnnotationError
+from signetscan.errors import AnnotationError, ResultError
 from signetscan.evaluation import evaluate, images_of, read_results
 from signetscan.evaluation.files import recorded_origin
 from signetscan.evaluation.pairing import stem_of
 from signetscan.formats.geojson import write_geojson
+from signetscan.results.run_record import write_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +153,7 @@ def test_results_of_detect_are_taken_once(tmp_path: Path) -> None:
     """GeoJSON, CSV and run record lie side by side; metrics of an evaluation may lie there too."""
     geojson_of(tmp_path / "found" / "a.geojson", (square(0, 0), "detection", CLASS))
     csv(tmp_path / "found" / "a.csv", row(square(0, 0)))
-    (tmp_path / "found" / "a.run.json").write_text('{"geojson_origin_px": [0, 0]}')
+    write_run_record(tmp_path / "found" / "a.run.json", made_record("a"))
     (tmp_path / "found" / "metrics.json").write_text("{}")
     (tmp_path / "found" / "notes.txt").write_text("text")
     (tmp_path / "found" / "._a.csv").write_text("of a Mac")
@@ -225,7 +228,7 @@ def test_a_digestpath_folder(tmp_path: Path, digestpath: Path) -> None:
     ]
     assert "2, namely 2018_4" in noted(read, "Normal images without a file of predictions")
     assert [line for line in read.notes if line.startswith("Images without")] == [
-        f"Images without a file of predictions, taken for ones where nothing was found: 1, namely {SLIDE.format(2)}"
+        f"Images without a file of predictions, taken for ones without any detection: 1, namely {SLIDE.format(2)}"
     ]
     full = read_results(found, digestpath, full_truth=True)
     assert [len(one.truth) for one in full.results] == [2, 2, 0, 0, 0]
@@ -378,7 +381,7 @@ def cropped(tmp_path: Path) -> Path:
     whole = one_detection().with_boxes(np.array([square(1100, 170)], np.float64))
     write_geojson(folder / "s.geojson", whole, (CLASS,), source="x", origin=(1000, 70))
     csv(folder / "s.csv", row(square(1100, 170)))
-    (folder / "s.run.json").write_text('{"geojson_origin_px": [1000, 70]}')
+    write_run_record(folder / "s.run.json", made_record(origin=(1000, 70)))
     return folder
 
 
@@ -404,10 +407,10 @@ def test_records_that_cannot_be_understood(cropped: Path) -> None:
     record = cropped / "s.run.json"
     for content in ("", "[]", "{}", '{"geojson_origin_px": [1]}', '{"geojson_origin_px": ["1", 2]}', "[" * 10**5):
         record.write_text(content)
-        with pytest.raises(AnnotationError, match=re.escape(str(record))):
+        with pytest.raises(ResultError, match=re.escape(str(record))):
             recorded_origin(cropped / "s.geojson")
-    record.write_text('{"geojson_origin_px": [NaN, 2]}')
-    with pytest.raises(AnnotationError, match="not a run record"):
+    record.write_text(json.dumps(MADE.to_json() | {"geojson_origin_px": [math.nan, 2]}))
+    with pytest.raises(ResultError, match=r"not a run record.*geojson_origin_px"):
         recorded_origin(cropped / "s.geojson")
     record.unlink()
     assert recorded_origin(cropped / "s.geojson") == (0, 0)

@@ -17,6 +17,7 @@ from defusedxml import ElementTree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from run_records import MADE
 from scanned_slides import many, scanned, scanned_slides
 
 from signetscan.annotations import read_annotations
@@ -26,9 +27,10 @@ from signetscan.formats.asap import write_asap
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.formats.imagescope import write_imagescope
 from signetscan.formats.parquet import write_parquet
-from signetscan.formats.result_files import ENDINGS, READABLE_FORMATS
+from signetscan.formats.result_files import READABLE_FORMATS, SUFFIXES
 from signetscan.formats.writers import WRITERS, write_formats
 from signetscan.results.reading import load_result
+from signetscan.results.run_record import ResultFile, write_run_record
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:
@@ -114,8 +116,8 @@ def as_xml_holds(slide: ScannedSlide) -> list[str]:
 
 
 def test_each_format_has_an_ending_and_a_writer() -> None:
-    assert WRITERS.keys() == ENDINGS.keys()
-    assert len(set(ENDINGS.values())) == len(ENDINGS)
+    assert WRITERS.keys() == SUFFIXES.keys()
+    assert len(set(SUFFIXES.values())) == len(SUFFIXES)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -138,24 +140,18 @@ def test_what_is_read_back_is_what_was_found_whatever_the_classes_are_called(
     tmp_path: Path, slide: ScannedSlide, kind: str, origin: tuple[int, int]
 ) -> None:
     """Unless two differ in nothing but the blanks around them, which a record's reader refuses."""
-    path = tmp_path / f"a.{ENDINGS[kind]}"
+    path = tmp_path / f"a{SUFFIXES[kind]}"
     slide = replace(slide, origin=origin)
     write_formats({kind: path}, slide)
     counts = {name: slide.detections.labels.tolist().count(label) for label, name in enumerate(slide.class_names)}
-    record = {
-        "slide": {
-            "name": "a",
-            "fingerprint": "f",
-            "width_px": 1,
-            "height_px": 1,
-            "mpp": {"x": 1, "y": 1, "source": ""},
-        },
-        "model": {"name": "m", "sha256": "0", "classes": slide.class_names},
-        "geojson_origin_px": origin,
-        "detections": counts,
-        "files": {kind: {"name": path.name, "bytes": path.stat().st_size}},
-    }
-    (tmp_path / "a.run.json").write_text(json.dumps(record))
+    record = replace(
+        MADE,
+        model=replace(MADE.model, class_names=slide.class_names),
+        geojson_origin=origin,
+        detections=counts,
+        files={kind: ResultFile.of(path)},
+    )
+    write_run_record(tmp_path / "a.run.json", record)
     if len({name.strip() for name in slide.class_names}) < len(slide.class_names):
         return
     found = load_result(tmp_path / "a.run.json").scanned.detections
@@ -264,7 +260,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(
     assert most_held(10_240) < 1.2 * most_held(1024)
 
 
-@pytest.mark.parametrize("name", sorted(ENDINGS.keys() - {"dicom"}))
+@pytest.mark.parametrize("name", sorted(SUFFIXES.keys() - {"dicom"}))
 def test_nothing_is_left_where_a_file_cannot_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="nowhere"):
         WRITERS[name](tmp_path / "nowhere" / "a", many(3))

@@ -86,7 +86,7 @@ def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: M
     assert "precision: int8" in result.stdout
     slide = ArraySlide(toys(4, 1), mpp=spec.mpp, name="toy")
     written = write_results(tmp_path / "a", slide, detector, detect_slide(slide, detector))
-    assert written.record["model"]["precision"] == "int8"
+    assert written.record.model.precision == "int8"
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from signetscan.formats import blocks as rows
 from signetscan.formats.csv_file import COLUMNS, write_csv
 from signetscan.formats.geojson import write_geojson
 from signetscan.formats.result_files import result_paths
+from signetscan.results.run_record import read_run_record
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, Bounds, Mpp
@@ -272,7 +273,7 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     assert np.array(feature["geometry"]["coordinates"][0]).min(axis=0) == pytest.approx((300, 250), abs=0.3)
     whole = write_results(tmp_path / "a slide", slide, BlobDetector(), result, crop_to_bounds=False)
     assert json.loads(cropped["record"].read_text())["geojson_origin_px"] == [0, 0]
-    assert whole.record == json.loads(cropped["record"].read_text())
+    assert whole.record == read_run_record(cropped["record"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a slide.csv", "a slide.geojson", "a slide.run.json"]
 
 

@@ -72,7 +72,7 @@ def test_a_report_of_a_region_says_that_there_is_more_to_the_slide(store: Path, 
     slide = store / "slides" / "a.svs"
     for name, roi in (("part", ("--roi", tmp_path / "roi.geojson")), ("whole", ())):
         assert detect(store, tmp_path / name, slide, "--report", *roi).exit_code == 0
-    said = "Only a region of interest was looked at (1 outline"
+    said = "Only a region of interest was scanned (1 polygon"
     assert [said in (tmp_path / name / "a.report.html").read_text() for name in ("part", "whole")] == [True, False]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from results_for_reports import made_slide, random_detections, written
+from run_records import MADE
 
 from signetscan.detections import Detections
 from signetscan.reports.index import IndexEntry, find_entries, write_index
@@ -206,10 +207,15 @@ def test_without_scripts_all_but_the_slider_is_there(browser: Browser, report: P
 def test_hostile_names_are_text(browser: Browser, tmp_path: Path, hostile: str) -> None:
     slide, found = made_slide(), random_detections(60, classes=2)
     stored = written(tmp_path, found, class_names=(hostile, "other"))
-    record = json.loads(json.dumps(stored.record))
-    record["slide"]["format"] = record["provider"] = record["finished"] = hostile
-    record["model"] |= {"name": hostile, "intended_use": hostile}
-    record["options"][hostile] = record["versions"][hostile] = hostile
+    record = replace(
+        stored.record,
+        slide=replace(stored.record.slide, format_name=hostile),
+        model=replace(stored.record.model, name=hostile, intended_use=hostile),
+        provider=hostile,
+        finished=hostile,
+        options={**stored.record.options, hostile: hostile},
+        versions={**stored.record.versions, hostile: hostile},
+    )
     path = tmp_path / "page.html"
     write_slide_report(path, slide, replace(stored.scanned, name=f"{hostile}.svs"), record)
     with shown(browser, path) as page:
@@ -326,10 +332,10 @@ def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", ["Infinity", "NaN", "-1", "true", '"3"', "1e999"])
 @pytest.mark.parametrize("field", ["tissue_mm2", "unread_mm2", "detections"])
 def test_a_number_that_is_none_is_a_damaged_record(tmp_path: Path, field: str, wrong: str) -> None:
-    values = {"tissue_mm2": "1.5", "unread_mm2": "0", "detections": "3"} | {field: wrong}
-    (tmp_path / "a.run.json").write_text(
-        f'{{"tissue_mm2": {values["tissue_mm2"]}, "unread_mm2": {values["unread_mm2"]}, '
-        f'"detections": {{"ring": {values["detections"]}}}}}'
-    )
+    text = json.dumps(MADE.to_json() | {field: {"ring": "<wrong>"} if field == "detections" else "<wrong>"})
+    (tmp_path / "a.run.json").write_text(text.replace('"<wrong>"', "0"))
+    (entry,) = find_entries(tmp_path)
+    assert entry.failure == ""
+    (tmp_path / "a.run.json").write_text(text.replace('"<wrong>"', wrong))
     (entry,) = find_entries(tmp_path)
     assert "cannot be read" in entry.failure

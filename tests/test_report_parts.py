@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import json
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,19 +18,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from results_for_reports import MPP, SIZE, made_slide, random_detections, written
+from run_records import MADE
 from skimage.draw import polygon2mask
 
 from signetscan.detections import Detections
 from signetscan.errors import ResultError, SlideError
 from signetscan.formats.scanned_slide import scanned_slide
 from signetscan.reports.crops import make_crops, pick
-from signetscan.reports.density_layer import frame_density, map_uri
+from signetscan.reports.density_layer import area_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, find_hot_spots
-from signetscan.reports.index import IndexEntry, without_folders
+from signetscan.reports.index import IndexEntry
 from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.run_facts import run_facts
 from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, first_bin, score_bins
 from signetscan.reports.slide_report import tissue_in
+from signetscan.results.failures import without_folders
+from signetscan.results.run_record import read_run_record
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import Bounds, Mpp
 
@@ -147,21 +152,19 @@ def test_densities_have_three_digits() -> None:
 
 def test_the_overview_shows_the_slide_or_its_bounds() -> None:
     whole = make_overview(made_slide())
-    assert whole.frame.size_um == (SIZE[0] * MPP, SIZE[1] * MPP)
+    assert whole.area.size_um == (SIZE[0] * MPP, SIZE[1] * MPP)
     assert whole.is_readable
     part = make_overview(made_slide(Bounds(300, 300, 3600, 2400)))
-    assert np.allclose(
-        (part.frame.x, part.frame.y, part.frame.width, part.frame.height), (300, 300, 3600, 2400), atol=5
-    )
+    assert np.allclose((part.area.x, part.area.y, part.area.width, part.area.height), (300, 300, 3600, 2400), atol=5)
     assert part.pixels[2:-2, 2:-2].max() < 235, "tissue only"
-    assert np.allclose(part.frame.per_cent(300 + 900, 300 + 1200), (25, 50), atol=0.2)
+    assert np.allclose(part.area.per_cent(300 + 900, 300 + 1200), (25, 50), atol=0.2)
 
 
 def test_bounds_that_lie_outside_the_slide_leave_something_to_show() -> None:
     for bounds in (Bounds(9000, 9000, 100, 100), Bounds(-50, -50, 10, 10), Bounds(0, 0, 1, 1)):
         overview = make_overview(made_slide(bounds))
         assert min(overview.pixels.shape) >= 1
-        assert overview.frame.width > 0
+        assert overview.area.width > 0
 
 
 def test_a_slide_too_damaged_for_an_overview_gets_a_white_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,14 +183,14 @@ def test_a_slide_too_damaged_for_an_overview_gets_a_white_one(monkeypatch: pytes
 @pytest.mark.parametrize("bounds", [None, Bounds(600, 500, 3600, 2500)])
 def test_the_outline_goes_round_the_tissue(bounds: Bounds | None) -> None:
     slide = made_slide(bounds)
-    tissue, frame = find_tissue(slide), make_overview(slide).frame
+    tissue, area = find_tissue(slide), make_overview(slide).area
     drawn = np.zeros((1000, 1000), bool)
-    for part in outline_path(tissue, frame).split("Z"):
+    for part in outline_path(tissue, area).split("Z"):
         points = [[float(number) for number in pair.split()] for pair in part.removeprefix("M").split("L") if pair]
         if points:
             drawn ^= polygon2mask((1000, 1000), np.array(points)[:, ::-1])  # type: ignore[no-untyped-call]
-    rows = ((np.arange(1000) + 0.5) / 1000 * frame.height + frame.y) / tissue.pixel[1]
-    columns = ((np.arange(1000) + 0.5) / 1000 * frame.width + frame.x) / tissue.pixel[0]
+    rows = ((np.arange(1000) + 0.5) / 1000 * area.height + area.y) / tissue.pixel[1]
+    columns = ((np.arange(1000) + 0.5) / 1000 * area.width + area.x) / tissue.pixel[0]
     rows, columns = (
         np.minimum(each.astype(int), most - 1) for each, most in zip((rows, columns), tissue.mask.shape, strict=True)
     )
@@ -206,11 +209,11 @@ def test_tissue_in_a_box_is_what_the_mask_has_there() -> None:
 
 
 def test_the_density_sums_up_to_the_detections_and_is_highest_where_they_are() -> None:
-    frame = make_overview(made_slide()).frame
+    area = make_overview(made_slide()).area
     centres = np.full((40, 2), (3000.0, 1000.0))
-    found = frame_density(centres, frame)
+    found = area_density(centres, area)
     rows, columns = found.density.shape
-    assert found.density.mean() * frame.size_um[0] * frame.size_um[1] / 1e6 == pytest.approx(40, rel=1e-3)
+    assert found.density.mean() * area.size_um[0] * area.size_um[1] / 1e6 == pytest.approx(40, rel=1e-3)
     row, column = np.unravel_index(found.density.argmax(), found.density.shape)
     assert (row + 0.5) / rows * SIZE[1] == pytest.approx(1000, abs=10)
     assert (column + 0.5) / columns * SIZE[0] == pytest.approx(3000, abs=10)
@@ -219,8 +222,8 @@ def test_the_density_sums_up_to_the_detections_and_is_highest_where_they_are() -
 
 
 def test_the_map_is_clear_where_there_is_nothing() -> None:
-    frame = make_overview(made_slide()).frame
-    uri = map_uri(frame_density(np.full((9, 2), (3000.0, 1000.0)), frame).density)
+    area = make_overview(made_slide()).area
+    uri = map_uri(area_density(np.full((9, 2), (3000.0, 1000.0)), area).density)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGBA"))
     height, width = picture.shape[:2]
     assert picture[height // 3, width * 3000 // 4200, 3] > 200
@@ -256,10 +259,11 @@ def test_crops_show_what_is_there_at_any_size() -> None:
 # ---- records and reasons --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("record", [{}, {"model": 3}, {"model": {}, "options": [], "tissue_mm2": "much"}])
-def test_a_record_that_is_none_is_refused(record: dict[str, object]) -> None:
-    with pytest.raises(ResultError, match="not a run record"):
-        run_facts(record)
+@pytest.mark.parametrize("record", [{}, [], {"model": 3}, {"model": {}, "options": [], "tissue_mm2": "much"}])
+def test_a_record_that_is_none_is_refused(tmp_path: Path, record: object) -> None:
+    (tmp_path / "a.run.json").write_text(json.dumps(record))
+    with pytest.raises(ResultError, match=r"a\.run\.json: not a run record"):
+        read_run_record(tmp_path / "a.run.json")
 
 
 @pytest.mark.parametrize(
@@ -271,16 +275,23 @@ def test_a_record_that_is_none_is_refused(record: dict[str, object]) -> None:
         ("unread_px", [[0, 0, math.inf, 1]]),
         ("unread_px", [[0, 0, 1]]),
         ("seconds", {"scan": "long"}),
-        ("options", {"score_threshold": 1.5, "min_tissue_um2": 0}),
         ("options", {"score_threshold": math.nan, "min_tissue_um2": 0}),
-        ("options", {"score_threshold": True, "min_tissue_um2": 0}),
     ],
 )
 def test_values_that_no_run_has_are_refused(tmp_path: Path, key: str, value: object) -> None:
     record = written(tmp_path, random_detections(3)).record
     assert run_facts(record).tissue_mm2 == 9.0
-    with pytest.raises(ResultError, match="not a run record"):
-        run_facts(record | {key: value})
+    (tmp_path / "made.run.json").write_text(json.dumps(record.to_json() | {key: value}))
+    with pytest.raises(ResultError, match=f"not a run record.*{key}"):
+        read_run_record(tmp_path / "made.run.json")
+
+
+@pytest.mark.parametrize("threshold", [1.5, -0.1, True, "high", None])
+def test_a_report_takes_no_threshold_that_no_run_has(threshold: float | str | None) -> None:
+    with pytest.raises(ResultError, match="no usable option threshold"):
+        run_facts(replace(MADE, options={"score_threshold": threshold, "min_tissue_um2": 0}))
+    with pytest.raises(ResultError, match="no usable option min tissue um2"):
+        run_facts(replace(MADE, options={"score_threshold": 0.5}))
 
 
 def test_reasons_name_no_folder() -> None:

@@ -11,11 +11,13 @@ import pytest
 from conftest import ROOT, BlobDetector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from run_records import made_record
 
-from signetscan.batch.lookup import slide_of
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
-from signetscan.results.reading import find_results, load_result
+from signetscan.results.folder import find_results
+from signetscan.results.lookup import slide_of
+from signetscan.results.reading import load_result
 from signetscan.results.writing import add_formats, write_results
 from signetscan.scan.detect import DetectOptions, detect_slide
 from signetscan.slides import ArraySlide, Bounds, open_slide
@@ -99,15 +101,20 @@ def test_any_file_of_a_result_leads_to_its_record(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"slide": 3}, "not a run record of this version"),
+        ({"slide": 3}, "slide must be a table"),
+        ({"schema": 99}, "a later version"),
+        ({"options": {"a": {}}}, "options.a"),
+        ({"files": {"csv": {"name": "../x.csv", "bytes": 1}}}, "files.csv.name"),
+        ({"tiles": {"grid": 1.5, "scanned": 1}}, "tiles.grid must be a whole number"),
+        ({"detections": {"Signet ring cell": 10**400}}, "detections.Signet ring cell"),
         ({"files": {}}, "in none of csv, geojson"),
         ({"detections": {"Signet ring cell": 7}}, "says otherwise"),
-        ({"geojson_origin_px": "x"}, "not a run record of this version"),
-        ({"geojson_origin_px": [float("inf"), 0]}, "not a run record of this version"),
+        ({"geojson_origin_px": "x"}, "geojson_origin_px must be a list"),
+        ({"geojson_origin_px": [float("inf"), 0]}, "geojson_origin_px"),
     ],
 )
 def test_records_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    record = written(tmp_path, one_cell(), ("csv",)).record | changed
+    record = written(tmp_path, one_cell(), ("csv",)).record.to_json() | changed
     (tmp_path / "a.slide.run.json").write_text(json.dumps(record))
     with pytest.raises(ResultError, match=said):
         load_result(tmp_path / "a.slide.run.json")
@@ -117,7 +124,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="no results of signetscan detect"):
         find_results(tmp_path)
     (tmp_path / "x.csv").write_text("x0,y0,x1,y1\n")
-    with pytest.raises(ResultError, match="no run record stands beside"):
+    with pytest.raises(ResultError, match="no run record lies beside"):
         find_results(tmp_path / "x.csv")
     with pytest.raises(ResultError, match="no such file"):
         find_results(tmp_path / "y.csv")
@@ -126,13 +133,13 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 def test_the_slide_of_a_result_is_found_by_its_content(tmp_path: Path) -> None:
     sample = ROOT / "tests" / "data" / "sample.svs"
     with open_slide(sample) as slide:
-        record = {"slide": {"name": "a pseudonym", "fingerprint": slide.fingerprint}}
+        record = made_record("a pseudonym", slide.fingerprint)
     assert slide_of(record, sample) == sample
     (tmp_path / "in").mkdir()
     (tmp_path / "a pseudonym.svs").write_bytes(b"damaged")
     (tmp_path / "in" / "x.svs").write_bytes(sample.read_bytes())
     assert slide_of(record, tmp_path) == tmp_path / "in" / "x.svs"
-    other = {"slide": {"name": "b", "fingerprint": "another"}}
+    other = made_record("b", "another")
     with pytest.raises(ResultError, match="not the slide that b is of"):
         slide_of(other, sample)
     with pytest.raises(ResultError, match="none of 2 slides"):

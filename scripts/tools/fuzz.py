@@ -63,6 +63,7 @@ RECORD = json.dumps(
         "schema": 1,
         "finished": "2026-01-01T00:00:00+00:00",
         "versions": {"signetscan": "0.1.0"},
+        "key": "k",
         "slide": {
             "name": "a",
             "format": "aperio",

@@ -19,7 +19,8 @@ from PIL import Image
 
 from signetscan.atomic import part_path
 from signetscan.boxes import centres
-from signetscan.results.reading import find_results, load_result
+from signetscan.results.folder import find_results
+from signetscan.results.reading import load_result
 from signetscan.slides import open_slide
 from signetscan.testing.browser import viewed
 from signetscan.viewer.app import ranked

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
-from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.batch.run import ERRORS, LOOK_AGAIN_S, Event, check_root, claim_slide
 from signetscan.batch.workers import FAILED, Message, about, answer
 from signetscan.errors import DeviceError, ModelError, OutputError
+from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from signetscan.errors import OptionError
-from signetscan.formats.result_files import NO_SLIDES
-from signetscan.suffixes import SLIDE_ENDINGS, TIFF_ENDINGS, name_of
+from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-FOUND_ENDINGS = (*SLIDE_ENDINGS, *TIFF_ENDINGS)
-"""Files of a folder that are taken for slides; a picture must be named itself."""
 PATTERN_MARKS = frozenset("*?[")
 LIST_OPTIONS = ("mpp", "threshold", "nms_iou", "tile_size", "overlap")
 """Columns of a list beside `path`; each overrides the option of its name for one slide."""
@@ -32,11 +29,6 @@ PSEUDONYM_DIGITS = 20
 
 MAX_NAME_BYTES = 180
 """Longest name of results: file systems take 255 bytes, and claims add some 60."""
-
-DICOM_HEAD = 1 << 16
-"""Bytes of a DICOM file in which the number of its series is looked for."""
-DICOM_SERIES = b"\x20\x00\x0e\x00UI"
-"""Tag and type of the series' number: the files of one slide share it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +138,7 @@ def _expand(path: Path) -> Iterator[SlideTask]:
     if path.is_dir():
         found = list(slides_below(path))
         if not found:
-            message = f"{path}: no slide in this folder (looked for {', '.join(FOUND_ENDINGS)})"
+            message = f"{path}: no slide in this folder (looked for {', '.join((*SLIDE_SUFFIXES, *TIFF_SUFFIXES))})"
             raise OptionError(message)
         yield from found
     elif path.exists():
@@ -160,51 +152,15 @@ def _expand(path: Path) -> Iterator[SlideTask]:
             message = f"{path}: no file matches this pattern"
             raise OptionError(message)
         for match in matches:
-            if Path(match).is_dir() or _may_be_slide(match):
+            if Path(match).is_dir() or may_be_slide(match):
                 yield from _expand(Path(match))
 
 
 def slides_below(root: Path) -> Iterator[SlideTask]:
     """All slides of a folder and of those below it, hidden ones aside."""
-    for folder, below, names in os.walk(root):
-        below[:] = sorted(each for each in below if not each.startswith("."))
-        wanted = [Path(folder) / name for name in names if not name.startswith(".") and _may_be_slide(name)]
-        slides = [path for path in wanted if path.is_file()]
-        for path in _once_a_series(slides):
-            inner = path.relative_to(root).parent
-            yield SlideTask(path=path, name=(inner / name_of(path.name)).as_posix(), root=root)
-
-
-def _may_be_slide(name: str) -> bool:
-    """Whether a file is a slide by its name; some results end as slides do."""
-    return name.lower().endswith(FOUND_ENDINGS) and not name.lower().endswith(NO_SLIDES)
-
-
-def _once_a_series(paths: Iterable[Path]) -> list[Path]:
-    """Of the DICOM files that are one slide together the largest, and all others."""
-    kept: list[Path] = []
-    series: dict[bytes, list[Path]] = defaultdict(list)
-    for path in paths:
-        number = _series(path) if path.suffix.lower() == ".dcm" else None
-        if number is None:
-            kept.append(path)
-        else:
-            series[number].append(path)
-    return kept + [max(files, key=lambda path: (path.stat().st_size, path.name)) for files in series.values()]
-
-
-def _series(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(DICOM_HEAD)
-    except OSError:
-        return None  # it is named when it is opened
-    start = head.find(DICOM_SERIES)
-    if start < 0:
-        return None
-    start += len(DICOM_SERIES)
-    length = int.from_bytes(head[start : start + 2], "little")
-    return head[start + 2 : start + 2 + length] or None
+    for path in slide_files(root):
+        inner = path.relative_to(root).parent
+        yield SlideTask(path=path, name=(inner / name_of(path.name)).as_posix(), root=root)
 
 
 def _short(name: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.models.runtime import Device
+    from signetscan.results.run_record import RunRecord
 
 Status = Literal["done", "skipped", "failed", "planned"]
 """Scanned now; scanned before, with the same model and options; not scanned; looked at only."""
@@ -62,8 +63,10 @@ class SlideOutcome:
     """Whether it is done."""
     reason: str = ""
     """Why it is not."""
-    record: Mapping[str, object] = field(default_factory=dict)
-    """Its run record, where it is done; the facts of `plan_slide`, where it is planned."""
+    record: RunRecord | None = None
+    """Its run record, where it is done."""
+    planned: Mapping[str, object] = field(default_factory=dict)
+    """The facts of `plan_slide`, where it is planned."""
     warnings: tuple[str, ...] = ()
     """What is odd about it."""
     seconds: float = 0.0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
-from signetscan.batch.failures import ATTEMPTS, forget_failure, write_failure
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.batch.workers import FAILED, Worker
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
+from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence

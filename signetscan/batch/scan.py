@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.batch.outcome import SlideOutcome
 from signetscan.errors import SlideError
-from signetscan.formats.result_files import READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING, with_ending
+from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
 from signetscan.results.reading import load_result
 from signetscan.results.run_record import finished_record, run_key
 from signetscan.results.writing import add_formats, write_results
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from signetscan.batch.outcome import ScanRequest
     from signetscan.models.detector import Detector
     from signetscan.results.reading import StoredResult
+    from signetscan.results.run_record import RunRecord
     from signetscan.scan.detect import SlideResult
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
@@ -39,7 +40,7 @@ SPEED_TILE = 1024
 """Side of the tile by which a model's speed is judged, pixels."""
 LIST_FIELDS = {"threshold": "score_threshold", "overlap": "tile_overlap"}
 """Options of a list whose field of `DetectOptions` has another name."""
-ROI_ENDINGS = ("geojson", "geojson.gz")
+ROI_SUFFIXES = (".geojson", ".geojson.gz")
 """Of the files in a folder of regions of interest."""
 WHOLE_NUMBERS = frozenset({"tile_size", "tile_overlap", "batch_size", "readers"})
 
@@ -67,7 +68,7 @@ def scan_slide(
         key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
         finished = None if request.overwrite else _finished(task, request, key, slide)
         if finished is not None:
-            unfit = tuple(why for name, why in finished.get("unfit", {}).items() if name in request.formats)
+            unfit = tuple(why for name, why in finished.unfit.items() if name in request.formats)
             return SlideOutcome(name=task.name, status="skipped", record=finished, warnings=unfit)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
         if _state(task.path) != before:
@@ -88,7 +89,7 @@ def scan_slide(
         )
         if request.report:
             _write_report(written, slide)
-        warnings = [*warnings_of(slide, detector, result), *written.record["unfit"].values()]
+        warnings = [*warnings_of(slide, detector, result), *written.record.unfit.values()]
     return SlideOutcome(
         name=task.name,
         status="done",
@@ -98,17 +99,17 @@ def scan_slide(
     )
 
 
-def _finished(task: SlideTask, request: ScanRequest, key: str, slide: Slide) -> dict[str, Any] | None:
+def _finished(task: SlideTask, request: ScanRequest, key: str, slide: Slide) -> RunRecord | None:
     """The record of results that are there already; what is asked for and missing is added to them."""
-    path = with_ending(request.out / task.name, RECORD_ENDING)
+    path = add_suffix(request.out / task.name, RECORD_SUFFIX)
     record = finished_record(path, key)
     if record is None:
         return None
-    missing = [name for name in request.formats if name not in record["files"] | record.get("unfit", {})]
-    report = request.report and not with_ending(request.out / task.name, REPORT_ENDING).is_file()
+    missing = [name for name in request.formats if name not in {*record.files, *record.unfit}]
+    report = request.report and not add_suffix(request.out / task.name, REPORT_SUFFIX).is_file()
     if not missing and not report:
         return record
-    if not set(READABLE_FORMATS) & set(record["files"]):
+    if not set(READABLE_FORMATS) & set(record.files):
         return None  # it can only be scanned again
     stored = load_result(path, slide=task.path)
     if missing:
@@ -121,7 +122,7 @@ def _finished(task: SlideTask, request: ScanRequest, key: str, slide: Slide) -> 
 def _write_report(stored: StoredResult, slide: Slide) -> None:
     from signetscan.reports.slide_report import write_slide_report  # noqa: PLC0415 - an extra
 
-    write_slide_report(with_ending(stored.target, REPORT_ENDING), slide, stored.scanned, stored.record)
+    write_slide_report(add_suffix(stored.target, REPORT_SUFFIX), slide, stored.scanned, stored.record)
 
 
 def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> SlideOutcome:
@@ -138,7 +139,7 @@ def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> Sli
         roi = _roi_of(task, request, slide)
         plan = plan_scan(view, detector.spec, options, roi)
         key = run_key(slide, size, detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
-        done = finished_record(with_ending(request.out / task.name, RECORD_ENDING), key) is not None
+        done = finished_record(add_suffix(request.out / task.name, RECORD_SUFFIX), key) is not None
         mpp = known_mpp(slide)
         facts = {
             "width_px": slide.dimensions[0],
@@ -150,7 +151,7 @@ def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> Sli
             "tissue_mm2": plan.tissue_mm2,
             "done": done and not request.overwrite,
         }
-    return SlideOutcome(name=task.name, status="planned", record=facts)
+    return SlideOutcome(name=task.name, status="planned", planned=facts)
 
 
 def _roi_of(task: SlideTask, request: ScanRequest, slide: Slide) -> Roi | None:
@@ -163,7 +164,7 @@ def _roi_of(task: SlideTask, request: ScanRequest, slide: Slide) -> Roi | None:
         return None
     path = request.roi
     if path.is_dir():
-        named = [with_ending(path / task.name, ending) for ending in ROI_ENDINGS]
+        named = [add_suffix(path / task.name, suffix) for suffix in ROI_SUFFIXES]
         path = next((each for each in named if each.exists()), named[0])
     return read_roi(path, qupath_origin(slide, crop_to_bounds=request.crop_to_bounds))
 

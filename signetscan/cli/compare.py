@@ -94,8 +94,8 @@ def _with_folder(path: Path) -> str:
 
 def _slides(comparison: Comparison, where: Path, *, quiet: bool) -> dict[str, Path]:
     """File of each slide by its name; what is not there is said, and has no pictures."""
-    from signetscan.batch.lookup import slide_named, slide_of
     from signetscan.errors import ResultError
+    from signetscan.results.lookup import slide_named, slide_of
 
     slides = {}
     for one in comparison.slides:

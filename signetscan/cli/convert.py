@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from signetscan.cli.console import FILE, note, result
-from signetscan.cli.results import results_argument, slide_option, stored_results
+from signetscan.cli.results import results_argument, slide_option
 from signetscan.cli.statuses import FATAL
-from signetscan.formats.result_files import ENDINGS, check_libraries, result_paths
+from signetscan.formats.result_files import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from signetscan.results.reading import StoredResult
 
 
 @click.command()
@@ -23,10 +20,10 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(list(ENDINGS)),
+    type=click.Choice(list(SUFFIXES)),
     multiple=True,
     required=True,
-    help="To write; may be given several times.",
+    help="Format to write; may be given several times.",
 )
 @slide_option
 @click.option(
@@ -38,7 +35,7 @@ def convert(
     /,
     results: tuple[Path, ...],
     formats: tuple[str, ...],
-    where: Path | None,
+    slide: Path | None,
     out: Path | None,
 ) -> None:
     """Write results in more formats, without scanning again.
@@ -47,65 +44,26 @@ def convert(
     (GeoParquet), dicom (Microscopy Bulk Simple Annotations; only of DICOM slides, and needs --slide), asap,
     imagescope, and heatmap (density as an OME-TIFF).
 
-    Prints the files that were written. What cannot be written is told, and all else is done.
+    Prints the files that were written, and an error for each that could not be; the others are written all the same.
 
     Exit status: 0 all done, 1 something could not be written, 2 wrong usage.
 
     Example: signetscan convert results --format parquet --format asap
     """
     from signetscan.batch.outcome import printable
+    from signetscan.results.converting import convert_results
+    from signetscan.results.folder import failed_slides, failures_in_words
 
-    check_libraries(formats)
-    if "dicom" in formats and where is None:
-        message = "--format dicom needs --slide: DICOM annotations refer to the slide's own file"
-        raise click.UsageError(message)
     failed = False
-    for stored in _each(results, where, out):
-        if isinstance(stored, str):
-            note(f"Error: {printable(stored)}")
-            failed = True
-            continue
-        paths, unfit = _write(stored, tuple(dict.fromkeys(formats)), out)
-        for path in paths:
+    for converted in convert_results(results, formats, slides=slide, out=out):
+        for path in converted.files:
             result(printable(str(path)))
-        for name, why in unfit.items():
-            note(f"Error: {printable(stored.target.name)}: not written as {name}: {why}")
+        unfit = [f"{converted.name}: not written as {name}: {why}" for name, why in converted.unfit.items()]
+        for problem in [*([converted.problem] if converted.problem else []), *unfit]:
+            note(f"Error: {printable(problem)}")
             failed = True
+    without_results = failed_slides(results)
+    if without_results:
+        note(f"Note: nothing to convert of {printable(failures_in_words(without_results))}")
     if failed:
         context.exit(FATAL)
-
-
-def _each(results: Sequence[Path], where: Path | None, out: Path | None) -> Iterator[StoredResult | str]:
-    """The results, or what is the matter with one."""
-    from signetscan.errors import AnnotationError, OptionError, ResultError, SlideError
-    from signetscan.results.reading import find_results
-
-    records = list(dict.fromkeys(path for each in results for path in find_results(each)))
-    seen: dict[str, Path] = {}
-    for record in records if out is not None else ():
-        other = seen.setdefault(record.name.casefold(), record)
-        if other is not record:
-            message = f"{other} and {record} would have the same files in {out}; convert them into different folders"
-            raise OptionError(message)
-    for record in records:
-        try:
-            yield from stored_results((record,), where)
-        except (AnnotationError, ResultError, SlideError) as error:
-            yield str(error)
-
-
-def _write(stored: StoredResult, formats: Sequence[str], out: Path | None) -> tuple[list[Path], dict[str, str]]:
-    """Write a result's formats; the files, and why a format is not among them."""
-    from signetscan.atomic import make_folder
-    from signetscan.formats.writers import write_formats
-    from signetscan.results.writing import add_formats
-
-    target = stored.target if out is None else out / stored.target.name
-    paths = {name: path for name, path in result_paths(target, formats).items() if name in formats}
-    if out is None:
-        unfit = add_formats(stored, formats).record["unfit"]
-    else:
-        make_folder(out)
-        unfit = write_formats(paths, stored.scanned)
-    unfit = {name: why for name, why in unfit.items() if name in paths}
-    return [path for name, path in paths.items() if name not in unfit], unfit

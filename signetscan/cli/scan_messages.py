@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from signetscan.atomic import free_bytes
 from signetscan.batch.outcome import printable
 from signetscan.cli.console import note, result
-from signetscan.formats.result_files import RECORD_ENDING, REPORT_ENDING
+from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX
 from signetscan.models.runtime import CPU_PROVIDER, runtime_versions
 
 if TYPE_CHECKING:
@@ -132,24 +132,25 @@ class ScanMessages:
             self._say(outcome, name)
 
     def _say(self, outcome: SlideOutcome, name: str) -> None:
-        record: Any = outcome.record
         file_name = printable(self._files[outcome.name]) if self._alone else name
-        if outcome.status == "planned":
-            self._seconds += 0 if record["done"] else record["megapixels"] / self._about["megapixels_per_s"]
-            state = "done already" if record["done"] else f"{record['tiles']} tiles of {record['megapixels']:.1f} Mpx"
-            size = f"{record['width_px']} x {record['height_px']} px of {record['mpp']:g} um ({record['mpp_source']})"
+        record = outcome.record
+        if record is None:
+            plan: Any = outcome.planned
+            self._seconds += 0 if plan["done"] else plan["megapixels"] / self._about["megapixels_per_s"]
+            state = "done already" if plan["done"] else f"{plan['tiles']} tiles of {plan['megapixels']:.1f} Mpx"
+            size = f"{plan['width_px']} x {plan['height_px']} px of {plan['mpp']:g} um ({plan['mpp_source']})"
             result(f"{file_name}: {size}: {state}")
             return
-        counts = ", ".join(f"{count} {printable(label)}" for label, count in record["detections"].items())
-        tissue = "" if record["tissue_mm2"] is None else f" ({record['tissue_mm2']:.1f} mm2 of tissue)"
-        tiles = f"{record['tiles']['scanned']} of {record['tiles']['grid']} tiles"
+        counts = ", ".join(f"{count} {printable(label)}" for label, count in record.detections.items())
+        tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm2 of tissue)"
+        tiles = f"{record.tiles.scanned} of {record.tiles.grid} tiles"
         again = ", done before" if outcome.status == "skipped" else ""
         result(f"{file_name}: {counts} in {tiles}{tissue}{again}")
         if self._alone:
             target = self._out / outcome.name
-            endings = [RECORD_ENDING, *([REPORT_ENDING] if self._has_reports else [])]
-            own = [f"{target.name}.{ending}" for ending in endings]
-            for file in [*(each["name"] for each in record["files"].values()), *own]:
+            suffixes = [RECORD_SUFFIX, *([REPORT_SUFFIX] if self._has_reports else [])]
+            others = [f"{target.name}{suffix}" for suffix in suffixes]
+            for file in [*(each.name for each in record.files.values()), *others]:
                 result(f"  {printable(str(target.with_name(file)))}")
 
 
@@ -158,12 +159,11 @@ def _facts(outcome: SlideOutcome) -> dict[str, Any]:
     facts: dict[str, Any] = {"slide": printable(outcome.name), "status": outcome.status}
     if outcome.reason:
         facts["reason"] = printable(outcome.reason)
-    record: Any = outcome.record
     if outcome.status == "planned":
-        return facts | dict(record)
-    for name in ("detections", "tissue_mm2", "unread_mm2"):
-        if name in record:
-            facts[name] = record[name]
+        return facts | dict(outcome.planned)
+    if outcome.record is not None:
+        for name in ("detections", "tissue_mm2", "unread_mm2"):
+            facts[name] = getattr(outcome.record, name)
     if outcome.warnings:
         facts["warnings"] = [printable(warning) for warning in outcome.warnings]
     return facts | ({"seconds": round(outcome.seconds, 1)} if outcome.status == "done" else {})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from signetscan.cli.console import FILE, POSITIVE, SHARE
-from signetscan.formats.result_files import ENDINGS, USUAL_FORMATS, check_libraries
+from signetscan.formats.result_files import SUFFIXES, USUAL_FORMATS, check_libraries
 from signetscan.models.store import DEFAULT_MODEL, find_model
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ OPTIONS = (
     click.option(
         "--format",
         "formats",
-        type=click.Choice(list(ENDINGS)),
+        type=click.Choice(list(SUFFIXES)),
         multiple=True,
         default=USUAL_FORMATS,
         help="Of the results; may be given several times.",

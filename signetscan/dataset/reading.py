@@ -18,7 +18,7 @@ from signetscan.dataset.slides import is_slide, read_slides
 from signetscan.dataset.voc import ENDINGS as XML_ENDINGS
 from signetscan.dataset.voc import IMAGE_FOLDER, XML_FOLDER, read_voc
 from signetscan.errors import AnnotationError, OptionError
-from signetscan.suffixes import SLIDE_ENDINGS, TIFF_ENDINGS
+from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,8 +90,8 @@ def _read_beside(path: Path, mpp: float, notes: Notes) -> Gathered:
     root, xml_root = path, path
     if (path / IMAGE_FOLDER).is_dir() and (path / XML_FOLDER).is_dir():
         root, xml_root = path / IMAGE_FOLDER, path / XML_FOLDER
-    pictures = files_in(root, (*IMAGE_ENDINGS, *SLIDE_ENDINGS))
-    slides = by_stem([file for file in pictures if is_slide(file)], (*SLIDE_ENDINGS, *TIFF_ENDINGS))
+    pictures = files_in(root, (*IMAGE_ENDINGS, *SLIDE_SUFFIXES))
+    slides = by_stem([file for file in pictures if is_slide(file)], (*SLIDE_SUFFIXES, *TIFF_SUFFIXES))
     xml, geojson = files_in(xml_root, XML_ENDINGS), files_in(root, GEOJSON_ENDINGS)
     of_slide = [file for file in geojson if stem_of(file, GEOJSON_ENDINGS) in slides]
     plain = [file for file in pictures if file not in slides.values()]

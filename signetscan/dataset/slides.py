@@ -22,7 +22,7 @@ from signetscan.dataset.qupath import ENDINGS, areas_and_objects, read_counted
 from signetscan.errors import AnnotationError, SlideError
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
-from signetscan.suffixes import SLIDE_ENDINGS, TIFF_ENDINGS
+from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,8 +50,8 @@ NO_REGION = (
 
 def is_slide(path: Path) -> bool:
     """Whether a file is a slide rather than an image: by its ending; a TIFF if it has several levels or is huge."""
-    if path.suffix.lower() not in TIFF_ENDINGS:
-        return path.suffix.lower() in SLIDE_ENDINGS
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return path.suffix.lower() in SLIDE_SUFFIXES
     try:
         with open_slide(path) as slide:
             return len(slide.level_dimensions) > 1 or math.prod(slide.dimensions) > MAX_PIXELS

@@ -7,7 +7,7 @@ first, each of A looks at the one of B that it overlaps most, and each of B is f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,15 +25,16 @@ from signetscan.evaluation.files import detections_of, images_of_pair, read_pair
 from signetscan.evaluation.matching import MATCH_IOU, ImageResult, cells_found
 from signetscan.evaluation.pairing import Pair, find_both, record_path
 from signetscan.evaluation.tally import share
-from signetscan.results.run_record import read_record
+from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from signetscan.annotations import Region
+    from signetscan.results.run_record import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class SlideComparison:
     """(len(a),), the one of B that each of A is the same as; -1 for none."""
     judged: tuple[ImageResult, ...] = ()
     """The images that a reader annotated, with the detections of A in them, of any score; empty for two runs."""
-    record: Mapping[str, Any] | None = None
+    record: RunRecord | None = None
     """The run record of A, or else of B."""
 
     @property
@@ -194,13 +195,9 @@ def _is_reader(second: Annotations) -> bool:
     return bool(second.regions) or bool(np.isnan(second.scores).any())
 
 
-def _cells_of(second: Annotations, record: Mapping[str, Any] | None, notes: Notes) -> Annotations:
+def _cells_of(second: Annotations, record: RunRecord | None, notes: Notes) -> Annotations:
     """What a reader's file has as cells, as training takes it; what was rejected, or stands there twice, is none."""
-    match record:
-        case {"slide": {"mpp": {"x": int() | float() as x, "y": int() | float() as y}}}:
-            pixel_um = (float(x), float(y))
-        case _:
-            pixel_um = (MPP, MPP)
+    pixel_um = (MPP, MPP) if record is None else (record.slide.mpp.x, record.slide.mpp.y)
     found = sort_corrections(second, pixel_um, notes, detections=True)
     return Annotations(
         boxes=found.cells,
@@ -219,7 +216,7 @@ def _compared(
     notes: Notes,
     *,
     is_reader: bool,
-    record: Mapping[str, Any] | None,
+    record: RunRecord | None,
 ) -> SlideComparison:
     if pair.predictions is None or pair.truth is None:
         message = "a pair of two files has both"
@@ -245,20 +242,17 @@ def _in_regions(found: Detections, regions: Sequence[Region]) -> Detections:
     return found.select(np.any([region.holds(centres(found.boxes)) for region in regions], axis=0))
 
 
-def _record_of(pair: Pair) -> Mapping[str, Any] | None:
+def _record_of(pair: Pair) -> RunRecord | None:
     """The run record beside a file of A, or else of B.
 
     Raises:
         AnnotationError: both have one, and they are of different slides.
+        ResultError: one is damaged.
     """
-    found: list[dict[str, Any]] = []
-    for path in (pair.predictions, pair.truth):
-        record = None if path is None else read_record(record_path(path))
-        match record:
-            case {"slide": {"name": str(), "fingerprint": str()}} if record is not None:
-                found.append(record)
-    if len({record["slide"]["fingerprint"] for record in found}) > 1:
+    paths = [record_path(path) for path in (pair.predictions, pair.truth) if path is not None]
+    records = [read_run_record(path) for path in paths if path.exists()]
+    if len({record.slide.fingerprint for record in records}) > 1:
         message = f"{pair.predictions} and {pair.truth} are of different slides, by their run records; compare results "
         message += "of the same slides"
         raise AnnotationError(message)
-    return found[0] if found else None
+    return records[0] if records else None

@@ -6,7 +6,6 @@ QuPath does. `signetscan detect` notes where those lie in NAME.run.json, and wha
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
-from signetscan.results.run_record import read_record
+from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,19 +211,16 @@ def _is_geojson(path: Path | None) -> bool:
 
 
 def recorded_origin(predictions: Path) -> tuple[float, float]:
-    """What NAME.run.json beside a file of predictions says of the origin of GeoJSON, level-0 pixels; else 0, 0.
+    """Where GeoJSON has its origin, as NAME.run.json beside a file of predictions says, level-0 pixels; else 0, 0.
 
     Raises:
-        AnnotationError: the record is there and cannot be understood.
+        ResultError: the record is there and is damaged.
     """
     path = record_path(predictions)
     if not path.exists():
         return 0.0, 0.0
-    match read_record(path):
-        case {"geojson_origin_px": [int() | float() as x, int() | float() as y]} if math.isfinite(x + y):
-            return float(x), float(y)
-    message = f"{path}: not a run record with a geojson_origin_px of two numbers; detect again, or move it elsewhere"
-    raise AnnotationError(message)
+    x, y = read_run_record(path).geojson_origin
+    return float(x), float(y)
 
 
 def with_area(name: str, read: Annotations, notes: Notes) -> NDArray[np.bool_]:

@@ -11,18 +11,24 @@ from signetscan.dataset.digestpath import ENDINGS as IMAGE_ENDINGS
 from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.found import by_stem, files_in
 from signetscan.dataset.notes import listed
-from signetscan.errors import AnnotationError
-from signetscan.formats.result_files import RECORD_ENDING
+from signetscan.errors import AnnotationError, ResultError
+from signetscan.formats.result_files import CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
+from signetscan.results.failures import read_failure
+from signetscan.results.folder import failures_in_words, list_slides, pair_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from signetscan.dataset.notes import Notes
 
-OWN_ENDINGS = (f".{RECORD_ENDING}", "metrics.json", ".asap.xml", ".imagescope.xml")
-"""Files beside results that hold no boxes, or not in a form that is read."""
-TRUTH_ENDING = ".truth"
+NOT_BOXES = (RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", SUFFIXES["asap"], SUFFIXES["imagescope"])
+"""Suffixes of files beside results that hold no boxes, or not in a form that is read."""
+TRUTH_MARK = ".truth"
 """What `signetscan simulate slide` adds to the slide's name."""
+CORRECTIONS_MARK = CORRECTIONS_SUFFIX.removesuffix(".geojson")
+"""What the viewer adds to it."""
+FAILED = "Failed slides left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +64,20 @@ class Pairs:
     """Whether the truth is a folder in the layout of DigestPath."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxFiles:
+    """What a file or folder holds."""
+
+    files: dict[str, Path]
+    """File of boxes of each image or slide by its name, with "/" between folders."""
+    failed: dict[str, str]
+    """Why slides failed, by their names. They have no file here, whatever an earlier run left of them."""
+
+
 def stem_of(path: Path) -> str:
-    """Name of the image that a file is about: without `.geojson.gz` and the like, and without `.truth`."""
-    return path.name[: len(path.name) - len(ending_of(path))].removesuffix(TRUTH_ENDING)
+    """Name of the image that a file is about: without its suffix, and without `.truth` or `.corrected`."""
+    stem = path.name[: len(path.name) - len(ending_of(path))]
+    return stem.removesuffix(TRUTH_MARK).removesuffix(CORRECTIONS_MARK)
 
 
 def find_pairs(predictions: Path, truth: Path, notes: Notes, *, full_truth: bool) -> Pairs:
@@ -79,6 +96,7 @@ def find_pairs(predictions: Path, truth: Path, notes: Notes, *, full_truth: bool
         raise AnnotationError(message)
     if predictions.is_file() and truth.is_file():
         # Whatever their names: the user put them together.
+        _check_is_no_failure(predictions)
         found = [Pair(stem=stem_of(predictions), predictions=predictions, truth=truth)]
     else:
         there = _flat(truth, notes) if root is None else _digestpath(root, full_truth=full_truth)
@@ -100,49 +118,94 @@ def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
             message = f"{path}: no such file or folder"
             raise AnnotationError(message)
     if a.is_file() and b.is_file():
-        return Pairs(
-            found=(Pair(stem=stem_of(a), predictions=a, truth=b),), predictions=a, truth=b, is_digestpath=False
-        )
-    first, second = _files(a, notes), _files(b, notes)
-    if not first.keys() & second.keys():
+        _check_is_no_failure(a)
+        _check_is_no_failure(b)
+        pair = Pair(stem=stem_of(a), predictions=a, truth=b)
+        return Pairs(found=(pair,), predictions=a, truth=b, is_digestpath=False)
+    first, second = _box_files(a, notes), _box_files(b, notes, is_truth=True)
+    partners = pair_names([*first.files, *first.failed], [*second.files, *second.failed])
+    if not partners:
         message = (
-            f"{a}: no file is named like one of {b}, apart from its ending: here {listed(sorted(first))}, there "
-            f"{listed(sorted(second))}"
+            f"{a}: no file is named like one of {b}, apart from its suffix: here {listed(sorted(first.files))}, there "
+            f"{listed(sorted(second.files))}"
         )
         raise AnnotationError(message)
-    for path, side, own, other in ((a, "A", first, second), (b, "B", second, first)):
-        for stem in sorted(own.keys() - other.keys()) if path.is_dir() else ():
-            notes.add(f"Left out, in {side} only", own[stem].name)
-    found = [Pair(stem=stem, predictions=path, truth=second[stem]) for stem, path in first.items() if stem in second]
+    for path, side, own, paired in ((a, "A", first, set(partners)), (b, "B", second, set(partners.values()))):
+        for stem in sorted(own.files.keys() - paired) if path.is_dir() else ():
+            notes.add(f"Left out, in {side} only", own.files[stem].name)
+        _note_failures(own.failed, f", in {side}", notes)
+    found = [
+        Pair(stem=stem, predictions=path, truth=second.files[partners[stem]])
+        for stem, path in first.files.items()
+        if partners.get(stem) in second.files
+    ]
+    _check_any_is_left(a, found, first.failed | second.failed)
     return Pairs(found=tuple(found), predictions=a, truth=b, is_digestpath=False)
 
 
 def _paired(predictions: Path, truth: Path, there: dict[str, Pair], notes: Notes) -> list[Pair]:
     """The images of the truth with their predictions; one only, if one file of predictions was given."""
-    files = _files(predictions, notes)
-    if not files.keys() & there.keys():
+    given = _box_files(predictions, notes)
+    partners = pair_names(there, [*given.files, *given.failed])
+    if not partners:
         message = (
-            f"{predictions}: no file is named like the truth, apart from its ending: here {listed(sorted(files))}, "
-            f"in {truth} {listed(sorted(there)) or 'nothing'}"
+            f"{predictions}: no file is named like the truth, apart from its suffix: here "
+            f"{listed(sorted(given.files))}, in {truth} {listed(sorted(there)) or 'nothing'}"
         )
         raise AnnotationError(message)
-    for stem in sorted(files.keys() - there.keys()):
-        notes.add("Predictions left out, without truth", files[stem].name)
+    for stem in sorted(given.files.keys() - set(partners.values())):
+        notes.add("Predictions left out, without truth", given.files[stem].name)
+    _note_failures(given.failed, "", notes)
     found = []
     for stem, pair in there.items():
-        if stem in files:
-            found.append(replace(pair, predictions=files[stem]))
+        partner = partners.get(stem)
+        if partner in given.failed:
+            continue  # nobody knows what the model would have found there
+        if partner is not None:
+            found.append(replace(pair, predictions=given.files[partner]))
         elif predictions.is_file():
             notes.add("Truth of other images not used", stem)
         else:
             kind = "Normal images" if pair.normal else "Images"
-            notes.add(f"{kind} without a file of predictions, taken for ones where nothing was found", stem)
+            notes.add(f"{kind} without a file of predictions, taken for ones without any detection", stem)
             found.append(pair)
+    _check_any_is_left(predictions, found, given.failed)
     return found
 
 
+def _note_failures(failed: dict[str, str], where: str, notes: Notes) -> None:
+    for name, reason in failed.items():
+        notes.add(f"{FAILED}{where}", f"{name} ({reason})")
+
+
+def _check_is_no_failure(path: Path) -> None:
+    """Make sure that a file is not the record of a failure.
+
+    Raises:
+        ResultError: it is one; the message says why the slide failed.
+    """
+    if path.name.endswith(FAILURE_SUFFIX):
+        name = path.name.removesuffix(FAILURE_SUFFIX)
+        message = f"{path}: there are no results of this slide: {read_failure(path).short_reason(name)}"
+        raise ResultError(message)
+
+
+def _check_any_is_left(path: Path, pairs: list[Pair], failed: dict[str, str]) -> None:
+    """Make sure that something is left once failed slides are left out.
+
+    Raises:
+        ResultError: nothing is.
+    """
+    if failed and not pairs:
+        message = f"{path}: nothing is left to judge; {failures_in_words(failed)}"
+        raise ResultError(message)
+
+
 def _flat(path: Path, notes: Notes) -> dict[str, Pair]:
-    return {stem: Pair(stem=stem, predictions=None, truth=file) for stem, file in _files(path, notes).items()}
+    """Images by their files of truth. The truth of results that were corrected are the corrections."""
+    given = _box_files(path, notes, is_truth=True, corrections=True)
+    _note_failures(given.failed, ", in the truth", notes)
+    return {stem: Pair(stem=stem, predictions=None, truth=file) for stem, file in given.files.items()}
 
 
 def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
@@ -167,25 +230,57 @@ def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
     return pairs
 
 
-def _files(path: Path, notes: Notes) -> dict[str, Path]:
-    """Files of boxes by name; of several for one image the first kind of `ENDINGS`."""
+def _box_files(path: Path, notes: Notes, *, is_truth: bool = False, corrections: bool = False) -> BoxFiles:
+    """Files of boxes by name; of several for one image the first kind of `ENDINGS`.
+
+    Args:
+        path: a file, or a folder with others in it.
+        notes: takes what is left out.
+        is_truth: whether files of folders below count that are no results of a run.
+        corrections: whether corrections made in the viewer stand for the results beside them.
+
+    Raises:
+        AnnotationError: there is none, or the folder cannot be read.
+        ResultError: the file is the record of a failure.
+    """
     if path.is_file():
-        return {stem_of(path): path}
-    found: dict[str, Path] = {}
-    paths = [file for file in files_in(path, ENDINGS) if not file.name.lower().endswith(OWN_ENDINGS)]
-    for file in sorted(paths, key=lambda file: (ENDINGS.index(ending_of(file)), file.name)):
-        stem = stem_of(file)
-        if stem not in found:
-            found[stem] = file
-        elif not (ending_of(file) == ".csv" and record_path(file).exists()):
+        _check_is_no_failure(path)
+        return BoxFiles(files={stem_of(path): path}, failed={})
+    slides = {slide.name: slide for slide in list_slides(path)}
+    failed = {name: slide.why_failed for name, slide in slides.items() if slide.failure is not None}
+    files: dict[str, Path] = {}
+    for stem, file in _by_kind(path):
+        slide = slides.get(stem)
+        is_nested = file.parent != path
+        if stem in failed or (is_nested and slide is None and not is_truth):
+            continue
+        if slide is not None and slide.corrections is not None and corrections != (file == slide.corrections):
+            if not corrections:
+                notes.add("Corrections beside results left out", file.name)
+        elif stem not in files:
+            files[stem] = file
+        elif slide is None or ending_of(file) != ".csv":
             # `signetscan detect` writes the same boxes twice; of anything else one must be told.
             notes.add(f"Files left out, beside another of {path.name} with the same name", file.name)
-    if not found:
+    if not files and not failed:
         message = f"{path}: no file of boxes in it ({', '.join(ENDINGS)})"
         raise AnnotationError(message)
-    return dict(sorted(found.items()))
+    return BoxFiles(files=dict(sorted(files.items())), failed=failed)
+
+
+def _by_kind(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Files of boxes in a folder and below it with the names of their images, the first kinds of `ENDINGS` first."""
+    below = [each for each in folder.rglob("*") if each.is_dir() and not _is_hidden(each, folder)]
+    files = [file for each in (folder, *sorted(below)) for file in files_in(each, ENDINGS)]
+    for file in sorted(files, key=lambda file: (ENDINGS.index(ending_of(file)), file)):
+        if file.is_file() and not file.name.lower().endswith(NOT_BOXES):
+            yield (file.parent.relative_to(folder) / stem_of(file)).as_posix(), file
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def record_path(path: Path) -> Path:
-    """Where the run record of a file of boxes stands, if it has one."""
-    return path.with_name(f"{stem_of(path)}.{RECORD_ENDING}")
+    """Where the run record of a file of boxes lies, if it has one."""
+    return path.with_name(f"{stem_of(path)}{RECORD_SUFFIX}")

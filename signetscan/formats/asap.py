@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from signetscan.formats.blocks import Block
+    from signetscan.formats.blocks import RowBlock
     from signetscan.formats.scanned_slide import ScannedSlide
 
 NO_GROUP = "None"
@@ -64,7 +64,7 @@ def _template(group: str, label: int) -> str:
     )
 
 
-def _annotations(block: Block, templates: Sequence[str], numbers: Iterator[int]) -> str:
+def _annotations(block: RowBlock, templates: Sequence[str], numbers: Iterator[int]) -> str:
     found = block.detections
     x0, y0, x1, y1 = edges_of(block)
     own = [next(numbers) for _ in range(len(found))]

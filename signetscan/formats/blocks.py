@@ -27,7 +27,7 @@ VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Block:
+class RowBlock:
     """Some rows of the results."""
 
     detections: Detections
@@ -38,7 +38,7 @@ class Block:
     """Its box as a line of text, x0,y0,x1,y1 with two decimals."""
 
 
-def blocks(detections: Detections, class_names: Sequence[str], source: str) -> Iterator[Block]:
+def blocks(detections: Detections, class_names: Sequence[str], source: str) -> Iterator[RowBlock]:
     """Detections in blocks of rows, in their order.
 
     Args:
@@ -56,7 +56,7 @@ def blocks(detections: Detections, class_names: Sequence[str], source: str) -> I
         edges = edges_as_text(part.boxes)
         places = zip(part.labels.tolist(), edges.splitlines(), strict=True)
         ids = [_uuid5(started[label], place) for label, place in places]
-        yield Block(detections=part, ids=ids, edges=edges)
+        yield RowBlock(detections=part, ids=ids, edges=edges)
 
 
 def edges_as_text(boxes: NDArray[np.float64]) -> str:
@@ -64,7 +64,7 @@ def edges_as_text(boxes: NDArray[np.float64]) -> str:
     return "%.2f,%.2f,%.2f,%.2f\n" * len(boxes) % tuple(boxes.ravel().tolist())
 
 
-def edges_of(block: Block) -> tuple[list[str], list[str], list[str], list[str]]:
+def edges_of(block: RowBlock) -> tuple[list[str], list[str], list[str], list[str]]:
     """The left, top, right and bottom edges of a block's boxes, as text with two decimals."""
     numbers = block.edges.replace("\n", ",").split(",")
     x0, y0, x1, y1 = (numbers[edge:-1:4] for edge in range(4))

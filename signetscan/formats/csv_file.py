@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.detections import Detections
-    from signetscan.formats.blocks import Block
+    from signetscan.formats.blocks import RowBlock
     from signetscan.slides import Mpp
 
 COLUMNS = {
@@ -73,7 +73,7 @@ def _template(name: str) -> str:
     return _line(["%s", name, "%.4f", "%s", "%.3f", "%.3f", "%.3f", "%.3f"])
 
 
-def _rows(block: Block, templates: Sequence[str], mpp: Mpp) -> str:
+def _rows(block: RowBlock, templates: Sequence[str], mpp: Mpp) -> str:
     """The rows of a block."""
     found = block.detections
     middle = centres(found.boxes) * (mpp.x, mpp.y)

@@ -122,8 +122,8 @@ def _source_image(scanned: ScannedSlide) -> pydicom.Dataset:
         UnfitError: there is none, or it lacks what annotations need.
     """
     if scanned.path is None:
-        message = "DICOM annotations refer to the slide's file, which is not known here; name it with --slide"
-        raise UnfitError(message)
+        message = "DICOM annotations refer to the slide's file, which is not known here; name it"
+        raise UnfitError(message, options=("slide",))
     image = next(_images(scanned.path, scanned.dimensions), None)
     if image is None:
         message = "DICOM annotations can only be of DICOM slides; take another format, or convert the slide first"

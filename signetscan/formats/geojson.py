@@ -8,7 +8,7 @@ compact. Coordinates are level-0 pixels minus the origin of the slide's bounds, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import geojson
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.detections import Detections
-    from signetscan.formats.blocks import Block
+    from signetscan.formats.blocks import RowBlock
 
 
 def write_geojson(
@@ -78,12 +78,12 @@ def _template(name: str, label: int) -> str:
     return text.replace('"<classification>"', of_class.replace("%", "%%"))
 
 
-def _json(value: Any) -> str:  # noqa: ANN401
+def _json(value: object) -> str:
     text: str = geojson.dumps(value, separators=(",", ":"), allow_nan=False)
     return text
 
 
-def _features(block: Block, templates: Sequence[str], origin: tuple[int, int]) -> str:
+def _features(block: RowBlock, templates: Sequence[str], origin: tuple[int, int]) -> str:
     """The QuPath detection objects of a block, with coordinates that count from the origin."""
     found = block.detections
     edges = edges_as_text(found.boxes - (origin * 2)) if any(origin) else block.edges

@@ -17,7 +17,8 @@ are in SubIFDs, as OME asks for.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.formats.scanned_slide import ScannedSlide
+    from signetscan.json_values import Json
 
 PIXEL_UM = 16.0
 """Size of a pixel, about: a slide fills a screen. Below 20 um OpenSlide's and our own reader believe the TIFF tags."""
@@ -70,39 +72,49 @@ def write_heatmap(path: Path, scanned: ScannedSlide) -> None:
     with part_path(path) as part, tifffile.TiffWriter(part, ome=True) as file:
         for label in range(len(scanned.class_names)):
             levels = [_coloured(level, colours) for level in _levels(density(scanned, label, shape))]
-            _write_pyramid(file, levels, _about(scanned, label, shape))
+            _write_pyramid(file, levels, _pixel_um(scanned, shape), _metadata(scanned, label, shape))
 
 
-def _about(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> dict[str, Any]:
-    """What the OME metadata say of the map of a class."""
+def _pixel_um(scanned: ScannedSlide, shape: tuple[int, int]) -> tuple[float, float]:
+    """Width and height of a pixel of a map of some height and width, µm."""
     height, width = shape
+    return scanned.dimensions[0] * scanned.mpp.x / width, scanned.dimensions[1] * scanned.mpp.y / height
+
+
+def _metadata(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> dict[str, Json]:
+    """The OME metadata of the map of a class."""
+    width_um, height_um = _pixel_um(scanned, shape)
     return {
         "axes": "YXS",
         "Creator": "signetscan",
         "Name": xml_text(scanned.class_names[label]),
         "Description": f"Detections per mm2: white 0, by the square root, darkest from {DARKEST:g}",
-        "PhysicalSizeX": scanned.dimensions[0] * scanned.mpp.x / width,
+        "PhysicalSizeX": width_um,
         "PhysicalSizeXUnit": "\u00b5m",
-        "PhysicalSizeY": scanned.dimensions[1] * scanned.mpp.y / height,
+        "PhysicalSizeY": height_um,
         "PhysicalSizeYUnit": "\u00b5m",
         "UUID": str(uuid.uuid5(NAMESPACE, f"{scanned.source}:heatmap")),
     }
 
 
-def _write_pyramid(file: tifffile.TiffWriter, levels: Sequence[NDArray[np.uint8]], about: dict[str, Any]) -> None:
+def _write_pyramid(
+    file: tifffile.TiffWriter,
+    levels: Sequence[NDArray[np.uint8]],
+    pixel_um: tuple[float, float],
+    metadata: dict[str, Json],
+) -> None:
     """Write an image and its smaller levels."""
-    stored: dict[str, Any] = {"photometric": "rgb", "tile": (TILE, TILE), "compression": "deflate"}
-    file.write(
+    write = partial(file.write, photometric="rgb", tile=(TILE, TILE), compression="deflate")
+    write(
         levels[0],
         subifds=len(levels) - 1,
-        resolution=(1e4 / about["PhysicalSizeX"], 1e4 / about["PhysicalSizeY"]),
+        resolution=(1e4 / pixel_um[0], 1e4 / pixel_um[1]),
         resolutionunit="CENTIMETER",
         software="signetscan",
-        metadata=about,
-        **stored,
+        metadata=metadata,
     )
     for level in levels[1:]:
-        file.write(level, subfiletype=1, **stored)
+        write(level, subfiletype=1)
 
 
 def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
@@ -117,10 +129,10 @@ def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
     )
     if width * height > MOST_PIXELS:
         message = (
-            f"a heat map of {width} x {height} pixels of {PIXEL_UM:g} um would be too large; if the slide is not, its "
-            "mpp is wrong: scan it again with --mpp"
+            f"a heat map of {width} x {height} pixels of {PIXEL_UM:g} µm would be too large; if the slide is not, its "
+            "mpp is wrong: scan it again with the right mpp"
         )
-        raise UnfitError(message)
+        raise UnfitError(message, options=("mpp",))
     return height, width
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.formats.blocks import Block
+    from signetscan.formats.blocks import RowBlock
     from signetscan.formats.scanned_slide import ScannedSlide
 
 REGION = (
@@ -64,7 +64,7 @@ def _layer_begins(label: int, name: str) -> str:
     )
 
 
-def _regions(block: Block, numbers: Iterator[int]) -> str:
+def _regions(block: RowBlock, numbers: Iterator[int]) -> str:
     found = block.detections
     x0, y0, x1, y1 = edges_of(block)
     own = [next(numbers) for _ in range(len(found))]

@@ -7,7 +7,7 @@ the file says that they have no reference system (`"crs": null`). Values are as 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
     from signetscan.detections import Detections
     from signetscan.formats.scanned_slide import ScannedSlide
+    from signetscan.json_values import Json
     from signetscan.slides import Mpp
 
 NUMBERS = ("x0_px", "y0_px", "x1_px", "y1_px", "centre_x_um", "centre_y_um", "width_um", "height_um")
-"""Columns of 64-bit numbers behind id, class, score and geometry; `table.COLUMNS` says what they hold."""
+"""Columns of 64-bit numbers behind id, class, score and geometry; `csv_file.COLUMNS` says what they hold."""
 
 ROWS_A_GROUP = 16 * ROWS_AT_ONCE
 """Rows of a row group, which is what readers skip or take as a whole, some 10 MB."""
@@ -68,9 +69,9 @@ def _schema(detections: Detections) -> pa.Schema:
     return pa.schema(fields, metadata={"geo": json.dumps(_geo(detections))})
 
 
-def _geo(detections: Detections) -> dict[str, Any]:
-    """What GeoParquet asks to be said of the geometry."""
-    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
+def _geo(detections: Detections) -> dict[str, Json]:
+    """The description of the geometry that GeoParquet asks for."""
+    column: dict[str, Json] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
     if len(detections):
         low, high = detections.boxes[:, :2].min(axis=0), detections.boxes[:, 2:].max(axis=0)
         column["bbox"] = [*low.tolist(), *high.tolist()]

@@ -1,39 +1,40 @@
-"""Formats of results: what their files are called and need. Apart from the writers, so that no library is imported."""
+"""Formats of results: the suffixes of their files and the libraries that they need, none of which is imported here."""
 
 from __future__ import annotations
 
 from importlib import util
 from typing import TYPE_CHECKING
 
+from signetscan.suffixes import DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-ENDINGS = {
-    "geojson": "geojson",
-    "geojson.gz": "geojson.gz",
-    "csv": "csv",
-    "parquet": "parquet",
-    "dicom": "ann.dcm",
-    "asap": "asap.xml",
-    "imagescope": "imagescope.xml",
-    "heatmap": "heatmap.ome.tif",
+SUFFIXES = {
+    "geojson": ".geojson",
+    "geojson.gz": ".geojson.gz",
+    "csv": ".csv",
+    "parquet": ".parquet",
+    "dicom": DICOM_RESULT_SUFFIX,
+    "asap": ".asap.xml",
+    "imagescope": ".imagescope.xml",
+    "heatmap": HEATMAP_SUFFIX,
 }
-"""Ending of the file of each format."""
-RECORD_ENDING = "run.json"
+"""Suffix of the file of each format."""
+RECORD_SUFFIX = ".run.json"
 """Of the run record, which is written whatever the formats."""
-REPORT_ENDING = "report.html"
+REPORT_SUFFIX = ".report.html"
 """Of the report."""
-FAILURE_ENDING = "failed.json"
-"""Of what is written where a slide fails, in place of all else."""
+FAILURE_SUFFIX = ".failed.json"
+"""Of the record of a failure, which is all there is of a slide that failed."""
+CORRECTIONS_SUFFIX = ".corrected.geojson"
+"""Of the corrections that a reviewer made in the viewer."""
 
 USUAL_FORMATS = ("geojson", "csv")
 """What is written unless something else is asked for."""
 READABLE_FORMATS = ("csv", "geojson", "geojson.gz")
-"""Formats that detections are read back from, best first; see `stored`."""
-
-NO_SLIDES = tuple(f".{ENDINGS[name]}" for name in ("dicom", "heatmap"))
-"""Endings of results that end as slides do."""
+"""Formats from which detections are read back, best first; see `results/reading.py`."""
 
 LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom", "report": "jinja2"}
 """The library that a format, or the report, needs beside those that signetscan always has; the `formats` and `report`
@@ -41,18 +42,18 @@ extras bring them."""
 
 
 def result_paths(target: Path, formats: Iterable[str] = USUAL_FORMATS) -> dict[str, Path]:
-    """Path of each file of a slide, by format, and of its `record`. `target` is theirs without the ending."""
-    endings = {name: ENDINGS[name] for name in formats} | {"record": RECORD_ENDING}
-    return {kind: with_ending(target, ending) for kind, ending in endings.items()}
+    """Path of each file of a slide, by format, and of its `record`. `target` is their path without suffix."""
+    suffixes = {name: SUFFIXES[name] for name in formats} | {"record": RECORD_SUFFIX}
+    return {kind: add_suffix(target, suffix) for kind, suffix in suffixes.items()}
 
 
-def with_ending(target: Path, ending: str) -> Path:
-    """A path with an ending more."""
-    return target.with_name(f"{target.name}.{ending}")
+def add_suffix(target: Path, suffix: str) -> Path:
+    """A path with a suffix added, whatever suffixes it has already."""
+    return target.with_name(f"{target.name}{suffix}")
 
 
 def check_libraries(formats: Iterable[str]) -> None:
-    """See to it that the formats, or a `report`, can be written here, before anything is scanned.
+    """Make sure that the formats, or a `report`, can be written here, before anything is scanned.
 
     Raises:
         ModuleNotFoundError: the library of one is not installed.

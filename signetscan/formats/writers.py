@@ -40,7 +40,7 @@ WRITERS: dict[str, Writer] = {
     "imagescope": write_imagescope,
     "heatmap": write_heatmap,
 }
-"""What writes each format of `endings.ENDINGS`."""
+"""What writes each format of `result_files.SUFFIXES`."""
 
 
 def write_formats(paths: dict[str, Path], scanned: ScannedSlide) -> dict[str, str]:

@@ -24,7 +24,7 @@ PAGE = "comparison.html"
 SHOWN = 24
 """Pictures of a kind, unless said otherwise."""
 WINDOW_UM = 32.0
-"""Side of a picture, um: a large cell and its neighbours."""
+"""Side of a picture, µm: a large cell and its neighbours."""
 ROWS = 500
 """Slides in the table of a page."""
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from signetscan.slides import Slide
 
 WINDOW_UM = 40.0
-"""Side of a crop, um: a large cell and its neighbours."""
+"""Side of a picture, µm: a large cell and its neighbours."""
 
 LARGEST_PX = 4096
 """Longest side of a box that gets a picture, level-0 pixels; a file that somebody changed may hold any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
+class GalleryPicture:
     """One picture of the gallery."""
 
     uri: str
@@ -55,12 +55,12 @@ def pick(scores: NDArray[np.float32], most: int) -> tuple[NDArray[np.intp], NDAr
     return order[:most], others[np.argsort(scores[others], kind="stable")[:most]]
 
 
-def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> list[Crop]:
-    """Crops of some detections.
+def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> list[GalleryPicture]:
+    """Pictures of some detections.
 
     Args:
         slide: the slide.
-        scanned: what was found on it.
+        scanned: its detections.
         which: indices of the detections.
 
     Raises:
@@ -69,7 +69,7 @@ def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> 
     shown = scanned.detections.select(which)
     rows = zip(shown.boxes.tolist(), shown.labels.tolist(), shown.scores.tolist(), strict=True)
     return [
-        Crop(
+        GalleryPicture(
             uri=crop_uri(slide, (x0, y0, x1, y1), BoxColour.HIT, window_um=WINDOW_UM),
             score=score,
             class_name=scanned.class_names[label],
@@ -87,7 +87,7 @@ def crop_uri(slide: Slide, box: Box, colour: BoxColour, *, window_um: float) -> 
         slide: the slide.
         box: level-0 pixels.
         colour: of the box.
-        window_um: side of what is shown, um; more where the box needs it.
+        window_um: side of what is shown, µm; more where the box needs it.
 
     Returns:
         As `thumbnail_uri`; empty where the slide cannot be decoded, or the box is no cell's.
@@ -95,12 +95,12 @@ def crop_uri(slide: Slide, box: Box, colour: BoxColour, *, window_um: float) -> 
     Raises:
         MppError: the slide's pixel size is unknown.
     """
-    own = known_mpp(slide)
+    mpp = known_mpp(slide)
     x0, y0, x1, y1 = box
     if max(x1 - x0, y1 - y0) > LARGEST_PX:
         return ""
-    side_um = max(window_um, MARGIN * (x1 - x0) * own.x, MARGIN * (y1 - y0) * own.y)
-    view = SlideAtMpp(slide, max(own.x, own.y, side_um / THUMBNAIL_PX))
+    side_um = max(window_um, MARGIN * (x1 - x0) * mpp.x, MARGIN * (y1 - y0) * mpp.y)
+    view = SlideAtMpp(slide, max(mpp.x, mpp.y, side_um / THUMBNAIL_PX))
     left, top, right, bottom = (
         edge / scale for edge, scale in zip(box, (*view.scale, *view.scale), strict=True)
     )  # in view pixels

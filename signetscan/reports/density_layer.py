@@ -15,47 +15,47 @@ from signetscan.reports.pictures import picture_uri
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from signetscan.reports.overview import Frame
+    from signetscan.reports.overview import ShownArea
 
 MAP_PX = 480
 """Longer side of the map, pixels: browsers draw it larger, smoothly."""
 SPREAD_SHARE = 1 / 60
 """Spread of a detection as a share of the longer side of what is shown, so that a hot spot is seen at a glance."""
 SPREAD_UM = (50.0, 250.0)
-"""Least and largest spread, um: neither a dot for each cell, nor one cloud."""
+"""Least and largest spread, µm: neither a dot for each cell, nor one cloud."""
 LEVELS = 64
 """Colours of the map; few, so that the picture is small."""
 CLEAR = 0.04
 """Up to this share of the highest density the map is clear."""
 STOPS = ((255, 221, 87), (255, 150, 20), (214, 40, 40), (90, 8, 60))
-"""Colours from low to high: yellow stands out from both dyes, and each is darker than the one before."""
+"""Colours from low to high: yellow stands out from both stains, and each is darker than the one before."""
 OPACITY = 0.85
 """Of the highest colour; lower ones fade away, so that the map has no edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DensityMap:
-    """Density of detections over a frame."""
+    """Density of detections over an area."""
 
     density: NDArray[np.float32]
-    """(rows, columns), detections per mm2."""
+    """(rows, columns), detections per mm²."""
     spread_um: float
-    """Standard deviation of the bell by which each detection is spread, um."""
+    """Standard deviation of the bell by which each detection is spread, µm."""
 
 
-def frame_density(centres: NDArray[np.floating], frame: Frame) -> DensityMap:
-    """The density of detections over a frame.
+def area_density(centres: NDArray[np.floating], area: ShownArea) -> DensityMap:
+    """The density of detections over an area.
 
     Args:
-        centres: of the detections, (N, 2), x and y in level-0 pixels; those outside the frame are left out.
-        frame: what is mapped.
+        centres: of the detections, (N, 2), x and y in level-0 pixels; those outside the area are left out.
+        area: the part of the slide that is mapped.
     """
-    width_um, height_um = frame.size_um
+    width_um, height_um = area.size_um
     step_um = max(width_um, height_um) / MAP_PX
     shape = max(round(height_um / step_um), 1), max(round(width_um / step_um), 1)
     spread_um = float(np.clip(max(width_um, height_um) * SPREAD_SHARE, *SPREAD_UM))
-    box = frame.x, frame.y, frame.x + frame.width, frame.y + frame.height
-    return DensityMap(density=density_map(centres, box, frame.size_um, shape, spread_um), spread_um=spread_um)
+    box = area.x, area.y, area.x + area.width, area.y + area.height
+    return DensityMap(density=density_map(centres, box, area.size_um, shape, spread_um), spread_um=spread_um)
 
 
 def map_uri(density: NDArray[np.float32]) -> str:

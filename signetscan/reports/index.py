@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from signetscan.formats.result_files import FAILURE_ENDING, RECORD_ENDING, REPORT_ENDING, with_ending
+from signetscan.errors import ResultError
+from signetscan.formats.result_files import REPORT_SUFFIX, add_suffix
 from signetscan.reports.page import write_page
-from signetscan.reports.run_facts import amount
 from signetscan.reports.scores import density_text
-from signetscan.results.run_record import read_record
+from signetscan.results.folder import list_slides
+from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from signetscan.results.folder import SlideFiles
 
 INDEX_NAME = "index.html"
 """Name of the index in the folder of the results."""
 MOST_CLASSES = 6
 """Most classes with a column of their own; of more there is the sum alone."""
-MAX_REASON = 500
-"""Longest reason shown, characters."""
 DAMAGED = "its run record cannot be read; scan it again"
 
 
@@ -36,9 +36,9 @@ class IndexEntry:
     detections: Mapping[str, int] = field(default_factory=dict)
     """Number of each class."""
     tissue_mm2: float | None = None
-    """Area of its tissue, mm2; None where all was scanned, or nothing."""
+    """Area of its tissue, mm²; None where all was scanned, or nothing."""
     unread_mm2: float = 0.0
-    """Area that could not be read, mm2."""
+    """Area that could not be read, mm²."""
     report: str = ""
     """Path of its report below the folder of the index, with "/" between folders; empty where there is none."""
     failure: str = ""
@@ -51,7 +51,7 @@ class IndexEntry:
 
     @property
     def density(self) -> float:
-        """Detections per mm2 of tissue; -1 where that is not known."""
+        """Detections per mm² of tissue; -1 where that is not known."""
         return self.total / self.tissue_mm2 if self.tissue_mm2 else -1.0
 
     @property
@@ -72,44 +72,25 @@ def find_entries(folder: Path, reports: Path | None = None) -> list[IndexEntry]:
         folder: the folder of the results.
         reports: the folder of the reports, which have the same names there; the same by default.
     """
-    entries = {entry.name: entry for entry in _done(folder, reports or folder)}
-    entries |= {entry.name: entry for entry in _failed(folder)}
-    return [entries[name] for name in sorted(entries)]
+    return [_entry(slide, reports or folder) for slide in list_slides(folder)]
 
 
-def _done(folder: Path, reports: Path) -> Iterator[IndexEntry]:
-    for path, name in _files(folder, RECORD_ENDING):
-        record = read_record(path) or {}
-        report = with_ending(reports / name, REPORT_ENDING)
-        try:
-            tissue = record["tissue_mm2"]
-            yield IndexEntry(
-                name=name,
-                detections={str(label): int(amount(count)) for label, count in record["detections"].items()},
-                tissue_mm2=None if tissue is None else amount(tissue),
-                unread_mm2=amount(record["unread_mm2"]),
-                report=report.relative_to(reports).as_posix() if report.is_file() else "",
-            )
-        except (LookupError, TypeError, ValueError, AttributeError):
-            yield IndexEntry(name=name, failure=DAMAGED)
-
-
-def _failed(folder: Path) -> Iterator[IndexEntry]:
-    for path, name in _files(folder, FAILURE_ENDING):
-        reason = str((read_record(path) or {}).get("reason", "its record cannot be read"))
-        yield IndexEntry(name=name, failure=without_folders(reason, name)[:MAX_REASON])
-
-
-def _files(folder: Path, ending: str) -> Iterator[tuple[Path, str]]:
-    """All files of an ending, and what they are called below the folder without it."""
-    for path in folder.rglob(f"*.{ending}"):
-        yield path, path.relative_to(folder).as_posix().removesuffix(f".{ending}")
-
-
-def without_folders(reason: str, name: str) -> str:
-    """A reason without the folders of the slide's path at its start, which are nobody else's business."""
-    last = re.escape(name.rpartition("/")[2])
-    return re.sub(rf"^[^\n]*?[/\\](?={last}[^/\\]*: )", "", reason, count=1)
+def _entry(slide: SlideFiles, reports: Path) -> IndexEntry:
+    """A slide; one that failed is shown as such even where results of an earlier run are there."""
+    if slide.failure is not None or slide.record is None:
+        return IndexEntry(name=slide.name, failure=slide.why_failed)
+    try:
+        record = read_run_record(slide.record)
+    except ResultError:
+        return IndexEntry(name=slide.name, failure=DAMAGED)
+    report = add_suffix(reports / slide.name, REPORT_SUFFIX)
+    return IndexEntry(
+        name=slide.name,
+        detections=record.detections,
+        tissue_mm2=record.tissue_mm2,
+        unread_mm2=record.unread_mm2,
+        report=report.relative_to(reports).as_posix() if report.is_file() else "",
+    )
 
 
 def write_index(path: Path, entries: Sequence[IndexEntry]) -> None:

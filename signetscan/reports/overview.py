@@ -33,7 +33,7 @@ OUTLINE_TOLERANCE = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class ShownArea:
     """The part of a slide that is shown: what was scanned, where the file says it, else all."""
 
     x: float
@@ -45,10 +45,10 @@ class Frame:
     height: float
     """Height."""
     size_um: tuple[float, float]
-    """Width and height, um."""
+    """Width and height, µm."""
 
     def per_cent(self, x: float, y: float) -> tuple[float, float]:
-        """A point of level 0 as per cent of the frame's width and height."""
+        """A point of level 0 as per cent of the area's width and height."""
         return 100 * (x - self.x) / self.width, 100 * (y - self.y) / self.height
 
 
@@ -56,7 +56,7 @@ class Frame:
 class Overview:
     """A picture of a slide."""
 
-    frame: Frame
+    area: ShownArea
     """What it shows."""
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
@@ -76,7 +76,7 @@ def make_overview(slide: Slide) -> Overview:
     Raises:
         MppError: the slide's pixel size is unknown.
     """
-    own = known_mpp(slide)
+    mpp = known_mpp(slide)
     width, height = slide.dimensions
     bounds = slide.bounds
     x, y, inner_width, inner_height = (
@@ -93,14 +93,14 @@ def make_overview(slide: Slide) -> Overview:
     top, bottom = _cut(y, y + inner_height, rows / height, rows)
     pixel = width / columns, height / rows
     shown_width, shown_height = (right - left) * pixel[0], (bottom - top) * pixel[1]
-    frame = Frame(
+    area = ShownArea(
         x=left * pixel[0],
         y=top * pixel[1],
         width=shown_width,
         height=shown_height,
-        size_um=(shown_width * own.x, shown_height * own.y),
+        size_um=(shown_width * mpp.x, shown_height * mpp.y),
     )
-    return Overview(frame=frame, pixels=pixels[top:bottom, left:right], is_readable=is_readable)
+    return Overview(area=area, pixels=pixels[top:bottom, left:right], is_readable=is_readable)
 
 
 def _cut(start: float, end: float, scale: float, length: int) -> tuple[int, int]:
@@ -109,14 +109,14 @@ def _cut(start: float, end: float, scale: float, length: int) -> tuple[int, int]
     return first, max(min(round(end * scale), length), first + 1)
 
 
-def outline_path(tissue: TissueMask, frame: Frame) -> str:
-    """The outline of tissue as an SVG path, in thousandths of the frame's width and height."""
+def outline_path(tissue: TissueMask, area: ShownArea) -> str:
+    """The outline of tissue as an SVG path, in thousandths of the area's width and height."""
     columns, rows = tissue.mask.shape[1], tissue.mask.shape[0]
     box = (
-        max(frame.x / tissue.pixel[0], 0),
-        max(frame.y / tissue.pixel[1], 0),
-        min((frame.x + frame.width) / tissue.pixel[0], columns),
-        min((frame.y + frame.height) / tissue.pixel[1], rows),
+        max(area.x / tissue.pixel[0], 0),
+        max(area.y / tissue.pixel[1], 0),
+        min((area.x + area.width) / tissue.pixel[0], columns),
+        min((area.y + area.height) / tissue.pixel[1], rows),
     )
     if box[0] >= box[2] or box[1] >= box[3]:
         return ""

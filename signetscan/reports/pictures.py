@@ -29,7 +29,7 @@ QUALITY = 82
 
 
 class BoxColour(StrEnum):
-    """Colour of a box by what it stands for; they stand out from the dyes, and from each other in grey."""
+    """Colour of a box by what it stands for; they stand out from the stains, and from each other in grey."""
 
     HIT = "#1557b0"
     MISS = "#ffb000"

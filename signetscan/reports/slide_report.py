@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.boxes import centres
 from signetscan.errors import SlideError
 from signetscan.reports.crops import WINDOW_UM, make_crops, pick
-from signetscan.reports.density_layer import CLEAR, STOPS, frame_density, map_uri
+from signetscan.reports.density_layer import CLEAR, STOPS, area_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, STEPS, find_hot_spots
 from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.page import write_page
@@ -19,15 +19,16 @@ from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, firs
 from signetscan.scan.tissue import find_tissue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box
     from signetscan.formats.scanned_slide import ScannedSlide
-    from signetscan.reports.overview import Frame, Overview
+    from signetscan.reports.overview import Overview, ShownArea
     from signetscan.reports.run_facts import RunFacts
+    from signetscan.results.run_record import RunRecord
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
 
@@ -40,7 +41,7 @@ MOST_UNREAD = 200
 MOST_LISTED = 20
 """Most of them in the table."""
 SCALE_BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
-"""Lengths of scale bars, um."""
+"""Lengths of scale bars, µm."""
 SCALE_BAR_SHARE = 0.25
 """A scale bar is at most this part of the width."""
 
@@ -79,18 +80,18 @@ class ScaleBar:
     label: str
 
 
-def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: Mapping[str, Any]) -> None:
+def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: RunRecord) -> None:
     """Write the report of a slide: one HTML file that needs nothing beside it.
 
     Args:
         path: the file.
         slide: the slide, with the pixel size with which it was scanned.
-        scanned: what was found on it.
-        record: the record of the run.
+        scanned: its detections.
+        record: the run record.
 
     Raises:
         MppError: the slide's pixel size is unknown.
-        ResultError: the record is not one of this version.
+        ResultError: the record lacks an option that the report shows.
         OutputError: the file cannot be written.
     """
     facts = run_facts(record)
@@ -107,15 +108,15 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
         tissue_mm2=area_mm2,
         overview=overview,
         picture=overview.uri(),
-        outline="" if tissue is None else outline_path(tissue, overview.frame),
-        scale_bar=_scale_bar(overview.frame),
-        unread=[_rectangle(place, overview.frame) for place in facts.unread[:MOST_UNREAD]],
+        outline="" if tissue is None else outline_path(tissue, overview.area),
+        scale_bar=_scale_bar(overview.area),
+        unread=[_rectangle(place, overview.area) for place in facts.unread[:MOST_UNREAD]],
         unread_listed=facts.unread[:MOST_LISTED],
         window_um=WINDOW_UM,
         best=make_crops(slide, scanned, best),
         borderline=make_crops(slide, scanned, borderline),
         **_density(middles, overview),
-        **_hot_spots(middles, scanned, overview.frame, tissue, area_mm2),
+        **_hot_spots(middles, scanned, overview.area, tissue, area_mm2),
         **_scores(scanned, facts, area_mm2),
     )
 
@@ -128,15 +129,15 @@ def _tissue(slide: Slide, facts: RunFacts) -> TissueMask | None:
         return None
 
 
-def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, Any]:
+def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, object]:
     """The map, its highest density, how far detections are spread, and its colours as a CSS gradient."""
     if len(middles) == 0:
         return {"density": "", "highest": 0.0, "spread_um": 0.0, "gradient": ""}
-    found = frame_density(middles, overview.frame)
+    made = area_density(middles, overview.area)
     return {
-        "density": map_uri(found.density),
-        "highest": float(found.density.max()),
-        "spread_um": found.spread_um,
+        "density": map_uri(made.density),
+        "highest": float(made.density.max()),
+        "spread_um": made.spread_um,
         "gradient": f"transparent {100 * CLEAR:g}%, " + ", ".join(f"rgb{stop}" for stop in STOPS),
     }
 
@@ -144,10 +145,10 @@ def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, Any
 def _hot_spots(
     middles: NDArray[np.floating],
     scanned: ScannedSlide,
-    frame: Frame,
+    area: ShownArea,
     tissue: TissueMask | None,
     area_mm2: float | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The hot spots; none where there is less tissue than one takes."""
     enough = area_mm2 is not None and area_mm2 >= AREA_MM2
     found = find_hot_spots(middles, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if enough else []
@@ -158,7 +159,7 @@ def _hot_spots(
         spots.append(
             ShownSpot(
                 number=number,
-                place=_rectangle(spot.box, frame),
+                place=_rectangle(spot.box, area),
                 count=spot.count,
                 tissue_mm2=inside,
                 density=density_text(spot.count, inside),
@@ -182,7 +183,7 @@ def tissue_in(tissue: TissueMask, box: Box) -> float:
     return float(np.count_nonzero(part)) * tissue.pixel_um2 / 1e6
 
 
-def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> dict[str, Any]:
+def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> dict[str, object]:
     """The histogram, and a row of counts for each class and for all."""
     bins = score_bins(scanned.detections, len(scanned.class_names))
     names: Iterable[str] = scanned.class_names
@@ -211,17 +212,17 @@ def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> d
     }
 
 
-def _rectangle(box: Box, frame: Frame) -> Rectangle:
+def _rectangle(box: Box, area: ShownArea) -> Rectangle:
     """A box (x0, y0, x1, y1, level-0 pixels) on the overview, cut off at its edges."""
-    x0, y0 = (min(max(edge, 0), 100) for edge in frame.per_cent(box[0], box[1]))
-    x1, y1 = (min(max(edge, 0), 100) for edge in frame.per_cent(box[2], box[3]))
+    x0, y0 = (min(max(edge, 0), 100) for edge in area.per_cent(box[0], box[1]))
+    x1, y1 = (min(max(edge, 0), 100) for edge in area.per_cent(box[2], box[3]))
     return Rectangle(x=x0, y=y0, width=x1 - x0, height=y1 - y0)
 
 
-def _scale_bar(frame: Frame) -> ScaleBar | None:
+def _scale_bar(area: ShownArea) -> ScaleBar | None:
     """The longest round length that is not too long; None where nothing fits."""
-    width = frame.size_um[0]
+    width = area.size_um[0]
     length = max((each for each in SCALE_BARS_UM if each <= SCALE_BAR_SHARE * width), default=None)
     if length is None:
         return None
-    return ScaleBar(share=100 * length / width, label=f"{length} um" if length < 1000 else f"{length // 1000} mm")
+    return ScaleBar(share=100 * length / width, label=f"{length} µm" if length < 1000 else f"{length // 1000} mm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,15 +12,15 @@ from signetscan.annotations.reading import read_annotations
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
 from signetscan.formats.csv_file import FORMULA
-from signetscan.formats.result_files import ENDINGS, READABLE_FORMATS, RECORD_ENDING, REPORT_ENDING
+from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, SUFFIXES, add_suffix
 from signetscan.formats.scanned_slide import ScannedSlide
-from signetscan.results.run_record import read_record
-from signetscan.slides.mpp import Mpp
+from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations.objects import Annotations
+    from signetscan.results.run_record import RunRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,100 +29,75 @@ class StoredResult:
 
     scanned: ScannedSlide
     """The slide and its detections."""
-    record: dict[str, Any]
-    """The run record, as it was written."""
+    record: RunRecord
+    """The run record."""
     target: Path
-    """Path of its files, without their endings."""
-
-
-def find_results(path: Path) -> list[Path]:
-    """The run records that a path means: all below a folder, or that of any file of one slide.
-
-    Raises:
-        ResultError: there is none.
-    """
-    if path.is_dir():
-        found = sorted(path.rglob(f"*.{RECORD_ENDING}"))
-        if not found:
-            message = f"{path}: no results of signetscan detect in this folder (looked for *.{RECORD_ENDING})"
-            raise ResultError(message)
-        return found
-    for ending in (RECORD_ENDING, REPORT_ENDING, *ENDINGS.values()):
-        if path.name.endswith(f".{ending}"):
-            record = path.with_name(f"{path.name.removesuffix(ending)}{RECORD_ENDING}")
-            if record.is_file():
-                return [record]
-    there = "no run record stands beside this file" if path.exists() else "no such file"
-    message = f"{path}: {there}; name a folder of results, or a file that signetscan detect wrote (*.{RECORD_ENDING})"
-    raise ResultError(message)
+    """Path of its files, without their suffixes."""
 
 
 def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult:
-    """Read back what a run found on a slide.
+    """Read back a slide's detections and its run record.
 
     Args:
-        record_path: its run record.
+        record_path: the run record.
         slide: the slide's file, which records do not name.
 
     Raises:
-        ResultError: the record or the files that it names are gone, damaged or not of it.
+        ResultError: the record or the files that it names are gone, damaged, or of another run.
         AnnotationError: the file of detections cannot be read.
     """
-    record = read_record(record_path)
-    if record is None:
-        message = f"{record_path}: not a run record of signetscan"
-        raise ResultError(message)
-    target = record_path.with_name(record_path.name.removesuffix(f".{RECORD_ENDING}"))
-    try:
-        scanned = _scanned(record, target, slide)
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        message = f"{record_path}: not a run record of this version of signetscan ({type(error).__name__}: {error})"
-        raise ResultError(message) from error
+    record = read_run_record(record_path)
+    target = record_path.with_name(record_path.name.removesuffix(RECORD_SUFFIX))
+    scanned = ScannedSlide(
+        name=record.slide.name,
+        detections=Detections.empty(),
+        class_names=record.model.class_names,
+        model=record.model.name,
+        model_sha256=record.model.sha256,
+        fingerprint=record.slide.fingerprint,
+        mpp=record.slide.mpp,
+        dimensions=record.slide.dimensions,
+        origin=record.geojson_origin,
+        path=slide,
+    )
+    scanned = replace(scanned, detections=_read_detections(record, target, scanned))
     return StoredResult(scanned=scanned, record=record, target=target)
 
 
-def _scanned(record: dict[str, Any], target: Path, path: Path | None) -> ScannedSlide:
-    slide, model, mpp = record["slide"], record["model"], record["slide"]["mpp"]
-    x, y = record["geojson_origin_px"]
-    scanned = ScannedSlide(
-        name=str(slide["name"]),
-        detections=Detections.empty(),
-        class_names=tuple(str(name) for name in model["classes"]),
-        model=str(model["name"]),
-        model_sha256=str(model["sha256"]),
-        fingerprint=str(slide["fingerprint"]),
-        mpp=Mpp(float(mpp["x"]), float(mpp["y"]), str(mpp["source"])),
-        dimensions=(int(slide["width_px"]), int(slide["height_px"])),
-        origin=(int(x), int(y)),
-        path=path,
-    )
-    kind = next((name for name in READABLE_FORMATS if name in record["files"]), None)
+def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> Detections:
+    """The detections, from the best of the files that the record names."""
+    kind = next((name for name in READABLE_FORMATS if name in record.files), None)
     if kind is None:
         message = f"{target}: its results are in none of {', '.join(READABLE_FORMATS)}; scan the slide again with one"
-        raise ResultError(message)
-    file = target.with_name(f"{target.name}.{ENDINGS[kind]}")
+        raise ResultError(message, options=("format",))
+    file = add_suffix(target, SUFFIXES[kind])
     detections = _detections(file, read_annotations(file), scanned, from_csv=kind == "csv")
-    if len(detections) != sum(record["detections"].values()):
+    if len(detections) != record.total:
         message = f"{file}: holds {len(detections)} detections, its run record says otherwise; scan the slide again"
         raise ResultError(message)
-    return replace(scanned, detections=detections)
+    return detections
 
 
-def _detections(file: Path, found: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:
-    """What a file of our own holds, with boxes in level-0 pixels, to the decimals that it was written with."""
+def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:
+    """The detections of a file that we wrote, boxes in level-0 pixels, to the decimals that it was written with."""
     labels = {_as_read(name, from_csv=from_csv): label for label, name in enumerate(scanned.class_names)}
-    unknown = set(found.names) - labels.keys()
-    if unknown or len(labels) < len(scanned.class_names) or not all(map(math.isfinite, found.scores.tolist())):
-        message = f"{file}: holds what its run does not; scan the slide again"
+    unknown = set(annotations.names) - labels.keys()
+    has_scores = all(map(math.isfinite, annotations.scores.tolist()))
+    if unknown or len(labels) < len(scanned.class_names) or not has_scores:
+        message = f"{file}: holds other objects than its run wrote; scan the slide again"
         raise ResultError(message)
-    boxes = found.boxes if from_csv else (found.boxes + scanned.origin * 2).round(2)
-    return Detections(
-        boxes=boxes,
-        scores=found.scores.astype(np.float32),
-        labels=np.array([labels[name] for name in found.names], np.int64),
-    )
+    boxes = annotations.boxes if from_csv else (annotations.boxes + scanned.origin * 2).round(2)
+    try:
+        return Detections(
+            boxes=boxes,
+            scores=annotations.scores.astype(np.float32),
+            labels=np.array([labels[name] for name in annotations.names], np.int64),
+        )
+    except ValueError as error:  # a coordinate that is not finite once it is moved
+        message = f"{file}: {error}; scan the slide again"
+        raise ResultError(message) from error
 
 
 def _as_read(name: str, *, from_csv: bool) -> str:
-    """A class name as the reader gives it back from our own file."""
+    """A class name as the parser gives it back from a file that we wrote."""
     return (f"'{name}" if from_csv and name.startswith(FORMULA) else name).strip()

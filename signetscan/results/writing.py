@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OutputError
-from signetscan.formats.result_files import ENDINGS, RECORD_ENDING, REPORT_ENDING, USUAL_FORMATS, with_ending
+from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, SUFFIXES, USUAL_FORMATS, add_suffix
 from signetscan.formats.scanned_slide import scanned_slide
 from signetscan.formats.writers import write_formats
 from signetscan.results.reading import StoredResult
-from signetscan.results.run_record import files_of, run_record, write_record
+from signetscan.results.run_record import ResultFile, record_of_scan, write_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,17 +34,17 @@ def write_results(
 ) -> StoredResult:
     """Write NAME.geojson, NAME.csv or other formats and, last, NAME.run.json, which says that the others are whole.
 
-    Files that an earlier run left of other formats are removed: they would be of other detections.
+    Files of other formats that an earlier run left are removed: they hold other detections.
 
     Args:
-        target: path of the files without their endings, in an existing folder.
+        target: path of the files without their suffixes, in an existing folder.
         slide: the slide.
         detector: the model that was used.
-        result: what it found.
+        result: what the scan gave.
         key: what `run_key` gave for this run.
         crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, as QuPath shows it by default,
             or from level 0. It makes a difference only for slides that declare bounds.
-        formats: of `endings.ENDINGS`.
+        formats: of `formats.result_files.SUFFIXES`.
         slide_path: the slide's file, which DICOM annotations refer to.
 
     Returns:
@@ -57,15 +57,14 @@ def write_results(
     scanned = scanned_slide(
         target.name, slide, detector, result.detections, path=slide_path, crop_to_bounds=crop_to_bounds
     )
-    record = run_record(slide, detector, result, name=target.name, key=key, origin=scanned.origin)
-    stored = StoredResult(scanned=scanned, record=record | {"files": {}, "unfit": {}}, target=target)
-    return add_formats(stored, formats)
+    record = record_of_scan(slide, detector, result, name=target.name, key=key, origin=scanned.origin)
+    return add_formats(StoredResult(scanned=scanned, record=record, target=target), formats)
 
 
 def _remove_results(target: Path) -> None:
     """Remove what an earlier run left of a slide: first the record, so that nothing vouches for the rest."""
-    for ending in (RECORD_ENDING, REPORT_ENDING, *ENDINGS.values()):
-        path = with_ending(target, ending)
+    for suffix in (RECORD_SUFFIX, REPORT_SUFFIX, *SUFFIXES.values()):
+        path = add_suffix(target, suffix)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
@@ -74,11 +73,11 @@ def _remove_results(target: Path) -> None:
 
 
 def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
-    """Write detections in more formats, and a record that names them too.
+    """Write detections in further formats, and a run record that names them too.
 
     Args:
         stored: a slide's results.
-        formats: of `endings.ENDINGS`; those that are there are written again.
+        formats: of `formats.result_files.SUFFIXES`; those that exist are written again.
 
     Returns:
         The results with the new record.
@@ -86,10 +85,9 @@ def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
     Raises:
         OutputError: a file cannot be written.
     """
-    paths = {name: with_ending(stored.target, ENDINGS[name]) for name in formats}
+    paths = {name: add_suffix(stored.target, SUFFIXES[name]) for name in formats}
     unfit = write_formats(paths, stored.scanned)
-    written = files_of({name: path for name, path in paths.items() if name not in unfit})
-    before = {name: why for name, why in stored.record.get("unfit", {}).items() if name not in written}
-    record = stored.record | {"files": stored.record["files"] | written, "unfit": before | unfit}
-    write_record(with_ending(stored.target, RECORD_ENDING), record)
+    written = {name: ResultFile.of(path) for name, path in paths.items() if name not in unfit}
+    record = stored.record.with_files(written, unfit)
+    write_run_record(add_suffix(stored.target, RECORD_SUFFIX), record)
     return replace(stored, record=record)

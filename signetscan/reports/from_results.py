@@ -1,0 +1,64 @@
+"""Reports of results of an earlier run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from signetscan.atomic import make_folder
+from signetscan.formats.result_files import REPORT_SUFFIX, add_suffix
+from signetscan.reports.index import INDEX_NAME, find_entries, write_index
+from signetscan.reports.slide_report import write_slide_report
+from signetscan.results.lookup import load_results
+from signetscan.slides import open_slide
+from signetscan.slides.mpp import SOURCE_USER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from signetscan.results.reading import StoredResult
+
+
+def report_results(results: Sequence[Path], slides: Path, out: Path | None = None) -> Iterator[Path]:
+    """Write a report of each slide, and last the index of all that lies in the folder of the results.
+
+    Args:
+        results: folders of results, or any file of one slide's.
+        slides: the slide, or a folder that holds all slides, of which reports show pictures.
+        out: folder for the reports, which are named there as below the folder of the results; by default they stand
+            beside the results.
+
+    Yields:
+        Path of each file as soon as it is written.
+
+    Raises:
+        ResultError: there are no results, some are damaged, or a slide is not there.
+        AnnotationError: a file of detections cannot be read.
+        OptionError: the folder holds no slide.
+        SlideError: a slide cannot be read.
+        OutputError: a report cannot be written.
+    """
+    folder = _common_folder(results)
+    for stored in load_results(results, slides):
+        target = stored.target if out is None else out / os.path.relpath(stored.target, folder)
+        path = add_suffix(target, REPORT_SUFFIX)
+        _write(path, stored, stored.scanned.path or slides)
+        yield path
+    index = (out or folder) / INDEX_NAME
+    write_index(index, find_entries(folder, out))
+    yield index
+
+
+def _common_folder(results: Sequence[Path]) -> Path:
+    """The folder that holds all that is named, of which the index is."""
+    folders = [path if path.is_dir() else path.parent for path in results]
+    return folders[0] if len(folders) == 1 else Path(os.path.commonpath([path.absolute() for path in folders]))
+
+
+def _write(path: Path, stored: StoredResult, slide_path: Path) -> None:
+    """Write a report of a slide, opened as it was when it was scanned."""
+    mpp = stored.scanned.mpp
+    make_folder(path.parent)
+    with open_slide(slide_path, mpp=mpp.x if mpp.source == SOURCE_USER else None) as slide:
+        write_slide_report(path, slide, stored.scanned, stored.record)

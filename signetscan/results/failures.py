@@ -1,0 +1,127 @@
+"""Failures: NAME.failed.json, which says that a slide could not be scanned, and why."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from signetscan.atomic import atomic_text
+from signetscan.errors import ResultError
+from signetscan.formats.result_files import FAILURE_SUFFIX, add_suffix
+from signetscan.json_values import JsonError, JsonTable, parse_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+    from signetscan.json_values import Json
+
+SCHEMA = 1
+"""Version of the file's layout."""
+ATTEMPTS = 2
+"""Times that a slide is tried: a share may have stuttered, or memory been short for a moment."""
+MOST_BYTES = 1 << 20
+"""A failure is a sentence."""
+MOST_SHOWN = 500
+"""Longest reason that is shown, characters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A slide that could not be scanned."""
+
+    slide: str
+    """Name of its results below the folder of the batch."""
+    reason: str
+    """Why; it may name the slide's file."""
+    attempts: int = ATTEMPTS
+    """How often it was tried."""
+    finished: str = ""
+    """When it was given up, UTC, ISO 8601."""
+
+    @classmethod
+    def from_json(cls, table: JsonTable) -> Self:
+        """Check and take over what a file says; only the reason must be there.
+
+        Raises:
+            JsonError: a value is missing or of another type.
+        """
+        return cls(
+            slide=table.text_or("slide", ""),
+            reason=table.text("reason"),
+            attempts=table.whole("attempts", low=0) if "attempts" in table.values else ATTEMPTS,
+            finished=table.text_or("finished", ""),
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """What is written."""
+        return {
+            "schema": SCHEMA,
+            "slide": self.slide,
+            "reason": self.reason,
+            "attempts": self.attempts,
+            "finished": self.finished,
+        }
+
+    def short_reason(self, name: str) -> str:
+        """The reason in a message or on a page: not too long, and without folders, which are nobody else's business.
+
+        Args:
+            name: the slide's name in results, with "/" between folders.
+        """
+        return without_folders(self.reason, name)[:MOST_SHOWN]
+
+
+def without_folders(reason: str, name: str) -> str:
+    """A reason without the folders of the slide's path at its start."""
+    last = re.escape(name.rpartition("/")[2])
+    return re.sub(rf"^[^\n]*?[/\\](?={last}[^/\\]*: )", "", reason, count=1)
+
+
+def write_failure(out: Path, name: str, reason: str) -> None:
+    """Write NAME.failed.json.
+
+    Args:
+        out: folder of the results.
+        name: the slide's name below it, with "/" between folders.
+        reason: why the slide failed.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    failure = Failure(slide=name, reason=reason, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+    with atomic_text(failure_path(out, name)) as file:
+        json.dump(failure.to_json(), file, indent=2)
+        file.write("\n")
+
+
+def read_failure(path: Path) -> Failure:
+    """Read the record of a failure.
+
+    Raises:
+        ResultError: it cannot be read, or is none.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            message = "it is far too long"
+            raise JsonError(message)
+        return Failure.from_json(JsonTable.of(parse_json(path.read_bytes())))
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror or error}"
+        raise ResultError(message) from error
+    except JsonError as error:
+        message = f"{path}: not the record of a failure: {error}"
+        raise ResultError(message) from error
+
+
+def forget_failure(out: Path, name: str) -> None:
+    """Remove the record of a failure: the slide is done."""
+    failure_path(out, name).unlink(missing_ok=True)
+
+
+def failure_path(out: Path, name: str) -> Path:
+    """Where the failure of a slide is recorded."""
+    return add_suffix(out / name, FAILURE_SUFFIX)
