@@ -20,7 +20,7 @@ from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.formats.geojson import write_geojson
 from signetscan.slides import ArraySlide, open_slide
-from signetscan.viewer import DeepZoom, Mark, Marks, Pyramid, Verdict, read_marks, write_marks
+from signetscan.viewer import DeepZoom, Mark, Marks, TileLayout, Verdict, read_marks, write_marks
 from signetscan.viewer.app import packed, ranked
 from signetscan.viewer.deepzoom import jpeg
 
@@ -53,15 +53,15 @@ def mean_of_blocks(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.float64]
 @pytest.mark.slow
 @given(st.integers(1, 300_000), st.integers(1, 300_000), st.integers(1, 600), st.integers(0, 4), st.data())
 def test_tiles_cover_each_level_once(width: int, height: int, tile: int, overlap: int, data: st.DataObject) -> None:
-    pyramid = Pyramid(width, height, tile, overlap)
-    assert pyramid.size(pyramid.top) == (width, height)
-    assert pyramid.size(0) == (1, 1)
-    level = data.draw(st.integers(pyramid.lowest, pyramid.top))
-    size, grid = pyramid.size(level), pyramid.grid(level)
-    assert size == tuple(math.ceil(side / 2 ** (pyramid.top - level)) for side in (width, height))
+    layout = TileLayout(width, height, tile, overlap)
+    assert layout.size(layout.top) == (width, height)
+    assert layout.size(0) == (1, 1)
+    level = data.draw(st.integers(layout.lowest, layout.top))
+    size, grid = layout.size(level), layout.grid(level)
+    assert size == tuple(math.ceil(side / 2 ** (layout.top - level)) for side in (width, height))
     column, row = (data.draw(st.integers(0, count - 1)) for count in grid)
-    assert pyramid.holds(level, column, row)
-    rect = pyramid.rect(level, column, row)
+    assert layout.holds(level, column, row)
+    rect = layout.rect(level, column, row)
     for axis, place in enumerate((column, row)):
         start, end = rect[axis], rect[axis + 2]
         assert start == (0 if place == 0 else place * tile - overlap) or start == 0
@@ -71,23 +71,23 @@ def test_tiles_cover_each_level_once(width: int, height: int, tile: int, overlap
         (level, grid[0], 0),
         (level, 0, grid[1]),
         (level, -1, 0),
-        (pyramid.top + 1, 0, 0),
-        (pyramid.lowest - 1, 0, 0),
+        (layout.top + 1, 0, 0),
+        (layout.lowest - 1, 0, 0),
     ):
-        assert not pyramid.holds(*beyond)
+        assert not layout.holds(*beyond)
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_tiles_of_each_level_make_the_picture_at_its_size(width: int, height: int) -> None:
     pixels = picture(width, height)
     zoom = DeepZoom(ArraySlide([pixels], mpp=0.25))
-    pyramid = zoom.pyramid
-    for level in range(pyramid.lowest, pyramid.top + 1):
-        expected = mean_of_blocks(pixels, pyramid.scale(level))
-        columns, rows = pyramid.grid(level)
+    layout = zoom.layout
+    for level in range(layout.lowest, layout.top + 1):
+        expected = mean_of_blocks(pixels, layout.scale(level))
+        columns, rows = layout.grid(level)
         for column in range(columns):
             for row in range(rows):
-                x0, y0, x1, y1 = pyramid.rect(level, column, row)
+                x0, y0, x1, y1 = layout.rect(level, column, row)
                 tile = zoom.tile(level, column, row)
                 assert tile.shape == (y1 - y0, x1 - x0, 3)
                 np.testing.assert_allclose(tile, expected[y0:y1, x0:x1], atol=0.51)
@@ -104,7 +104,7 @@ def test_levels_of_the_slide_are_used_and_agree(width: int, height: int) -> None
     small = np.asarray(Image.fromarray(pixels).resize((width // 4, height // 4), Image.Resampling.BOX))
     slide = Recorder(pixels, small)
     zoom = DeepZoom(slide)
-    level = zoom.pyramid.top - 3
+    level = zoom.layout.top - 3
     tile = zoom.tile(level, 0, 0)
     assert slide.levels == {1}
     expected = mean_of_blocks(pixels, 8)[: tile.shape[0], : tile.shape[1]]
@@ -140,12 +140,12 @@ def test_a_real_slide_looks_as_openslide_shows_it() -> None:
     with open_slide(SAMPLE) as slide:
         zoom = DeepZoom(slide)
         whole = slide.read_region((0, 0), 0, slide.dimensions)
-        top = zoom.pyramid.top
-        x0, y0, x1, y1 = zoom.pyramid.rect(top, 3, 2)
+        top = zoom.layout.top
+        x0, y0, x1, y1 = zoom.layout.rect(top, 3, 2)
         np.testing.assert_array_equal(zoom.tile(top, 3, 2), whole[y0:y1, x0:x1])
         assert slide.level_downsamples[1] == 4
         small = slide.read_region((0, 0), 1, slide.level_dimensions[1])
-        x0, y0, x1, y1 = zoom.pyramid.rect(top - 2, 1, 0)
+        x0, y0, x1, y1 = zoom.layout.rect(top - 2, 1, 0)
         np.testing.assert_array_equal(zoom.tile(top - 2, 1, 0), small[y0:y1, x0:x1])
 
 
@@ -189,7 +189,7 @@ STEPS = st.lists(
 
 def after(found: Detections, steps: list[tuple[object, ...]]) -> Marks:
     """Marks after some steps. What is refused must change nothing, and what is undone lead to what was before."""
-    marks = Marks(found=found, classes=len(NAMES), dimensions=DIMENSIONS)
+    marks = Marks(detections=found, classes=len(NAMES), dimensions=DIMENSIONS)
     states: list[dict[int, Mark]] = [{}]
     for action, *values in steps:
         try:
@@ -259,7 +259,7 @@ def test_the_file_is_what_qupath_takes(tmp_path: Path) -> None:
     """A colour with each name, closed rings, ids of their own, a score that is a number or left out."""
     found, path = one(), tmp_path / "x.geojson"
     of = the_slide(found)
-    marks = Marks(found=found, classes=3, dimensions=DIMENSIONS)
+    marks = Marks(detections=found, classes=3, dimensions=DIMENSIONS)
     marks.reject(0)
     marks.add((100, 100, 50, 60), 1)
     write_marks(path, marks.by_number, of)
@@ -283,7 +283,7 @@ def test_marks_of_another_model_are_kept(tmp_path: Path) -> None:
     """A new scan finds one cell again and one no more; what was said of both stays, and the new one has no mark."""
     path = tmp_path / "x.geojson"
     old = Detections.concatenate([one(), one((200, 200, 230, 230)), one((300, 300, 330, 330))])
-    marks = Marks(found=old, classes=3, dimensions=DIMENSIONS)
+    marks = Marks(detections=old, classes=3, dimensions=DIMENSIONS)
     for number, say in enumerate((marks.accept, marks.accept, marks.reject)):
         say(number)
     write_marks(path, marks.by_number, the_slide(old))
@@ -291,7 +291,7 @@ def test_marks_of_another_model_are_kept(tmp_path: Path) -> None:
     read = read_marks(path, the_slide(new), new)
     told = {number: (mark.box[0], str(mark.verdict)) for number, mark in read.items()}
     assert told == {1: (10, "accepted"), 2: (200, "accepted"), 3: (300, "rejected")}
-    again = Marks(found=new, classes=3, dimensions=DIMENSIONS, by_number=read)
+    again = Marks(detections=new, classes=3, dimensions=DIMENSIONS, by_number=read)
     assert again.add((0, 0, 5, 5), 0) == 4
 
 

@@ -9,22 +9,24 @@ import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.errors import OptionError, OutputError, SlideError
 from signetscan.formats.colours import colour_of
+from signetscan.json_values import JsonError, JsonTable
 from signetscan.viewer.deepzoom import OVERLAP_PX, TILE_PX, DeepZoom, jpeg
 from signetscan.viewer.marks import Marks
 from signetscan.viewer.marks_file import read_marks, write_marks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from signetscan.detections import Detections
     from signetscan.formats.scanned_slide import ScannedSlide
+    from signetscan.json_values import Json
     from signetscan.slides import Slide
 
 PAGES = {
@@ -39,6 +41,8 @@ PAGES = {
 JSON_TYPE = "application/json"
 TILE = re.compile(r"/tiles/([0-9]{1,2})/([0-9]{1,7})_([0-9]{1,7})\.jpg")
 """Address of a tile: level, column, row."""
+MOST_PX = 1e9
+"""No coordinate is beyond this."""
 TILES_KEPT = 512
 """Tiles kept in memory after they were asked for, some tens of megabytes."""
 
@@ -75,14 +79,14 @@ class Viewer:
     def __init__(self, scanned: ScannedSlide, slide: Slide, marks_path: Path) -> None:
         self._scanned = scanned
         self._slide = slide
-        self._path = marks_path
+        self.marks_path = marks_path
         self._zoom = DeepZoom(slide)
-        self._found = ranked(scanned.detections)
+        self._detections = ranked(scanned.detections)
         self.marks = Marks(
-            found=self._found,
+            detections=self._detections,
             classes=len(scanned.class_names),
             dimensions=slide.dimensions,
-            by_number=read_marks(marks_path, scanned, self._found),
+            by_number=read_marks(marks_path, scanned, self._detections),
         )
         self._lock = threading.Lock()
         self._tile = lru_cache(TILES_KEPT)(self._new_tile)
@@ -91,13 +95,13 @@ class Viewer:
             address: Reply(kind=kind, body=(static / name).read_bytes()) for address, (name, kind) in PAGES.items()
         } | {
             "/slide.json": _json(self._facts()),
-            "/detections.bin": Reply(kind="application/octet-stream", body=packed(self._found)),
+            "/detections.bin": Reply(kind="application/octet-stream", body=packed(self._detections)),
         }
-        self._changes: dict[str, Callable[[dict[str, Any]], int | None]] = {
-            "accept": lambda asked: self.marks.accept(_whole(asked, "number")),
-            "reject": lambda asked: self.marks.reject(_whole(asked, "number")),
-            "clear": lambda asked: self.marks.clear(_whole(asked, "number")),
-            "add": lambda asked: self.marks.add(_four(asked, "box"), _whole(asked, "label")),
+        self._changes: dict[str, Callable[[JsonTable], int | None]] = {
+            "accept": lambda change: self.marks.accept(change.whole("number")),
+            "reject": lambda change: self.marks.reject(change.whole("number")),
+            "clear": lambda change: self.marks.clear(change.whole("number")),
+            "add": lambda change: self.marks.add(_edges(change, "box"), change.whole("label")),
             "undo": lambda _: self.marks.undo(),
         }
 
@@ -110,17 +114,17 @@ class Viewer:
         tile = TILE.fullmatch(address)
         if tile is not None:
             level, column, row = map(int, tile.groups())
-            if self._zoom.pyramid.holds(level, column, row):
+            if self._zoom.layout.holds(level, column, row):
                 return self._tile(level, column, row)
         return refusal(404, "There is nothing here.")
 
-    def post(self, address: str, asked: dict[str, Any]) -> Reply:
-        """Change marks, and save them: what is said is on the disk before it is answered.
+    def post(self, address: str, content: Mapping[str, Json]) -> Reply:
+        """Change marks, and save them: a change is on the disk before it is answered.
 
         Args:
             address: `/marks`, or `/save` to save them once more.
-            asked: for `/marks` an `action` (accept, reject, clear, add, undo) and what it needs: the `number` of a box,
-                or a `box` and its `label`.
+            content: for `/marks` an `action` (accept, reject, clear, add, undo) and what it needs: the `number` of a
+                box, or a `box` and its `label`.
 
         Returns:
             The `number` of the box that was changed with its `mark`, null where there is none now, and a `problem`
@@ -131,12 +135,12 @@ class Viewer:
         with self._lock:
             number = None
             if address == "/marks":
-                change = self._changes.get(str(asked.get("action")))
+                change = self._changes.get(str(content.get("action")))
                 if change is None:
                     return refusal(400, "There is no such action.")
                 try:
-                    number = change(asked)
-                except OptionError as error:
+                    number = change(JsonTable(content))
+                except (JsonError, OptionError) as error:
                     return refusal(400, str(error))
             problem = self._save()
             mark = None if number is None else self._mark(number)
@@ -148,7 +152,7 @@ class Viewer:
 
     def _save(self) -> str | None:
         try:
-            write_marks(self._path, self.marks.by_number, self._scanned)
+            write_marks(self.marks_path, self.marks.by_number, self._scanned)
         except OutputError as error:
             return str(error)
         return None
@@ -161,46 +165,46 @@ class Viewer:
 
     def _all_marks(self) -> Reply:
         with self._lock:
-            marks = [{"number": number} | (self._mark(number) or {}) for number in self.marks.by_number]
+            marks: list[Json] = [{"number": number, **(self._mark(number) or {})} for number in self.marks.by_number]
             return _json({"marks": marks, "can_undo": self.marks.can_undo})
 
-    def _mark(self, number: int) -> dict[str, Any] | None:
+    def _mark(self, number: int) -> dict[str, Json] | None:
         mark = self.marks.by_number.get(number)
         if mark is None:
             return None
         score = None if math.isnan(mark.score) else mark.score
-        return {"verdict": mark.verdict, "box": mark.box, "label": mark.label, "score": score}
+        return {"verdict": mark.verdict, "box": list(mark.box), "label": mark.label, "score": score}
 
-    def _facts(self) -> dict[str, Any]:
-        pyramid, bounds = self._zoom.pyramid, self._slide.bounds
+    def _facts(self) -> dict[str, Json]:
+        layout, bounds = self._zoom.layout, self._slide.bounds
         return {
             "name": self._scanned.name,
             "model": self._scanned.model,
             "classes": [
-                {"name": name, "colour": colour_of(label)} for label, name in enumerate(self._scanned.class_names)
+                {"name": name, "colour": list(colour_of(label))} for label, name in enumerate(self._scanned.class_names)
             ],
-            "detections": len(self._found),
-            "width": pyramid.width,
-            "height": pyramid.height,
+            "detections": len(self._detections),
+            "width": layout.width,
+            "height": layout.height,
             "tile": TILE_PX,
             "overlap": OVERLAP_PX,
-            "lowest": pyramid.lowest,
-            "top": pyramid.top,
+            "lowest": layout.lowest,
+            "top": layout.top,
             "mpp": self._scanned.mpp.x,
             "bounds": None if bounds is None else [bounds.x, bounds.y, bounds.width, bounds.height],
-            "file": self._path.name,
+            "file": self.marks_path.name,
         }
 
 
-def ranked(found: Detections) -> Detections:
+def ranked(detections: Detections) -> Detections:
     """Detections from the highest score down; equal ones stay in their order."""
-    return found.select(np.argsort(-found.scores, kind="stable"))
+    return detections.select(np.argsort(-detections.scores, kind="stable"))
 
 
-def packed(found: Detections) -> bytes:
+def packed(detections: Detections) -> bytes:
     """Detections as the page takes them, little-endian: N boxes and N scores as float32, N labels as bytes."""
-    labels = np.minimum(found.labels, 255).astype(np.uint8)
-    return found.boxes.astype("<f4").tobytes() + found.scores.astype("<f4").tobytes() + labels.tobytes()
+    labels = np.minimum(detections.labels, 255).astype(np.uint8)
+    return detections.boxes.astype("<f4").tobytes() + detections.scores.astype("<f4").tobytes() + labels.tobytes()
 
 
 def refusal(status: int, why: str) -> Reply:
@@ -208,21 +212,18 @@ def refusal(status: int, why: str) -> Reply:
     return Reply(status=status, body=f"{why}\n".encode())
 
 
-def _json(value: object) -> Reply:
+def _json(value: Json) -> Reply:
     return Reply(kind=JSON_TYPE, body=json.dumps(value, allow_nan=False).encode())
 
 
-def _whole(asked: dict[str, Any], name: str) -> int:
-    value = asked.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        message = f"{name} must be a whole number"
-        raise OptionError(message)
-    return value
+def _edges(change: JsonTable, key: str) -> list[float]:
+    """A box of four numbers.
 
-
-def _four(asked: dict[str, Any], name: str) -> list[float]:
-    match asked.get(name):
-        case [_, _, _, _] as edges if all(isinstance(edge, int | float) and abs(edge) <= 1e9 for edge in edges):
-            return [float(edge) for edge in edges]  # nan is not even at most 1e9
-    message = f"{name} must be four numbers"
-    raise OptionError(message)
+    Raises:
+        JsonError: it is none.
+    """
+    edges = change.numbers(key)
+    if len(edges) == 4 and all(abs(edge) <= MOST_PX for edge in edges):
+        return list(edges)
+    message = f"{key} must be four numbers"
+    raise JsonError(message)

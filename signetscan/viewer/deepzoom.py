@@ -34,8 +34,8 @@ QUALITY = 88
 
 
 @dataclass(frozen=True, slots=True)
-class Pyramid:
-    """The geometry of a Deep Zoom image."""
+class TileLayout:
+    """Levels and tiles of a Deep Zoom image."""
 
     width: int
     """Of the slide, level-0 pixels."""
@@ -80,8 +80,8 @@ class Pyramid:
     def rect(self, level: int, column: int, row: int) -> tuple[int, int, int, int]:
         """x0, y0, x1, y1 of a tile with its overlap, pixels of its level."""
         (x0, x1), (y0, y1) = (
-            (max(place * self.tile - self.overlap, 0), min((place + 1) * self.tile + self.overlap, length))
-            for place, length in zip((column, row), self.size(level), strict=True)
+            (max(index * self.tile - self.overlap, 0), min((index + 1) * self.tile + self.overlap, length))
+            for index, length in zip((column, row), self.size(level), strict=True)
         )
         return x0, y0, x1, y1
 
@@ -99,7 +99,7 @@ class DeepZoom:
     def __init__(self, slide: Slide) -> None:
         self._slide = slide
         self._mpp = known_mpp(slide).x
-        self.pyramid = Pyramid(*slide.dimensions)
+        self.layout = TileLayout(*slide.dimensions)
 
     def tile(self, level: int, column: int, row: int) -> NDArray[np.uint8]:
         """A tile with its overlap, uint8 (height, width, 3); white where a last pixel reaches beyond the slide.
@@ -107,12 +107,12 @@ class DeepZoom:
         Raises:
             SlideError: the pixels cannot be decoded.
         """
-        x0, y0, x1, y1 = self.pyramid.rect(level, column, row)
+        x0, y0, x1, y1 = self.layout.rect(level, column, row)
         return self._read(level, x0, y0, x1 - x0, y1 - y0)
 
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         """A window of a level; all are pixels of it."""
-        scale = self.pyramid.scale(level)
+        scale = self.layout.scale(level)
         # Sizes of a slide's levels are rounded, so that 4 may be 4.0002. Taken for 4, the last pixels are off by one.
         slack = min(scale / max(self._slide.dimensions), SAME_SIZE)
         downsamples = self._slide.level_downsamples

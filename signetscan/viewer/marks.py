@@ -1,4 +1,4 @@
-"""What a reader says of detections, and the boxes that they drew."""
+"""What a reviewer says of detections, and the boxes that they drew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_SIDE_PX = 1.0
 
 
 class Verdict(StrEnum):
-    """What was said of a box."""
+    """What a reviewer says of a box."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A box and what was said of it."""
+    """A box and the verdict on it."""
 
     box: Box
     """Level-0 pixels, with two decimals."""
@@ -45,10 +45,10 @@ class Marks:
     """All marks of a slide, by number, and how they came about. Not safe to use from several threads.
 
     The marks of detections have the detections' numbers; boxes beyond those, which were drawn or which a former model
-    found, follow.
+    detected, follow.
     """
 
-    found: Detections
+    detections: Detections
     """Boxes in level-0 pixels."""
     classes: int
     """How many classes there are."""
@@ -61,7 +61,7 @@ class Marks:
     _next: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._next = max([len(self.found), *(number + 1 for number in self.by_number)])
+        self._next = max([len(self.detections), *(number + 1 for number in self.by_number)])
 
     @property
     def can_undo(self) -> bool:
@@ -83,10 +83,10 @@ class Marks:
             OptionError: there is no such box.
         """
         mark = replace(self._mark_of(number), verdict=Verdict.REJECTED)
-        return self._set(number, mark if number < len(self.found) else None)
+        return self._set(number, mark if number < len(self.detections) else None)
 
     def clear(self, number: int) -> int:
-        """Take back what was said of a box, whenever that was; a box beyond the detections is removed.
+        """Take back the verdict on a box, whenever it was given; a box beyond the detections is removed.
 
         Raises:
             OptionError: there is no such box.
@@ -95,7 +95,7 @@ class Marks:
         return self._set(number, None)
 
     def add(self, box: Sequence[float], label: int) -> int:
-        """Add a box that the model did not find.
+        """Add a box that the model missed.
 
         Args:
             box: x0, y0, x1, y1, level-0 pixels, in any order of corners; what lies beyond the slide is cut off.
@@ -132,10 +132,10 @@ class Marks:
         """The mark that stands at a number, or the one that a detection would get."""
         if number in self.by_number:
             return self.by_number[number]
-        if not 0 <= number < len(self.found):
+        if not 0 <= number < len(self.detections):
             message = f"there is no box {number}"
             raise OptionError(message)
-        return mark_of_detection(self.found, number, Verdict.ACCEPTED)
+        return mark_of_detection(self.detections, number, Verdict.ACCEPTED)
 
     def _set(self, number: int, mark: Mark | None) -> int:
         self._past.append((number, self.by_number.get(number)))
@@ -149,9 +149,12 @@ class Marks:
             self.by_number[number] = mark
 
 
-def mark_of_detection(found: Detections, number: int, verdict: Verdict) -> Mark:
+def mark_of_detection(detections: Detections, number: int, verdict: Verdict) -> Mark:
     """The mark of a detection."""
-    x0, y0, x1, y1 = (round(edge, 2) for edge in found.boxes[number].tolist())
+    x0, y0, x1, y1 = (round(edge, 2) for edge in detections.boxes[number].tolist())
     return Mark(
-        box=(x0, y0, x1, y1), label=int(found.labels[number]), verdict=verdict, score=float(found.scores[number])
+        box=(x0, y0, x1, y1),
+        label=int(detections.labels[number]),
+        verdict=verdict,
+        score=float(detections.scores[number]),
     )

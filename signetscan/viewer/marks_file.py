@@ -1,7 +1,7 @@
 """Marks as GeoJSON that QuPath opens, and back.
 
-Cells, found or drawn, are annotations of the model's class; detections that were rejected are of the class `Ignore*`,
-which is what QuPath calls what does not count. Detections of which nothing was said are left out. Coordinates count
+Cells, detected or drawn, are annotations of the model's class; rejected detections are of the class `Ignore*`, QuPath's
+name for objects that do not count. Detections without a verdict are left out. Coordinates count
 from the point that QuPath takes as (0, 0), as in the other GeoJSON file.
 """
 
@@ -12,7 +12,7 @@ import math
 import uuid
 from collections import defaultdict
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) ->
     Args:
         path: the file.
         marks: by number, boxes in level-0 pixels.
-        scanned: the slide that they are of.
+        scanned: their slide.
 
     Raises:
         OutputError: the file cannot be written.
@@ -58,7 +58,7 @@ def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) ->
         file.write("\n]}\n")
 
 
-def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, Any]:
+def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, object]:
     name, colour = scanned.class_names[mark.label], colour_of(mark.label)
     if mark.verdict is Verdict.REJECTED:
         name, colour = REJECTED_CLASS, REJECTED_COLOUR
@@ -78,16 +78,16 @@ def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, Any]:
     }
 
 
-def read_marks(path: Path, scanned: ScannedSlide, found: Detections) -> dict[int, Mark]:
+def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> dict[int, Mark]:
     """Read marks back, by the numbers of the detections that they are of.
 
-    What is of no detection, because it was drawn, changed in QuPath, or found by another model, is numbered beyond
-    them. Of outlines the box around them is kept.
+    Marks that belong to no detection, because they were drawn, changed in QuPath, or made on another model's results,
+    are numbered beyond them. Of a polygon the box around it is kept.
 
     Args:
         path: the file; there are no marks if there is none.
-        scanned: the slide that they are of.
-        found: its detections in the order that numbers them, boxes in level-0 pixels.
+        scanned: their slide.
+        detections: its detections in the order that numbers them, boxes in level-0 pixels.
 
     Raises:
         AnnotationError: the file cannot be read, or holds what would be lost when it is written again.
@@ -98,20 +98,20 @@ def read_marks(path: Path, scanned: ScannedSlide, found: Detections) -> dict[int
     labels = {name.strip(): label for label, name in enumerate(scanned.class_names)}
     _check_all_can_be_kept(path, read, {*labels, REJECTED_CLASS})
     boxes = (read.boxes + scanned.origin * 2).round(2)
-    numbers = _numbers_by_place(found, boxes)
+    numbers = _numbers_by_edges(detections, boxes)
     marks: dict[int, Mark] = {}
-    beyond = count(len(found))
+    beyond = count(len(detections))
     for box, name, score in zip(boxes.tolist(), read.names, read.scores.tolist(), strict=True):
         verdict = Verdict.REJECTED if name == REJECTED_CLASS else Verdict.ACCEPTED
         label = labels.get(name, 0)
         fitting = (
             number
-            for number in numbers.get(_place(np.array(box)), ())
-            if number not in marks and (verdict is Verdict.REJECTED or found.labels[number] == label)
+            for number in numbers.get(_edges_key(np.array(box)), ())
+            if number not in marks and (verdict is Verdict.REJECTED or detections.labels[number] == label)
         )
         number = next(fitting, None)
         if number is not None:
-            marks[number] = mark_of_detection(found, number, verdict)
+            marks[number] = mark_of_detection(detections, number, verdict)
         else:
             marks[next(beyond)] = Mark(box=tuple(box), label=label, verdict=verdict, score=score)
     return marks
@@ -122,20 +122,20 @@ def _check_all_can_be_kept(path: Path, read: Annotations, names: Iterable[str]) 
     points = (read.boxes[:, 2:] <= read.boxes[:, :2]).any()
     if read.regions or read.left_out or others or points:
         what = f"objects of the class {others[0]!r}" if others else "regions, lines, points or other objects"
-        message = f"{path}: holds {what}, which the viewer would lose when it saves marks; name another file with --out"
-        raise AnnotationError(message)
+        message = f"{path}: holds {what}, which the viewer would lose when it saves marks; name another file"
+        raise AnnotationError(message, options=("out",))
 
 
-def _numbers_by_place(found: Detections, boxes: NDArray[np.float64]) -> dict[bytes, list[int]]:
-    """Numbers of the detections that may have one of some boxes (N, 4), by their place."""
-    near = np.flatnonzero(np.isin(_hundredths(found.boxes[:, 0]), _hundredths(boxes[:, 0])))
+def _numbers_by_edges(detections: Detections, boxes: NDArray[np.float64]) -> dict[bytes, list[int]]:
+    """Numbers of the detections that may have one of some boxes (N, 4), by their edges."""
+    near = np.flatnonzero(np.isin(_hundredths(detections.boxes[:, 0]), _hundredths(boxes[:, 0])))
     numbers: dict[bytes, list[int]] = defaultdict(list)
     for number in near.tolist():
-        numbers[_place(found.boxes[number])].append(number)
+        numbers[_edges_key(detections.boxes[number])].append(number)
     return numbers
 
 
-def _place(box: NDArray[np.float64]) -> bytes:
+def _edges_key(box: NDArray[np.float64]) -> bytes:
     return _hundredths(box).tobytes()
 
 

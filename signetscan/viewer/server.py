@@ -8,7 +8,6 @@ and changes are taken from our own page only.
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 import os
 import secrets
@@ -16,9 +15,10 @@ import socketserver
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError
+from signetscan.json_values import JsonError, JsonTable, parse_json
 from signetscan.viewer.app import JSON_TYPE, Reply, refusal
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ViewerServer(ThreadingHTTPServer):
             message = (
                 f"port {port} of {LOOPBACK} cannot be used: {error.strerror}; choose another, or 0 for any free one"
             )
-            raise OptionError(message) from error
+            raise OptionError(message, options=("port",)) from error
 
     def server_bind(self) -> None:
         """Listen, without asking the network what this machine is called."""
@@ -158,10 +158,11 @@ class Handler(BaseHTTPRequestHandler):
             return refusal(411, "The length must be given.")
         if len(length) > 9 or int(length) > MOST_BODY_BYTES:
             return refusal(413, f"At most {MOST_BODY_BYTES} bytes are taken.")
-        asked = _parsed(self.rfile.read(int(length)))
-        if asked is None:
+        try:
+            content = JsonTable.of(parse_json(self.rfile.read(int(length))))
+        except JsonError:
             return refusal(400, "The content is not a JSON object.")
-        return self.server.viewer.post(self._address()[0], asked)
+        return self.server.viewer.post(self._address()[0], content.values)
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -177,11 +178,3 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Set-Cookie", cookie)
         self.end_headers()
         self.wfile.write(reply.body)
-
-
-def _parsed(content: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
