@@ -22,6 +22,7 @@ from signetscan.models.runtime import (
     available_providers,
     runtime_versions,
 )
+from signetscan.models.store import DEFAULT_MODEL, find_model
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -30,39 +31,48 @@ if TYPE_CHECKING:
     from signetscan.models.runtime import Device
 
 State = Literal["ok", "absent", "broken"]
-"""It works; it is not there, and may be done without; it must be mended."""
+"""It works; it is not there, and is not needed; it must be mended."""
 
+DEFAULT_OUT = Path("signetscan-results")
+"""Folder that results go to unless another is named."""
 SIDE = 512
 """Side of the pictures that parts are tried on, pixels."""
 LOW_DISK_GB = 5.0
-"""Less room than this is worth saying: a run that fills the disk stops."""
+"""Less free space than this is a problem: a run that fills the disk stops."""
 CODECS = ("JPEG", "JPEG2K", "LZW")
 """Compressions of slides that are decoded without OpenSlide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is known of one part."""
+    """The state of one part of the installation."""
 
     part: str
     """Its name."""
     state: State
-    """How it is."""
-    said: str
+    """Whether it works."""
+    detail: str
     """What was seen, and what to do about it."""
 
 
-def check_machine(model: Path, out: Path) -> Iterator[Finding]:
+def check_machine(model: str = DEFAULT_MODEL, out: Path = DEFAULT_OUT) -> Iterator[Finding]:
     """Try all parts, one after another.
 
     Args:
-        model: the model file to run.
+        model: name of a shipped model, or path of a model file, to run.
         out: folder that results are to go to; it need not be there.
+
+    Yields:
+        What was found out, part by part.
+
+    Raises:
+        ModelError: there is no such model.
     """
-    yield Finding(part="python", state="ok", said=f"{platform.python_version()} on {platform.platform(terse=True)}")
+    path = find_model(model)
+    yield Finding(part="python", state="ok", detail=f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield _slides()
     yield _codecs()
-    yield from _runtime(model)
+    yield from _runtime(path)
     yield _gpu()
     yield _disk(out)
 
@@ -80,12 +90,14 @@ def _slides() -> Finding:
             with open_slide(path, mpp=0.25) as slide:
                 same = np.array_equal(slide.read_region((0, 0), 0, (SIDE, SIDE)), picture)
         except SignetscanError as error:
-            return Finding(part="slides", state="broken", said=str(error))
+            return Finding(part="slides", state="broken", detail=str(error))
     version = openslide.__library_version__
     if not same:
-        return Finding(part="slides", state="broken", said=f"OpenSlide {version} gives other pixels than were written")
+        return Finding(
+            part="slides", state="broken", detail=f"OpenSlide {version} gives other pixels than were written"
+        )
     return Finding(
-        part="slides", state="ok", said=f"OpenSlide {version}: SVS, NDPI, MRXS, SCN, BIF, DICOM, TIFF and more"
+        part="slides", state="ok", detail=f"OpenSlide {version}: SVS, NDPI, MRXS, SCN, BIF, DICOM, TIFF and more"
     )
 
 
@@ -94,55 +106,55 @@ def _codecs() -> Finding:
 
     missing = [name for name in CODECS if not getattr(imagecodecs, name).available]
     if missing:
-        said = f"imagecodecs {imagecodecs.__version__} lacks {', '.join(missing)}; such slides are read more slowly"
-        return Finding(part="decoders", state="absent", said=said)
-    return Finding(part="decoders", state="ok", said=f"imagecodecs {imagecodecs.__version__}: {', '.join(CODECS)}")
+        detail = f"imagecodecs {imagecodecs.__version__} lacks {', '.join(missing)}; such slides are read more slowly"
+        return Finding(part="decoders", state="absent", detail=detail)
+    return Finding(part="decoders", state="ok", detail=f"imagecodecs {imagecodecs.__version__}: {', '.join(CODECS)}")
 
 
 def _runtime(model: Path) -> Iterator[Finding]:
     """Run the model on every device that the installed runtime knows."""
     versions = runtime_versions()
-    said = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not installed"
+    detail = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not installed"
     if len(versions) > 1:
-        yield Finding(part="runtime", state="broken", said=BOTH_RUNTIMES)
+        yield Finding(part="runtime", state="broken", detail=BOTH_RUNTIMES)
     else:
-        yield Finding(part="runtime", state="ok" if versions else "broken", said=said)
+        yield Finding(part="runtime", state="ok" if versions else "broken", detail=detail)
     try:
         providers = available_providers()
-        yield Finding(part="model on cpu", state="ok", said=_run(model, "cpu"))
+        yield Finding(part="model on cpu", state="ok", detail=_run(model, "cpu"))
     except SignetscanError as error:
-        yield Finding(part="model on cpu", state="broken", said=str(error))
+        yield Finding(part="model on cpu", state="broken", detail=str(error))
         return
     devices: tuple[tuple[Device, str], ...] = (("cuda", CUDA_PROVIDER), ("tensorrt", TENSORRT_PROVIDER))
     for device, provider in devices:
         if provider not in providers:
             continue
         try:
-            yield Finding(part=f"model on {device}", state="ok", said=_run(model, device))
+            yield Finding(part=f"model on {device}", state="ok", detail=_run(model, device))
         except SignetscanError as error:
             wanted = device == "cuda"  # TensorRT is a choice; a GPU build without a GPU is a mistake
-            yield Finding(part=f"model on {device}", state="broken" if wanted else "absent", said=str(error))
+            yield Finding(part=f"model on {device}", state="broken" if wanted else "absent", detail=str(error))
 
 
 def _run(model: Path, device: Device) -> str:
     detector = load_detector(model, device=device)
     noise = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
-    (found,) = detector.detect(noise, 0.0)
-    return f"{detector.spec.name} ran on {detector.provider} and gave {len(found)} candidates on noise"
+    (candidates,) = detector.detect(noise, 0.0)
+    return f"{detector.spec.name} ran on {detector.provider} and gave {len(candidates)} candidates on noise"
 
 
 def _gpu() -> Finding:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding(part="gpu", state="absent", said="no NVIDIA driver on this machine (nvidia-smi is not there)")
+        return Finding(part="gpu", state="absent", detail="no NVIDIA driver on this machine (nvidia-smi is not there)")
     query = "--query-gpu=name,driver_version,memory.total"
     done = subprocess.run([tool, query, "--format=csv,noheader"], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
-        return Finding(part="gpu", state="absent", said=f"nvidia-smi: {(done.stdout + done.stderr).strip()[:200]}")
-    return Finding(part="gpu", state="ok", said="; ".join(done.stdout.strip().splitlines()))
+        return Finding(part="gpu", state="absent", detail=f"nvidia-smi: {(done.stdout + done.stderr).strip()[:200]}")
+    return Finding(part="gpu", state="ok", detail="; ".join(done.stdout.strip().splitlines()))
 
 
 def _disk(out: Path) -> Finding:
     free = free_bytes(out) / 1e9
     state: State = "ok" if free >= LOW_DISK_GB else "broken"
-    return Finding(part="disk", state=state, said=f"{free:.0f} GB free where results go ({out})")
+    return Finding(part="disk", state=state, detail=f"{free:.0f} GB free where results go ({out})")

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "signetscan"
 LAYERS = (
     ("testing",),  # for tests and scripts: nothing imports it
     ("cli", "__main__"),
-    ("batch", "training", "simulate", "doctor"),
+    ("batch", "training", "simulate", "doctor", "info"),
     ("reports", "viewer"),
     ("evaluation", "dataset"),
     ("results",),

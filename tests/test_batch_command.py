@@ -193,7 +193,7 @@ def test_doctor_tries_all_parts(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = {each["part"]: each for each in json.loads(result.stdout)}
     assert {"python", "slides", "decoders", "runtime", "model on cpu", "gpu", "disk"} <= set(found)
-    assert found["model on cpu"]["said"].startswith("test ran on CPUExecutionProvider")
+    assert found["model on cpu"]["detail"].startswith("test ran on CPUExecutionProvider")
     (tmp_path / "text.onnx").write_text("no model")
     broken = run("doctor", "--model", tmp_path / "text.onnx")
     assert broken.exit_code == 4

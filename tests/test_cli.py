@@ -372,14 +372,14 @@ def test_info_says_what_a_slide_is(bench: Bench) -> None:
         "slide: a slide.svs",
         "format: aperio",
         "size: 1024 x 1024 px",
-        "mpp: 0.25 x 0.25 um/px, from slide properties",
+        "mpp: 0.25 x 0.25 µm/px, from slide properties",
         "levels: 1024 x 1024 (1/1)",
         "bounds: none declared",
     ]
     facts = json.loads(succeeded(run("info", bench.slide, "--json")).stdout)
     assert [f"{key}: {value}" for key, value in facts.items() if key != "levels"] == lines[:4] + lines[5:]
     assert facts["levels"] == ["1024 x 1024 (1/1)"]
-    assert "0.3 um/px, from --mpp" in succeeded(run("info", bench.slide, "--mpp", 0.3)).stdout
+    assert "0.3 µm/px, from --mpp" in succeeded(run("info", bench.slide, "--mpp", 0.3)).stdout
 
 
 def test_info_says_what_a_model_is(bench: Bench) -> None:

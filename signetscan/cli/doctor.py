@@ -9,7 +9,7 @@ import click
 
 from signetscan.cli.console import FILE
 from signetscan.cli.statuses import ENVIRONMENT
-from signetscan.models.store import DEFAULT_MODEL, find_model
+from signetscan.models.store import DEFAULT_MODEL
 
 MARKS = {"ok": "ok", "absent": "--", "broken": "BROKEN"}
 
@@ -36,11 +36,11 @@ def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -
     from signetscan.doctor import check_machine
 
     findings = []
-    for finding in check_machine(find_model(model), out):
+    for finding in check_machine(model, out):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{MARKS[finding.state]:6s}  {finding.part}: {finding.said}")
+            click.echo(f"{MARKS[finding.state]:6s}  {finding.part}: {finding.detail}")
     if as_json:
-        click.echo(json.dumps([{"part": each.part, "state": each.state, "said": each.said} for each in findings]))
+        click.echo(json.dumps([{"part": each.part, "state": each.state, "detail": each.detail} for each in findings]))
     if any(finding.state == "broken" for finding in findings):
         context.exit(ENVIRONMENT)

@@ -1,0 +1,79 @@
+"""What a file is: a slide or a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from signetscan.models.detector import load_detector
+from signetscan.models.store import find_model, shipped_model
+from signetscan.slides import open_slide
+
+if TYPE_CHECKING:
+    from signetscan.models.spec import ModelSpec
+    from signetscan.slides import Bounds, Mpp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideInfo:
+    """A slide."""
+
+    file: str
+    """Its file's name."""
+    format_name: str
+    """What kind of file it is."""
+    dimensions: tuple[int, int]
+    """Width and height, level-0 pixels."""
+    mpp: Mpp | None
+    """Size of a level-0 pixel; None where nothing says it."""
+    level_dimensions: tuple[tuple[int, int], ...]
+    """Width and height of each level in its own pixels, largest first."""
+    level_downsamples: tuple[float, ...]
+    """Level-0 pixels per pixel of each level."""
+    bounds: Bounds | None
+    """The scanned part, where the file declares one."""
+    fingerprint: str
+    """Identifies its content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """A model that can be run."""
+
+    file: str
+    """Its file's name."""
+    sha256: str
+    """Of the file."""
+    spec: ModelSpec
+    """What it says of itself."""
+
+
+def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | ModelInfo:
+    """What a slide, a model file or a shipped model is.
+
+    Args:
+        name_or_path: path of a slide or of a model file, or name of a shipped model.
+        mpp: size of the slide's pixels, µm/px, in place of what its file says.
+
+    Raises:
+        SlideError: the slide cannot be opened.
+        ModelError: the model cannot be loaded.
+        DeviceError: no runtime for models is installed.
+    """
+    path = Path(name_or_path)
+    if name_or_path.endswith(".onnx") or (not path.exists() and shipped_model(name_or_path) is not None):
+        file = find_model(name_or_path)
+        detector = load_detector(file, device="cpu")
+        return ModelInfo(file=file.name, sha256=detector.sha256, spec=detector.spec)
+    with open_slide(path, mpp=mpp) as slide:
+        return SlideInfo(
+            file=path.name,
+            format_name=slide.format_name,
+            dimensions=slide.dimensions,
+            mpp=slide.mpp,
+            level_dimensions=slide.level_dimensions,
+            level_downsamples=slide.level_downsamples,
+            bounds=slide.bounds,
+            fingerprint=slide.fingerprint,
+        )
