@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.formats.colours import Colour
 
 
 def write_annotations(
-    path: Path, size: tuple[int, int], boxes: NDArray[np.floating], names: Sequence[str], *, normal: bool
+    path: Path, size: tuple[int, int], boxes: NDArray[Float], names: Sequence[str], *, normal: bool
 ) -> None:
     """Write the annotations of an image that was looked through as a whole.
 

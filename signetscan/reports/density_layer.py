@@ -15,6 +15,7 @@ from signetscan.reports.pictures import picture_uri
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.reports.overview import ShownArea
 
 MAP_PX = 480
@@ -43,7 +44,7 @@ class DensityMap:
     """Standard deviation of the bell by which each detection is spread, µm."""
 
 
-def area_density(centres: NDArray[np.floating], area: ShownArea) -> DensityMap:
+def area_density(centres: NDArray[Float], area: ShownArea) -> DensityMap:
     """The density of detections over an area.
 
     Args:

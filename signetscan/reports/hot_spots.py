@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from signetscan.boxes import Box
+    from signetscan.boxes import Box, Float
     from signetscan.slides import Mpp
 
 AREA_MM2 = 2.0
@@ -35,7 +35,7 @@ class HotSpot:
 
 
 def find_hot_spots(
-    centres: NDArray[np.floating], dimensions: tuple[int, int], mpp: Mpp, *, most: int, steps: int = STEPS
+    centres: NDArray[Float], dimensions: tuple[int, int], mpp: Mpp, *, most: int, steps: int = STEPS
 ) -> list[HotSpot]:
     """The squares with the most detections, of all that start on a grid and overlap with none that has more.
 

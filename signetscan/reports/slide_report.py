@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.boxes import Box
+    from signetscan.boxes import Box, Float
     from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.reports.overview import Overview, ShownArea
     from signetscan.reports.run_facts import RunFacts
@@ -129,7 +129,7 @@ def _tissue(slide: Slide, facts: RunFacts) -> TissueMask | None:
         return None
 
 
-def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, object]:
+def _density(middles: NDArray[Float], overview: Overview) -> dict[str, object]:
     """The map, its highest density, how far detections are spread, and its colours as a CSS gradient."""
     if len(middles) == 0:
         return {"density": "", "highest": 0.0, "spread_um": 0.0, "gradient": ""}
@@ -143,7 +143,7 @@ def _density(middles: NDArray[np.floating], overview: Overview) -> dict[str, obj
 
 
 def _hot_spots(
-    middles: NDArray[np.floating],
+    middles: NDArray[Float],
     scanned: ScannedSlide,
     area: ShownArea,
     tissue: TissueMask | None,
