@@ -83,7 +83,7 @@ def test_what_highdicom_reads_is_what_was_found(tmp_path: Path, slide: ScannedSl
     slide = replace(slide, path=source)
     found = slide.detections
     if not len(found):
-        with pytest.raises(UnfitError, match="nothing was found"):
+        with pytest.raises(UnfitError, match="this slide has no detections"):
             write_dicom(tmp_path / "a.ann.dcm", slide)
         return
     write_dicom(tmp_path / "a.ann.dcm", slide)

@@ -65,8 +65,8 @@ def _template(group: str, label: int) -> str:
 
 
 def _annotations(block: RowBlock, templates: Sequence[str], numbers: Iterator[int]) -> str:
-    found = block.detections
+    detections = block.detections
     x0, y0, x1, y1 = edges_of(block)
-    own = [next(numbers) for _ in range(len(found))]
-    columns = (own, found.scores.tolist(), x0, y0, x1, y0, x1, y1, x0, y1)
-    return filled([templates[label] for label in found.labels.tolist()], columns, "")
+    ids = [next(numbers) for _ in range(len(detections))]
+    columns = (ids, detections.scores.tolist(), x0, y0, x1, y0, x1, y1, x0, y1)
+    return filled([templates[label] for label in detections.labels.tolist()], columns, "")

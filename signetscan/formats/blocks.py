@@ -54,8 +54,8 @@ def blocks(detections: Detections, class_names: Sequence[str], source: str) -> I
     for start in range(0, len(detections), ROWS_AT_ONCE):
         part = detections.select(np.arange(start, min(start + ROWS_AT_ONCE, len(detections))))
         edges = edges_as_text(part.boxes)
-        places = zip(part.labels.tolist(), edges.splitlines(), strict=True)
-        ids = [_uuid5(started[label], place) for label, place in places]
+        rows = zip(part.labels.tolist(), edges.splitlines(), strict=True)
+        ids = [_uuid5(started[label], row) for label, row in rows]
         yield RowBlock(detections=part, ids=ids, edges=edges)
 
 
@@ -77,8 +77,8 @@ def filled(templates: Sequence[str], columns: Sequence[Sequence[object]], separa
     All rows are filled at once, which is several times quicker than one by one.
     """
     values: list[object] = [None] * (len(columns) * len(templates))
-    for place, column in enumerate(columns):
-        values[place :: len(columns)] = column
+    for index, column in enumerate(columns):
+        values[index :: len(columns)] = column
     return separator.join(templates) % tuple(values)
 
 

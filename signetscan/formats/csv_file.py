@@ -75,9 +75,9 @@ def _template(name: str) -> str:
 
 def _rows(block: RowBlock, templates: Sequence[str], mpp: Mpp) -> str:
     """The rows of a block."""
-    found = block.detections
-    middle = centres(found.boxes) * (mpp.x, mpp.y)
-    size = (found.boxes[:, 2:] - found.boxes[:, :2]) * (mpp.x, mpp.y)
+    detections = block.detections
+    middle = centres(detections.boxes) * (mpp.x, mpp.y)
+    size = (detections.boxes[:, 2:] - detections.boxes[:, :2]) * (mpp.x, mpp.y)
     lengths = np.concatenate([middle, size], axis=1).T.tolist()
-    columns = (block.ids, found.scores.tolist(), block.edges.splitlines(), *lengths)
-    return filled([templates[label] for label in found.labels.tolist()], columns, "")
+    columns = (block.ids, detections.scores.tolist(), block.edges.splitlines(), *lengths)
+    return filled([templates[label] for label in detections.labels.tolist()], columns, "")

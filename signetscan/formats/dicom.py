@@ -4,12 +4,12 @@ The annotations belong to the slide's study and refer to its image of full resol
 is DICOM itself can have them. As the standard asks for, what that image says of patient, study and specimen is copied:
 **this file holds the patient data that the slide holds**, as no other output does.
 
-One group for each class that was found, of polygons of four corners (rectangles would do, but fewer readers take
+One group for each class with a detection, of polygons of four corners (rectangles would do, but fewer readers take
 them), with the score as a measurement. Coordinates are columns and rows of the total pixel matrix, in which (0, 0) is
 the corner, not the centre, of the first pixel, as in DICOM's other image-relative coordinates and as everywhere here.
 They are 32-bit numbers where these hold a hundredth of a pixel, else 64-bit.
 
-UIDs are derived, so that the same findings sent twice are one object to an archive: that of the series from the
+UIDs are derived, so that the same detections sent twice are one object to an archive: that of the series from the
 slide's series and the model, those of the object and its groups from the detections too. The dates in the file are of
 its making.
 """
@@ -77,7 +77,7 @@ def write_dicom(path: Path, scanned: ScannedSlide) -> None:
 
     Raises:
         ModuleNotFoundError: highdicom is not installed.
-        UnfitError: the slide is not DICOM or not known, lacks what annotations need, or nothing was found.
+        UnfitError: the slide is not DICOM or not known, lacks what annotations need, or there are no detections.
         OutputError: the file cannot be written.
     """
     import highdicom  # noqa: PLC0415 - only this format needs it
@@ -85,10 +85,10 @@ def write_dicom(path: Path, scanned: ScannedSlide) -> None:
     source = _source_image(scanned)
     content = hashlib.sha256(scanned.detections.boxes.tobytes() + scanned.detections.scores.tobytes())
     content.update(scanned.detections.labels.tobytes())
-    own = f"{scanned.source}:{source.SOPInstanceUID}:{content.hexdigest()}"
-    groups = list(_groups(scanned, own))
+    identity = f"{scanned.source}:{source.SOPInstanceUID}:{content.hexdigest()}"
+    groups = list(_groups(scanned, identity))
     if not groups:
-        message = "DICOM annotations cannot be of nothing, and nothing was found on this slide"
+        message = "DICOM annotations cannot be empty, and this slide has no detections"
         raise UnfitError(message)
     try:
         annotations = highdicom.ann.MicroscopyBulkSimpleAnnotations(
@@ -97,7 +97,7 @@ def write_dicom(path: Path, scanned: ScannedSlide) -> None:
             annotation_groups=groups,
             series_instance_uid=_uid(f"{source.SeriesInstanceUID}:{scanned.model_sha256}"),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=_uid(own),
+            sop_instance_uid=_uid(identity),
             instance_number=1,
             manufacturer="signetscan",
             manufacturer_model_name=_label(scanned.model),
@@ -144,8 +144,8 @@ def _images(path: Path, dimensions: tuple[int, int]) -> Iterator[pydicom.Dataset
     first = _read(path)
     if first is None:
         return
-    for place in [path, *sorted(path.parent.glob("*.dcm"))]:
-        image = _read(place)
+    for file in [path, *sorted(path.parent.glob("*.dcm"))]:
+        image = _read(file)
         if (
             image is not None
             and image.get("SeriesInstanceUID") == first.get("SeriesInstanceUID")
@@ -163,8 +163,8 @@ def _read(path: Path) -> pydicom.Dataset | None:
         return None
 
 
-def _groups(scanned: ScannedSlide, own: str) -> Iterator[AnnotationGroup]:
-    """A group for each class that was found, numbered from 1."""
+def _groups(scanned: ScannedSlide, identity: str) -> Iterator[AnnotationGroup]:
+    """A group for each class with a detection, numbered from 1."""
     from highdicom import AlgorithmIdentificationSequence, color  # noqa: PLC0415
     from highdicom.ann import AnnotationGroup, Measurements  # noqa: PLC0415
     from pydicom.sr.coding import Code  # noqa: PLC0415
@@ -177,14 +177,14 @@ def _groups(scanned: ScannedSlide, own: str) -> Iterator[AnnotationGroup]:
     )
     score, no_unit = Code("score", SCHEME, "Score from 0 to 1"), Code("1", "UCUM", "no units")
     kind = np.float32 if max(scanned.dimensions) <= EXACT_SIDE else np.float64
-    found = scanned.detections
-    for number, label in enumerate(np.unique(found.labels).tolist(), start=1):
-        name, which = scanned.class_names[label], np.flatnonzero(found.labels == label)
-        corners = found.boxes[which][:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).astype(kind)
+    detections = scanned.detections
+    for number, label in enumerate(np.unique(detections.labels).tolist(), start=1):
+        name, which = scanned.class_names[label], np.flatnonzero(detections.labels == label)
+        corners = detections.boxes[which][:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).astype(kind)
         code = hashlib.sha256(name.encode()).hexdigest()[:16]
         yield AnnotationGroup(
             number=number,
-            uid=_uid(f"{own}:{number}"),
+            uid=_uid(f"{identity}:{number}"),
             label=_label(name),
             description=_printable(name),
             annotated_property_category=Code("91723000", "SCT", "Anatomical Structure"),
@@ -193,7 +193,7 @@ def _groups(scanned: ScannedSlide, own: str) -> Iterator[AnnotationGroup]:
             graphic_data=list(corners),
             algorithm_type="AUTOMATIC",
             algorithm_identification=algorithm,
-            measurements=[Measurements(name=score, values=found.scores[which], unit=no_unit)],
+            measurements=[Measurements(name=score, values=detections.scores[which], unit=no_unit)],
             display_color=color.CIELabColor.from_rgb(*colour_of(label)),
         )
 

@@ -1,6 +1,6 @@
 """Detections as GeoJSON for QuPath.
 
-The file follows QuPath's own reader (0.4 to 0.7), so that it imports without a warning: one flat FeatureCollection
+The file follows QuPath's importer (0.4 to 0.7), so that it imports without a warning: one flat FeatureCollection
 of `detection` objects (annotations slow QuPath down by the thousand), a classification with both name and colour
 (a name alone aborts the import), the score as a measurement, closed rings of positive size, at most two decimals,
 compact. Coordinates are level-0 pixels minus the origin of the slide's bounds, because QuPath crops to them.
@@ -85,13 +85,13 @@ def _json(value: object) -> str:
 
 def _features(block: RowBlock, templates: Sequence[str], origin: tuple[int, int]) -> str:
     """The QuPath detection objects of a block, with coordinates that count from the origin."""
-    found = block.detections
-    edges = edges_as_text(found.boxes - (origin * 2)) if any(origin) else block.edges
+    detections = block.detections
+    edges = edges_as_text(detections.boxes - (origin * 2)) if any(origin) else block.edges
     numbers = _short(edges.replace("\n", ","), 2)
     x0, y0, x1, y1 = (numbers[edge::4] for edge in range(4))
-    scores = _short("%.4f," * len(found) % tuple(found.scores.tolist()), 4)
+    scores = _short("%.4f," * len(detections) % tuple(detections.scores.tolist()), 4)
     columns = (block.ids, x0, y0, x1, y0, x1, y1, x0, y1, x0, y0, scores)
-    return filled([templates[label] for label in found.labels.tolist()], columns, ",\n")
+    return filled([templates[label] for label in detections.labels.tolist()], columns, ",\n")
 
 
 def _short(numbers: str, decimals: int) -> list[str]:

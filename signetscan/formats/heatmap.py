@@ -1,13 +1,13 @@
 """Density of detections as a picture: an OME-TIFF to look at beside the slide, or to lay over it.
 
-Each class has an image of its own, as large as the slide in um, with pixels of about 16 um whose size is such that
-width and height are a whole number of them. A pixel's density is the number of detections per mm2 around it: each
-counts once, at the centre of its box, whatever its score, and is spread by a Gaussian of 64 um, over some 0.05 mm2.
+Each class has an image of its own, as large as the slide in µm, with pixels of about 16 µm whose size is such that
+width and height are a whole number of them. A pixel's density is the number of detections per mm² around it: each
+counts once, at the centre of its box, whatever its score, and is spread by a Gaussian of 64 µm, over some 0.05 mm².
 What would be spread beyond the slide's edge is reflected, so that densities times the area of a pixel add up to the
 count.
 
 Colours are the same for every slide, so that slides can be compared: white is none, and the scale goes by the square
-root of the density through yellow and red to dark violet at 2000 per mm2 and more, a sheet of cells 22 um apart. It
+root of the density through yellow and red to dark violet at 2000 per mm² and more, a sheet of cells 22 µm apart. It
 grows darker all the way, so that it can be read without seeing colours.
 
 Viewers read sizes from the OME metadata (QuPath by Bio-Formats) or from the resolution tags (OpenSlide). Smaller levels
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
 
 PIXEL_UM = 16.0
-"""Size of a pixel, about: a slide fills a screen. Below 20 um OpenSlide's and our own reader believe the TIFF tags."""
+"""Size of a pixel, about: a slide fills a screen. Below 20 µm OpenSlide and our slide reader believe the TIFF tags."""
 SPREAD_UM = 64.0
 """Standard deviation of the Gaussian, a few cells' widths: clusters show, and a cell alone can still be seen."""
 DARKEST = 2000.0
-"""Detections per mm2 that have the last colour."""
+"""Detections per mm² that have the last colour."""
 ANCHORS = ((255, 255, 255), (255, 228, 130), (252, 141, 50), (205, 30, 50), (70, 0, 60))
 """Colours at equal steps of the scale, from none to `DARKEST`."""
 
@@ -137,7 +137,7 @@ def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
 
 
 def density(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Detections of a class per mm2, smoothed; an array of the shape. One beyond the slide counts at its edge."""
+    """Detections of a class per mm², smoothed; an array of the shape. One beyond the slide counts at its edge."""
     width, height = scanned.dimensions
     middles = centres(scanned.detections.boxes[scanned.detections.labels == label])
     size_um = width * scanned.mpp.x, height * scanned.mpp.y

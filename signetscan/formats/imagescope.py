@@ -48,8 +48,8 @@ def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
         for label, name in enumerate(names):
             file.write(_layer_begins(label, name))
             numbers = count(1)
-            own = scanned.detections.select(np.flatnonzero(scanned.detections.labels == label))
-            for block in blocks(own, scanned.class_names, scanned.source):
+            of_class = scanned.detections.select(np.flatnonzero(scanned.detections.labels == label))
+            for block in blocks(of_class, scanned.class_names, scanned.source):
                 file.write(_regions(block, numbers))
             file.write("</Regions>\n<Plots/>\n</Annotation>\n")
         file.write("</Annotations>\n")
@@ -65,8 +65,8 @@ def _layer_begins(label: int, name: str) -> str:
 
 
 def _regions(block: RowBlock, numbers: Iterator[int]) -> str:
-    found = block.detections
+    detections = block.detections
     x0, y0, x1, y1 = edges_of(block)
-    own = [next(numbers) for _ in range(len(found))]
-    columns = (own, found.scores.tolist(), x0, y0, x1, y0, x1, y1, x0, y1)
-    return filled([REGION] * len(found), columns, "")
+    ids = [next(numbers) for _ in range(len(detections))]
+    columns = (ids, detections.scores.tolist(), x0, y0, x1, y0, x1, y1, x0, y1)
+    return filled([REGION] * len(detections), columns, "")

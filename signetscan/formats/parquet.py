@@ -1,7 +1,7 @@
 """Detections as GeoParquet 1.1, for data frames and databases: the columns of the CSV table and each box as a polygon.
 
 Coordinates are level-0 pixels, counted from the corner of level 0 as in the CSV table. They are not on the globe, so
-the file says that they have no reference system (`"crs": null`). Values are as they were found, not cut to decimals.
+the file says that they have no reference system (`"crs": null`). Values are not rounded.
 """
 
 from __future__ import annotations

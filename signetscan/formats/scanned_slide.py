@@ -62,7 +62,7 @@ def scanned_slide(
         name: what it is called in results.
         slide: the slide.
         detector: the model that was used.
-        detections: what it found, boxes in level-0 pixels.
+        detections: its detections, boxes in level-0 pixels.
         path: the slide's file.
         crop_to_bounds: whether QuPath shows the slide cropped to its bounds, as it does by default.
 

@@ -21,12 +21,12 @@ def xml_text(text: str) -> str:
 def group_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     """A name for the group of each class that XML can hold; no two are alike, and none is one of those taken."""
     seen = set(taken)
-    found = []
+    unique: list[str] = []
     for name in map(xml_text, names):
-        number, own = 1, name
-        while own in seen:
+        number, candidate = 1, name
+        while candidate in seen:
             number += 1
-            own = f"{name} ({number})"
-        seen.add(own)
-        found.append(own)
-    return found
+            candidate = f"{name} ({number})"
+        seen.add(candidate)
+        unique.append(candidate)
+    return unique

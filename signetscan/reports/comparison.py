@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = "comparison.html"
 SHOWN = 24
-"""Pictures of a kind, unless said otherwise."""
+"""Pictures of a kind, by default."""
 WINDOW_UM = 32.0
 """Side of a picture, µm: a large cell and its neighbours."""
 ROWS = 500
@@ -38,7 +38,7 @@ class Disagreement:
     box: Box
     """Level-0 pixels."""
     score: float | None
-    """None of a reader's."""
+    """None of a reviewer's."""
     uri: str = ""
     """The picture; see `crop_uri`."""
 
@@ -54,7 +54,7 @@ def write_comparison(
         a: what A is called.
         b: what B is called.
         slides: file of each slide by its name, for pictures; slides that are not there have none.
-        limit: most pictures of a kind; the highest scores come first, and a reader's are spread evenly.
+        limit: most pictures of a kind; the highest scores come first, and a reviewer's are spread evenly.
 
     Returns:
         The page's path.
@@ -67,9 +67,9 @@ def write_comparison(
     groups = []
     for side, name, colour in (("only_a", a, BoxColour.ALARM), ("only_b", b, BoxColour.MISS)):
         scored = not (side == "only_b" and comparison.is_reader)
-        found = [each for one in shown for each in _disagreements(one, getattr(one, side), scored=scored)]
-        crops = _pictures(_picked(found, limit, scored=scored), slides, colour)
-        groups.append({"side": side, "name": name, "colour": colour, "crops": crops, "in_all": len(found)})
+        disagreements = [each for one in shown for each in _disagreements(one, getattr(one, side), scored=scored)]
+        crops = _pictures(_picked(disagreements, limit, scored=scored), slides, colour)
+        groups.append({"side": side, "name": name, "colour": colour, "crops": crops, "in_all": len(disagreements)})
     total = comparison.figures()
     page = folder / PAGE
     write_page(
@@ -87,8 +87,8 @@ def write_comparison(
     return page
 
 
-def _disagreements(one: SlideComparison, found: Detections, *, scored: bool) -> list[Disagreement]:
-    rows = zip(found.boxes.tolist(), found.scores.tolist(), strict=True)
+def _disagreements(one: SlideComparison, detections: Detections, *, scored: bool) -> list[Disagreement]:
+    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), strict=True)
     return [
         Disagreement(slide=one.name, box=(x0, y0, x1, y1), score=score if scored else None)
         for (x0, y0, x1, y1), score in rows
@@ -96,11 +96,11 @@ def _disagreements(one: SlideComparison, found: Detections, *, scored: bool) -> 
     ]
 
 
-def _picked(found: Sequence[Disagreement], limit: int, *, scored: bool) -> list[Disagreement]:
+def _picked(disagreements: Sequence[Disagreement], limit: int, *, scored: bool) -> list[Disagreement]:
     if scored:
-        return sorted(found, key=lambda each: -(each.score or 0))[:limit]
-    steps = np.linspace(0, len(found) - 1, min(limit, len(found))).round().astype(int).tolist()
-    return [found[step] for step in steps]
+        return sorted(disagreements, key=lambda each: -(each.score or 0))[:limit]
+    steps = np.linspace(0, len(disagreements) - 1, min(limit, len(disagreements))).round().astype(int).tolist()
+    return [disagreements[step] for step in steps]
 
 
 def _pictures(wanted: Sequence[Disagreement], slides: Mapping[str, Path], colour: BoxColour) -> list[Disagreement]:

@@ -74,6 +74,6 @@ def map_uri(density: NDArray[np.float32]) -> str:
 
 def colour(share: float) -> tuple[int, int, int]:
     """Colour of a density, given as a share of the highest."""
-    places = np.linspace(0, 1, len(STOPS))
-    red, green, blue = (round(float(np.interp(share, places, channel))) for channel in zip(*STOPS, strict=True))
+    positions = np.linspace(0, 1, len(STOPS))
+    red, green, blue = (round(float(np.interp(share, positions, channel))) for channel in zip(*STOPS, strict=True))
     return red, green, blue

@@ -55,8 +55,8 @@ def render_page(template: str, **values: object) -> str:
     script = f"{template.removesuffix('.html')}.js"
     code = loader.get_source(environment, script)[0] if script in loader.list_templates() else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
-    own = {"version": __version__, "made": made, "script": Markup(code), "script_digest": digest}  # noqa: S704 - our code
-    return environment.get_template(template).render(**own, **values)
+    common = {"version": __version__, "made": made, "script": Markup(code), "script_digest": digest}  # noqa: S704 - our code
+    return environment.get_template(template).render(**common, **values)
 
 
 def write_page(path: Path, template: str, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""The report of one slide: a page that shows what was found, where, and how sure the model is of it."""
+"""The report of one slide: a page that shows the detections, where they lie, and how sure the model is of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CROPS = 24
 HOT_SPOTS = 3
 """Most hot spots."""
 MOST_UNREAD = 200
-"""Most places that could not be read which are drawn; the run record names all."""
+"""Most unread areas that are drawn; the run record lists all."""
 MOST_LISTED = 20
 """Most of them in the table."""
 SCALE_BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
@@ -151,9 +151,9 @@ def _hot_spots(
 ) -> dict[str, object]:
     """The hot spots; none where there is less tissue than one takes."""
     enough = area_mm2 is not None and area_mm2 >= AREA_MM2
-    found = find_hot_spots(middles, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if enough else []
+    hot_spots = find_hot_spots(middles, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if enough else []
     spots = []
-    for number, spot in enumerate(found, start=1):
+    for number, spot in enumerate(hot_spots, start=1):
         x0, y0, x1, y1 = spot.box
         inside = None if tissue is None else tissue_in(tissue, spot.box)
         spots.append(
