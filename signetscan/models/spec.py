@@ -14,14 +14,16 @@ score threshold, non-maximum suppression and everything about the slide are outs
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from signetscan.errors import ModelError
+from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from signetscan.json_values import Json
 
 CONTRACT_VERSION = 1
 INPUT_NAME = "tiles"
@@ -43,7 +45,7 @@ class ModelSpec:
     name: str
     """Short name, as in `models/NAME.onnx`."""
     mpp: float
-    """Size of a tile pixel, um/px."""
+    """Size of a tile pixel, µm/px."""
     tile_size: int
     """Side of the tiles the model is meant for, tile pixels; a multiple of `stride`."""
     tile_overlap: int
@@ -58,7 +60,7 @@ class ModelSpec:
     """Of two boxes of one label that overlap by more than this IoU only the higher-scoring one is kept."""
     training_data: str
     """What the model learnt from, in plain words."""
-    recipe: dict[str, Any]
+    recipe: Mapping[str, Json]
     """Options of the training run."""
     licence: str
     """Licence of the weights."""
@@ -70,9 +72,7 @@ class ModelSpec:
     """Version of this contract."""
 
     def __post_init__(self) -> None:
-        if self.contract != CONTRACT_VERSION:
-            message = f"contract is {self.contract!r}; this version of signetscan reads contract {CONTRACT_VERSION}"
-            raise ModelError(message)
+        _check_contract(self.contract)
         for problem in self._problems():
             raise ModelError(problem)
 
@@ -82,8 +82,8 @@ class ModelSpec:
             for name in ("name", "training_data", "licence", "intended_use", "precision")
             if not isinstance(getattr(self, name), str)
         ]
-        if not (_is_number(self.mpp) and 0 < self.mpp <= 100):
-            problems.append(f"mpp must be a number of um/px above 0, not {self.mpp!r}")
+        if not (is_number(self.mpp) and 0 < self.mpp <= 100):
+            problems.append(f"mpp must be a number of µm/px above 0, not {self.mpp!r}")
         if not _is_whole(self.stride) or not 1 <= self.stride <= 1024:
             return [*problems, f"stride must be a whole number of pixels from 1 to 1024, not {self.stride!r}"]
         for name, low in (("tile_size", self.stride), ("tile_overlap", 0)):
@@ -94,7 +94,7 @@ class ModelSpec:
             problems.append(f"tile_overlap {self.tile_overlap} must be below tile_size {self.tile_size}")
         for name in ("score_threshold", "nms_iou"):
             value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= 1:
+            if not is_number(value) or not 0 <= value <= 1:
                 problems.append(f"{name} must be a number from 0 to 1, not {value!r}")
         names: object = self.class_names
         if not (isinstance(names, tuple) and names and all(_is_name(name) for name in names)):
@@ -118,29 +118,49 @@ class ModelSpec:
         Raises:
             ModelError: an entry is missing, is not JSON, or is out of range; the message names the field.
         """
-        names = [field.name for field in fields(cls)]
-        values = {
-            name: _entry(metadata, name) for name in names if METADATA_PREFIX + name in metadata or name not in OPTIONAL
-        }
-        if isinstance(values["class_names"], list):
-            values["class_names"] = tuple(values["class_names"])
-        return cls(**values)
+        table = JsonTable({field.name: value for field in fields(cls) for value in _entry(metadata, field.name)})
+        try:
+            _check_contract(table.whole("contract"))
+            return cls(
+                name=table.text("name"),
+                mpp=table.number("mpp"),
+                tile_size=table.whole("tile_size"),
+                tile_overlap=table.whole("tile_overlap"),
+                stride=table.whole("stride"),
+                class_names=table.texts("class_names"),
+                score_threshold=table.number("score_threshold"),
+                nms_iou=table.number("nms_iou"),
+                training_data=table.text("training_data"),
+                recipe=dict(table.table("recipe").values),
+                licence=table.text("licence"),
+                intended_use=table.text("intended_use"),
+                precision=table.text("precision") if "precision" in table.values else "fp32",
+                contract=table.whole("contract"),
+            )
+        except JsonError as error:
+            raise ModelError(str(error)) from error
 
 
-def _entry(metadata: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - any JSON value
+def _entry(metadata: Mapping[str, str], name: str) -> tuple[Json, ...]:
+    """The value of a field, or nothing where a field that a file need not have is missing."""
     key = METADATA_PREFIX + name
     if key not in metadata:
+        if name in OPTIONAL:
+            return ()
         message = f"metadata entry {key} is missing: not a signetscan model, or one made by another tool"
         raise ModelError(message)
     try:
-        return json.loads(metadata[key])
-    except ValueError as error:
-        message = f"metadata entry {key} is not JSON: {error}"
+        return (parse_json(metadata[key]),)
+    except JsonError as error:
+        message = f"metadata entry {key} is {error}"
         raise ModelError(message) from error
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _check_contract(contract: object) -> None:
+    """Refuse a file of another version before its fields are looked at, which may then mean something else."""
+    if contract != CONTRACT_VERSION:
+        message = f"contract is {contract!r}; this version of signetscan reads contract {CONTRACT_VERSION}"
+        raise ModelError(message)
 
 
 def _is_name(value: object) -> bool:
