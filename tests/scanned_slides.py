@@ -47,7 +47,7 @@ def scanned(
         "model": "test",
         "model_sha256": "0" * 64,
         "fingerprint": "f",
-        "mpp": Mpp(0.25, 0.25, "--mpp"),
+        "mpp": Mpp(0.25, 0.25),
         "dimensions": (120_000, 90_000),
     }
     return ScannedSlide(**(values | changes))
@@ -88,5 +88,5 @@ def scanned_slides(draw: st.DrawFn, names: st.SearchStrategy[str] = CLASS_NAMES)
         [row[5] for row in table],
         class_names=tuple(class_names),
         dimensions=draw(st.sampled_from([(1_001_000, 1_001_000), (1_001_000, 1_000_500)])),
-        mpp=Mpp(0.2527, 0.2531, "--mpp"),
+        mpp=Mpp(0.2527, 0.2531),
     )

@@ -32,7 +32,7 @@ def scanned(found: Detections, **changes: object) -> ScannedSlide:
         "model": "test",
         "model_sha256": "0" * 64,
         "fingerprint": "f" * 64,
-        "mpp": Mpp(0.25, 0.25, "test"),
+        "mpp": Mpp(0.25, 0.25),
         "dimensions": (4200, 2120),
     }
     return ScannedSlide(**(values | changes))

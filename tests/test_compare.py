@@ -46,7 +46,7 @@ def csv(path: Path, scored: Scored) -> Path:
         scores=np.array([score for _, score in scored], np.float32),
         labels=np.zeros(len(scored), np.int64),
     )
-    write_csv(path, found, (CELL,), source="x", mpp=Mpp(0.25, 0.25, "test"))
+    write_csv(path, found, (CELL,), source="x", mpp=Mpp(0.25, 0.25))
     return path
 
 

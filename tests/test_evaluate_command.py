@@ -78,7 +78,7 @@ class Case:
                 if not result.normal:
                     content = boxes_xml(f"{stem}.jpeg", (350, 350), truth, [CLASS] * len(truth))
                     (images / f"{stem}.xml").write_bytes(content)
-                write_csv(self.predictions / f"{stem}.csv", rounded, (CLASS,), source="x", mpp=Mpp(0.25, 0.25, "test"))
+                write_csv(self.predictions / f"{stem}.csv", rounded, (CLASS,), source="x", mpp=Mpp(0.25, 0.25))
 
 
 @pytest.fixture(scope="module")

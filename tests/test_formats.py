@@ -182,7 +182,7 @@ def test_colours_are_those_of_the_geojson(tmp_path: Path) -> None:
 
 
 def test_imagescope_says_how_large_a_pixel_is(tmp_path: Path) -> None:
-    write_imagescope(tmp_path / "a.xml", scanned(mpp=Mpp(0.4990, 0.5, "--mpp")))
+    write_imagescope(tmp_path / "a.xml", scanned(mpp=Mpp(0.4990, 0.5)))
     root = ElementTree.parse(tmp_path / "a.xml").getroot()
     assert root is not None
     assert root.get("MicronsPerPixel") == "0.499"
@@ -202,7 +202,7 @@ def test_a_gzipped_geojson_is_the_geojson(tmp_path: Path) -> None:
 
 
 def test_a_data_frame_reads_the_geoparquet(tmp_path: Path) -> None:
-    slide = many(300, classes=2, mpp=Mpp(0.25, 0.5, "--mpp"))
+    slide = many(300, classes=2, mpp=Mpp(0.25, 0.5))
     write_formats({"parquet": tmp_path / "a.parquet", "csv": tmp_path / "a.csv"}, slide)
     frame = geopandas.read_parquet(tmp_path / "a.parquet")
     assert frame.crs is None

@@ -46,7 +46,7 @@ def test_densities_add_up_to_the_count(
     boxes = np.concatenate([low, low + 30], axis=1).tolist()
     labels = rng.integers(0, 2, count).tolist()
     names = ("a", "b")
-    slide = scanned(boxes, [0.1] * count, labels, dimensions=dimensions, mpp=Mpp(*mpp, "--mpp"), class_names=names)
+    slide = scanned(boxes, [0.1] * count, labels, dimensions=dimensions, mpp=Mpp(*mpp), class_names=names)
     for label in (0, 1):
         total = float(density(slide, label, map_shape(slide)).sum(dtype=np.float64)) * pixel_mm2(slide)
         assert total == pytest.approx(labels.count(label), rel=1e-4, abs=1e-6)
@@ -63,7 +63,7 @@ def test_a_cell_is_spread_as_the_gaussian_says() -> None:
 
 
 def test_the_map_is_as_large_as_the_slide_and_lies_over_it(tmp_path: Path) -> None:
-    slide = many(5000, mpp=Mpp(0.2527, 0.2611, "--mpp"))
+    slide = many(5000, mpp=Mpp(0.2527, 0.2611))
     path = tmp_path / "a.heatmap.ome.tif"
     write_heatmap(path, slide)
     extent = [side * mpp for side, mpp in zip(slide.dimensions, (0.2527, 0.2611), strict=True)]

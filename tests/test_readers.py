@@ -77,7 +77,7 @@ def test_our_own_files_come_back(tmp_path_factory: pytest.TempPathFactory, seed:
     found = some_detections(seed, count)
     folder = tmp_path_factory.mktemp("own")
     write_geojson(folder / "a.geojson", found, NAMES, source="x")
-    write_csv(folder / "a.csv", found, NAMES, source="x", mpp=Mpp(0.25, 0.25, "test"))
+    write_csv(folder / "a.csv", found, NAMES, source="x", mpp=Mpp(0.25, 0.25))
     for read, kind in ((read_geojson(folder / "a.geojson"), "detection"), (read_boxes_csv(folder / "a.csv"), "")):
         np.testing.assert_allclose(read.boxes, found.boxes, atol=0.0051)
         np.testing.assert_allclose(read.scores, found.scores, atol=1e-6)

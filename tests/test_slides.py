@@ -18,7 +18,7 @@ from slide_files import overwrite, set_tag, spans
 from signetscan.errors import MppError, SlideError
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.slides.lzw import lzw_decode
-from signetscan.slides.mpp import mpp_from_resolution
+from signetscan.slides.mpp import MppSource, mpp_from_resolution
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def test_mpp_from_tiff_tags(
     with open_slide(path) as slide:
         if expected is None:
             assert slide.mpp is None
-            with pytest.raises(MppError, match=r"r: .*--mpp"):
+            with pytest.raises(MppError, match=r"r: .*how large"):
                 known_mpp(slide)
         else:
             assert slide.mpp is not None
@@ -272,7 +272,7 @@ def test_mpp_from_tiff_tags(
             assert slide.mpp.source == "TIFF resolution tags"
     with open_slide(path, mpp=0.3) as slide:
         assert slide.mpp is not None
-        assert (slide.mpp.x, slide.mpp.source) == (0.3, "--mpp")
+        assert (slide.mpp.x, slide.mpp.source) == (0.3, MppSource.GIVEN)
     for own, usual in ((None, 0.4 if expected is None else expected[0]), (0.3, 0.3)):
         with open_slide(path, mpp=own, default_mpp=0.4) as slide:
             assert known_mpp(slide).x == pytest.approx(usual), "a default is only for what is not said"
@@ -286,8 +286,9 @@ def test_resolution_tags_never_give_a_wrong_kind_of_mpp(x: float, y: float, unit
 
 @pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan"), float("inf"), 1e6])
 def test_an_mpp_that_is_no_size_is_refused(tmp_path: Path, mpp: float) -> None:
-    with pytest.raises(MppError, match="--mpp"):
+    with pytest.raises(MppError, match="not the size of a pixel") as caught:
         open_slide(tiled(tmp_path / "t.tif", picture(100, 100)), mpp=mpp)
+    assert caught.value.options == ("mpp",)
 
 
 # ---- what is not a slide --------------------------------------------------------------------------------------------

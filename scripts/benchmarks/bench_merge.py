@@ -150,7 +150,7 @@ def dumped(found: Detections, path: Path) -> None:
 
 def table(found: Detections, path: Path) -> None:
     """Our CSV."""
-    write_csv(path, found, NAMES, source="slide:model", mpp=Mpp(0.25, 0.25, "--mpp"))
+    write_csv(path, found, NAMES, source="slide:model", mpp=Mpp(0.25, 0.25))
 
 
 def rows(found: Detections, path: Path) -> None:

@@ -101,7 +101,7 @@ def main() -> None:
             model="none",
             model_sha256="",
             fingerprint=slide.fingerprint,
-            mpp=Mpp(0.25, 0.25, "--mpp"),
+            mpp=Mpp(0.25, 0.25),
             dimensions=slide.dimensions,
         )
         with viewed(scanned, slide, width=1600, height=1000) as page:

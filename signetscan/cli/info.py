@@ -55,7 +55,7 @@ def _plain(value: object) -> str:
 def _slide(slide: SlideInfo) -> dict[str, object]:
     mpp, bounds = slide.mpp, slide.bounds
     levels = zip(slide.level_dimensions, slide.level_downsamples, strict=True)
-    size = "unknown: give it with --mpp" if mpp is None else f"{mpp.x:g} x {mpp.y:g} µm/px, from {mpp.source}"
+    size = "unknown: give it with --mpp" if mpp is None else f"{mpp.x:g} x {mpp.y:g} µm/px ({mpp.source})"
     part = "none declared"
     if bounds is not None:
         part = f"{bounds.width} x {bounds.height} px at x {bounds.x}, y {bounds.y}"

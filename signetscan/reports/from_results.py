@@ -12,7 +12,7 @@ from signetscan.reports.index import INDEX_NAME, find_entries, write_index
 from signetscan.reports.slide_report import write_slide_report
 from signetscan.results.lookup import load_results
 from signetscan.slides import open_slide
-from signetscan.slides.mpp import SOURCE_USER
+from signetscan.slides.mpp import MppSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,5 +60,5 @@ def _write(path: Path, stored: StoredResult, slide_path: Path) -> None:
     """Write a report of a slide, opened as it was when it was scanned."""
     mpp = stored.scanned.mpp
     make_folder(path.parent)
-    with open_slide(slide_path, mpp=mpp.x if mpp.source == SOURCE_USER else None) as slide:
+    with open_slide(slide_path, mpp=mpp.x if mpp.source is MppSource.GIVEN else None) as slide:
         write_slide_report(path, slide, stored.scanned, stored.record)

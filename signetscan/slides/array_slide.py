@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.errors import SlideError
-from signetscan.slides.mpp import SOURCE_USER, Mpp
+from signetscan.slides.mpp import Mpp, MppSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ class ArraySlide:
 
     Args:
         levels: uint8 arrays of shape (height, width, 3), largest first.
-        mpp: size of a level-0 pixel, um/px.
+        mpp: size of a level-0 pixel, µm/px.
         name: name used for outputs.
         bounds: the scanned part, as some file formats declare it.
         format_name: what kind of file the pixels are from.
@@ -52,7 +52,7 @@ class ArraySlide:
                 raise SlideError(message)
         self._levels = tuple(levels)
         self.name = name
-        self.mpp = None if mpp is None else Mpp(mpp, mpp, SOURCE_USER)
+        self.mpp = None if mpp is None else Mpp(mpp, mpp, MppSource.GIVEN)
         self.bounds = bounds
         self.format_name = format_name
 

@@ -26,7 +26,7 @@ MAX_ENLARGEMENT = 4.0
 
 SAME_SIZE = 0.04
 """Pixels this much larger or smaller than wanted are as good. Scanners' pixels are seldom exact (0.2525, 0.499, 0.2425
-um); cells differ in size by far more, and pixels taken as they are, or averaged by whole numbers, cost a
+µm); cells differ in size by far more, and pixels taken as they are, or averaged by whole numbers, cost a
 small part of what a resampling costs."""
 
 FILTER_REACH = 2.0
@@ -39,7 +39,7 @@ SAME_SCALE = 1e-6
 class SlideAtMpp:
     """A slide resampled to a wanted mpp, read window by window.
 
-    Windows are in *view pixels*: squares of `mpp` um whose grid starts at the slide's level-0 origin. View pixel i
+    Windows are in *view pixels*: squares of `mpp` µm whose grid starts at the slide's level-0 origin. View pixel i
     covers level-0 pixels [i * scale, (i + 1) * scale), so that coordinates convert by one factor per axis and
     neighbouring windows fit without a seam.
 
@@ -48,7 +48,7 @@ class SlideAtMpp:
 
     Args:
         slide: the slide.
-        mpp: wanted size of a pixel, um/px.
+        mpp: wanted size of a pixel, µm/px.
         slack: the view's pixels may be larger or smaller than wanted by this share of their size, where that makes
             them whole numbers of pixels of a level.
 
@@ -60,10 +60,10 @@ class SlideAtMpp:
         own = known_mpp(slide)
         if max(own.x, own.y) > mpp * MAX_ENLARGEMENT:
             message = (
-                f"{slide.name}: its pixels are {own.x:g} um wide ({own.source}), too coarse for a model that works at "
-                f"{mpp:g} um/px. Use a scan of higher magnification, or correct the size with --mpp"
+                f"{slide.name}: its pixels are {own.x:g} µm wide ({own.source}), too coarse for a model that works at "
+                f"{mpp:g} µm/px. Use a scan of higher magnification, or correct the size"
             )
-            raise MppError(message)
+            raise MppError(message, options=("mpp",))
         self.slide = slide
         wanted = (mpp / own.x, mpp / own.y)
         self._level = best_level(slide.level_downsamples, min(wanted), slack)
@@ -75,7 +75,7 @@ class SlideAtMpp:
         self.scale = wanted
         """Level-0 pixels per view pixel, along x and y."""
         self.pixel_um = (self.scale[0] * own.x, self.scale[1] * own.y)
-        """Width and height of a view pixel, um."""
+        """Width and height of a view pixel, µm."""
         width, height = slide.dimensions
         self.dimensions = (math.ceil(width / self.scale[0]), math.ceil(height / self.scale[1]))
         """Width and height, view pixels; the last pixel may be partly outside the slide."""

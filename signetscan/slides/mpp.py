@@ -1,15 +1,21 @@
-"""The size of a slide's pixels, and who says so."""
+"""The size of a slide's pixels, and where it comes from."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from signetscan.errors import MppError
 
-SOURCE_USER = "--mpp"
-SOURCE_PROPERTIES = "slide properties"
-SOURCE_TIFF = "TIFF resolution tags"
+
+class MppSource(StrEnum):
+    """Where the size of a slide's pixels comes from, as messages and run records have it."""
+
+    GIVEN = "given by the user"
+    PROPERTIES = "slide properties"
+    TIFF_TAGS = "TIFF resolution tags"
+
 
 PRINT_RESOLUTION_UM = 20.0
 """A TIFF tag that gives larger pixels than this (1270 per inch) is a print setting, such as 72 per inch, put there
@@ -30,16 +36,16 @@ class Mpp:
     """
 
     x: float
-    """Width of a pixel, um."""
+    """Width of a pixel, µm."""
     y: float
-    """Height of a pixel, um."""
-    source: str
-    """Where the values come from: `--mpp`, slide properties or TIFF resolution tags."""
+    """Height of a pixel, µm."""
+    source: MppSource = MppSource.GIVEN
+    """Where the values come from."""
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(value) and 0 < value <= MAX_MPP for value in (self.x, self.y)):
-            message = f"{self.x} x {self.y} um/px ({self.source}) is not the size of a pixel: give it with --mpp"
-            raise MppError(message)
+            message = f"{self.x} x {self.y} µm/px ({self.source}) is not the size of a pixel; give the right one"
+            raise MppError(message, options=("mpp",))
 
 
 def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
@@ -56,4 +62,4 @@ def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
         return None
     if max(microns / x, microns / y) > PRINT_RESOLUTION_UM:
         return None
-    return Mpp(microns / x, microns / y, SOURCE_TIFF)
+    return Mpp(microns / x, microns / y, MppSource.TIFF_TAGS)

@@ -11,7 +11,7 @@ import openslide
 import tifffile
 
 from signetscan.errors import SlideError
-from signetscan.slides.mpp import SOURCE_USER, Mpp
+from signetscan.slides.mpp import Mpp, MppSource
 from signetscan.slides.openslide_slide import OpenSlideSlide
 from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
@@ -37,7 +37,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
 
     Args:
         path: the slide's file (for MRXS and multi-file DICOM, one of its files).
-        mpp: size of a level-0 pixel in um/px, in place of what the file says.
+        mpp: size of a level-0 pixel in µm/px, in place of what the file says.
         default_mpp: the same, where neither `mpp` nor the file says it.
 
     Raises:
@@ -45,7 +45,7 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
         MppError: `mpp` or `default_mpp` is not a size.
     """
     path = Path(path)
-    known, default = (None if um is None else Mpp(um, um, SOURCE_USER) for um in (mpp, default_mpp))
+    known, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
     _check_is_file(path)
     slide = _open(path)
     width, height = slide.dimensions

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 from signetscan.errors import SlideError
 from signetscan.slides.direct import DirectReader, NotDirectError, Origin, open_direct
 from signetscan.slides.fingerprint import file_fingerprint
-from signetscan.slides.mpp import MAX_MPP, SOURCE_PROPERTIES, Mpp, mpp_from_resolution
+from signetscan.slides.mpp import MAX_MPP, Mpp, MppSource, mpp_from_resolution
 from signetscan.slides.protocol import Bounds
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _mpp(properties: Mapping[str, str]) -> Mpp | None:
         x = _number(properties, openslide.PROPERTY_NAME_MPP_X)
         y = _number(properties, openslide.PROPERTY_NAME_MPP_Y)
         if 0 < x <= MAX_MPP and 0 < y <= MAX_MPP:
-            return Mpp(x, y, SOURCE_PROPERTIES)
+            return Mpp(x, y, MppSource.PROPERTIES)
     x, y = (_number(properties, f"tiff.{axis}Resolution") for axis in "XY")
     return mpp_from_resolution(x, y, properties.get("tiff.ResolutionUnit", ""))
 

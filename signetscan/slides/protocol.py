@@ -67,7 +67,7 @@ class Slide(Protocol):
 
     @property
     def mpp(self) -> Mpp | None:
-        """Size of a level-0 pixel, um/px; None where nothing says it."""
+        """Size of a level-0 pixel, µm/px; None where nothing says it."""
 
     @property
     def bounds(self) -> Bounds | None:
@@ -109,10 +109,10 @@ def known_mpp(slide: Slide) -> Mpp:
     """
     if slide.mpp is None:
         message = (
-            f"{slide.name}: the file does not say how large its pixels are. Give it with --mpp, in um per pixel "
-            "(0.25 is common for a 40x scan, 0.5 for 20x)"
+            f"{slide.name}: the file does not say how large its pixels are. Give their size in µm (0.25 is common for "
+            "a 40x scan, 0.5 for 20x)"
         )
-        raise MppError(message)
+        raise MppError(message, options=("mpp",))
     return slide.mpp
 
 

@@ -9,7 +9,7 @@ import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.slides.fingerprint import file_fingerprint
-from signetscan.slides.mpp import MAX_MPP, SOURCE_PROPERTIES, Mpp, mpp_from_resolution
+from signetscan.slides.mpp import MAX_MPP, Mpp, MppSource, mpp_from_resolution
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, tolerant_decoder
 from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
@@ -174,7 +174,7 @@ def _mpp(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp | None:
 
 
 def _ome_mpp(xml: str) -> Mpp | None:
-    """PhysicalSizeX and PhysicalSizeY of the first image, where given in um."""
+    """PhysicalSizeX and PhysicalSizeY of the first image, where given in µm."""
     from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - only OME-TIFF needs it
 
     try:
@@ -188,7 +188,7 @@ def _ome_mpp(xml: str) -> Mpp | None:
         x, y = (float(pixels.get(f"PhysicalSize{axis}", "0")) for axis in "XY")
     except ValueError:
         return None
-    return Mpp(x, y, SOURCE_PROPERTIES) if 0 < x <= MAX_MPP and 0 < y <= MAX_MPP else None
+    return Mpp(x, y, MppSource.PROPERTIES) if 0 < x <= MAX_MPP and 0 < y <= MAX_MPP else None
 
 
 def _ratio(value: object) -> float:
