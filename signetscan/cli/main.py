@@ -48,7 +48,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command, and keep it in mind: errors are told with its flags."""
         name, command, rest = super().resolve_command(ctx, args)
-        ctx.meta[COMMAND] = command
+        inner = command.commands.get(rest[0]) if isinstance(command, click.Group) and rest else None
+        ctx.meta[COMMAND] = inner or command
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
