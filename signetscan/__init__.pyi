@@ -1,6 +1,8 @@
 # The face of the package: what `import signetscan` offers. Type checkers read this file, and `__init__.py` reads it
 # when the package is imported, so a name is added here and nowhere else. docs/api.md is made from it.
 
+from .batch.options import BatchOptions as BatchOptions
+from .batch.run import scan_slides as scan_slides
 from .dataset.reading import read_dataset as read_dataset
 from .detections import Detections as Detections
 from .errors import SignetscanError as SignetscanError
@@ -12,9 +14,9 @@ from .models.store import find_model as find_model
 from .results.folder import find_results as find_results
 from .results.reading import load_result as load_result
 from .results.writing import write_results as write_results
-from .scan.detect import DetectOptions as DetectOptions
 from .scan.detect import SlideResult as SlideResult
 from .scan.detect import detect_slide as detect_slide
+from .scan.options import ScanOptions as ScanOptions
 from .slides.opening import open_slide as open_slide
 from .training.engine import train as train
 from .training.options import TrainOptions as TrainOptions

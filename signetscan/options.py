@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 import types
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from signetscan.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Scalar = bool | int | float | str | Path
 Value = Scalar | tuple[Scalar, ...] | None
@@ -45,6 +48,8 @@ class Option:
     """Whether the result depends on it, so that results of another value are not the same."""
     per_slide: bool = False
     """Whether a row of a list of slides may set it for that slide."""
+    choices: tuple[str, ...] = ()
+    """The texts that it may be, where its type does not name them."""
     opposite: str = ""
     """For a switch, the name of switching it off; "no" before the option's own by default."""
     former: str = ""
@@ -102,7 +107,8 @@ def kinds_of(cls: type) -> dict[str, Kind]:
     """The types of a class's options, by name."""
     if cls not in _kinds:
         hints = get_type_hints(cls)
-        _kinds[cls] = {name: _kind(hints[name]) for name in options_of(cls)}
+        made = {name: (_kind(hints[name]), about.choices) for name, about in options_of(cls).items()}
+        _kinds[cls] = {name: replace(kind, choices=choices or kind.choices) for name, (kind, choices) in made.items()}
     return _kinds[cls]
 
 
@@ -174,6 +180,22 @@ def parse_option(cls: type, name: str, text: str) -> Scalar:
         message = f"{words(name)} must be a {kind}, not {text!r}"
         raise OptionError(message, options=(name,)) from error
     return Path(text) if scalar is Path else text
+
+
+def with_texts(options: T, texts: Mapping[str, str]) -> T:
+    """The options with other values for some of them, which texts give.
+
+    Raises:
+        OptionError: a text is not of its option's type, or out of range.
+    """
+    cls = type(options)
+    values = {name: getattr(options, name) for name in options_of(cls)}
+    return cls(**values | {name: parse_option(cls, name, text) for name, text in texts.items()})
+
+
+def per_slide(cls: type) -> tuple[str, ...]:
+    """Names of the options that a list of slides may set for each slide."""
+    return tuple(name for name, about in options_of(cls).items() if about.per_slide)
 
 
 def result_values(options: object) -> dict[str, Value]:

@@ -16,6 +16,7 @@ from hypothesis import settings
 from scipy import ndimage
 
 from signetscan.detections import Detections
+from signetscan.models.placement import Placement
 from signetscan.models.runtime import CPU_PROVIDER
 from signetscan.testing.specs import make_spec
 
@@ -168,7 +169,7 @@ class BlobDetector:
     however its edges were resampled.
     """
 
-    provider = CPU_PROVIDER
+    runs_on = Placement(name=CPU_PROVIDER, on_gpu=False)
     sha256 = "0" * 64
 
     def __init__(self, **changes: object) -> None:

@@ -9,7 +9,8 @@ from conftest import BlobDetector
 
 from signetscan.detections import Detections
 from signetscan.results.writing import write_results
-from signetscan.scan.detect import DetectOptions, SlideResult
+from signetscan.scan.detect import SlideResult
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def written(
     detector = BlobDetector(class_names=tuple(class_names), mpp=MPP, intended_use="tests of <reports> & more")
     result = SlideResult(
         detections=found,
-        options=DetectOptions.for_model(detector, score_threshold=0.3),
+        options=ScanOptions(threshold=0.3).resolve(detector),
         tiles=12,
         tiles_scanned=9,
         tissue_mm2=tissue_mm2,

@@ -13,7 +13,7 @@ from signetscan.results.run_record import (
     SlideRecord,
     TileCounts,
 )
-from signetscan.slides import Mpp
+from signetscan.slides.mpp import Mpp, MppSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +30,14 @@ MADE = RunRecord(
         decoder="openslide",
         fingerprint="f",
         dimensions=(1000, 800),
-        mpp=Mpp(0.25, 0.25, "slide properties"),
+        mpp=Mpp(0.25, 0.25, MppSource.PROPERTIES),
         bounds=None,
     ),
     model=ModelRecord(
         name="m", sha256="0" * 64, precision="fp32", mpp=0.5, class_names=("Signet ring cell",), intended_use="tests"
     ),
     provider="CPUExecutionProvider",
-    options={"score_threshold": 0.4, "min_tissue_um2": 1000.0},
+    options={"threshold": 0.4, "min_tissue": 1000.0},
     roi=None,
     geojson_origin=(0, 0),
     tiles=TileCounts(grid=4, scanned=3),

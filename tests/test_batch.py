@@ -15,21 +15,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from signetscan.batch import scan
+from signetscan.batch import slide as slide_module
 from signetscan.batch.claims import Claims
+from signetscan.batch.events import Awaited, Begun, Ended, Finished, Retried, Started
 from signetscan.batch.find import find_slides
-from signetscan.batch.outcome import ScanRequest
-from signetscan.batch.run import Batch
-from signetscan.batch.scan import scan_slide
+from signetscan.batch.local import LocalBatch
+from signetscan.batch.options import BatchOptions
+from signetscan.batch.outcome import SlideFailed, SlidePlanned, SlideScanned, SlideSkipped, outcome_facts
+from signetscan.batch.run import scan_slides
+from signetscan.batch.slide import scan_slide
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
 from signetscan.models.detector import load_detector
+from signetscan.scan.options import ScanOptions
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from signetscan.batch.outcome import SlideOutcome
+    from signetscan.batch.outcome import PlannedScan, SlideOutcome
+    from signetscan.results.run_record import RunRecord
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="signals and processes of Linux")
 
@@ -81,15 +86,18 @@ class Ward(NamedTuple):
         for name in names:
             shutil.copy(self.slides / "a.svs", self.slides / f"{name}.svs")
 
-    def batch(self, **options: Any) -> Batch:  # noqa: ANN401
-        fields = {name: options.pop(name) for name in list(options) if name in ScanRequest.__dataclass_fields__}
-        chosen: dict[str, Any] = {"model": self.model, "out": self.out, "device": "cpu", "threads": 1} | fields
-        chosen["options"] = {"score_threshold": 0.1} | dict(chosen.get("options", {}))
-        return Batch(request=ScanRequest(**chosen), tasks=find_slides([self.slides]), **options)
+    def request(self, **values: Any) -> BatchOptions:  # noqa: ANN401
+        usual: dict[str, Any] = {"model": str(self.model), "out": self.out, "device": "cpu", "threads": 1, "workers": 1}
+        return BatchOptions(**usual | values)
 
-    def run(self, **options: Any) -> dict[str, SlideOutcome]:  # noqa: ANN401
+    def batch(self, scan: ScanOptions | None = None, **values: Any) -> LocalBatch:  # noqa: ANN401
+        request = self.request(**values)
+        tasks = find_slides([self.slides], options=scan or ScanOptions(threshold=0.1), mpp=request.mpp)
+        return LocalBatch(request=request, tasks=tasks)
+
+    def run(self, scan: ScanOptions | None = None, **values: Any) -> dict[str, SlideOutcome]:  # noqa: ANN401
         """What became of each slide; each ends once."""
-        ended = [event.content for event in self.batch(**options).run() if event.kind == "ended"]
+        ended = [event.outcome for event in self.batch(scan, **values).run() if isinstance(event, Ended)]
         assert len({outcome.name for outcome in ended}) == len(ended)
         return {outcome.name: outcome for outcome in ended}
 
@@ -123,7 +131,22 @@ def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def statuses(outcomes: dict[str, SlideOutcome]) -> dict[str, str]:
-    return {name: outcome.status for name, outcome in outcomes.items()}
+    return {name: str(outcome_facts(outcome)["status"]) for name, outcome in outcomes.items()}
+
+
+def failure(outcome: SlideOutcome) -> SlideFailed:
+    assert isinstance(outcome, SlideFailed)
+    return outcome
+
+
+def record_of(outcome: SlideOutcome) -> RunRecord:
+    assert isinstance(outcome, SlideScanned | SlideSkipped)
+    return outcome.record
+
+
+def plan_of(outcome: SlideOutcome) -> PlannedScan:
+    assert isinstance(outcome, SlidePlanned)
+    return outcome.plan
 
 
 # ---- one slide's fault ----------------------------------------------------------------------------------------------
@@ -147,11 +170,13 @@ def test_one_slides_fault_costs_that_slide_only(ward: Ward, workers: int) -> Non
         "memory": "SIGKILL (probably for want of memory",
         "segfault": "SIGSEGV (a decoder crashed",
     }.items():
-        assert said in outcomes[name].reason
+        assert said in failure(outcomes[name]).reason
         record = json.loads((ward.out / f"{name}.failed.json").read_text())
         assert (record["slide"], record["attempts"]) == (name, 2)
         assert said in record["reason"]
         assert not (ward.out / f"{name}.run.json").exists()
+    assert failure(outcomes["hang"]).options == ("slide_timeout",)
+    assert failure(outcomes["memory"]).options == ("workers", "tile_size")
     results = ward.results()
     assert len(results["a.geojson"]) > 200
     for name in ("b", "once", "z"):
@@ -163,9 +188,13 @@ def test_one_slides_fault_costs_that_slide_only(ward: Ward, workers: int) -> Non
 @pytest.mark.usefixtures("trouble")
 def test_a_slide_is_tried_twice(ward: Ward) -> None:
     ward.add("once", "segfault")
-    events = [(event.kind, event.name) for event in ward.batch().run() if event.kind in {"started", "retried", "ended"}]
-    assert [kind for kind, name in events if name == "once"] == ["started", "retried", "started", "ended"]
-    assert [kind for kind, name in events if name == "segfault"] == ["started", "retried", "started", "ended"]
+    events = [
+        (type(event), event.outcome.name if isinstance(event, Ended) else event.name)
+        for event in ward.batch().run()
+        if isinstance(event, Started | Retried | Ended)
+    ]
+    assert [kind for kind, name in events if name == "once"] == [Started, Retried, Started, Ended]
+    assert [kind for kind, name in events if name == "segfault"] == [Started, Retried, Started, Ended]
     assert events[-1][1] == "segfault", "the second try comes last"
 
 
@@ -202,7 +231,7 @@ def test_a_share_that_is_gone_stops_the_run(ward: Ward) -> None:
 def test_a_name_that_is_too_long_for_results_is_cut(ward: Ward) -> None:
     ward.add("n" * 248, "n" * 247 + "m")
     outcomes = ward.run()
-    assert [outcome.status for outcome in outcomes.values()] == ["done"] * 3
+    assert list(statuses(outcomes).values()) == ["done"] * 3
     assert min(outcomes) == "a"
     assert all(name.startswith("n" * 160) for name in sorted(outcomes)[1:])
     assert len(ward.results()) == 6
@@ -211,11 +240,12 @@ def test_a_name_that_is_too_long_for_results_is_cut(ward: Ward) -> None:
 def test_what_is_wrong_with_everything_stops_at_once(ward: Ward, tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(ModelError, match="text"):
-        ward.run(model=tmp_path / "text.onnx")
+        ward.run(model=str(tmp_path / "text.onnx"))
     with pytest.raises(DeviceError, match="cuda"):
         ward.run(device="cuda")
-    with pytest.raises(OptionError, match="tile_overlap"):
-        ward.run(options={"tile_overlap": -1})
+    with pytest.raises(OptionError, match="overlap 64 must be") as caught:
+        ward.run(ScanOptions(tile_size=64, overlap=64))
+    assert caught.value.options == ("tile_size", "overlap"), "an error keeps them on its way out of a worker"
     assert not ward.out.exists() or list(ward.out.iterdir()) == []
 
 
@@ -229,9 +259,9 @@ def test_a_slide_that_grows_while_it_is_read_fails(ward: Ward, monkeypatch: pyte
             file.write(b"more")
         return real(*arguments, **options)
 
-    monkeypatch.setattr(scan, "detect_slide", grow)
+    monkeypatch.setattr(slide_module, "detect_slide", grow)
     with pytest.raises(SlideError, match="changed while it was read"):
-        scan_slide(task, ScanRequest(model=ward.model, out=ward.out), load_detector(ward.model, device="cpu"))
+        scan_slide(task, ward.request(), load_detector(ward.model, device="cpu"))
     assert list(ward.out.iterdir()) == []
 
 
@@ -282,9 +312,9 @@ def replace_name(model: Path) -> dict[str, str]:
         spoil_record,
         other_slide,
         other_model,
-        lambda _: {"options": {"score_threshold": 0.3}},
+        lambda _: {"scan": ScanOptions(threshold=0.3)},
         lambda _: {"mpp": 0.3},
-        lambda _: {"crop_to_bounds": False},
+        lambda _: {"bounds_crop": False},
         lambda _: {"overwrite": True},
     ],
 )
@@ -292,10 +322,9 @@ def test_what_is_done_is_skipped_unless_it_changed(ward: Ward, change: Callable[
     ward.add("b")
     assert statuses(ward.run()) == {"a": "done", "b": "done"}
     before = ward.results()
-    again = ward.run(options={"batch_size": 4, "readers": 1})
+    again = ward.run(ScanOptions(threshold=0.1, batch_size=4, read_threads=1))
     assert statuses(again) == {"a": "skipped", "b": "skipped"}
-    assert again["a"].record is not None
-    assert again["a"].record == ward.run()["a"].record
+    assert record_of(again["a"]) == record_of(ward.run()["a"])
     options = change(ward)
     redone = statuses(ward.run(**options))
     assert redone["a"] == "done"
@@ -313,14 +342,12 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(ward: Ward) -> No
     (ward.slides / "cut.svs").write_bytes(b"II*\0")
     outcomes = ward.run(dry_run=True)
     assert statuses(outcomes) == {"a": "planned", "b": "planned", "cut": "failed"}
-    facts = outcomes["a"].planned
-    assert (facts["width_px"], facts["mpp"], facts["done"]) == (1024, 0.25, False)
+    plan = plan_of(outcomes["a"])
+    assert (plan.width_px, plan.mpp.x, plan.done) == (1024, 0.25, False)
     assert not ward.out.exists()
     (ward.slides / "cut.svs").unlink()
-    scanned = ward.run()["a"].record
-    assert scanned is not None
-    assert scanned.tiles.scanned == facts["tiles"]
-    assert ward.run(dry_run=True)["a"].planned["done"] is True
+    assert record_of(ward.run()["a"]).tiles.scanned == plan.tiles
+    assert plan_of(ward.run(dry_run=True)["a"]).done
 
 
 def test_slides_that_another_run_works_on_are_left_to_it(ward: Ward) -> None:
@@ -330,10 +357,10 @@ def test_slides_that_another_run_works_on_are_left_to_it(ward: Ward) -> None:
     assert theirs is not None
     outcomes = []
     for event in ward.batch().run():
-        if event.kind == "awaited":
+        if isinstance(event, Awaited):
             theirs.release()
-        if event.kind == "ended":
-            outcomes.append(event.name)
+        if isinstance(event, Ended):
+            outcomes.append(event.outcome.name)
     assert outcomes == ["b", "a"]
 
 
@@ -344,10 +371,28 @@ def test_who_was_held_up_for_long_does_not_write_over_another(ward: Ward) -> Non
     assert claim is not None
     os.utime(claim.path, (time.time() - 1000,) * 2)
     assert Claims().take(ward.out / "a") is not None
-    request, detector = ScanRequest(model=ward.model, out=ward.out), load_detector(ward.model, device="cpu")
     with pytest.raises(SlideError, match="held up"):
-        scan_slide(task, request, detector, claim=claim)
+        scan_slide(task, ward.request(), load_detector(ward.model, device="cpu"), claim=claim)
     assert ward.results() == {}
+
+
+def test_a_program_scans_by_one_call(ward: Ward) -> None:
+    ward.add("b")
+    request = ward.request(log_file=ward.out.with_name("log"), workers=None)
+    events = list(scan_slides([ward.slides], request, ScanOptions(threshold=0.1)))
+    assert isinstance(events[0], Begun)
+    assert [task.name for task in events[0].tasks] == ["a", "b"]
+    assert [type(event) for event in events].count(Ended) == 2
+    assert events[-1] == Finished(done=2, skipped=0, failed=0)
+    assert len(ward.results()) == 4
+    lines = [json.loads(line)["event"] for line in ward.out.with_name("log").read_text().splitlines()]
+    assert lines == ["begins", "ready", "started", "ended", "started", "ended", "ends"]
+    with pytest.raises(OptionError, match="name slides"):
+        next(scan_slides([]))
+    with pytest.raises(OptionError, match="one region for several slides"):
+        list(scan_slides([ward.slides], replace(request, roi=ward.model)))
+    with pytest.raises(OptionError, match="the key cannot be read"):
+        list(scan_slides([ward.slides], replace(request, pseudonymise=ward.slides / "none")))
 
 
 # ---- whole processes ------------------------------------------------------------------------------------------------
@@ -409,7 +454,7 @@ def test_an_interrupted_run_leaves_nothing_half_done(ward: Ward, number: signal.
     again = start(ward)
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
-    assert sum(line.endswith("done before") for line in out.splitlines()) == done
+    assert sum(line.endswith("already done") for line in out.splitlines()) == done
     assert len(ward.results()) == 62
 
 
@@ -426,7 +471,7 @@ def test_a_killed_run_leaves_no_process_and_is_gone_on_with(ward: Ward) -> None:
     again = start(ward)
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
-    assert any(line.endswith("done before") for line in out.splitlines())
+    assert any(line.endswith("already done") for line in out.splitlines())
     results = ward.results()
     assert len(results) == 26
     assert len(set(results.values())) == 2, "all slides are alike"

@@ -62,7 +62,7 @@ def test_a_folder_gives_a_line_for_each_slide_and_a_sum(store: Path, tmp_path: P
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["a", "sub/b"]
-    assert result.stderr.splitlines()[-1] == "2 done, 0 done before, 0 failed"
+    assert result.stderr.splitlines()[-1] == "2 slides scanned"
     assert (out / "sub" / "b.geojson").read_bytes() == (out / "a.geojson").read_bytes()
     again = detect(store, out, store / "slides", "--threshold", 0.1, "--json", "--quiet", "--log-file", log)
     assert [json.loads(line)["status"] for line in again.stdout.splitlines()] == ["skipped", "skipped"]
@@ -97,7 +97,7 @@ def test_a_list_from_stdin_with_an_option_for_a_slide(store: Path, tmp_path: Pat
 def test_a_dry_run_tells_sizes_and_writes_nothing(store: Path, tmp_path: Path) -> None:
     result = detect(store, tmp_path / "out", store / "slides", "--dry-run")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[0].startswith("a: 1024 x 1024 px of 0.25 um (slide properties): ")
+    assert result.stdout.splitlines()[0].startswith("a: 1024 x 1024 px of 0.25 µm (slide properties): ")
     assert "minute, by the model's speed" in result.stderr
     assert not (tmp_path / "out").exists()
 
@@ -131,7 +131,7 @@ def test_watch_scans_what_arrives(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 3, result.output
     assert len((tmp_path / "out" / "sub" / "b.csv").read_text().splitlines()) >= 1
     again = run("watch", tmp_path / "scanner", *options)
-    assert all(line.endswith("done before") for line in again.stdout.splitlines())
+    assert all(line.endswith("already done") for line in again.stdout.splitlines())
     assert len(again.stdout.splitlines()) == 2
 
 
@@ -166,7 +166,7 @@ def test_settings_come_from_flag_environment_project_and_user_in_this_order(
     out = tmp_path / "out"
     assert detect(store, out, store / "slides" / "a.svs", "--nms-iou", 0.66).exit_code == 0
     options = json.loads((out / "a.run.json").read_text())["options"]
-    assert (options["score_threshold"], options["nms_iou"]) == (0.55, 0.66)
+    assert (options["threshold"], options["nms_iou"]) == (0.55, 0.66)
 
 
 @pytest.mark.parametrize(

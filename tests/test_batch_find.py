@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.find import SlideTask, find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.options import BatchOptions
 from signetscan.batch.outcome import hidden, printable
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import SUFFIXES
+from signetscan.scan.options import ScanOptions
 from signetscan.suffixes import name_of
 
 
@@ -19,6 +21,10 @@ def touch(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(name.encode())
+
+
+def listed(text: str, folder: Path) -> list[SlideTask]:
+    return read_list(io.StringIO(text), "slides.csv", folder, BatchOptions(), ScanOptions())
 
 
 def names(*paths: Path) -> list[str]:
@@ -82,8 +88,12 @@ def test_results_never_write_over_each_other(tmp_path: Path) -> None:
 def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
     touch(tmp_path, "a.svs", "b.svs")
     text = f"path, mpp,threshold\na.svs,0.25,\n{tmp_path / 'b.svs'},, 0.5\n"
-    tasks = find_slides([], read_list(io.StringIO(text), "slides.csv", tmp_path))
-    assert [(task.name, dict(task.options)) for task in tasks] == [("a", {"mpp": 0.25}), ("b", {"threshold": 0.5})]
+    request, options = BatchOptions(mpp=0.5), ScanOptions(overlap=64)
+    tasks = find_slides([], read_list(io.StringIO(text), "slides.csv", tmp_path, request, options))
+    assert [(task.name, task.mpp, task.options) for task in tasks] == [
+        ("a", 0.25, options),
+        ("b", 0.5, ScanOptions(overlap=64, threshold=0.5)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +104,8 @@ def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
         ("path,colour\na.svs,red\n", "columns"),
         ("path\nmissing.svs\n", "slides.csv, line 2: missing.svs"),
         ("path,mpp\na.svs,small\n", "line 2: mpp"),
+        ("path,tile_size\na.svs,64.5\n", "line 2: tile size must be a whole number"),
+        ("path,threshold\na.svs,2\n", "line 2: threshold must be from 0 to 1"),
         ("path\na.svs\n\x00\n", "slides.csv"),
         ("path\n,\n", "slides.csv"),
         ("path\na.svs,0.25\n", "line 2: not as many fields as the first line, 1"),
@@ -103,16 +115,16 @@ def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
 def test_a_list_that_is_wrong_is_refused_with_the_place(tmp_path: Path, text: str, named: str) -> None:
     touch(tmp_path, "a.svs")
     with pytest.raises(OptionError, match=named):
-        read_list(io.StringIO(text), "slides.csv", tmp_path)
+        listed(text, tmp_path)
 
 
 def test_a_list_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.svs")
     monkeypatch.setattr("signetscan.batch.find.MAX_LISTED", 3)
     lines = ["path", *["a.svs"] * 3]
-    assert len(read_list(io.StringIO("\n".join(lines)), "slides.csv", tmp_path)) == 3
+    assert len(listed("\n".join(lines), tmp_path)) == 3
     with pytest.raises(OptionError, match="line 5: more than 3 slides"):
-        read_list(io.StringIO("\n".join([*lines, "a.svs"])), "slides.csv", tmp_path)
+        listed("\n".join([*lines, "a.svs"]), tmp_path)
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
@@ -123,9 +135,7 @@ def test_shards_are_all_slides_once(count: int, parts: int) -> None:
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-def task_named(name: str):  # type: ignore[no-untyped-def] # noqa: ANN201
-    from signetscan.batch.find import SlideTask
-
+def task_named(name: str) -> SlideTask:
     return SlideTask(path=Path(f"{name}.svs"), name=name, root=Path())
 
 

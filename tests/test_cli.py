@@ -21,7 +21,7 @@ from signetscan import __version__
 from signetscan.cli.main import cli
 from signetscan.cli.train import BACKBONE_NAMES, LOSS_NAMES, PRESET_NAMES
 from signetscan.dataset import read_dataset
-from signetscan.scan.tissue import DEFAULT_MIN_TISSUE_UM2
+from signetscan.scan.options import DEFAULT_MIN_TISSUE_UM2
 from signetscan.simulate.image_set import ImageSetOptions
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.testing.specs import make_spec
@@ -108,7 +108,7 @@ def test_detect_writes_three_files_and_prints_what_it_found(bench: Bench, tmp_pa
     result = succeeded(detect(bench, out, "--threshold", 0, "--overlap", 0, "--no-tissue-mask"))
     assert files_in(out) == ["a slide.csv", "a slide.geojson", "a slide.run.json"]
     assert result.stdout.splitlines() == [
-        "a slide.svs: 16 Signet ring cell in 16 of 16 tiles",
+        "a slide.svs: 16 signet ring cells in 16 of 16 tiles",
         f"  {out / 'a slide.geojson'}",
         f"  {out / 'a slide.csv'}",
         f"  {out / 'a slide.run.json'}",
@@ -128,7 +128,7 @@ def test_detect_writes_three_files_and_prints_what_it_found(bench: Bench, tmp_pa
     assert record["detections"] == {"Signet ring cell": 16}
     assert record["slide"]["mpp"]["x"] == 0.25
     assert record["slide"]["decoder"] == "tifffile"
-    assert (record["options"]["tile_overlap"], record["options"]["score_threshold"]) == (0, 0)
+    assert (record["options"]["overlap"], record["options"]["threshold"]) == (0, 0)
 
 
 def test_results_go_to_stdout_and_notes_to_stderr(bench: Bench, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_results_go_to_stdout_and_notes_to_stderr(bench: Bench, tmp_path: Path) 
     lines = loud.stderr.splitlines()
     assert lines[0] == "Model test runs on CPUExecutionProvider."
     assert re.fullmatch(r"a slide\.svs: \d+ of \d+ tiles, [\d.]+ a second", lines[-1])
-    assert re.search(r"in \d+ of \d+ tiles \(0\.\d mm2 of tissue\)", loud.stdout)
+    assert re.search(r"in \d+ of \d+ tiles \(0\.\d mm² of tissue\)", loud.stdout)
 
 
 @pytest.mark.slow
@@ -153,14 +153,14 @@ def test_options_reach_the_scan(bench: Bench, tmp_path: Path) -> None:
         (("--mpp", 0.125), 4, 4),
     ):
         result = succeeded(detect(bench, tmp_path, *plain, *options))
-        assert result.stdout.startswith(f"a slide.svs: {found} Signet ring cell in {tiles} of {tiles} tiles"), options
+        assert result.stdout.startswith(f"a slide.svs: {found} signet ring cells in {tiles} of {tiles} tiles"), options
     assert {numbers_of(row)[0] for row in rows_of(tmp_path / "a slide.csv")} == {2 * BOX[0], 512 + 2 * BOX[0]}
 
 
 @pytest.mark.slow
 def test_a_coarse_slide_is_scanned_with_a_warning(bench: Bench, tmp_path: Path) -> None:
     coarse = detect(bench, tmp_path, "--mpp", 0.5)
-    assert "Warning: a slide: the slide has 0.5 um/px (--mpp)" in succeeded(coarse).stderr
+    assert "Warning: a slide: the slide has 0.5 µm/px (given by the user)" in succeeded(coarse).stderr
     assert "Warning" not in succeeded(detect(bench, tmp_path)).stderr
     assert succeeded(detect(bench, tmp_path, "--mpp", 0.5, "--quiet")).stderr == ""
 
@@ -177,7 +177,7 @@ def test_a_blank_slide_gives_valid_empty_results(bench: Bench, tmp_path: Path) -
     )
     out = tmp_path / "out"
     result = succeeded(run("detect", path, "--out", out, "--model", bench.model, "--threshold", 0))
-    assert result.stdout.startswith("blank.tif: 0 Signet ring cell in 0 of ")
+    assert result.stdout.startswith("blank.tif: 0 signet ring cells in 0 of ")
     assert files_in(out) == ["blank.csv", "blank.geojson", "blank.run.json"]
     assert json.loads((out / "blank.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
     assert rows_of(out / "blank.csv") == []
@@ -200,7 +200,7 @@ def test_a_real_slide_is_scanned(bench: Bench, shared_slides: Path, tmp_path: Pa
     arguments = ("--model", bench.model, "--tile-size", 2048, "--overlap", 0, "--no-tissue-mask", "--threshold", 0)
     result = succeeded(run("detect", slide, "--out", tmp_path, *arguments))
     # 2220 x 2967 px of 0.499 um are 4431 x 5922 of the model's: three tiles each way, of 1504 x 1984 px.
-    assert result.stdout.startswith("CMU-1-Small-Region.svs: 9 Signet ring cell in 9 of 9 tiles")
+    assert result.stdout.startswith("CMU-1-Small-Region.svs: 9 signet ring cells in 9 of 9 tiles")
     rows = rows_of(tmp_path / "CMU-1-Small-Region.csv")
     scale = 0.25 / 0.499
     expected = [
@@ -372,14 +372,14 @@ def test_info_says_what_a_slide_is(bench: Bench) -> None:
         "slide: a slide.svs",
         "format: aperio",
         "size: 1024 x 1024 px",
-        "mpp: 0.25 x 0.25 µm/px, from slide properties",
+        "mpp: 0.25 x 0.25 µm/px (slide properties)",
         "levels: 1024 x 1024 (1/1)",
         "bounds: none declared",
     ]
     facts = json.loads(succeeded(run("info", bench.slide, "--json")).stdout)
     assert [f"{key}: {value}" for key, value in facts.items() if key != "levels"] == lines[:4] + lines[5:]
     assert facts["levels"] == ["1024 x 1024 (1/1)"]
-    assert "0.3 µm/px, from --mpp" in succeeded(run("info", bench.slide, "--mpp", 0.3)).stdout
+    assert "0.3 µm/px (given by the user)" in succeeded(run("info", bench.slide, "--mpp", 0.3)).stdout
 
 
 def test_info_says_what_a_model_is(bench: Bench) -> None:

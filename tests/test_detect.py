@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ from conftest import BlobDetector
 from PIL import Image
 
 from signetscan.errors import DeviceError, ModelError, MppError, OptionError, SlideError
-from signetscan.models.runtime import CPU_PROVIDER, CUDA_PROVIDER
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.models.placement import Placement
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, SlideAtMpp
 
 if TYPE_CHECKING:
@@ -83,18 +84,18 @@ def test_tiles_see_the_same_pixels_as_one_pass() -> None:
 def test_every_object_is_found_once_whatever_the_tiles() -> None:
     slide, truth = drawn_slide(0.25)
     for size, overlap in ((128, 96), (256, 96), (256, 128), (512, 96), (2048, 0)):
-        options = DetectOptions.for_model(BlobDetector(), tile_size=size, tile_overlap=overlap)
+        options = ScanOptions(tile_size=size, overlap=overlap)
         errors = errors_of(detect_slide(slide, BlobDetector(), options).detections.boxes, truth)
         assert np.abs(errors).max() < 0.6
 
 
-def test_result_does_not_depend_on_batches_and_readers() -> None:
+def test_result_does_not_depend_on_batches_threads_and_device() -> None:
     slide, _ = drawn_slide(0.4)
     results = []
-    for batch_size, readers, provider in ((1, 1, CPU_PROVIDER), (3, 4, CUDA_PROVIDER), (64, 8, CPU_PROVIDER)):
+    for batch_size, read_threads, on_gpu in ((1, 1, False), (3, 4, True), (64, 8, False)):
         detector = BlobDetector()
-        detector.provider = provider
-        options = DetectOptions.for_model(detector, batch_size=batch_size, readers=readers)
+        detector.runs_on = Placement(name="anything", on_gpu=on_gpu)
+        options = ScanOptions(batch_size=batch_size, read_threads=read_threads)
         found = detect_slide(slide, detector, options).detections
         assert max(detector.batches) <= batch_size
         results.append((found.boxes.tobytes(), found.scores.tobytes(), found.labels.tobytes()))
@@ -121,7 +122,7 @@ def test_blank_slide_gives_an_empty_result() -> None:
     result = detect_slide(slide, detector)
     assert (len(result.detections), result.tiles_scanned, result.tissue_mm2) == (0, 0, 0)
     assert detector.batches == []
-    unmasked = detect_slide(slide, detector, DetectOptions.for_model(detector, use_tissue_mask=False))
+    unmasked = detect_slide(slide, detector, ScanOptions(tissue_mask=False))
     assert unmasked.tiles_scanned == unmasked.tiles > 1
     assert unmasked.tissue_mm2 is None
 
@@ -146,7 +147,7 @@ def test_trimmed_tiles_show_the_model_less_and_find_the_same(batch_size: int) ->
     slide, results, pixels = ArraySlide([image], mpp=0.25), [], []
     for trim_tiles in (False, True):
         detector = BlobDetector(tile_size=1024, tile_overlap=256)
-        options = DetectOptions.for_model(detector, trim_tiles=trim_tiles, batch_size=batch_size)
+        options = ScanOptions(trim_tiles=trim_tiles, batch_size=batch_size)
         results.append(detect_slide(slide, detector, options))
         pixels.append(detector.pixels)
     assert len(results[0].detections) == 4
@@ -172,12 +173,12 @@ class CrampedDetector(BlobDetector):
 def test_a_batch_that_has_no_room_is_halved(room: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     slide, detector = ArraySlide([image], mpp=0.25), CrampedDetector(room)
-    options = DetectOptions.for_model(detector, batch_size=7, use_tissue_mask=False)
+    options = ScanOptions(batch_size=7, tissue_mask=False)
     cramped = detect_slide(slide, detector, options).detections
     roomy = detect_slide(slide, BlobDetector(), options).detections
     assert cramped.boxes.tolist() == roomy.boxes.tolist()
     assert max(detector.batches) <= room
-    with pytest.raises(DeviceError, match=r"no memory.*--tile-size"):
+    with pytest.raises(DeviceError, match=r"no memory.*smaller tiles"):
         detect_slide(slide, CrampedDetector(0), options)
 
 
@@ -200,10 +201,11 @@ def test_what_cannot_be_decoded_fails_the_slide_or_is_told_to_the_piece(overlap:
     for x, y in ((200, 200), (1300, 1100), (1700, 1800)):
         image[y : y + 60, x : x + 60] = (200, 120, 180)
     slide, detector = DamagedSlide([image], mpp=0.25, name="worn"), BlobDetector(tile_size=1024, tile_overlap=overlap)
-    options = DetectOptions.for_model(detector, use_tissue_mask=False)
-    with pytest.raises(SlideError, match=r"worn: \d+ places, \d+\.\d+% of the area.*cannot decode.*--max-bad-area"):
+    options = ScanOptions(tissue_mask=False)
+    with pytest.raises(SlideError, match=r"worn: \d+ places?, \d+\.\d+% of the area.*cannot decode") as caught:
         detect_slide(slide, detector, options)
-    result = detect_slide(slide, detector, replace(options, max_unread_share=0.2))
+    assert caught.value.options == ("max_bad_area",)
+    result = detect_slide(slide, detector, replace(options, max_bad_area=0.2))
     assert len(result.detections) == 3
     boxes = np.array(result.unread)
     hit = np.zeros((2048, 2048), np.int64)
@@ -219,16 +221,17 @@ def test_what_cannot_be_decoded_fails_the_slide_or_is_told_to_the_piece(overlap:
 
 def test_a_slide_too_coarse_or_of_unknown_mpp_is_refused() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
-    with pytest.raises(MppError, match="29 um"):
+    with pytest.raises(MppError, match="29 µm"):
         detect_slide(ArraySlide([image], mpp=29.0), BlobDetector())
-    with pytest.raises(MppError, match="--mpp"):
+    with pytest.raises(MppError, match="how large its pixels are") as caught:
         detect_slide(ArraySlide([image], mpp=None), BlobDetector())
+    assert caught.value.options == ("mpp",)
 
 
 @pytest.mark.parametrize(
-    "chosen", [{"tile_size": 100}, {"tile_overlap": 300}, {"score_threshold": 1.5}, {"batch_size": 0}, {"readers": -1}]
+    "chosen", [{"tile_size": 100}, {"overlap": 300}, {"threshold": 1.5}, {"batch_size": 0}, {"read_threads": -1}]
 )
-def test_options_that_make_no_sense_are_refused(chosen: dict[str, float]) -> None:
+def test_options_that_make_no_sense_are_refused(chosen: dict[str, Any]) -> None:
     slide = ArraySlide([np.zeros((600, 600, 3), np.uint8)], mpp=0.25)
     with pytest.raises(OptionError):
-        detect_slide(slide, BlobDetector(), DetectOptions.for_model(BlobDetector(), **chosen))
+        detect_slide(slide, BlobDetector(), ScanOptions(**chosen))

@@ -21,7 +21,7 @@ def test_a_model_file_gives_its_contract_and_detections(tmp_path: Path) -> None:
     detector = load_detector(path)
     assert detector.spec == make_spec()
     assert detector.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert detector.provider == "CPUExecutionProvider"
+    assert detector.runs_on.name == "CPUExecutionProvider"
     tiles = np.stack([np.full((256, 256, 3), value, np.uint8) for value in (255, 0, 51)])
     found = detector.detect(tiles, 0.5)
     assert [len(each) for each in found] == [0, 1, 1]
@@ -92,9 +92,9 @@ def test_cuda_that_is_not_there_is_an_error_with_the_remedy(tmp_path: Path) -> N
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine may have a GPU")
     path = write_tiny_model(tmp_path / "tiny.onnx")
-    with pytest.raises(DeviceError, match=r"--device cuda.*pip"):
+    with pytest.raises(DeviceError, match=r"device cuda.*pip"):
         load_detector(path, device="cuda")
-    assert load_detector(path, device="auto").provider == "CPUExecutionProvider"
+    assert load_detector(path, device="auto").runs_on.name == "CPUExecutionProvider"
 
 
 def test_tiles_bound_to_a_device_give_what_they_give_unbound(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_tensorrt_that_is_not_there_is_an_error_with_the_remedy(
 
     path = write_tiny_model(tmp_path / "tiny.onnx")
     if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(DeviceError, match=r"--device tensorrt.*CPU build"):
+        with pytest.raises(DeviceError, match=r"device tensorrt.*CPU build"):
             load_detector(path, device="tensorrt")
     names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     real, asked = onnxruntime.InferenceSession, []
@@ -154,7 +154,7 @@ def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("signetscan.models.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
     with pytest.raises(DeviceError, match=r"fell back.*driver"):
         load_detector(path, device="cuda")
-    assert load_detector(path, device="auto").provider == "CPUExecutionProvider"
+    assert load_detector(path, device="auto").runs_on.name == "CPUExecutionProvider"
 
 
 def test_outputs_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from signetscan.cli.main import cli
 from signetscan.dataset import read_dataset
 from signetscan.evaluation.compare import compare_results
 from signetscan.results.writing import write_results
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.detector import TorchDetector
@@ -94,7 +95,8 @@ def scan(best: Path, slides: Sequence[Path], out: Path) -> None:
     """What `detect` does, by a network that was not exported: that takes longer than to train it."""
     state = load_checkpoint(best)
     detector = TorchDetector(state.make_network(), make_spec(state, name="old"), torch.device("cpu"))
-    options = DetectOptions.for_model(detector, score_threshold=THRESHOLD)
+    assert not detector.runs_on.on_gpu, "torch on a CPU is a CPU: one pass at a time"
+    options = ScanOptions(threshold=THRESHOLD)
     out.mkdir()
     for path in slides:
         with open_slide(path) as slide:

@@ -24,7 +24,8 @@ from signetscan.formats.geojson import write_geojson
 from signetscan.formats.result_files import result_paths
 from signetscan.results.run_record import read_run_record
 from signetscan.results.writing import write_results
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Bounds, Mpp
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def test_files_are_those_of_the_plain_writers(
     found = Detections(
         boxes=values[:, :4], scores=values[:, 4].astype(np.float32), labels=values[:, 5].astype(np.int64)
     )
-    mpp = Mpp(0.2527, 0.2531, "--mpp")
+    mpp = Mpp(0.2527, 0.2531)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "ROWS_AT_ONCE", at_once)
         write_geojson(folder / "same.geojson", found, names, source=source, origin=origin)
@@ -202,7 +203,7 @@ def test_files_are_those_of_the_plain_writers(
 
 def test_files_of_several_blocks_are_those_of_the_plain_writers(tmp_path: Path) -> None:
     found = some_detections(2 * rows.ROWS_AT_ONCE + 1)
-    mpp = Mpp(0.25, 0.5, "--mpp")
+    mpp = Mpp(0.25, 0.5)
     write_geojson(tmp_path / "a.geojson", found, NAMES, source="slide:model", origin=(1003, 77))
     write_csv(tmp_path / "a.csv", found, NAMES, source="slide:model", mpp=mpp)
     assert (tmp_path / "a.geojson").read_text() == plain_geojson(found, NAMES, "slide:model", (1003, 77))
@@ -216,7 +217,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, monkeypatc
         found = some_detections(count)
         tracemalloc.start()
         write_geojson(tmp_path / "a.geojson", found, NAMES, source="x")
-        write_csv(tmp_path / "a.csv", found, NAMES, source="x", mpp=Mpp(0.25, 0.25, "--mpp"))
+        write_csv(tmp_path / "a.csv", found, NAMES, source="x", mpp=Mpp(0.25, 0.25))
         held = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return held
@@ -237,7 +238,7 @@ def test_hostile_class_names_stay_data(tmp_path_factory: pytest.TempPathFactory,
 
 def test_csv_holds_pixels_and_um(tmp_path: Path) -> None:
     found = some_detections(20)
-    write_csv(tmp_path / "a.csv", found, NAMES, source="slide:model", mpp=Mpp(0.25, 0.5, "--mpp"))
+    write_csv(tmp_path / "a.csv", found, NAMES, source="slide:model", mpp=Mpp(0.25, 0.5))
     write_geojson(tmp_path / "a.geojson", found, NAMES, source="slide:model")
     with (tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -256,13 +257,13 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     image = np.full((600, 800, 3), 252, np.uint8)
     image[300:340, 400:440] = 40
     slide = ArraySlide([image], mpp=0.25, name="a slide", bounds=Bounds(100, 50, 600, 500))
-    options = DetectOptions.for_model(BlobDetector(), use_tissue_mask=False)
+    options = ScanOptions(tissue_mask=False)
     result = detect_slide(slide, BlobDetector(), options)
     cropped = result_paths(tmp_path / "a slide")
     write_results(tmp_path / "a slide", slide, BlobDetector(), result)
     record = json.loads(cropped["record"].read_text())
     assert record["geojson_origin_px"] == [100, 50]
-    assert record["slide"]["mpp"] == {"x": 0.25, "y": 0.25, "source": "--mpp"}
+    assert record["slide"]["mpp"] == {"x": 0.25, "y": 0.25, "source": "given by the user"}
     assert record["detections"] == {"Signet ring cell": 1}
     assert record["files"] == {
         kind: {"name": f"a slide.{kind}", "bytes": cropped[kind].stat().st_size} for kind in ("geojson", "csv")

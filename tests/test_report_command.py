@@ -160,7 +160,7 @@ def test_the_report_of_one_result_goes_where_it_is_wanted(store: Path, tmp_path:
 def test_pixels_of_a_size_that_the_user_gave_keep_it(store: Path, tmp_path: Path) -> None:
     detect(store, tmp_path, store / "slides" / "a.svs", "--mpp", 0.5)
     assert run("report", tmp_path, "--slide", store / "slides").exit_code == 0
-    assert "0.5 x 0.5 µm, from --mpp" in (tmp_path / "a.report.html").read_text()
+    assert "0.5 x 0.5 µm (given by the user)" in (tmp_path / "a.report.html").read_text()
     assert 'alt="The slide, 0.5 mm wide and 0.5 mm high"' in (tmp_path / "a.report.html").read_text()
 
 

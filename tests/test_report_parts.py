@@ -65,7 +65,7 @@ def apart(a: tuple[float, float, float, float], b: tuple[float, float, float, fl
     return a[0] > b[2] - 1e-6 or b[0] > a[2] - 1e-6 or a[1] > b[3] - 1e-6 or b[1] > a[3] - 1e-6
 
 
-@given(centres_of, st.sampled_from([1, 2, 4]), st.sampled_from([Mpp(0.5, 0.5, ""), Mpp(0.6, 0.4, "")]))
+@given(centres_of, st.sampled_from([1, 2, 4]), st.sampled_from([Mpp(0.5, 0.5), Mpp(0.6, 0.4)]))
 def test_hot_spots_are_those_that_trying_all_squares_finds(
     points: list[tuple[float, float]], steps: int, mpp: Mpp
 ) -> None:
@@ -83,17 +83,17 @@ def test_hot_spots_are_those_that_trying_all_squares_finds(
 
 def test_a_hot_spot_has_its_detections_in_the_middle() -> None:
     centres = np.full((5, 2), (6000.0, 5000.0))
-    (spot,) = find_hot_spots(centres, (12_000, 10_000), Mpp(0.5, 0.5, ""), most=3)
+    (spot,) = find_hot_spots(centres, (12_000, 10_000), Mpp(0.5, 0.5), most=3)
     middle = (spot.box[0] + spot.box[2]) / 2, (spot.box[1] + spot.box[3]) / 2
     assert np.abs(np.subtract(middle, (6000, 5000))).max() < SIDE_UM / 0.5 / 16
 
 
 def test_a_plane_that_is_too_large_gets_a_coarser_grid_or_none() -> None:
     centres = np.array([[1e6, 1e6]])
-    (spot,) = find_hot_spots(centres, (1 << 20, 1 << 20), Mpp(1, 1, ""), most=3)
+    (spot,) = find_hot_spots(centres, (1 << 20, 1 << 20), Mpp(1, 1), most=3)
     assert spot.count == inside(centres, spot.box) == 1
-    assert find_hot_spots(centres, (1 << 20, 1 << 20), Mpp(1000, 1000, ""), most=3) == []
-    assert find_hot_spots(np.empty((0, 2)), (5000, 5000), Mpp(0.5, 0.5, ""), most=3) == []
+    assert find_hot_spots(centres, (1 << 20, 1 << 20), Mpp(1000, 1000), most=3) == []
+    assert find_hot_spots(np.empty((0, 2)), (5000, 5000), Mpp(0.5, 0.5), most=3) == []
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def test_a_record_that_is_none_is_refused(tmp_path: Path, record: object) -> Non
         ("unread_px", [[0, 0, math.inf, 1]]),
         ("unread_px", [[0, 0, 1]]),
         ("seconds", {"scan": "long"}),
-        ("options", {"score_threshold": math.nan, "min_tissue_um2": 0}),
+        ("options", {"threshold": math.nan, "min_tissue": 0}),
     ],
 )
 def test_values_that_no_run_has_are_refused(tmp_path: Path, key: str, value: object) -> None:
@@ -289,9 +289,9 @@ def test_values_that_no_run_has_are_refused(tmp_path: Path, key: str, value: obj
 @pytest.mark.parametrize("threshold", [1.5, -0.1, True, "high", None])
 def test_a_report_takes_no_threshold_that_no_run_has(threshold: float | str | None) -> None:
     with pytest.raises(ResultError, match="no usable option threshold"):
-        run_facts(replace(MADE, options={"score_threshold": threshold, "min_tissue_um2": 0}))
-    with pytest.raises(ResultError, match="no usable option min tissue um2"):
-        run_facts(replace(MADE, options={"score_threshold": 0.5}))
+        run_facts(replace(MADE, options={"threshold": threshold, "min_tissue": 0}))
+    with pytest.raises(ResultError, match="no usable option min tissue"):
+        run_facts(replace(MADE, options={"threshold": 0.5}))
 
 
 def test_reasons_name_no_folder() -> None:

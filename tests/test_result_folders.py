@@ -32,7 +32,8 @@ from signetscan.results.folder import (
     target_of,
 )
 from signetscan.results.writing import write_results
-from signetscan.scan.detect import DetectOptions, SlideResult
+from signetscan.scan.detect import SlideResult
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
 from signetscan.suffixes import NOT_SLIDES
 from signetscan.viewer import open_viewer
@@ -56,7 +57,7 @@ def scan(folder: Path, name: str, *boxes: tuple[float, float, float, float]) -> 
             scores=np.full(len(boxes), 0.75, np.float32),
             labels=np.zeros(len(boxes), np.int64),
         ),
-        options=DetectOptions.for_model(detector),
+        options=ScanOptions().resolve(detector),
         tiles=1,
         tiles_scanned=1,
         tissue_mm2=1.0,

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from signetscan.annotations.objects import Region
 from signetscan.cli.main import cli
 from signetscan.errors import AnnotationError
-from signetscan.scan.detect import DetectOptions, detect_slide, plan_scan
+from signetscan.scan.detect import detect_slide, plan_scan
+from signetscan.scan.options import ScanOptions
 from signetscan.scan.roi import Roi, read_roi
 from signetscan.scan.tissue import TissueMask
 from signetscan.slides import ArraySlide, SlideAtMpp
@@ -70,7 +71,7 @@ HOLE = corners(900, 800, 1300, 1200)
 def test_what_is_inside_is_found_and_what_is_outside_not_read(*, tissue: bool, trimmed: bool) -> None:
     image, boxes = drawn()
     slide, detector = Watched(image), BlobDetector()
-    options = DetectOptions.for_model(detector, use_tissue_mask=tissue, trim_tiles=trimmed)
+    options = ScanOptions(tissue_mask=tissue, trim_tiles=trimmed).resolve(detector)
     found = detect_slide(slide, detector, options, roi=roi_of(TRIANGLE, HOLE)).detections
     shape = shapely.Polygon(TRIANGLE, [HOLE])
     inside = np.array([shape.contains(shapely.Point((x0 + x1) / 2, (y0 + y1) / 2)) for x0, y0, x1, y1 in boxes])
@@ -109,7 +110,7 @@ def test_no_part_falls_out_of_the_mask(ring: list[tuple[float, float]], pixel: f
 def test_the_area_of_tissue_is_that_inside() -> None:
     slide = ArraySlide([np.full((4000, 4000, 3), 120, np.uint8)], mpp=0.5)
     detector = BlobDetector(mpp=0.5)
-    options = DetectOptions.for_model(detector)
+    options = ScanOptions().resolve(detector)
     area = plan_scan(SlideAtMpp(slide, 0.5), detector.spec, options, roi_of(corners(400, 800, 2400, 2000))).tissue_mm2
     assert area == pytest.approx(1.0 * 0.6, rel=0.03)
 

@@ -19,7 +19,8 @@ from signetscan.results.folder import find_results
 from signetscan.results.lookup import slide_of
 from signetscan.results.reading import load_result
 from signetscan.results.writing import add_formats, write_results
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Bounds, open_slide
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ NAMES = ("Signet ring cell", '=cmd, "x"', "Ünïcode: a")
 def written(folder: Path, found: Detections, formats: tuple[str, ...], bounds: Bounds | None = None) -> StoredResult:
     slide = ArraySlide([np.full((600, 800, 3), 252, np.uint8)], mpp=0.25, name="a slide", bounds=bounds)
     detector = BlobDetector(class_names=NAMES)
-    empty = detect_slide(slide, detector, DetectOptions.for_model(detector, use_tissue_mask=False))
+    empty = detect_slide(slide, detector, ScanOptions(tissue_mask=False))
     return write_results(folder / "a.slide", slide, detector, replace(empty, detections=found), formats=formats)
 
 

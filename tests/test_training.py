@@ -15,6 +15,7 @@ from toy_images import TINY, toy_image
 
 from signetscan.dataset import Place, read_dataset
 from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError
+from signetscan.json_values import JsonTable
 from signetscan.models.detector import load_detector
 from signetscan.models.spec import ModelSpec
 from signetscan.scan.merge import suppress
@@ -255,7 +256,7 @@ def test_an_exported_model_keeps_its_contract(exported: Path, trained: Path, toy
     assert (detector.spec.mpp, detector.spec.stride) == (0.25, 128)
     boxes = sum(path.read_text().count("<object>") for path in toy_folder.rglob("*.xml"))
     assert detector.spec.training_data == f"12 images with {boxes} boxes, and 12 images without cells"
-    assert detector.spec.recipe["loss"]["name"] == "dghm-c"
+    assert JsonTable(detector.spec.recipe).table("loss").text("name") == "dghm-c"
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli
 from signetscan.errors import OptionError
 from signetscan.results.writing import write_results
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.viewer import Viewer, ViewerServer
 from signetscan.viewer.app import PAGES
@@ -357,7 +358,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredResult:
     detector = BlobDetector()
     with open_slide(SAMPLE) as slide:
         small = ArraySlide([np.full((300, 300, 3), 255, np.uint8)], mpp=0.25)
-        result = detect_slide(small, detector, DetectOptions.for_model(detector, use_tissue_mask=False))
+        result = detect_slide(small, detector, ScanOptions(tissue_mask=False))
         folder = tmp_path_factory.mktemp("results")
         return write_results(folder / "sample", slide, detector, result)
 

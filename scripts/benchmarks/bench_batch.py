@@ -41,7 +41,7 @@ def main() -> None:
                 seconds[tile, batch].append(time.perf_counter() - started)
     speeds = {(tile, batch): tile * tile * batch / 1e6 / median(seconds[tile, batch]) for tile, batch in sizes}
     base = speeds[1024, 1]
-    print(f"{detector.spec.name} on {detector.provider}")
+    print(f"{detector.spec.name} on {detector.runs_on.name}")
     print("tile  batch   Mpx/s  ratio to 1024 x 1")
     for (tile, batch), speed in speeds.items():
         print(f"{tile:4d}  {batch:5d}  {speed:6.2f}  {speed / base:5.2f}")

@@ -33,7 +33,7 @@ def seconds(path: Path, mpp: float | None, tiling: tuple[int, int], *, direct: b
         if direct and slide.decoder == "openslide":
             message = f"{path}: is left to OpenSlide"
             raise SystemExit(message)
-        slide.mpp = slide.mpp or Mpp(0.25, 0.25, "nowhere: a 40x scan is assumed")
+        slide.mpp = slide.mpp or Mpp(0.25, 0.25)
         view = SlideAtMpp(slide, mpp or slide.mpp.x)
         width, height = view.dimensions
         grid = TileGrid(width=width, height=height, tile_size=tiling[0], overlap=tiling[1], stride=STRIDE)

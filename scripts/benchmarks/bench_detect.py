@@ -36,7 +36,8 @@ from signetscan.boxes import area
 from signetscan.concurrency import ordered_map
 from signetscan.models.detector import load_detector
 from signetscan.models.store import DEFAULT_MODEL, find_model
-from signetscan.scan.detect import DetectOptions, plan_scan
+from signetscan.scan.detect import plan_scan
+from signetscan.scan.options import ResolvedScanOptions, ScanOptions
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Job:
 
     slide: Path
     detector: Detector
-    options: DetectOptions
+    options: ResolvedScanOptions
     tiles: list[Tile]
     """What `signetscan detect` scans."""
     whole_tiles: list[Tile]
@@ -68,7 +69,7 @@ class Job:
 
 def make_job(slide: Path, detector: Detector) -> Job:
     """The tiles with tissue."""
-    options = DetectOptions.for_model(detector)
+    options = ScanOptions().resolve(detector)
     with open_slide(slide) as opened:
         view = SlideAtMpp(opened, detector.spec.mpp)
         tiles = plan_scan(view, detector.spec, options).tiles
@@ -96,7 +97,7 @@ def time_decode(job: Job) -> float:
         view = SlideAtMpp(slide, job.detector.spec.mpp)
         started = time.perf_counter()
         for _ in ordered_map(
-            partial(read, view), job.tiles, workers=job.options.readers, ahead=2 * job.options.readers
+            partial(read, view), job.tiles, workers=job.options.read_threads, ahead=2 * job.options.read_threads
         ):
             pass
         return time.perf_counter() - started
@@ -109,10 +110,10 @@ def time_network(job: Job) -> float:
         sample = [read(view, tile) for tile in job.tiles[:: -(-len(job.tiles) // NETWORK_TILES)]]
     size = job.options.batch_size
     batches = [np.stack(sample[start : start + size]) for start in range(0, len(sample), size)]
-    job.detector.detect(batches[0], job.options.score_threshold)
+    job.detector.detect(batches[0], job.options.threshold)
     started = time.perf_counter()
     for batch in batches:
-        job.detector.detect(batch, job.options.score_threshold)
+        job.detector.detect(batch, job.options.threshold)
     seconds = time.perf_counter() - started
     return seconds * sum(tile.width * tile.height for tile in job.tiles) / sum(tile[..., 0].size for tile in sample)
 
@@ -131,7 +132,7 @@ def time_script(job: Job, checkpoint: Path) -> float:
     script = Path(__file__).with_name("bench_script.py")
     places = "\n".join(f"{round(tile.x * job.scale)} {round(tile.y * job.scale)}" for tile in job.whole_tiles)
     whole = job.whole_tiles[0]
-    numbers = [str(number) for number in (job.scale, whole.width, whole.height, job.options.score_threshold)]
+    numbers = [str(number) for number in (job.scale, whole.width, whole.height, job.options.threshold)]
     command = [sys.executable, str(script), str(job.slide), str(checkpoint), *numbers]
     started = time.perf_counter()
     subprocess.run(command, check=True, input=places, text=True, stdout=subprocess.DEVNULL)
@@ -144,7 +145,7 @@ def time_sahi(job: Job, python: Path, model: Path) -> float:
     left, top, right, bottom = (
         round(float(edge)) for edge in (*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0))
     )
-    overlap = job.options.tile_overlap / job.options.tile_size
+    overlap = job.options.overlap / job.options.tile_size
     numbers = [job.scale, overlap, job.options.tile_size, left, top, right - left, bottom - top]
     script = Path(__file__).with_name("bench_sahi.py")
     command = [str(python), str(script), str(job.slide), str(model), *map(str, numbers)]
@@ -184,7 +185,7 @@ def main() -> None:
 def report(job: Job, seconds: dict[str, float]) -> None:
     """Print one slide's table."""
     tile_pixels = sum(tile.width * tile.height for tile in job.tiles) / 1e6
-    print(f"{job.slide.name} by {job.detector.spec.name} on {job.detector.provider}: {len(job.tiles)} tiles,")
+    print(f"{job.slide.name} by {job.detector.spec.name} on {job.detector.runs_on.name}: {len(job.tiles)} tiles,")
     print(f"{job.megapixels:.1f} unique level-0 Mpx; the network sees {tile_pixels:.1f} Mpx")
     for name, value in seconds.items():
         print(f"  {name:8s} {job.megapixels / value:8.2f} Mpx/s  {value:8.2f} s")

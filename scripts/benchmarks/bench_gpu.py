@@ -26,8 +26,9 @@ from signetscan.boxes import iou_matrix
 from signetscan.errors import SignetscanError
 from signetscan.models.detector import load_detector
 from signetscan.models.store import DEFAULT_MODEL, find_model
-from signetscan.scan.detect import DetectOptions, plan_scan
+from signetscan.scan.detect import plan_scan
 from signetscan.scan.merge import suppress
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ POLL = 0.25
 
 def real_tiles(slide: Path, detector: Detector) -> list[np.ndarray]:
     """Whole tiles of a slide's tissue."""
-    options = DetectOptions.for_model(detector, trim_tiles=False)
+    options = ScanOptions(trim_tiles=False).resolve(detector)
     with open_slide(slide) as opened:
         view = SlideAtMpp(opened, detector.spec.mpp)
         tiles = plan_scan(view, detector.spec, options).tiles

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import dask
@@ -25,10 +26,13 @@ from distributed import Client, LocalCluster
 
 from signetscan.batch.claims import Claims
 from signetscan.batch.cluster import run_on_cluster
+from signetscan.batch.events import Ended
 from signetscan.batch.find import find_slides
-from signetscan.batch.outcome import ScanRequest
-from signetscan.batch.run import Batch
+from signetscan.batch.local import LocalBatch
+from signetscan.batch.options import BatchOptions
+from signetscan.batch.outcome import outcome_facts
 from signetscan.models.store import DEFAULT_MODEL, find_model
+from signetscan.scan.options import ScanOptions
 
 WORKER_TTL_S, STALE_S = 6, 4
 """A worker is given up after so many seconds without a word, and its claims are stale a little earlier."""
@@ -51,11 +55,6 @@ def disturb(client: Client, kill: int, stall: int, stalled: list[int]) -> None:
         stalled.append(pid)
 
 
-def small(tile_size: int) -> dict[str, float | None]:
-    """Options for tiles of a size."""
-    return {"tile_size": tile_size, "tile_overlap": tile_size // 2}
-
-
 def main() -> None:
     """Run both, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,25 +71,26 @@ def main() -> None:
         (root / "slides").mkdir()
         for index in range(arguments.copies):
             shutil.copy(arguments.slide, root / "slides" / f"{index}{arguments.slide.suffix}")
-        tasks = find_slides([root / "slides"])
-        options = {"score_threshold": 0.1} | ({} if arguments.tile_size is None else small(arguments.tile_size))
-        request = ScanRequest(
-            model=find_model(arguments.model), out=root / "cluster", device="cpu", threads=1, options=options
+        size = arguments.tile_size
+        options = ScanOptions(threshold=0.1, tile_size=size, overlap=None if size is None else size // 2)
+        tasks = find_slides([root / "slides"], options=options)
+        request = BatchOptions(
+            model=str(find_model(arguments.model)), out=root / "cluster", device="cpu", threads=1, workers=1
         )
         stalled: list[int] = []
         with LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as cluster:
             with Client(cluster) as client:
-                events = run_on_cluster(cluster.scheduler_address, request, tasks, claims=Claims(stale_s=STALE_S))
+                request = replace(request, dask=cluster.scheduler_address)
+                events = run_on_cluster(request, tasks, claims=Claims(stale_s=STALE_S))
                 disturber = threading.Thread(target=disturb, args=(client, arguments.kill, arguments.stall, stalled))
                 disturber.start()
-                ended = [event.content for event in events if event.kind == "ended"]
+                ended = [event.outcome for event in events if isinstance(event, Ended)]
                 disturber.join()
             for pid in stalled:
                 with contextlib.suppress(ProcessLookupError):  # its nanny has ended it
                     os.kill(pid, signal.SIGCONT)
-        alone = ScanRequest(model=request.model, out=root / "alone", device="cpu", threads=1, options=options)
-        list(Batch(request=alone, tasks=tasks).run())
-        statuses = Counter(outcome.status for outcome in ended)
+        list(LocalBatch(request=replace(request, out=root / "alone", dask=None), tasks=tasks).run())
+        statuses = Counter(str(outcome_facts(outcome)["status"]) for outcome in ended)
         once = len({outcome.name for outcome in ended}) == len(ended) == arguments.copies
         same = results(root / "cluster") == results(root / "alone")
         trouble = f"{len(stalled)} stalled, {arguments.kill} killed"

@@ -28,6 +28,7 @@ from PIL import Image
 from signetscan.annotations import read_annotations, read_geojson
 from signetscan.annotations.qupath import read_outlines
 from signetscan.batch.find import read_list
+from signetscan.batch.options import BatchOptions
 from signetscan.cli.config import read_settings
 from signetscan.cli.main import cli
 from signetscan.dataset.record import read_dataset_record
@@ -40,6 +41,7 @@ from signetscan.models.store import find_model
 from signetscan.reports.index import find_entries
 from signetscan.reports.run_facts import run_facts
 from signetscan.results.reading import load_result
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Mpp, open_slide
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from signetscan.training.options import TrainOptions
@@ -81,7 +83,7 @@ RECORD = json.dumps(
             "intended_use": "Research",
         },
         "provider": "CPUExecutionProvider",
-        "options": {"score_threshold": 0.5, "min_tissue_um2": 1000.0},
+        "options": {"threshold": 0.5, "min_tissue": 1000.0},
         "roi": None,
         "geojson_origin_px": [0, 0],
         "tiles": {"grid": 4, "scanned": 2},
@@ -215,7 +217,7 @@ def scanned_here(slide: ArraySlide) -> ScannedSlide:
         model="m",
         model_sha256="0",
         fingerprint="x",
-        mpp=Mpp(0.25, 0.25, "--mpp"),
+        mpp=Mpp(0.25, 0.25),
         dimensions=slide.dimensions,
     )
 
@@ -328,7 +330,7 @@ def read_list_file(path: Path) -> object:
     for name in ("a.svs", "b.svs"):
         path.with_name(name).touch()
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return read_list(file, path.name, path.parent)
+        return read_list(file, path.name, path.parent, BatchOptions(), ScanOptions())
 
 
 def main() -> None:

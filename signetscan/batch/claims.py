@@ -30,7 +30,7 @@ MOST_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One slide that is ours."""
+    """A claim of ours to one slide."""
 
     path: Path
     """The file that says so."""
@@ -38,16 +38,16 @@ class Claim:
     """What only our file holds."""
 
     def touch(self) -> None:
-        """Say that we are still at it."""
+        """Show that we are still working on it."""
         with contextlib.suppress(OSError):  # if the share is gone, writing results will say so
             os.utime(self.path)
 
     def is_held(self) -> bool:
-        """Whether it is still ours: who was held up for long may have been taken over."""
+        """Whether it is still ours: another run takes over a claim that was not touched for long."""
         return _token(self.path) == self.token
 
     def release(self) -> None:
-        """Let go, unless somebody else took it over."""
+        """Give it up, unless another run took it over."""
         if self.is_held():
             self.path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""The batch on a Dask cluster: one task a slide; summaries come back, results go to the shared disk."""
+"""A batch on a Dask cluster: one task per slide; summaries come back, results go to the shared disk."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ import time
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, assert_never
 
 from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
-from signetscan.batch.outcome import SlideOutcome
-from signetscan.batch.run import ERRORS, LOOK_AGAIN_S, Event, check_root, claim_slide
-from signetscan.batch.workers import FAILED, Message, about, answer
+from signetscan.batch.events import Ended, Retried
+from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide
+from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, Refused, Unusable
+from signetscan.batch.outcome import SlideFailed
+from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
 from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from distributed import Client, Future
+
     from signetscan.batch.claims import Claim
+    from signetscan.batch.events import SlideEvent
     from signetscan.batch.find import SlideTask
-    from signetscan.batch.outcome import ScanRequest
+    from signetscan.batch.messages import Answer
+    from signetscan.batch.options import BatchOptions
     from signetscan.models.detector import OnnxDetector
+    from signetscan.models.runtime import Device
 
 NO_DASK = 'Dask is not installed: pip install "signetscan[dask]"'
 LOCAL = "local"
@@ -31,22 +38,16 @@ LOCAL = "local"
 
 
 def run_on_cluster(
-    address: str,
-    request: ScanRequest,
-    tasks: Sequence[SlideTask],
-    *,
-    workers: int = 1,
-    claims: Claims | None = None,
-) -> Generator[Event]:
+    request: BatchOptions, tasks: Sequence[SlideTask], *, claims: Claims | None = None
+) -> Generator[SlideEvent]:
     """Scan slides on the workers of a cluster, which see the same files by the same names.
 
     A slide whose worker dies is given to another, by Dask; one that fails is tried once more.
 
     Args:
-        address: of the scheduler, or its file, or `LOCAL`.
-        request: what is wanted of every slide.
+        request: what is wanted of the batch; its `dask` is the address of the scheduler, or its file, or `LOCAL`, and
+            its `workers` the processes of a local cluster.
         tasks: the slides.
-        workers: processes of a local cluster.
         claims: how slides are claimed.
 
     Raises:
@@ -63,10 +64,11 @@ def run_on_cluster(
     make_folder(request.out)
     claims = claims or Claims()
     with ExitStack() as stack:
-        client = _connect(stack, address, workers)
+        client = _connect(stack, request.dask or LOCAL, request.workers or 1)
 
-        def submit(task: SlideTask) -> Any:  # noqa: ANN401 - a future
-            return client.submit(scan_here, task, request, claims, pure=False)
+        def submit(task: SlideTask) -> Future[ClusterAnswer]:
+            made: Future[ClusterAnswer] = client.submit(scan_here, task, request, claims, pure=False)
+            return made
 
         running = {submit(task): task for task in tasks}
         stack.callback(lambda: client.cancel(list(running)))
@@ -74,47 +76,50 @@ def run_on_cluster(
         done = as_completed(list(running))
         for future in done:
             task = running.pop(future)
-            message = _result(future)
-            if message.kind == "failed" and attempts.setdefault(task.name, 1) < ATTEMPTS:
+            received = _result(future)
+            if received.ready is not None:
+                yield received.ready
+            if isinstance(received.answer, Failed) and attempts.setdefault(task.name, 1) < ATTEMPTS:
                 attempts[task.name] += 1
                 check_root(task)
                 again = submit(task)
                 running[again] = task
                 done.add(again)
-                yield Event("retried", task.name, message.content)
+                yield Retried(name=task.name, reason=received.answer.reason, options=received.answer.options)
             else:
-                yield from _ended(request, task, message)
+                yield _ended(request, task, received.answer)
 
 
-def _ended(request: ScanRequest, task: SlideTask, message: Message) -> Generator[Event]:
-    if message.kind == "unusable":
-        name, text = message.content
-        raise ERRORS[name](text)
-    if message.kind == "full":
-        raise OutputError(message.content)
-    if message.kind in FAILED:
-        check_root(task)
-        write_failure(request.out, task.name, message.content)
-        yield Event("ended", task.name, SlideOutcome(name=task.name, status="failed", reason=message.content))
-        return
-    provider, outcome = message.content
-    forget_failure(request.out, task.name)
-    yield Event("ready", content=provider)
-    yield Event("ended", task.name, outcome)
+def _ended(request: BatchOptions, task: SlideTask, answer: Answer) -> Ended:
+    match answer:
+        case Done():
+            forget_failure(request.out, task.name)
+            return Ended(outcome=answer.outcome)
+        case Failed() | Refused():
+            check_root(task)
+            write_failure(request.out, task.name, answer.reason)
+            return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
+        case Full():
+            raise OutputError(answer.reason)
+        case Unusable():
+            raise answer.error
+        case _:
+            assert_never(answer)
 
 
-def _result(future: Any) -> Message:  # noqa: ANN401
+def _result(future: Future[ClusterAnswer]) -> ClusterAnswer:
     """What a worker said, or that it died, again and again."""
     from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
     try:
-        message: Message = future.result()
+        received: ClusterAnswer = future.result()
     except KilledWorker as error:
-        return Message("failed", f"every worker that had it died, {error.allowed_failures + 1} of them")
-    return message
+        reason = f"every worker that had it died, {error.allowed_failures + 1} of them"
+        return ClusterAnswer(answer=Failed(reason=reason))
+    return received
 
 
-def _connect(stack: ExitStack, address: str, workers: int) -> Any:  # noqa: ANN401 - a client
+def _connect(stack: ExitStack, address: str, workers: int) -> Client:
     """A client of the cluster, closed with the stack.
 
     Raises:
@@ -122,40 +127,42 @@ def _connect(stack: ExitStack, address: str, workers: int) -> Any:  # noqa: ANN4
     """
     from distributed import Client, LocalCluster  # noqa: PLC0415 - an extra
 
-    where: dict[str, Any] = {"address": address}
     try:
         if address == LOCAL:
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-            where = {"address": stack.enter_context(cluster)}
+            client = Client(address=stack.enter_context(cluster))
         elif Path(address).is_file():
-            where = {"scheduler_file": address}
-        return stack.enter_context(Client(**where))
+            client = Client(scheduler_file=address)
+        else:
+            client = Client(address=address)
+        stack.enter_context(client)
+        return client
     except (OSError, ValueError) as error:
-        message = f"--dask {address}: no such cluster: {error}"
-        raise DeviceError(message) from error
+        message = f"{address}: no such cluster: {error}"
+        raise DeviceError(message, options=("dask",)) from error
 
 
-def scan_here(task: SlideTask, request: ScanRequest, claims: Claims) -> Message:
+def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> ClusterAnswer:
     """Scan a slide in this process, a worker of a cluster, once nobody else is at it."""
-    from signetscan.batch.scan import scan_slide  # noqa: PLC0415 - heavy, and of no use to the client
+    from signetscan.batch.slide import scan_slide  # noqa: PLC0415 - heavy, and of no use to the client
 
     try:
-        detector = _detector(str(request.model), request.device, request.threads)
+        detector = _detector(request.model, request.device, request.threads)
         claim = claim_slide(claims, request.out, task)
         while claim is None:
             time.sleep(LOOK_AGAIN_S)
             claim = claim_slide(claims, request.out, task)
     except (DeviceError, ModelError) as error:
-        return Message("unusable", (type(error).__name__, str(error)))
+        return ClusterAnswer(answer=Unusable(error=error))
     except OutputError as error:
-        return Message("full", str(error))
+        return ClusterAnswer(answer=Full(reason=str(error)))
     with _heartbeat(claim):
-        message = answer(partial(scan_slide, task, request, detector, claim=claim), task, private=request.private)
-    return Message("done", (about(detector), message.content)) if message.kind == "done" else message
+        said = answer(partial(scan_slide, task, request, detector, claim=claim), task, private=request.private)
+    return ClusterAnswer(answer=said, ready=ready_with(detector))
 
 
 @lru_cache(maxsize=1)
-def _detector(model: str, device: Any, threads: int | None) -> OnnxDetector:  # noqa: ANN401 - a Device
+def _detector(model: str, device: Device, threads: int | None) -> OnnxDetector:
     """The model, loaded once in each worker."""
     from signetscan.models.detector import load_detector  # noqa: PLC0415
 

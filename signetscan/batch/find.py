@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from signetscan.batch.options import LIST_COLUMNS, BatchOptions
 from signetscan.errors import OptionError
+from signetscan.options import per_slide, with_texts
+from signetscan.scan.options import ScanOptions
 from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 PATTERN_MARKS = frozenset("*?[")
-LIST_OPTIONS = ("mpp", "threshold", "nms_iou", "tile_size", "overlap")
-"""Columns of a list beside `path`; each overrides the option of its name for one slide."""
 MAX_LISTED = 1_000_000
 """Most slides of a list."""
 
@@ -41,32 +42,49 @@ class SlideTask:
     """Name of its results below the output folder, with "/" between folders."""
     root: Path
     """The folder that was named, or that the file is in: if it is gone, so are all its slides."""
-    options: Mapping[str, float] = field(default_factory=dict)
-    """Options that a list gives for this slide alone, of `LIST_OPTIONS`."""
+    options: ScanOptions = field(default_factory=ScanOptions)
+    """How it is scanned."""
+    mpp: float | None = None
+    """Size of its pixels, µm, in place of what the file says."""
 
 
-def find_slides(paths: Sequence[Path], listed: Sequence[SlideTask] = ()) -> list[SlideTask]:
+def find_slides(
+    paths: Sequence[Path],
+    listed: Sequence[SlideTask] = (),
+    *,
+    options: ScanOptions | None = None,
+    mpp: float | None = None,
+) -> list[SlideTask]:
     """All slides of files, folders and patterns, and those of a list, each once, in the order of their paths.
 
     Slides of a folder keep their folders below it in the names of their results. Of files that would have the same
-    name, as a.svs and a.ndpi, each keeps its ending.
+    name, as a.svs and a.ndpi, each keeps its suffix.
+
+    Args:
+        paths: files, folders and patterns.
+        listed: the slides of a list.
+        options: how the slides of `paths` are scanned.
+        mpp: size of their pixels, µm, in place of what the files say.
 
     Raises:
         OptionError: a path is not there or holds no slide, or two slides would have the same results.
     """
     tasks: dict[str, SlideTask] = {}
-    for task in [*(task for path in paths for task in _expand(path)), *listed]:
+    named = [replace(task, options=options or ScanOptions(), mpp=mpp) for path in paths for task in _expand(path)]
+    for task in [*named, *listed]:
         tasks.setdefault(os.path.realpath(task.path), task)
     return _with_own_names(sorted(tasks.values(), key=lambda task: task.path))
 
 
-def read_list(file: IO[str], source: str, folder: Path) -> list[SlideTask]:
-    """The slides of a CSV list with a column `path` and any of `LIST_OPTIONS`.
+def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
+    """The slides of a CSV list with a column `path` and any of `LIST_COLUMNS`.
 
     Args:
         file: the open list.
         source: what it is, for messages.
         folder: what paths in it that are not absolute are meant from.
+        request: what is wanted of the batch; a row may have other values for its slide.
+        options: how slides are scanned; a row may have other values for its slide.
 
     Raises:
         OptionError: a column or value is wrong; the message says in which line.
@@ -75,8 +93,8 @@ def read_list(file: IO[str], source: str, folder: Path) -> list[SlideTask]:
         rows = csv.DictReader(file)
         columns = [column.strip() for column in rows.fieldnames or []]
         rows.fieldnames = columns
-        if "path" not in columns or not {*columns} <= {"path", *LIST_OPTIONS}:
-            wanted = ", ".join(LIST_OPTIONS)
+        if "path" not in columns or not {*columns} <= {"path", *LIST_COLUMNS}:
+            wanted = ", ".join(LIST_COLUMNS)
             message = f"{source}: the first line must name the columns: path, and any of {wanted}; it is {columns}"
             raise OptionError(message)
         tasks: list[SlideTask] = []
@@ -88,7 +106,7 @@ def read_list(file: IO[str], source: str, folder: Path) -> list[SlideTask]:
             if None in row or None in row.values():  # what DictReader makes of fields too many, and too few
                 message = f"{place}: not as many fields as the first line, {len(columns)}"
                 raise OptionError(message)
-            tasks.append(_listed(row, place, folder))
+            tasks.append(_listed(row, place, folder, request, options))
         return tasks
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{source}: not a table in CSV: {error}"
@@ -103,8 +121,8 @@ def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
     """
     index, slash, count = shard.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        message = f"--shard must be I/N with I from 1 to N, such as 3/10, not {shard}"
-        raise OptionError(message)
+        message = f"shard must be I/N with I from 1 to N, such as 3/10, not {shard}"
+        raise OptionError(message, options=("shard",))
     return list(tasks[int(index) - 1 :: int(count)])
 
 
@@ -116,22 +134,26 @@ def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
     ]
 
 
-def _listed(row: dict[str, str], place: str, folder: Path) -> SlideTask:
+def _listed(row: dict[str, str], place: str, folder: Path, request: BatchOptions, options: ScanOptions) -> SlideTask:
     text = row.pop("path").strip()
     path = folder / text
     if not text or not path.is_file():
         message = f"{place}: {text or 'no path'}: no such file"
         raise OptionError(message)
-    options = {}
-    for option, value in row.items():
-        if not value.strip():
-            continue
-        try:
-            options[option] = float(value)
-        except ValueError as error:
-            message = f"{place}: {option} must be a number, not {value!r}"
-            raise OptionError(message) from error
-    return SlideTask(path=path, name=name_of(path.name), root=path.parent, options=options)
+    texts = {column: value.strip() for column, value in row.items() if value.strip()}
+    try:
+        of_scan = {name: text for name, text in texts.items() if name in per_slide(ScanOptions)}
+        of_batch = {name: text for name, text in texts.items() if name in per_slide(BatchOptions)}
+        return SlideTask(
+            path=path,
+            name=name_of(path.name),
+            root=path.parent,
+            options=with_texts(options, of_scan),
+            mpp=with_texts(request, of_batch).mpp,
+        )
+    except OptionError as error:
+        message = f"{place}: {error}"
+        raise OptionError(message) from error
 
 
 def _expand(path: Path) -> Iterator[SlideTask]:

@@ -1,17 +1,22 @@
-"""The log file of a batch: a line of JSON for each thing that happened."""
+"""The log file of a batch: a line of JSON for each thing that happens."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, assert_never
 
+from signetscan.batch.events import Awaited, Begun, Ended, Event, Finished, Progressed, Retried, Started
+from signetscan.batch.messages import Ready
+from signetscan.batch.outcome import outcome_facts, printable
 from signetscan.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    from signetscan.json_values import Json
 
 
 class Journal:
@@ -31,13 +36,14 @@ class Journal:
                 self._file = path.open("a", encoding="utf-8")
             except OSError as error:
                 message = f"{path}: the log cannot be written: {error.strerror}"
-                raise OutputError(message) from error
+                raise OutputError(message, options=("log_file",)) from error
 
-    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401 - whatever JSON takes
+    def write(self, event: Event) -> None:
         """Write a line: the time, what happened, and facts about it."""
-        if self._file is not None:
+        facts = _facts(event) if self._file is not None else None
+        if self._file is not None and facts is not None:
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._file.write(json.dumps({"time": time, "event": event} | facts) + "\n")
+            self._file.write(json.dumps({"time": time} | facts) + "\n")
             self._file.flush()
 
     def __enter__(self) -> Self:
@@ -50,3 +56,24 @@ class Journal:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _facts(event: Event) -> dict[str, Json] | None:  # noqa: PLR0911 - one for each event
+    """What a line holds beside the time; None where an event is not worth one."""
+    match event:
+        case Begun():
+            return {"event": "begins", "slides": len(event.tasks)}
+        case Ready():
+            return {"event": "ready", "model": event.model, "provider": event.runs_on.name}
+        case Started():
+            return {"event": "started", "slide": printable(event.name)}
+        case Retried():
+            return {"event": "retried", "slide": printable(event.name), "reason": printable(event.reason)}
+        case Ended():
+            return {"event": "ended"} | outcome_facts(event.outcome)
+        case Finished():
+            return {"event": "ends", "done": event.done, "skipped": event.skipped, "failed": event.failed}
+        case Progressed() | Awaited():
+            return None
+        case _:
+            assert_never(event)

@@ -1,76 +1,128 @@
-"""What a batch is asked for, and what became of each slide. Nothing here imports anything heavy."""
+"""What became of each slide of a batch. Nothing here imports anything heavy."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-from signetscan.formats.result_files import USUAL_FORMATS
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from signetscan.models.runtime import Device
+    from signetscan.json_values import Json
     from signetscan.results.run_record import RunRecord
-
-Status = Literal["done", "skipped", "failed", "planned"]
-"""Scanned now; scanned before, with the same model and options; not scanned; looked at only."""
+    from signetscan.slides.mpp import Mpp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanRequest:
-    """What is wanted of every slide."""
-
-    model: Path
-    """The model file."""
-    out: Path
-    """Folder of the results."""
-    device: Device = "auto"
-    """Where the model runs."""
-    threads: int | None = None
-    """CPU threads of the model; all cores by default."""
-    options: Mapping[str, float | None] = field(default_factory=dict)
-    """Fields of `DetectOptions` that are chosen; None is the default."""
-    mpp: float | None = None
-    """Size of the slides' pixels, um/px, in place of what the files say."""
-    crop_to_bounds: bool = True
-    """Whether GeoJSON counts from the slide's bounds."""
-    roi: Path | None = None
-    """GeoJSON of the region of interest, or a folder with one of each slide's name; the whole slide by default."""
-    formats: tuple[str, ...] = USUAL_FORMATS
-    """Formats of the results, of `outputs.endings.ENDINGS`."""
-    report: bool = False
-    """Whether to write a report of each slide."""
-    overwrite: bool = False
-    """Whether to scan again what is done."""
-    dry_run: bool = False
-    """Whether to look at slides only, and write nothing."""
-    verbose: bool = False
-    """Whether workers say what they notice."""
-    private: bool = False
-    """Whether slides have other names in results, so that nothing else may name them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlideOutcome:
-    """What became of one slide."""
+class SlideScanned:
+    """A slide was scanned, and its results are written."""
 
     name: str
     """Name of its results below the output folder."""
-    status: Status
-    """Whether it is done."""
-    reason: str = ""
-    """Why it is not."""
-    record: RunRecord | None = None
-    """Its run record, where it is done."""
-    planned: Mapping[str, object] = field(default_factory=dict)
-    """The facts of `plan_slide`, where it is planned."""
+    record: RunRecord
+    """Its run record."""
     warnings: tuple[str, ...] = ()
     """What is odd about it."""
-    seconds: float = 0.0
+    seconds: float
     """Time it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideSkipped:
+    """A slide was scanned before, with the same model and options."""
+
+    name: str
+    """Name of its results below the output folder."""
+    record: RunRecord
+    """Its run record."""
+    warnings: tuple[str, ...] = ()
+    """Why formats that are asked for cannot hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideFailed:
+    """A slide could not be scanned."""
+
+    name: str
+    """Name of its results below the output folder."""
+    reason: str
+    """Why."""
+    options: tuple[str, ...] = ()
+    """Names of the options that would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedScan:
+    """What scanning a slide would take."""
+
+    width_px: int
+    """Width of the slide, level-0 pixels."""
+    height_px: int
+    """Height of the slide, level-0 pixels."""
+    mpp: Mpp
+    """Size of its pixels."""
+    tiles: int
+    """Tiles to scan."""
+    megapixels: float
+    """What they hold, millions of pixels at the model's mpp."""
+    tissue_mm2: float | None
+    """Area of the tissue mask, mm²; None where none is used."""
+    done: bool
+    """Whether results are already there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlidePlanned:
+    """A slide was only looked at."""
+
+    name: str
+    """Name of its results below the output folder."""
+    plan: PlannedScan
+    """What scanning it would take."""
+
+
+SlideOutcome: TypeAlias = SlideScanned | SlideSkipped | SlideFailed | SlidePlanned
+
+
+def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:
+    """What log files and other programs are told of a slide."""
+    match outcome:
+        case SlideScanned():
+            return _facts(outcome, "done") | _of_record(outcome) | {"seconds": round(outcome.seconds, 1)}
+        case SlideSkipped():
+            return _facts(outcome, "skipped") | _of_record(outcome)
+        case SlideFailed():
+            return _facts(outcome, "failed") | ({"reason": printable(outcome.reason)} if outcome.reason else {})
+        case SlidePlanned():
+            plan = outcome.plan
+            return _facts(outcome, "planned") | {
+                "width_px": plan.width_px,
+                "height_px": plan.height_px,
+                "mpp": plan.mpp.x,
+                "mpp_source": plan.mpp.source,
+                "tiles": plan.tiles,
+                "megapixels": plan.megapixels,
+                "tissue_mm2": plan.tissue_mm2,
+                "done": plan.done,
+            }
+        case _:
+            assert_never(outcome)
+
+
+def _facts(outcome: SlideOutcome, status: str) -> dict[str, Json]:
+    return {"slide": printable(outcome.name), "status": status}
+
+
+def _of_record(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
+    record = outcome.record
+    facts: dict[str, Json] = {
+        "detections": dict(record.detections),
+        "tissue_mm2": record.tissue_mm2,
+        "unread_mm2": record.unread_mm2,
+    }
+    warnings: list[Json] = [printable(warning) for warning in outcome.warnings]
+    return facts | ({"warnings": warnings} if warnings else {})
 
 
 def hidden(text: str, path: Path, name: str) -> str:

@@ -1,271 +1,186 @@
-"""The batch itself: hands slides to workers, claims them, watches over both, and tells what became of each slide."""
+"""A batch from beginning to end: what to do by one call, for the command line and for programs."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections import deque
-from dataclasses import dataclass, field
-from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, Literal
+import os
+import shutil
+import subprocess
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
-from signetscan.atomic import make_folder
-from signetscan.batch.claims import HEARTBEAT_S, Claims
-from signetscan.batch.outcome import SlideOutcome
-from signetscan.batch.workers import FAILED, Worker
-from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
-from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
+from signetscan.batch.events import Begun, Ended, Finished
+from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.journal import Journal
+from signetscan.batch.local import LocalBatch
+from signetscan.batch.options import BatchOptions
+from signetscan.batch.outcome import SlideFailed, SlideSkipped
+from signetscan.concurrency import cpu_count
+from signetscan.errors import OptionError
+from signetscan.formats.result_files import check_libraries
+from signetscan.models.store import find_model
+from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Generator, Sequence
 
-    from signetscan.batch.claims import Claim
+    from signetscan.batch.events import Event, SlideEvent
     from signetscan.batch.find import SlideTask
-    from signetscan.batch.outcome import ScanRequest
-    from signetscan.batch.workers import Message
 
-LOOK_AGAIN_S = 1.0
-"""Seconds between two looks at slides that other runs work on."""
-ERRORS = {error.__name__: error for error in (DeviceError, ModelError, OptionError)}
-"""What a worker may say of itself."""
+STDIN = "<stdin>"
+"""What an open standard input is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something happened."""
+def scan_slides(
+    paths: Sequence[Path],
+    request: BatchOptions | None = None,
+    options: ScanOptions | None = None,
+    *,
+    slide_list: IO[str] | None = None,
+) -> Generator[Event]:
+    """Find the objects of many slides and write the results; slides that are already done are skipped.
 
-    kind: Literal["ready", "started", "progress", "retried", "awaited", "ended"]
-    """A worker is ready; a slide was started, is at some tile, is to be tried again, is being worked on by another run,
-    or has ended."""
-    name: str = ""
-    """The slide."""
-    content: Any = None
-    """What a worker said of itself; (tiles done, tiles to scan); why; or the `SlideOutcome`."""
+    The first event is `Begun`, the last one `Finished`. A slide that fails costs that slide alone. Closing the
+    generator, or an error, ends all workers; nothing is left half-written, and another call goes on.
+
+    Example:
+        for event in scan_slides([Path("slides")], BatchOptions(out=Path("results")), ScanOptions(threshold=0.6)):
+            if isinstance(event, Ended):
+                print(event.outcome)
+
+    Args:
+        paths: slides, folders of slides, and patterns.
+        request: what is wanted of the batch.
+        options: how each slide is scanned.
+        slide_list: an open CSV file with a column `path`, and any of `signetscan.batch.options.LIST_COLUMNS`.
+
+    Raises:
+        OptionError: an option makes no sense, or a path is not there or holds no slide.
+        DeviceError: the device asked for cannot be used, or there is no such cluster.
+        ModelError: there is no such model, or it cannot be loaded.
+        OutputError: results cannot be written: the disk is full, or the folder is gone.
+        SlideError: the folder of the slides is gone.
+        ModuleNotFoundError: a library that a format needs is not installed.
+    """
+    request, options = request or BatchOptions(), options or ScanOptions()
+    listed = [] if slide_list is None else _listed(slide_list, request, options)
+    if not paths and not listed:
+        message = "name slides, folders of slides, or a list of slides"
+        raise OptionError(message, options=("slide_list",))
+    request = prepared(request)
+    tasks = renamed(find_slides(paths, listed, options=options, mpp=request.mpp), request)
+    tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
+    check_roi(request.roi, one_slide=len(tasks) == 1)
+    with Journal(request.log_file) as journal, closing(run_batch(request, tasks)) as events:
+        for event in events:
+            journal.write(event)
+            yield event
 
 
-@dataclass(slots=True, kw_only=True)
-class _Job:
-    """A slide that a worker is at."""
-
-    task: SlideTask
-    claim: Claim | None
-    """None where nothing is written."""
-    started: float
-
-    def let_go(self) -> None:
-        """Give the claim back."""
-        if self.claim is not None:
-            self.claim.release()
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Slot:
-    """A place for a worker, who may be replaced."""
-
-    environment: dict[str, str]
-    worker: Worker | None = None
-    ready: bool = False
-    job: _Job | None = None
+def run_batch(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[Event]:
+    """Scan slides that are found already; see `scan_slides`."""
+    yield Begun(tasks=tuple(tasks))
+    done = skipped = failed = 0
+    with closing(_scan(request, tasks)) as events:
+        for event in events:
+            if isinstance(event, Ended):
+                skipped += isinstance(event.outcome, SlideSkipped)
+                failed += isinstance(event.outcome, SlideFailed)
+                done += not isinstance(event.outcome, SlideSkipped | SlideFailed)
+            yield event
+    yield Finished(done=done, skipped=skipped, failed=failed, index=_index_of_reports(request))
 
 
-@dataclass(slots=True, kw_only=True)
-class Batch:
-    """A run over many slides."""
+def _scan(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[SlideEvent]:
+    """Scan slides here or on a cluster."""
+    if request.dask is not None:
+        from signetscan.batch.cluster import run_on_cluster  # noqa: PLC0415 - an extra
 
-    request: ScanRequest
-    """What is wanted of each."""
-    tasks: Sequence[SlideTask]
-    """The slides."""
-    workers: int = 1
-    """Processes, and so slides at a time."""
-    slide_timeout: float | None = None
-    """Seconds after which a slide's process is taken to hang, and ended."""
-    environments: Sequence[dict[str, str]] = ({},)
-    """Environment variables of the workers, in turn; such as which GPU to use."""
-    claims: Claims = field(default_factory=Claims)
-    """How slides are claimed."""
-    _waiting: deque[SlideTask] = field(default_factory=deque)
-    _held: deque[SlideTask] = field(default_factory=deque)
-    _attempts: dict[str, int] = field(default_factory=dict)
-    _slots: list[_Slot] = field(default_factory=list)
-    _beat: float = 0.0
+        return run_on_cluster(request, tasks)
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in _gpus(request)] or [{}]
+    return LocalBatch(request=request, tasks=tasks, environments=environments).run()
 
-    def run(self) -> Generator[Event]:
-        """Scan all slides. Closing the generator, or an error, ends all workers and gives all claims back.
 
-        Raises:
-            DeviceError: the device asked for cannot be used.
-            ModelError: the model cannot be loaded.
-            OptionError: an option makes no sense.
-            OutputError: results cannot be written: the disk is full, or the folder is gone.
-            SlideError: the folder of the slides is gone.
-        """
-        if not self.request.dry_run:
-            make_folder(self.request.out)
-        self._waiting.extend(self.tasks)
-        count = max(1, min(self.workers, len(self.tasks)))
-        self._slots = [_Slot(environment=self.environments[i % len(self.environments)]) for i in range(count)]
-        try:
-            while self._waiting or self._held or any(slot.job for slot in self._slots):
-                yield from self._hand_out()
-                yield from self._listen()
-                yield from self._end_hanging()
-                self._touch_claims()
-        finally:
-            self._close()
+def prepared(request: BatchOptions) -> BatchOptions:
+    """What is wanted of a batch, with the model's file, and as many workers and threads as suit this machine.
 
-    def _hand_out(self) -> Generator[Event]:
-        """Give slides to workers that have none."""
-        for slot in self._slots:
-            if slot.job is not None or not (self._waiting or self._held):
-                continue
-            if slot.worker is None:
-                slot.worker, slot.ready = Worker(self.request, slot.environment), False
-            if not slot.ready:
-                continue
-            slot.job = self._next_job()
-            if slot.job is not None:
-                slot.worker.give(slot.job.task, slot.job.claim)
-                yield Event("started", slot.job.task.name)
-            elif self._held:
-                yield Event("awaited", self._held[0].name)
+    Raises:
+        ModelError: there is no such model.
+        ModuleNotFoundError: a library that a format needs is not installed.
+    """
+    check_libraries([*request.formats, *(["report"] if request.report else [])])
+    workers = request.workers or max(1, len(_gpus(request)))
+    return replace(
+        request,
+        model=str(find_model(request.model)),
+        formats=tuple(dict.fromkeys(request.formats)),
+        workers=workers,
+        # Slides that are scanned at the same time share the cores.
+        threads=request.threads or (max(1, cpu_count() // workers) if workers > 1 else None),
+    )
 
-    def _next_job(self) -> _Job | None:
-        """The next slide that nobody else is at; those that somebody is come again later."""
-        if not self._waiting:
-            self._waiting, self._held = self._held, self._waiting
-        while self._waiting:
-            task = self._waiting.popleft()
-            if self.request.dry_run:
-                return _Job(task=task, claim=None, started=time.monotonic())
-            claim = claim_slide(self.claims, self.request.out, task)
-            if claim is not None:
-                return _Job(task=task, claim=claim, started=time.monotonic())
-            self._held.append(task)
+
+def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:
+    """The slides, by pseudonyms if that is asked for.
+
+    Raises:
+        OptionError: the key cannot be read.
+    """
+    if request.pseudonymise is None:
+        return tasks
+    try:
+        key = request.pseudonymise.read_bytes()
+    except OSError as error:
+        message = f"{request.pseudonymise}: the key cannot be read: {error.strerror}"
+        raise OptionError(message, options=("pseudonymise",)) from error
+    return with_pseudonyms(tasks, key)
+
+
+def check_roi(path: Path | None, *, one_slide: bool) -> None:
+    """Make sure that a region of interest is there, and is not one for slides that it was not drawn on.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if path is None:
+        return
+    if not path.exists():
+        message = f"region of interest {path}: no such file or folder"
+        raise OptionError(message, options=("roi",))
+    if not one_slide and not path.is_dir():
+        message = f"region of interest {path}: one region for several slides; name a folder with NAME.geojson for each"
+        raise OptionError(message, options=("roi",))
+
+
+def _listed(slide_list: IO[str], request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
+    """The slides of a list; paths in one that is a file are meant from its folder."""
+    source = str(getattr(slide_list, "name", STDIN))
+    folder = Path() if source == STDIN else Path(source).parent
+    return read_list(slide_list, source, folder, request, options)
+
+
+def _index_of_reports(request: BatchOptions) -> Path | None:
+    """Write the list of all reports in the output folder, where reports are wanted, and give its path."""
+    if not request.report or request.dry_run:
         return None
+    from signetscan.reports.index import INDEX_NAME, find_entries, write_index  # noqa: PLC0415 - an extra
 
-    def _listen(self) -> Generator[Event]:
-        """Take what workers say, or wait a little."""
-        staffed = [(slot, slot.worker) for slot in self._slots if slot.worker is not None]
-        heard = wait([worker.connection for _, worker in staffed], timeout=LOOK_AGAIN_S)
-        for slot, worker in staffed:
-            if worker.connection not in heard:
-                continue
-            try:
-                message = worker.connection.recv()
-            except (EOFError, OSError):
-                yield from self._replace(slot, worker)
-            else:
-                yield from self._take(slot, message)
-
-    def _take(self, slot: _Slot, message: Message) -> Generator[Event]:
-        """What a worker said."""
-        if message.kind == "unusable":
-            name, text = message.content
-            raise ERRORS[name](text)
-        if message.kind == "ready":
-            slot.ready = True
-            yield Event("ready", content=message.content)
-        elif slot.job is not None and message.kind == "progress":
-            yield Event("progress", slot.job.task.name, message.content)
-        elif slot.job is not None and message.kind == "full":
-            text = f"{message.content}. The run stops here; started again, it goes on with this slide"
-            raise OutputError(text)
-        elif slot.job is not None:
-            job, slot.job = slot.job, None
-            if message.kind in FAILED:
-                yield from self._failed(job, message.content, is_final=message.kind == "refused")
-            else:
-                if not self.request.dry_run:
-                    forget_failure(self.request.out, job.task.name)
-                job.let_go()
-                yield Event("ended", job.task.name, message.content)
-
-    def _replace(self, slot: _Slot, worker: Worker) -> Generator[Event]:
-        """A worker died: the slide it was at has failed, or no worker can live here."""
-        why = worker.why_dead()
-        worker.kill()
-        slot.worker = None
-        if slot.job is None:
-            message = f"the model cannot be loaded: {why}"
-            raise DeviceError(message)
-        job, slot.job = slot.job, None
-        yield from self._failed(job, why)
-
-    def _end_hanging(self) -> Generator[Event]:
-        for slot in self._slots:
-            if slot.job is None or slot.worker is None or self.slide_timeout is None:
-                continue
-            if time.monotonic() - slot.job.started > self.slide_timeout:
-                slot.worker.kill()
-                slot.worker = None
-                job, slot.job = slot.job, None
-                yield from self._failed(job, f"not done after {self.slide_timeout:g} s (--slide-timeout)")
-
-    def _failed(self, job: _Job, reason: str, *, is_final: bool = False) -> Generator[Event]:
-        """Try a slide once more, at the end, or record that it failed; a final failure would only come again."""
-        task = job.task
-        try:
-            check_root(task)
-        finally:
-            job.let_go()
-        self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
-        if self._attempts[task.name] < ATTEMPTS and not is_final and not self.request.dry_run:
-            self._waiting.append(task)
-            yield Event("retried", task.name, reason)
-            return
-        if not self.request.dry_run:
-            write_failure(self.request.out, task.name, reason)
-        yield Event("ended", task.name, SlideOutcome(name=task.name, status="failed", reason=reason))
-
-    def _jobs(self) -> Iterable[_Job]:
-        return [slot.job for slot in self._slots if slot.job is not None]
-
-    def _touch_claims(self) -> None:
-        if time.monotonic() - self._beat >= HEARTBEAT_S:
-            self._beat = time.monotonic()
-            for job in self._jobs():
-                if job.claim is not None:
-                    job.claim.touch()
-
-    def _close(self) -> None:
-        living = [slot.worker for slot in self._slots if slot.worker is not None]
-        for worker in living:
-            worker.process.terminate()
-        for worker in living:
-            worker.stop()
-        for job in self._jobs():
-            with contextlib.suppress(OSError):  # the share may be what is gone
-                job.let_go()
+    path = request.out / INDEX_NAME
+    write_index(path, find_entries(request.out))
+    return path
 
 
-def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
-    """Claim a slide, and clear away what a process that was killed left of it; None where somebody else has it.
-
-    Raises:
-        OutputError: the folder of its results cannot be written to.
-    """
-    target = out / task.name
-    make_folder(target.parent)
-    claim = claims.take(target)
-    if claim is not None:
-        for part in target.parent.glob(f".{_escaped(target.name)}.*.part"):
-            part.unlink(missing_ok=True)
-    return claim
-
-
-def check_root(task: SlideTask) -> None:
-    """Stop everything if not only a slide but the folder of the slides cannot be found.
-
-    Raises:
-        SlideError: it cannot.
-    """
-    if not task.root.exists():
-        message = f"{task.root}: the folder of the slides is gone. The run stops here; started again, it goes on"
-        raise SlideError(message)
-
-
-def _escaped(name: str) -> str:
-    """A name as a pattern that fits it alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def _gpus(request: BatchOptions) -> list[str]:
+    """The GPUs that workers share out among them, if there are several."""
+    if request.device == "cpu":
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = [each.strip() for each in visible.split(",") if each.strip()]
+    elif shutil.which("nvidia-smi") is None:
+        gpus = []
+    else:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)  # noqa: S607
+        gpus = [str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+    return gpus if len(gpus) > 1 else []

@@ -1,21 +1,64 @@
-"""Slides that arrive in a folder, each once it has come to rest."""
+"""Watching a folder: slides are scanned as they arrive, each once its files no longer change."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from signetscan.batch.find import slides_below
+from signetscan.batch.journal import Journal
+from signetscan.batch.options import BatchOptions, WatchOptions
+from signetscan.batch.run import check_roi, prepared, renamed, run_batch
+from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from signetscan.batch.events import Event
     from signetscan.batch.find import SlideTask
 
 State = tuple[int, int]
 """Bytes of a slide's files, and the last time that one changed, ns."""
+
+
+def watch_folder(
+    folder: Path,
+    request: BatchOptions | None = None,
+    options: ScanOptions | None = None,
+    watch: WatchOptions | None = None,
+) -> Generator[Event]:
+    """Scan slides as they arrive in a folder, and those that are there; without end, unless that is asked for.
+
+    Whenever slides have arrived they are scanned as by `signetscan.batch.run.scan_slides`, with the same events. A
+    slide that failed is tried again when it changes.
+
+    Args:
+        folder: the folder; it need not be there yet.
+        request: what is wanted of each batch.
+        options: how each slide is scanned.
+        watch: how the folder is watched.
+
+    Raises:
+        SignetscanError: as `scan_slides` does.
+    """
+    request, options, watch = request or BatchOptions(), options or ScanOptions(), watch or WatchOptions()
+    check_roi(request.roi, one_slide=False)
+    request = prepared(request)
+    watcher = Watcher(folder=folder, settle_s=watch.settle)
+    with Journal(request.log_file) as journal:
+        while True:
+            arrived = [replace(task, options=options, mpp=request.mpp) for task in watcher.look()]
+            if arrived:
+                with closing(run_batch(request, renamed(arrived, request))) as events:
+                    for event in events:
+                        journal.write(event)
+                        yield event
+            elif watch.until_idle and watcher.is_idle():
+                return
+            time.sleep(watch.every)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,10 +12,10 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, TypeAlias
 
+from signetscan.batch.messages import Answer, Done, Failed, Full, Progress, Ready, Refused, Unusable
 from signetscan.batch.outcome import hidden
 from signetscan.errors import (
     AnnotationError,
@@ -33,8 +33,12 @@ if TYPE_CHECKING:
 
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
-    from signetscan.batch.outcome import ScanRequest, SlideOutcome
+    from signetscan.batch.messages import WorkerMessage
+    from signetscan.batch.options import BatchOptions
+    from signetscan.batch.outcome import SlideOutcome
     from signetscan.models.detector import Detector
+
+    Assignment: TypeAlias = tuple[SlideTask, Claim | None]
 
 logger = logging.getLogger(__name__)
 
@@ -42,21 +46,6 @@ PR_SET_PDEATHSIG = 1
 """Linux's prctl for a signal at the parent's death."""
 STOP_S = 10.0
 """Seconds that a worker gets to leave nothing half-written."""
-
-Kind = Literal["ready", "progress", "done", "failed", "refused", "full", "unusable"]
-FAILED = ("failed", "refused")
-"""Kinds of what is said of a slide that is not done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a worker says."""
-
-    kind: Kind
-    """It is ready; how far it is; a slide is done, or has failed, or can never be done as it is; results cannot be
-    written any more; it cannot work at all."""
-    content: Any = None
-    """Facts of its model; (tiles done, tiles to scan); the `SlideOutcome`; or why."""
 
 
 class Worker:
@@ -67,8 +56,9 @@ class Worker:
         environment: environment variables that it has beside this process's.
     """
 
-    def __init__(self, request: ScanRequest, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, request: BatchOptions, environment: dict[str, str] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
+        self.connection: Connection[Assignment, WorkerMessage]
         self.connection, theirs = context.Pipe()
         # Nothing is ever sent through the lifeline: that its other end is gone says that this process is.
         theirs_alive, self._lifeline = context.Pipe(duplex=False)
@@ -97,22 +87,28 @@ class Worker:
         self.connection.close()
         self._lifeline.close()
 
-    def why_dead(self) -> str:
+    def why_dead(self) -> Failed:
         """What ended the process."""
         self.process.join(STOP_S)
         code = self.process.exitcode
         if code is None or code >= 0:
-            return f"its process ended with status {code}"
+            return Failed(reason=f"its process ended with status {code}")
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = {
             "SIGSEGV": " (a decoder crashed on it: the file is damaged)",
             "SIGABRT": " (a decoder gave up: the file is damaged, or memory ran out)",
-            "SIGKILL": " (probably for want of memory: try fewer --workers or a smaller --tile-size)",
+            "SIGKILL": " (probably for want of memory: try fewer workers or smaller tiles)",
         }.get(name, "")
-        return f"its process was ended by {name}{hint}"
+        options = ("workers", "tile_size") if name == "SIGKILL" else ()
+        return Failed(reason=f"its process was ended by {name}{hint}", options=options)
 
 
-def work(request: ScanRequest, connection: Connection, lifeline: Connection, environment: dict[str, str]) -> None:
+def work(
+    request: BatchOptions,
+    connection: Connection[WorkerMessage, Assignment],
+    lifeline: Connection[None, None],
+    environment: dict[str, str],
+) -> None:
     """A worker's whole life."""
     os.environ.update(environment)
     _die_with_parent(lifeline)
@@ -121,18 +117,17 @@ def work(request: ScanRequest, connection: Connection, lifeline: Connection, env
     if request.verbose and not request.private:  # what is logged names files
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
-        from signetscan.batch.scan import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
+        from signetscan.batch.slide import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
         from signetscan.models.detector import load_detector  # noqa: PLC0415
 
         detector = load_detector(request.model, device=request.device, threads=request.threads)
     except (DeviceError, ModelError) as error:
-        connection.send(Message("unusable", (type(error).__name__, str(error))))
+        connection.send(Unusable(error=error))
         return
-    extra = {"megapixels_per_s": speed_of(detector)} if request.dry_run else {}
-    connection.send(Message("ready", about(detector) | extra))
+    connection.send(ready_with(detector, megapixels_per_s=speed_of(detector) if request.dry_run else None))
 
     def tell(done: int, total: int) -> None:
-        connection.send(Message("progress", (done, total)))
+        connection.send(Progress(done=done, total=total))
 
     def job(task: SlideTask, claim: Claim | None) -> SlideOutcome:
         if request.dry_run:
@@ -147,14 +142,18 @@ def work(request: ScanRequest, connection: Connection, lifeline: Connection, env
         connection.send(answer(partial(job, task, claim), task, private=request.private))
 
 
-def about(detector: Detector) -> dict[str, object]:
+def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> Ready:
     """What a worker says of its model."""
-    spec = detector.spec
-    return {"model": spec.name, "precision": spec.precision, "provider": detector.provider}
+    return Ready(
+        model=detector.spec.name,
+        precision=detector.spec.precision,
+        runs_on=detector.runs_on,
+        megapixels_per_s=megapixels_per_s,
+    )
 
 
-def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -> Message:
-    """What a worker says of a slide, whatever it does.
+def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -> Answer:  # noqa: PLR0911 - one for each kind of error
+    """What a worker says of a slide, whatever happens to it.
 
     Args:
         job: scans it.
@@ -162,26 +161,27 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         private: whether nothing may say its real name.
     """
 
-    def said(error: Exception, text: str = "") -> str:
-        text = text or str(error)
-        return hidden(text, task.path, task.name) if private else text
+    def reason(text: object) -> str:
+        return hidden(str(text), task.path, task.name) if private else str(text)
 
     try:
-        return Message("done", job())
+        return Done(outcome=job())
     except OutputError as error:
-        return Message("full" if error.stops_all else "failed", said(error))
+        return Full(reason=reason(error)) if error.stops_all else Failed(reason=reason(error), options=error.options)
     except OptionError as error:
-        return Message("unusable", (type(error).__name__, said(error)))
+        return Unusable(error=OptionError(reason(error), options=error.options))
     except (AnnotationError, MppError) as error:
-        return Message("refused", said(error))
-    except (SignetscanError, MemoryError) as error:
-        return Message("failed", said(error, str(error) or "out of memory"))
+        return Refused(reason=reason(error), options=error.options)
+    except SignetscanError as error:
+        return Failed(reason=reason(error), options=error.options)
+    except MemoryError as error:
+        return Failed(reason=reason(str(error) or "out of memory"), options=("tile_size",))
     except Exception as error:  # the slide boundary: whatever a slide does costs that slide alone
         logger.debug("%s", task.path, exc_info=True)
-        return Message("failed", said(error, f"{type(error).__name__}: {error}"))
+        return Failed(reason=reason(f"{type(error).__name__}: {error}"))
 
 
-def _die_with_parent(lifeline: Connection) -> None:
+def _die_with_parent(lifeline: Connection[None, None]) -> None:
     """Make sure that no worker outlives the process that started it, even one killed by force."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

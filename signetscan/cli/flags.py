@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +21,8 @@ Command = TypeVar("Command", bound="Callable[..., object]")
 
 SHORT = {"out": "-o", "quiet": "-q", "verbose": "-v"}
 """Flags of one letter."""
+SINGULAR = {"formats": "format"}
+"""Flags that are given once for each value have the singular of the option's name."""
 
 
 class Flag(click.Option):
@@ -36,6 +39,14 @@ class Flag(click.Option):
             return super().get_help_record(ctx)
         finally:
             self.opts = shown
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The value that the environment gives, under the name of today or the former one."""
+        value = super().resolve_envvar_value(ctx)
+        if value is None and self.former and ctx.auto_envvar_prefix is not None:
+            name = self.former.removeprefix("--").replace("-", "_")
+            return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}".upper()) or None
+        return value
 
 
 def flags_of(*classes: type, leave_out: tuple[str, ...] = ()) -> Callable[[Command], Command]:
@@ -68,7 +79,7 @@ def given(cls: type[T], values: Mapping[str, object]) -> T:
 def with_flags(error: SignetscanError, command: click.Command) -> str:
     """What an error says, and the flags of the options that it is about."""
     flags = {parameter.name: parameter.opts for parameter in command.params if isinstance(parameter, click.Option)}
-    named = [max(flags[name], key=len) for name in error.options if name in flags]
+    named = [next(flag for flag in flags[name] if flag.startswith("--")) for name in error.options if name in flags]
     if not named:
         return str(error)
     return f"{str(error).removesuffix('.')}. See {' and '.join(named)}"
@@ -80,7 +91,7 @@ def _default(cls: type, name: str) -> object:
 
 
 def _flag(name: str, about: Option, kind: Kind, default: object) -> Callable[[Command], Command]:
-    flag = f"--{name.replace('_', '-')}"
+    flag = f"--{SINGULAR.get(name, name).replace('_', '-')}"
     help_text = f"{about.help.removesuffix('.')}, {about.unit}." if about.unit else about.help
     if about.default:
         help_text += f"  [default: {about.default}]"

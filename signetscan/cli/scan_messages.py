@@ -1,24 +1,38 @@
-"""What `detect` and `watch` say: results on stdout, how it goes on stderr, and both in the log file."""
+"""What `detect` and `watch` say: results on stdout, how it goes on stderr."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, assert_never
 
 from signetscan.atomic import free_bytes
-from signetscan.batch.outcome import printable
-from signetscan.cli.console import note, result
+from signetscan.batch.events import Awaited, Begun, Ended, Finished, Progressed, Retried, Started
+from signetscan.batch.messages import Ready
+from signetscan.batch.outcome import (
+    SlideFailed,
+    SlidePlanned,
+    SlideScanned,
+    SlideSkipped,
+    outcome_facts,
+    printable,
+)
+from signetscan.cli.console import counted, note, result, stages
+from signetscan.cli.flags import with_flags
+from signetscan.errors import SlideError
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX
-from signetscan.models.runtime import CPU_PROVIDER, runtime_versions
+from signetscan.models.runtime import runtime_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
+    import click
+
+    from signetscan.batch.events import Event
     from signetscan.batch.find import SlideTask
-    from signetscan.batch.journal import Journal
+    from signetscan.batch.options import BatchOptions
     from signetscan.batch.outcome import SlideOutcome
-    from signetscan.batch.run import Event
     from signetscan.cli.console import Stage, Update
 
 BYTES_A_CELL = 500
@@ -26,144 +40,162 @@ BYTES_A_CELL = 500
 
 
 class ScanMessages:
-    """Takes the events of a batch.
+    """Takes the events of one batch after another; used in a `with` block, which clears bars away.
 
     Args:
-        tasks: the slides.
-        journal: the log file.
-        stage: shows how far things are; see `console.stages`.
-        options: the command's.
+        request: what was asked for.
+        command: the command, whose flags are named where they would help.
+        as_json: whether to print lines of JSON.
+        quiet: whether to print nothing but errors and results.
     """
 
-    def __init__(self, tasks: Sequence[SlideTask], journal: Journal, stage: Stage, options: Mapping[str, Any]) -> None:
-        self._out: Path = options["out"]
-        self._as_json, self._quiet, self._verbose = options["as_json"], options["quiet"], options["verbose"]
-        self._device, self._has_reports = options["device"], options["report"]
-        self.failed = self.done = self.skipped = 0
-        private = options["pseudonymise"] is not None
-        self._files = {task.name: task.name if private else task.path.name for task in tasks}
-        self._alone = len(tasks) == 1
-        self._total = len(tasks)
-        self._journal, self._stage = journal, stage
-        self._slides: Update | None = None if self._alone else stage("slides", "slides", brief=False)
-        self._tiles: dict[str, Update] = {}
-        self._about: dict[str, Any] = {}
-        self._seconds = 0.0
-        journal.note("begins", slides=len(tasks))
+    def __init__(self, request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> None:
+        self._request, self._command = request, command
+        self._as_json, self._quiet = as_json, quiet
+        self.failed_in_all = 0
+        """Slides that failed, of all batches."""
+        self._bars = ExitStack()
+        self._stage: Stage
+        self._ready: Ready | None = None
+        self._begin(())
+
+    def __enter__(self) -> Self:
+        """Use in a `with` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear bars away."""
+        self._bars.close()
 
     def take(self, event: Event) -> None:
         """Say what an event has to say."""
-        name = printable(event.name)
-        if event.kind == "ready":
-            self._ready(event.content)
-        elif event.kind == "progress":
-            self._progress(event.name, *event.content)
-        elif event.kind == "ended":
-            self._ended(event.content)
-        else:
-            reason = printable(event.content or "")
-            if event.kind != "awaited":
-                self._journal.note(event.kind, slide=name, **({"reason": reason} if reason else {}))
-            if event.kind != "retried":
-                note(f"{name}: {event.kind}", quiet=not self._verbose)
-            else:
-                said = self._about_slide(event.name, reason)
-                note(f"{said}. It is tried once more.", quiet=self._quiet)
+        match event:
+            case Begun():
+                self._begin(event.tasks)
+                self._show_bars()
+            case Ready():
+                self._say_ready(event)
+            case Progressed():
+                self._progress(event)
+            case Started():
+                note(f"{printable(event.name)}: started", quiet=self._quiet or not self._request.verbose)
+            case Awaited():
+                busy = f"{printable(event.name)}: another run is working on it; waiting"
+                note(busy, quiet=self._quiet or not self._request.verbose)
+            case Retried():
+                note(f"{self._about_slide(event)}. It will be tried once more.", quiet=self._quiet)
+            case Ended():
+                self._ended(event.outcome)
+            case Finished():
+                self._finish(event)
+            case _:
+                assert_never(event)
 
-    def close(self, *, index: Path | None = None) -> None:
+    def _begin(self, tasks: tuple[SlideTask, ...]) -> None:
+        self._files = {task.name: task.name if self._request.private else task.path.name for task in tasks}
+        self._alone = len(tasks) == 1
+        self._ended_slides = 0
+        self._tiles: dict[str, Update] = {}
+        self._slides: Update | None = None
+        self._seconds = 0.0
+
+    def _show_bars(self) -> None:
+        self._stage = self._bars.enter_context(stages(quiet=self._quiet))
+        self._slides = None if self._alone else self._stage("slides", "slides", brief=False)
+
+    def _finish(self, event: Finished) -> None:
         """Say what became of all slides, and where the list of their reports is."""
-        self._journal.note("ends", done=self.done, skipped=self.skipped, failed=self.failed)
+        self._bars.close()
+        self.failed_in_all += event.failed
         if self._seconds:
-            length = f"About {self._seconds / 60:.0f} minutes" if self._seconds >= 60 else "Less than a minute"
+            minutes = round(self._seconds / 60)
+            length = f"About {counted(minutes, 'minute')}" if minutes else "Less than a minute"
             note(
-                f"{length}, by the model's speed on one tile here, and {BYTES_A_CELL} "
-                f"bytes for each cell found; {free_bytes(self._out) / 1e9:.0f} GB are free."
+                f"{length}, by the model's speed on one tile here, and {BYTES_A_CELL} bytes for each cell; "
+                f"{free_bytes(self._request.out) / 1e9:.0f} GB are free."
             )
         elif not self._alone:
-            note(f"{self.done} done, {self.skipped} done before, {self.failed} failed", quiet=self._quiet)
-        if index is not None:
-            note(f"Reports: {printable(str(index))}", quiet=self._quiet)
+            others = [(event.skipped, "already done"), (event.failed, "failed")]
+            parts = [
+                f"{counted(event.done, 'slide')} scanned",
+                *(f"{number} {what}" for number, what in others if number),
+            ]
+            note(", ".join(parts), quiet=self._quiet)
+        if event.index is not None:
+            note(f"Reports: {printable(str(event.index))}", quiet=self._quiet)
 
-    def _ready(self, about: dict[str, Any]) -> None:
-        self._journal.note("ready", model=about["model"], provider=about["provider"])
-        if self._about:  # another worker of the same kind
+    def _say_ready(self, ready: Ready) -> None:
+        if self._ready is not None:  # another worker of the same kind
             return
-        self._about = about
-        line = f"Model {about['model']} runs on {about['provider']}."
-        if about["precision"] == "int8" and about["provider"] != CPU_PROVIDER:
+        self._ready = ready
+        line = f"Model {ready.model} runs on {ready.runs_on.name}."
+        if ready.precision == "int8" and ready.runs_on.on_gpu:
             line += " A model in 8-bit integers is made for CPUs, and slow there."
-        if self._device == "auto" and about["provider"] == CPU_PROVIDER and "onnxruntime-gpu" in runtime_versions():
+        if self._request.device == "auto" and not ready.runs_on.on_gpu and "onnxruntime-gpu" in runtime_versions():
             line += " onnxruntime-gpu is installed, but CUDA could not be loaded: try --device cuda to see why."
         note(line, quiet=self._quiet)
 
-    def _about_slide(self, name: str, reason: str) -> str:
-        """A reason, with the slide's name before it unless it says that itself."""
-        reason, last = printable(reason), printable(name.rpartition("/")[2])
-        if printable(self._files[name]) in reason:
+    def _about_slide(self, failure: SlideFailed | Retried) -> str:
+        """A reason with the flags that would help, and the slide's name before it unless it says that itself."""
+        error = SlideError(printable(failure.reason), options=failure.options)
+        reason, last = with_flags(error, self._command), printable(failure.name.rpartition("/")[2])
+        if printable(self._files[failure.name]) in reason:
             return reason
-        return f"{printable(name)}: {reason.removeprefix(f'{last}: ')}"
+        return f"{printable(failure.name)}: {reason.removeprefix(f'{last}: ')}"
 
-    def _progress(self, name: str, done: int, total: int) -> None:
-        if name not in self._tiles:
-            shown = printable(self._files[name] if self._alone else name)
-            self._tiles[name] = self._stage(shown, "tiles", brief=not self._alone)
-        self._tiles[name](done, total)
+    def _progress(self, event: Progressed) -> None:
+        if event.name not in self._tiles:
+            shown = printable(self._files[event.name] if self._alone else event.name)
+            self._tiles[event.name] = self._stage(shown, "tiles", brief=not self._alone)
+        self._tiles[event.name](event.done, event.total)
 
     def _ended(self, outcome: SlideOutcome) -> None:
-        name = printable(outcome.name)
         self._tiles.pop(outcome.name, None)
-        if outcome.status == "failed":
-            self.failed += 1
-        elif outcome.status == "skipped":
-            self.skipped += 1
-        else:
-            self.done += 1
+        self._ended_slides += 1
         if self._slides is not None:
-            self._slides(self.done + self.skipped + self.failed, self._total)
-        for warning in outcome.warnings:
-            note(f"Warning: {name}: {printable(warning)}", quiet=self._quiet)
-        facts = _facts(outcome)
-        self._journal.note("ended", **facts)
+            self._slides(self._ended_slides, len(self._files))
+        if isinstance(outcome, SlideScanned | SlideSkipped):
+            for warning in outcome.warnings:
+                note(f"Warning: {printable(outcome.name)}: {printable(warning)}", quiet=self._quiet)
+        if isinstance(outcome, SlidePlanned) and self._ready is not None and self._ready.megapixels_per_s:
+            self._seconds += 0 if outcome.plan.done else outcome.plan.megapixels / self._ready.megapixels_per_s
         if self._as_json:
-            result(json.dumps(facts))
-        elif outcome.status == "failed":
-            note(f"Error: {self._about_slide(outcome.name, outcome.reason)}")
+            result(json.dumps(outcome_facts(outcome)))
         else:
-            self._say(outcome, name)
+            self._say(outcome)
 
-    def _say(self, outcome: SlideOutcome, name: str) -> None:
-        file_name = printable(self._files[outcome.name]) if self._alone else name
-        record = outcome.record
-        if record is None:
-            plan: Any = outcome.planned
-            self._seconds += 0 if plan["done"] else plan["megapixels"] / self._about["megapixels_per_s"]
-            state = "done already" if plan["done"] else f"{plan['tiles']} tiles of {plan['megapixels']:.1f} Mpx"
-            size = f"{plan['width_px']} x {plan['height_px']} px of {plan['mpp']:g} um ({plan['mpp_source']})"
-            result(f"{file_name}: {size}: {state}")
-            return
-        counts = ", ".join(f"{count} {printable(label)}" for label, count in record.detections.items())
-        tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm2 of tissue)"
-        tiles = f"{record.tiles.scanned} of {record.tiles.grid} tiles"
-        again = ", done before" if outcome.status == "skipped" else ""
-        result(f"{file_name}: {counts} in {tiles}{tissue}{again}")
-        if self._alone:
-            target = self._out / outcome.name
-            suffixes = [RECORD_SUFFIX, *([REPORT_SUFFIX] if self._has_reports else [])]
-            others = [f"{target.name}{suffix}" for suffix in suffixes]
-            for file in [*(each.name for each in record.files.values()), *others]:
-                result(f"  {printable(str(target.with_name(file)))}")
+    def _say(self, outcome: SlideOutcome) -> None:
+        name = printable(self._files[outcome.name] if self._alone else outcome.name)
+        match outcome:
+            case SlideFailed():
+                note(f"Error: {self._about_slide(outcome)}")
+            case SlidePlanned():
+                plan = outcome.plan
+                size = f"{plan.width_px} x {plan.height_px} px of {plan.mpp.x:g} µm ({plan.mpp.source})"
+                state = "already done" if plan.done else f"{counted(plan.tiles, 'tile')} of {plan.megapixels:.1f} Mpx"
+                result(f"{name}: {size}: {state}")
+            case SlideScanned() | SlideSkipped():
+                again = ", already done" if isinstance(outcome, SlideSkipped) else ""
+                result(f"{name}: {_detections(outcome)}{again}")
+                if self._alone:
+                    self._say_files(outcome)
+            case _:
+                assert_never(outcome)
+
+    def _say_files(self, outcome: SlideScanned | SlideSkipped) -> None:
+        """Where the results are."""
+        target = self._request.out / outcome.name
+        suffixes = [RECORD_SUFFIX, *([REPORT_SUFFIX] if self._request.report else [])]
+        names = [file.name for file in outcome.record.files.values()]
+        for name in [*names, *(f"{target.name}{suffix}" for suffix in suffixes)]:
+            result(f"  {printable(str(target.with_name(name)))}")
 
 
-def _facts(outcome: SlideOutcome) -> dict[str, Any]:
-    """What is said of a slide in JSON."""
-    facts: dict[str, Any] = {"slide": printable(outcome.name), "status": outcome.status}
-    if outcome.reason:
-        facts["reason"] = printable(outcome.reason)
-    if outcome.status == "planned":
-        return facts | dict(outcome.planned)
-    if outcome.record is not None:
-        for name in ("detections", "tissue_mm2", "unread_mm2"):
-            facts[name] = getattr(outcome.record, name)
-    if outcome.warnings:
-        facts["warnings"] = [printable(warning) for warning in outcome.warnings]
-    return facts | ({"seconds": round(outcome.seconds, 1)} if outcome.status == "done" else {})
+def _detections(outcome: SlideScanned | SlideSkipped) -> str:
+    """What was found on a slide, and where."""
+    record = outcome.record
+    counts = ", ".join(counted(count, printable(label)) for label, count in record.detections.items())
+    tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm² of tissue)"
+    return f"{counts} in {record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}{tissue}"

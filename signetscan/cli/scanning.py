@@ -1,25 +1,26 @@
-"""How `detect` and `watch` run a scan, and how they end."""
+"""How `detect` and `watch` show a scan, and how they end."""
 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from signetscan.cli.console import note, stages
+from signetscan.cli.console import note
+from signetscan.cli.flags import with_flags
 from signetscan.cli.scan_messages import ScanMessages
-from signetscan.cli.scan_options import request_of, workers_of
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Generator, Iterator
 
-    from signetscan.batch.find import SlideTask
-    from signetscan.batch.journal import Journal
-    from signetscan.batch.run import Event
+    from signetscan.batch.events import Event
+    from signetscan.batch.options import BatchOptions
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per slide.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and results.")
 
 
 class EnvironmentFailure(click.ClickException):
@@ -37,14 +38,14 @@ def ends_cleanly(context: click.Context) -> Iterator[None]:
     try:
         yield
     except (DeviceError, ModelError) as error:
-        raise EnvironmentFailure(str(error)) from error
+        raise EnvironmentFailure(with_flags(error, context.command)) from error
     except KeyboardInterrupt:
         note("Interrupted. Started again, the run goes on with the slides that are not done.")
         context.exit(INTERRUPTED)
 
 
 def end_on_sigterm() -> None:
-    """Let a request to end the process be like Ctrl-C."""
+    """Treat a request to end the process like Ctrl-C."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -52,40 +53,9 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def events_here(tasks: Sequence[SlideTask], options: dict[str, Any]) -> Generator[Event]:
-    """What happens when slides are scanned on this machine."""
-    from signetscan.batch.run import Batch
-
-    workers, environments = workers_of(options)
-    batch = Batch(
-        request=request_of(options, workers=workers),
-        tasks=tasks,
-        workers=workers,
-        slide_timeout=options["slide_timeout"],
-        environments=environments,
-    )
-    return batch.run()
-
-
-def scan(tasks: Sequence[SlideTask], events: Generator[Event], journal: Journal, options: dict[str, Any]) -> int:
-    """Run a scan to its end, say what happens, and write the index of reports; gives how many slides failed."""
-    with stages(quiet=options["quiet"]) as stage:
-        messages = ScanMessages(tasks, journal, stage, options)
-        try:
-            for event in events:
-                messages.take(event)
-        finally:
-            events.close()
-    messages.close(index=_reports_index(options))
-    return messages.failed
-
-
-def _reports_index(options: dict[str, Any]) -> Path | None:
-    """Write the index of all reports in the output folder, where reports are wanted; gives its path."""
-    if not options["report"] or options.get("dry_run"):  # watch has no --dry-run
-        return None
-    from signetscan.reports.index import INDEX_NAME, find_entries, write_index
-
-    path: Path = options["out"] / INDEX_NAME
-    write_index(path, find_entries(options["out"]))
-    return path
+def show(events: Generator[Event], request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> int:
+    """Say what happens, to the end; gives how many slides failed."""
+    with closing(events), ScanMessages(request, command, as_json=as_json, quiet=quiet) as messages:
+        for event in events:
+            messages.take(event)
+    return messages.failed_in_all

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any
 
 import click
 
-from signetscan.cli.console import POSITIVE, note
-from signetscan.cli.scan_options import check_roi, renamed, scan_options
-from signetscan.cli.scanning import ends_cleanly, events_here, scan
+from signetscan.batch.options import BatchOptions, WatchOptions
+from signetscan.cli.console import note
+from signetscan.cli.flags import flags_of, given
+from signetscan.cli.scanning import AS_JSON, QUIET, ends_cleanly, show
 from signetscan.cli.statuses import SOME_FAILED
+from signetscan.scan.options import ScanOptions
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@scan_options
-@click.option("--settle", type=POSITIVE, default=60.0, help="Seconds for which a slide must not change to be scanned.")
-@click.option("--every", type=POSITIVE, default=10.0, help="Seconds between two looks at the folder.")
-@click.option("--until-idle", is_flag=True, help="End when all that is there is done, not never.")
+@flags_of(BatchOptions, ScanOptions, WatchOptions, leave_out=("trim_tiles", "shard", "dask", "dry_run"))
+@AS_JSON
+@QUIET
 @click.pass_context
-def watch(context: click.Context, /, folder: Path, **options: Any) -> None:  # noqa: ANN401 - click's values
+def watch(context: click.Context, /, folder: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Find signet ring cells in slides as they arrive in FOLDER.
 
     Slides that are there already are scanned too. A slide is scanned once its files have not changed for --settle
@@ -30,20 +29,12 @@ def watch(context: click.Context, /, folder: Path, **options: Any) -> None:  # n
 
     Example: signetscan watch scanner --out results
     """
-    from signetscan.batch.journal import Journal
-    from signetscan.batch.watch import Watcher
+    from signetscan.batch.watch import watch_folder
 
-    watcher = Watcher(folder=folder, settle_s=options["settle"])
-    check_roi(options["roi"], one_slide=False)
-    failed = 0
-    with ends_cleanly(context), Journal(options["log_file"]) as journal:
-        note(f"Watching {folder}.", quiet=options["quiet"])
-        while True:
-            tasks = renamed(watcher.look(), options)
-            if tasks:
-                failed += scan(tasks, events_here(tasks, options), journal, options)
-            elif options["until_idle"] and watcher.is_idle():
-                break
-            time.sleep(options["every"])
+    request, options, chosen = given(BatchOptions, values), given(ScanOptions, values), given(WatchOptions, values)
+    note(f"Watching {folder}.", quiet=quiet)
+    with ends_cleanly(context):
+        events = watch_folder(folder, request, options, chosen)
+        failed = show(events, request, context.command, as_json=as_json, quiet=quiet)
     if failed:
         context.exit(SOME_FAILED)

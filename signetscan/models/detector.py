@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.models.placement import Placement
     from signetscan.models.runtime import Device
 
 MAX_MODEL_BYTES = 1 << 30
@@ -37,8 +38,8 @@ class Detector(Protocol):
         """SHA-256 of the model file, hexadecimal."""
 
     @property
-    def provider(self) -> str:
-        """The part of the runtime that really runs the model."""
+    def runs_on(self) -> Placement:
+        """What really runs the model."""
 
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
         """Find objects in a batch.
@@ -64,9 +65,9 @@ class OnnxDetector:
     """The model in the runtime."""
 
     @property
-    def provider(self) -> str:
-        """The part of the runtime that runs the model."""
-        return self.session.provider
+    def runs_on(self) -> Placement:
+        """What runs the model."""
+        return self.session.runs_on
 
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
         """Find objects in a batch of tiles; see `Detector.detect`.

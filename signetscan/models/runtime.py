@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from signetscan.errors import DeviceError, ModelError
+from signetscan.models.placement import Placement
 from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Session:
 
     session: Any
     """The `onnxruntime.InferenceSession`."""
-    provider: str
+    runs_on: Placement
     """The execution provider that runs it."""
     memory: str | None = None
     """Kind of memory that tiles are put in for the model ("cuda"); None where it is that of the program."""
@@ -126,8 +127,8 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     options.log_severity_level = 3
     # Planned ahead, the memory of all maps is one block, and half as large again (measured; no slower without).
     options.enable_mem_pattern = False
-    # Readers and the model share the cores: a thread that waits for another must not keep a core busy, and work is cut
-    # into more pieces than threads, for when one of them is held up.
+    # Read threads and the model share the cores: a thread that waits for another must not keep a core busy, and work is
+    # cut into more pieces than threads, for when one of them is held up.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.dynamic_block_base", "4")
     if threads:
@@ -142,8 +143,10 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
         raise
     provider = session.get_providers()[0]
     if device != "auto" and provider != WANTED[device]:
-        raise DeviceError(_why_not(runtime, device))
-    return Session(session=session, provider=provider, memory=None if provider == CPU_PROVIDER else "cuda")
+        raise DeviceError(_why_not(runtime, device), options=("device",))
+    on_gpu = provider != CPU_PROVIDER
+    runs_on = Placement(name=provider, on_gpu=on_gpu)
+    return Session(session=session, runs_on=runs_on, memory="cuda" if on_gpu else None)
 
 
 def _runtime() -> Any:  # noqa: ANN401 - the module has no types
@@ -162,7 +165,7 @@ def _providers(runtime: Any, device: Device) -> list[str | tuple[str, dict[str, 
     """
     available = runtime.get_available_providers()
     if device not in {"auto", "cpu"} and WANTED[device] not in available:
-        raise DeviceError(_why_not(runtime, device))
+        raise DeviceError(_why_not(runtime, device), options=("device",))
     providers: list[str | tuple[str, dict[str, str]]] = [CPU_PROVIDER]
     if device != "cpu" and CUDA_PROVIDER in available:
         runtime.preload_dlls()
@@ -209,22 +212,22 @@ def _why_not(runtime: Any, device: Device) -> str:  # noqa: ANN401
     """Why a GPU cannot be used, and what to do."""
     installed = runtime_versions()
     if len(installed) == 2:
-        return f"--device {device}: {BOTH_RUNTIMES}"
+        return f"device {device}: {BOTH_RUNTIMES}"
     if "onnxruntime-gpu" not in installed:
         return (
-            f"--device {device}: the installed onnxruntime {runtime.__version__} is the CPU build: "
+            f"device {device}: the installed onnxruntime {runtime.__version__} is the CPU build: "
             'pip uninstall onnxruntime, then pip install "signetscan[gpu]"'
         )
     if device == "tensorrt":
         return (
-            f"--device tensorrt: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load TensorRT: its libraries "
+            f"device tensorrt: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load TensorRT: its libraries "
             "(libnvinfer) must be of the version that this one was built for, and where the system finds libraries, "
-            "such as in LD_LIBRARY_PATH; or run with --device cuda"
+            "such as in LD_LIBRARY_PATH; or run on the device cuda"
         )
     return (
-        f"--device cuda: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load CUDA and fell back to the CPU. "
+        f"device cuda: onnxruntime-gpu {installed['onnxruntime-gpu']} could not load CUDA and fell back to the CPU. "
         "Check that `nvidia-smi` shows a GPU, and that the driver and cuDNN fit this version (1.27 and later: CUDA 13, "
-        "cuDNN 9, driver 580; 1.26 and earlier: CUDA 12), or run with --device cpu"
+        "cuDNN 9, driver 580; 1.26 and earlier: CUDA 12), or run on the device cpu"
     )
 
 

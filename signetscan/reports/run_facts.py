@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from signetscan.results.run_record import RunRecord
 
 NO_INTENDED_USE = "not said by the model"
-THRESHOLD_NAMES = ("threshold", "score_threshold")
-"""Names that the option has in records, the latest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +56,8 @@ def run_facts(record: RunRecord) -> RunFacts:
         finished=record.finished[:19].replace("T", " ") + " UTC",
         model=record.model.name,
         intended_use=record.model.intended_use or NO_INTENDED_USE,
-        threshold=_number(record, *THRESHOLD_NAMES, high=1),
-        min_tissue_um2=_number(record, "min_tissue_um2"),
+        threshold=_number(record, "threshold", high=1),
+        min_tissue_um2=_number(record, "min_tissue"),
         tissue_mm2=record.tissue_mm2,
         roi_polygons=0 if record.roi is None else record.roi.polygons,
         unread_mm2=record.unread_mm2,
@@ -75,7 +73,7 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
     seconds = sum(record.seconds.values())
     return [
         ("Slide", f"{width:,} x {height:,} px, {slide.format_name}"),
-        ("Size of a pixel", f"{slide.mpp.x:.4g} x {slide.mpp.y:.4g} µm, from {slide.mpp.source}"),
+        ("Size of a pixel", f"{slide.mpp.x:.4g} x {slide.mpp.y:.4g} µm ({slide.mpp.source})"),
         ("Model", f"{model.name}, {model.precision}, works at {model.mpp:g} µm/px"),
         ("Model file", f"SHA-256 {model.sha256}"),
         ("Ran on", record.provider),
@@ -83,11 +81,11 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _number(record: RunRecord, *names: str, high: float = float("inf")) -> float:
-    """An option that must be a number from 0, by the first of its names that the record has."""
-    value = next((record.options[name] for name in names if name in record.options), None)
+def _number(record: RunRecord, name: str, high: float = float("inf")) -> float:
+    """An option that must be a number from 0."""
+    value = record.options.get(name)
     if not is_number(value) or not 0 <= value <= high:
-        message = f"the run record of {record.slide.name} has no usable option {names[0].replace('_', ' ')}"
+        message = f"the run record of {record.slide.name} has no usable option {name.replace('_', ' ')}"
         raise ResultError(message)
     return float(value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections import Counter
@@ -16,7 +15,7 @@ from signetscan import __version__
 from signetscan.atomic import atomic_text
 from signetscan.errors import MppError, ResultError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
-from signetscan.slides.mpp import Mpp
+from signetscan.slides.mpp import Mpp, MppSource
 from signetscan.slides.protocol import MAX_SIDE, Bounds, known_mpp
 
 if TYPE_CHECKING:
@@ -27,11 +26,10 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
     from signetscan.models.detector import Detector
     from signetscan.options import Scalar, Value
-    from signetscan.scan.detect import DetectOptions, SlideResult
-    from signetscan.scan.roi import Roi
+    from signetscan.scan.detect import SlideResult
     from signetscan.slides import Slide
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the record's layout."""
 
 LIBRARIES = (
@@ -46,8 +44,15 @@ LIBRARIES = (
 )
 """Libraries whose versions are recorded."""
 
-WITHOUT_EFFECT = ("batch_size", "readers")
-"""Options that change no result."""
+FORMER_OPTIONS = {
+    "tile_overlap": "overlap",
+    "score_threshold": "threshold",
+    "readers": "read_threads",
+    "use_tissue_mask": "tissue_mask",
+    "max_unread_share": "max_bad_area",
+    "min_tissue_um2": "min_tissue",
+}
+"""Names of options in records of schema 1, and those that they have now."""
 MOST_BYTES = 1 << 24
 """A record takes some kilobytes; each area that could not be read adds a line."""
 MOST_DETECTIONS = 1 << 40
@@ -83,7 +88,7 @@ class SlideRecord:
             decoder=table.text_or("decoder", ""),
             fingerprint=table.text("fingerprint"),
             dimensions=(table.whole("width_px", low=1), table.whole("height_px", low=1)),
-            mpp=Mpp(mpp.number("x"), mpp.number("y"), mpp.text("source")),
+            mpp=Mpp(mpp.number("x"), mpp.number("y"), _source(mpp.text("source"))),
             bounds=None if bounds is None else Bounds(*(bounds.whole(name) for name in ("x", "y", "width", "height"))),
         )
 
@@ -195,13 +200,13 @@ class RunRecord:
     versions: Mapping[str, str]
     """Of signetscan, Python and `LIBRARIES`."""
     key: str
-    """The same for runs whose results are; see `run_key`."""
+    """The same for runs whose results are; see `signetscan.results.run_key`."""
     slide: SlideRecord
     model: ModelRecord
     provider: str
     """What the model ran on, as its runtime names it."""
     options: Mapping[str, Value]
-    """The options in force, by name; a record of an earlier version may have other names."""
+    """The options in force, by name."""
     roi: RoiRecord | None
     """None where the whole slide was scanned."""
     geojson_origin: tuple[int, int]
@@ -241,7 +246,7 @@ class RunRecord:
             slide=SlideRecord.from_json(table.table("slide")),
             model=ModelRecord.from_json(table.table("model")),
             provider=table.text("provider"),
-            options={name: _option(table, name) for name in table.table("options").values},
+            options={FORMER_OPTIONS.get(name, name): _option(table, name) for name in table.table("options").values},
             roi=None if roi is None else RoiRecord(polygons=roi.whole("outlines", low=0), digest=roi.text("digest")),
             geojson_origin=_point(table, "geojson_origin_px"),
             tiles=TileCounts(grid=tiles.whole("grid", low=0), scanned=tiles.whole("scanned", low=0)),
@@ -296,33 +301,6 @@ class RunRecord:
         return replace(self, files={**self.files, **files}, unfit=before | dict(unfit))
 
 
-def run_key(
-    slide: Slide,
-    size: int,
-    detector: Detector,
-    options: DetectOptions,
-    *,
-    crop_to_bounds: bool,
-    roi: Roi | None = None,
-) -> str:
-    """A text that is the same for runs whose results are: of the same slide, model and options.
-
-    Args:
-        slide: the slide.
-        size: bytes of its file. OpenSlide's fingerprint covers the overview alone.
-        detector: the model.
-        options: how it is scanned.
-        crop_to_bounds: whether GeoJSON counts from the slide's bounds.
-        roi: the region of interest to which the scan keeps.
-    """
-    chosen = {name: value for name, value in asdict(options).items() if name not in WITHOUT_EFFECT}
-    mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
-    parts = [SCHEMA, slide.fingerprint, size, mpp, detector.sha256, chosen, crop_to_bounds]
-    if roi is not None:
-        parts.append(roi.digest)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
 def record_of_scan(
     slide: Slide,
     detector: Detector,
@@ -368,7 +346,7 @@ def record_of_scan(
             class_names=names,
             intended_use=detector.spec.intended_use,
         ),
-        provider=detector.provider,
+        provider=detector.runs_on.name,
         options=asdict(result.options),
         roi=None if roi is None else RoiRecord(polygons=len(roi.regions), digest=roi.digest),
         geojson_origin=origin,
@@ -421,6 +399,17 @@ def write_run_record(path: Path, record: RunRecord) -> None:
     with atomic_text(path) as file:
         json.dump(record.to_json(), file, indent=2, allow_nan=False)
         file.write("\n")
+
+
+def _source(text: str) -> MppSource:
+    """Where an mpp comes from; records of schema 1 named the flag of one that the user gave."""
+    if text.startswith("-"):
+        return MppSource.GIVEN
+    try:
+        return MppSource(text)
+    except ValueError as error:
+        message = f"slide.mpp.source must be one of {', '.join(MppSource)}, not {text[:60]!r}"
+        raise JsonError(message) from error
 
 
 def _texts(table: JsonTable) -> dict[str, str]:

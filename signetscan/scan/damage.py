@@ -1,4 +1,4 @@
-"""Reading tiles of a damaged slide: what can be decoded is kept, and what cannot is told, to the piece."""
+"""Reading tiles of a damaged slide: what can be decoded is kept, and the rest is recorded, to the piece."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ BLANK = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TilePixels:
-    """What was read of a tile."""
+    """The pixels of a tile, as far as they could be read."""
 
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
     unread: tuple[Box, ...] = ()
     """Pieces, within what the tile owns, that could not be decoded, view pixels."""
     error: str = ""
-    """What the first of them said."""
+    """Why the first of them could not."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Damage:
-    """What of a slide could not be read."""
+    """Unread parts of a slide."""
 
-    places: list[Box] = field(default_factory=list)
+    areas: list[Box] = field(default_factory=list)
     """Pieces, view pixels; none overlap."""
     error: str = ""
-    """What the first of them said."""
+    """Why the first of them could not."""
 
     def add(self, tile: TilePixels) -> None:
-        """Take down what a tile misses."""
-        self.places += tile.unread
+        """Record the unread parts of a tile."""
+        self.areas += tile.unread
         self.error = self.error or tile.error
 
     @property
     def area(self) -> float:
         """View pixels."""
-        return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in self.places)
+        return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in self.areas)
 
 
 def read_tile(view: SlideAtMpp, tile: Tile) -> TilePixels:
@@ -75,7 +75,7 @@ def _in_pieces(view: SlideAtMpp, tile: Tile, error: str) -> TilePixels:
             try:
                 pixels[y - tile.y :, x - tile.x :][:height, :width] = view.read(x, y, width, height)
             except SlideError:
-                place = tile.clip(x, y, width, height)
-                if place[0] < place[2] and place[1] < place[3]:
-                    unread.append(place)
+                owned = tile.clip(x, y, width, height)
+                if owned[0] < owned[2] and owned[1] < owned[3]:
+                    unread.append(owned)
     return TilePixels(pixels=pixels, unread=tuple(unread), error=error)

@@ -6,24 +6,22 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.boxes import area
-from signetscan.checks import check_ranges
-from signetscan.concurrency import batched, cpu_count, ordered_map
+from signetscan.concurrency import batched, ordered_map
 from signetscan.errors import DeviceError, SlideError
-from signetscan.models.runtime import CPU_PROVIDER
 from signetscan.scan.damage import Damage, read_tile
 from signetscan.scan.merge import keep_owned, merge_tiles, suppress
+from signetscan.scan.options import ScanOptions
 from signetscan.scan.tiling import TileGrid, in_strips, trim
-from signetscan.scan.tissue import DEFAULT_MIN_TISSUE_UM2, find_tissue, whole_slide
+from signetscan.scan.tissue import find_tissue, whole_slide
 from signetscan.slides import SlideAtMpp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from signetscan.models.detector import Detector
     from signetscan.models.spec import ModelSpec
     from signetscan.scan.damage import TilePixels
+    from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.roi import Roi
     from signetscan.scan.tiling import Tile
     from signetscan.scan.tissue import TissueMask
@@ -46,12 +45,6 @@ SCORE_DECIMALS = 4
 MIN_SIDE = 0.01
 """A box thinner than this (level-0 pixels) after clipping to the slide is dropped: QuPath refuses empty shapes."""
 
-CPU_BATCH = 1
-"""On a CPU a larger batch is not faster and takes more memory (measured: scripts/benchmarks/bench_batch.py)."""
-GPU_BATCH = 8
-"""Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
-MAX_READERS = 8
-"""More threads than this read ahead of any model."""
 RUNS_ON_CPU = 1
 """One run of the network uses all cores."""
 RUNS_ON_GPU = 2
@@ -61,89 +54,26 @@ STRIP_BYTES = 1 << 27
 still in the cache of decoded pixels when the second is read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectOptions:
-    """How to scan a slide. `DetectOptions.for_model` fills in what a model or the machine decides.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    tile_size: int
-    """Side of a tile, view pixels (of the model's mpp); a multiple of the model's stride."""
-    tile_overlap: int
-    """Least overlap of neighbouring tiles, view pixels; a multiple of the model's stride."""
-    score_threshold: float
-    """Lowest score reported, 0 to 1."""
-    nms_iou: float
-    """Of two overlapping boxes the better is kept when their IoU is above this, 0 to 1."""
-    batch_size: int
-    """Tiles given to the model at once."""
-    readers: int
-    """Threads that read tiles."""
-    use_tissue_mask: bool = True
-    """Whether to skip tiles without tissue."""
-    max_unread_share: float = 0.0
-    """Share of the scanned area that may be damaged; a slide with more fails. It is always said how much there is."""
-    trim_tiles: bool = True
-    """Whether tiles are cut down to the tissue in them. Then they differ in shape, and one batch holds one shape."""
-    min_tissue_um2: float = DEFAULT_MIN_TISSUE_UM2
-    """Smallest piece of tissue that is scanned, um2."""
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            tile_size=(1, 16384),
-            tile_overlap=(0, 16384),
-            score_threshold=(0, 1),
-            nms_iou=(0, 1),
-            batch_size=(1, 1024),
-            readers=(1, 256),
-            min_tissue_um2=(0, 1e12),
-            max_unread_share=(0, 1),
-        )
-
-    @classmethod
-    def for_model(cls, detector: Detector, **chosen: float | None) -> Self:
-        """Options for a model: its own values, and sensible ones for this machine, where none (None) is chosen.
-
-        Raises:
-            OptionError: a chosen value is out of range.
-        """
-        spec = detector.spec
-        on_cpu = detector.provider == CPU_PROVIDER
-        defaults: dict[str, Any] = {
-            "tile_size": spec.tile_size,
-            "tile_overlap": spec.tile_overlap,
-            "score_threshold": spec.score_threshold,
-            "nms_iou": spec.nms_iou,
-            "batch_size": CPU_BATCH if on_cpu else GPU_BATCH,
-            "readers": min(cpu_count(), MAX_READERS),
-            "trim_tiles": on_cpu,  # a GPU would rather have full batches of one shape than fewer pixels
-        }
-        return cls(**(defaults | {name: value for name, value in chosen.items() if value is not None}))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SlideResult:
-    """What a scan found, and how it went."""
+    """Detections of a slide, and how the scan went."""
 
     detections: Detections
     """Boxes in level-0 pixels, best first."""
-    options: DetectOptions
+    options: ResolvedScanOptions
     """The options in force."""
     tiles: int
     """Tiles in the grid."""
     tiles_scanned: int
     """Tiles read and given to the model; the others show no tissue."""
     tissue_mm2: float | None
-    """Area of the tissue mask, within the region of interest if there is one, mm2; None where no mask was used."""
+    """Area of the tissue mask, within the region of interest if there is one, mm²; None where no mask was used."""
     roi: Roi | None = None
-    """What the scan kept to."""
+    """The region of interest to which the scan kept."""
     unread: tuple[Box, ...] = ()
-    """Places that could not be decoded, and were not looked at, level-0 pixels."""
+    """Areas that could not be decoded, and were not looked at, level-0 pixels."""
     unread_mm2: float = 0.0
-    """Their area, mm2."""
+    """Their area, mm²."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
 
@@ -157,20 +87,20 @@ class ScanPlan:
     tiles_in_grid: int
     """How many there would be if all of the slide were tissue."""
     tissue_mm2: float | None
-    """Area of the tissue mask, mm2; None where none was used."""
+    """Area of the tissue mask, mm²; None where none was used."""
 
 
 def detect_slide(
     slide: Slide,
     detector: Detector,
-    options: DetectOptions | None = None,
+    options: ScanOptions | None = None,
     *,
     roi: Roi | None = None,
     on_progress: Progress | None = None,
 ) -> SlideResult:
     """Find the objects of a slide.
 
-    The result depends on the slide, the model and the options, not on batch size, number of readers or timing.
+    The result depends on the slide, the model and the options, not on batch size, number of threads or timing.
 
     Args:
         slide: the slide; its mpp must be known.
@@ -188,33 +118,33 @@ def detect_slide(
     """
     started = time.perf_counter()
     spec = detector.spec
-    options = options or DetectOptions.for_model(detector)
+    resolved = (options or ScanOptions()).resolve(detector)
     view = SlideAtMpp(slide, spec.mpp)
-    plan = plan_scan(view, spec, options, roi)
+    plan = plan_scan(view, spec, resolved, roi)
     planned = time.perf_counter()
     damage = Damage()
-    parts = _scan_tiles(view, detector, options, plan.tiles, damage, on_progress)
-    _check_damage(view, damage, plan.tiles, options)
+    parts = _scan_tiles(view, detector, resolved, plan.tiles, damage, on_progress)
+    _check_damage(view, damage, plan.tiles, resolved)
     scanned = time.perf_counter()
-    merged = merge_tiles(parts, options.nms_iou)
+    merged = merge_tiles(parts, resolved.nms_iou)
     detections = _in_level0(merged, view)
     if roi is not None:
         detections = detections.select(roi.holds(detections.boxes))
     ended = time.perf_counter()
     return SlideResult(
         detections=detections,
-        options=options,
+        options=resolved,
         tiles=plan.tiles_in_grid,
         tiles_scanned=len(plan.tiles),
         tissue_mm2=plan.tissue_mm2,
         roi=roi,
-        unread=tuple(tuple(edges) for edges in view.to_level0(np.array(damage.places).reshape(-1, 4)).tolist()),
+        unread=tuple(tuple(edges) for edges in view.to_level0(np.array(damage.areas).reshape(-1, 4)).tolist()),
         unread_mm2=damage.area * view.pixel_um[0] * view.pixel_um[1] / 1e6,
         seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
 
 
-def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions, roi: Roi | None = None) -> ScanPlan:
+def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
     """Choose what to read of a slide, within a region of interest if there is one.
 
     Raises:
@@ -222,27 +152,26 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions, roi: Ro
         SlideError: the overview cannot be read.
         OptionError: tile size or overlap is not a multiple of the model's stride, or they make no grid.
     """
-    grid = make_grid(view, spec, options)
-    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
-    if not options.use_tissue_mask and roi is None:
-        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None)
-    mask = (
-        find_tissue(view.slide, min_area_um2=options.min_tissue_um2)
-        if options.use_tissue_mask
-        else whole_slide(view.slide)
+    width, height = view.dimensions
+    grid = TileGrid(
+        width=width, height=height, tile_size=options.tile_size, overlap=options.overlap, stride=spec.stride
     )
+    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    if not options.tissue_mask and roi is None:
+        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None)
+    mask = find_tissue(view.slide, min_area_um2=options.min_tissue) if options.tissue_mask else whole_slide(view.slide)
     area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
     if roi is not None:
         mask = roi.around(mask)
     return ScanPlan(
         tiles=_with_tissue(tiles, mask, view, spec, options),
         tiles_in_grid=len(grid),
-        tissue_mm2=area_mm2 if options.use_tissue_mask else None,
+        tissue_mm2=area_mm2 if options.tissue_mask else None,
     )
 
 
 def _with_tissue(
-    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: DetectOptions
+    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions
 ) -> list[Tile]:
     """The tiles that own tissue, cut down to it where that is wanted."""
     scale_x, scale_y = view.scale
@@ -253,90 +182,76 @@ def _with_tissue(
         if tissue is None:
             continue
         around = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
-        cut = trim(tile, around, margin=options.tile_overlap // 2, stride=spec.stride)
+        cut = trim(tile, around, margin=options.overlap // 2, stride=spec.stride)
         chosen.append(cut if options.trim_tiles else tile)
     return chosen
-
-
-def make_grid(view: SlideAtMpp, spec: ModelSpec, options: DetectOptions) -> TileGrid:
-    """The tiles of a slide at the model's mpp.
-
-    Raises:
-        OptionError: tile size or overlap is not a multiple of the model's stride, or they make no grid.
-    """
-    width, height = view.dimensions
-    return TileGrid(
-        width=width,
-        height=height,
-        tile_size=options.tile_size,
-        overlap=options.tile_overlap,
-        stride=spec.stride,
-    )
 
 
 def _scan_tiles(
     view: SlideAtMpp,
     detector: Detector,
-    options: DetectOptions,
+    options: ResolvedScanOptions,
     tiles: Sequence[Tile],
     damage: Damage,
     on_progress: Progress | None,
 ) -> list[Detections]:
-    """Read, detect and thin out every tile; detections in view pixels, one entry a tile, in the tiles' order.
+    """Read every tile, run the model, and suppress overlaps; detections in view pixels, one entry per tile, in order.
 
-    Three stages at once: readers decode ahead, the network runs, and this thread thins out what it found before.
+    Three stages run at once: read threads decode tiles ahead, the network runs, and this thread suppresses overlaps in
+    the tiles before.
     """
-    ahead = options.readers + options.batch_size
-    pixels = ordered_map(partial(read_tile, view), tiles, workers=options.readers, ahead=ahead)
-    batches = batched(_noted(pixels, damage), options.batch_size, kind=np.shape)
-    runs = RUNS_ON_CPU if detector.provider == CPU_PROVIDER else RUNS_ON_GPU
+    ahead = options.read_threads + options.batch_size
+    pixels = ordered_map(partial(read_tile, view), tiles, workers=options.read_threads, ahead=ahead)
+    batches = batched(_pixels_of(pixels, damage), options.batch_size, kind=np.shape)
+    runs = RUNS_ON_GPU if detector.runs_on.on_gpu else RUNS_ON_CPU
     results = ordered_map(partial(_run, detector, options), batches, workers=runs, ahead=runs + 1)
     parts: list[Detections] = []
     with closing(pixels), closing(results):  # no thread outlives an error
         for candidates in results:
-            for found in candidates:
-                parts.append(_of_tile(found, tiles[len(parts)], options.nms_iou))
+            for of_tile in candidates:
+                parts.append(_in_view(of_tile, tiles[len(parts)], options.nms_iou))
             if on_progress is not None:
                 on_progress(len(parts), len(tiles))
     return parts
 
 
-def _run(detector: Detector, options: DetectOptions, batch: list[NDArray[np.uint8]]) -> list[Detections]:
-    """Run the model; where there is no room for a batch, on its halves, which gives the same."""
+def _run(detector: Detector, options: ResolvedScanOptions, batch: list[NDArray[np.uint8]]) -> list[Detections]:
+    """Run the model; where memory is short for a batch, on its halves, which gives the same."""
     tiles = np.stack(batch) if len(batch) > 1 else batch[0][None]
     try:
-        return detector.detect(tiles, options.score_threshold)
+        return detector.detect(tiles, options.threshold)
     except MemoryError as error:
         if len(batch) == 1:
-            message = f"{error}: try a smaller --tile-size, or a machine with more memory"
-            raise DeviceError(message) from error
+            message = f"{error}: try smaller tiles, or a machine with more memory"
+            raise DeviceError(message, options=("tile_size",)) from error
     half = len(batch) // 2
     return _run(detector, options, batch[:half]) + _run(detector, options, batch[half:])
 
 
-def _noted(tiles: Iterable[TilePixels], damage: Damage) -> Iterator[NDArray[np.uint8]]:
-    """The pixels of tiles; what they miss is taken down."""
+def _pixels_of(tiles: Iterable[TilePixels], damage: Damage) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of tiles; records unread parts."""
     for tile in tiles:
         damage.add(tile)
         yield tile.pixels
 
 
-def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], options: DetectOptions) -> None:
+def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], options: ResolvedScanOptions) -> None:
     """Refuse a slide of which too much cannot be read."""
     scanned = float(area(np.array([tile.seen for tile in tiles]).reshape(-1, 4)).sum())
-    if damage.area <= options.max_unread_share * scanned:
+    if damage.area <= options.max_bad_area * scanned:
         return
-    x, y = view.to_level0(np.array([damage.places[0]]))[0, :2]
+    number = len(damage.areas)
+    x, y = view.to_level0(np.array([damage.areas[0]]))[0, :2]
     message = (
-        f"{view.slide.name}: {len(damage.places)} places, {damage.area / scanned:.2%} of the area to scan, cannot be "
-        f"decoded, the first at x {x:.0f}, y {y:.0f} ({damage.error}). Copy the file again, or allow for a share of "
-        "unread area with --max-bad-area"
+        f"{view.slide.name}: {number} place{'s' if number > 1 else ''}, {damage.area / scanned:.2%} of the area to "
+        f"scan, cannot be decoded, the first at x {x:.0f}, y {y:.0f} ({damage.error}). Copy the file again, or "
+        "allow for unread area"
     )
-    raise SlideError(message)
+    raise SlideError(message, options=("max_bad_area",))
 
 
-def _of_tile(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:
-    """A tile's candidates (tile pixels) as detections of its own part (view pixels)."""
+def _in_view(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:
+    """A tile's candidates (tile pixels) as detections of the part that it owns (view pixels)."""
     # Scores are rounded before anything is ranked by them, so that a runtime's last bits decide nothing.
     rounded = replace(candidates, scores=candidates.scores.round(SCORE_DECIMALS))
     alone = suppress(rounded, nms_iou)

@@ -71,11 +71,11 @@ class TileGrid:
             message = f"a plane of {self.width} x {self.height} at stride {self.stride} has no tiles"
             raise OptionError(message)
         if self.tile_size % self.stride or self.overlap % self.stride or self.tile_size < self.stride:
-            message = f"tile size {self.tile_size} and overlap {self.overlap} must be multiples of {self.stride}"
-            raise OptionError(message)
+            message = f"tile size {self.tile_size} and overlap {self.overlap} must be multiples of {self.stride} px"
+            raise OptionError(message, options=("tile_size", "overlap"))
         if not 0 <= self.overlap < self.tile_size:
             message = f"overlap {self.overlap} must be from 0 to below the tile size {self.tile_size}"
-            raise OptionError(message)
+            raise OptionError(message, options=("tile_size", "overlap"))
 
     @property
     def tile_width(self) -> int:

@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage import morphology
 
+from signetscan.scan.options import DEFAULT_MIN_TISSUE_UM2
 from signetscan.slides.at_mpp import best_level
 from signetscan.slides.protocol import known_mpp
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from signetscan.slides.protocol import Slide
 
 OVERVIEW_MPP = 8.0
-"""Pixel size of the overview, um: about a nucleus, so that thin strands still count."""
+"""Pixel size of the overview, µm: about a nucleus, so that thin strands still count."""
 MAX_OVERVIEW_SIDE = 8192
 """Largest side of an overview, pixels; a larger slide gets a coarser overview."""
 BLOCK_SIDE = 4096
@@ -42,11 +43,9 @@ TISSUE_OD = 0.04
 the unevenness of scanners' light and far below the palest mucin, which stains 10% and more."""
 
 MAX_HOLE_UM2 = 2.5e5
-"""Blank areas inside tissue up to this size (um2) are read too: lumina, fat, mucin lakes washed out of the section."""
+"""Blank areas inside tissue up to this size (µm²) are read too: lumina, fat, mucin lakes washed out of the section."""
 MARGIN_UM = 60.0
-"""The mask is widened by this much, um: a few cells."""
-DEFAULT_MIN_TISSUE_UM2 = 1000.0
-"""Pieces smaller than this (um2) are dust: a dozen cells is more."""
+"""The mask is widened by this much, µm: a few cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,11 +57,11 @@ class TissueMask:
     pixel: tuple[float, float]
     """Width and height of a mask pixel, level-0 pixels."""
     pixel_um2: float
-    """Area of a mask pixel, um2."""
+    """Area of a mask pixel, µm²."""
 
     @property
     def area_mm2(self) -> float:
-        """Area of the mask, mm2."""
+        """Area of the mask, mm²."""
         return float(np.count_nonzero(self.mask)) * self.pixel_um2 / 1e6
 
     def bounds(self, x0: float, y0: float, x1: float, y1: float) -> Box | None:
@@ -93,7 +92,7 @@ def find_tissue(slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -
 
     Args:
         slide: the slide.
-        min_area_um2: pieces below this area are left out, um2.
+        min_area_um2: pieces below this area are left out, µm².
 
     Raises:
         MppError: the slide's pixel size is unknown.
@@ -138,8 +137,8 @@ def tissue_mask(
 
     Args:
         overview: uint8 (rows, columns, 3).
-        pixel_um2: area of a pixel, um2.
-        min_area_um2: pieces below this area are left out, um2.
+        pixel_um2: area of a pixel, µm².
+        min_area_um2: pieces below this area are left out, µm².
 
     Returns:
         Boolean (rows, columns).

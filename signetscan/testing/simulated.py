@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_geojson
 from signetscan.evaluation import images_of
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ LOWEST_SCORE = 0.02
 def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
     """Detections in each piece of tissue of a slide, beside its ground truth; level-0 pixels."""
     with open_slide(slide) as opened:
-        result = detect_slide(opened, detector, DetectOptions.for_model(detector, score_threshold=LOWEST_SCORE))
+        result = detect_slide(opened, detector, ScanOptions(threshold=LOWEST_SCORE))
     return with_truth(result.detections, slide.with_name(f"{slide.stem}.truth.geojson"))
 
 

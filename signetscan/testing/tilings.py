@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.boxes import iou_matrix
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, SlideAtMpp
 
 if TYPE_CHECKING:
@@ -35,12 +36,11 @@ def agreement(one: Detections, other: Detections, threshold: float) -> float:
 
 def scan(slide: Slide, detector: Detector, threshold: float, tile_size: int, overlap: int) -> Detections:
     """Everything found with one tiling, with no tile skipped, down to `SAME_SCORE` below the threshold."""
-    options = DetectOptions.for_model(
-        detector,
+    options = ScanOptions(
         tile_size=tile_size,
-        tile_overlap=overlap,
-        score_threshold=max(threshold - SAME_SCORE, 0.0),
-        use_tissue_mask=False,
+        overlap=overlap,
+        threshold=max(threshold - SAME_SCORE, 0.0),
+        tissue_mask=False,
     )
     return detect_slide(slide, detector, options).detections
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from signetscan.models.detector import candidates
+from signetscan.models.placement import Placement
 from signetscan.training.retinanet import Inference
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ class TorchDetector:
     """
 
     sha256 = ""
-    provider = "torch"
 
     def __init__(self, network: RetinaNet, spec: ModelSpec, device: torch.device) -> None:
         self.spec = spec
+        self.runs_on = Placement(name="torch", on_gpu=device.type == "cuda")
         self._network = Inference(network)
         self._device = device
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from signetscan.dataset import read_pixels
 from signetscan.evaluation import ImageResult, evaluate_classes, threshold_for
-from signetscan.scan.detect import DetectOptions, detect_slide
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide
 from signetscan.training.detector import TorchDetector
 from signetscan.training.spec import make_spec
@@ -71,7 +72,7 @@ def detect_images(
         on_progress: called with (images done, images in all) after each image.
     """
     detector = TorchDetector(network, make_spec(checkpoint, name="validation"), device)
-    options = DetectOptions.for_model(detector, score_threshold=lowest, readers=1, batch_size=1, use_tissue_mask=False)
+    options = ScanOptions(threshold=lowest, read_threads=1, batch_size=1, tissue_mask=False)
     results = []
     for number, image in enumerate(images, start=1):
         slide = ArraySlide([read_pixels(image)], mpp=checkpoint.mpp, name=image.name)

@@ -1,4 +1,4 @@
-"""One slide of a batch, in a worker: open it, see whether it is done already, scan it, write its results."""
+"""One slide of a batch, in a worker: open it, see whether it is already done, scan it, write its results."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.batch.outcome import SlideOutcome
+from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.errors import SlideError
 from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
 from signetscan.results.reading import load_result
-from signetscan.results.run_record import finished_record, run_key
+from signetscan.results.run_key import run_key
+from signetscan.results.run_record import finished_record
 from signetscan.results.writing import add_formats, write_results
-from signetscan.scan.detect import DetectOptions, detect_slide, plan_scan
+from signetscan.scan.detect import detect_slide, plan_scan
 from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
-    from signetscan.batch.outcome import ScanRequest
+    from signetscan.batch.options import BatchOptions
     from signetscan.models.detector import Detector
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
@@ -38,21 +39,18 @@ COARSE = 1.5
 """A slide whose pixels are so many times as large as the model's is worth a warning."""
 SPEED_TILE = 1024
 """Side of the tile by which a model's speed is judged, pixels."""
-LIST_FIELDS = {"threshold": "score_threshold", "overlap": "tile_overlap"}
-"""Options of a list whose field of `DetectOptions` has another name."""
 ROI_SUFFIXES = (".geojson", ".geojson.gz")
 """Of the files in a folder of regions of interest."""
-WHOLE_NUMBERS = frozenset({"tile_size", "tile_overlap", "batch_size", "readers"})
 
 
 def scan_slide(
     task: SlideTask,
-    request: ScanRequest,
+    request: BatchOptions,
     detector: Detector,
     on_progress: Callable[[int, int], None] | None = None,
     *,
     claim: Claim | None = None,
-) -> SlideOutcome:
+) -> SlideScanned | SlideSkipped:
     """Scan a slide, unless results of the same slide, model and options are there, and write the results.
 
     Raises:
@@ -62,14 +60,14 @@ def scan_slide(
     """
     started = time.monotonic()
     before = _state(task.path)
-    options = options_for(task, request, detector)
-    with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
+    options = task.options.resolve(detector)
+    with open_slide(task.path, mpp=task.mpp) as slide:
         roi = _roi_of(task, request, slide)
-        key = run_key(slide, before[0], detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
+        key = run_key(slide, before[0], detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
         finished = None if request.overwrite else _finished(task, request, key, slide)
         if finished is not None:
-            unfit = tuple(why for name, why in finished.unfit.items() if name in request.formats)
-            return SlideOutcome(name=task.name, status="skipped", record=finished, warnings=unfit)
+            warnings = tuple(why for name, why in finished.unfit.items() if name in request.formats)
+            return SlideSkipped(name=task.name, record=finished, warnings=warnings)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
         if _state(task.path) != before:
             message = f"{task.path}: the file changed while it was read; wait until it is copied"
@@ -83,23 +81,22 @@ def scan_slide(
             detector,
             result,
             key=key,
-            crop_to_bounds=request.crop_to_bounds,
+            crop_to_bounds=request.bounds_crop,
             formats=request.formats,
             slide_path=task.path,
         )
         if request.report:
             _write_report(written, slide)
-        warnings = [*warnings_of(slide, detector, result), *written.record.unfit.values()]
-    return SlideOutcome(
+        warnings = (*warnings_of(slide, detector, result), *written.record.unfit.values())
+    return SlideScanned(
         name=task.name,
-        status="done",
         record=written.record,
-        warnings=tuple(warnings),
+        warnings=warnings,
         seconds=time.monotonic() - started,
     )
 
 
-def _finished(task: SlideTask, request: ScanRequest, key: str, slide: Slide) -> RunRecord | None:
+def _finished(task: SlideTask, request: BatchOptions, key: str, slide: Slide) -> RunRecord | None:
     """The record of results that are there already; what is asked for and missing is added to them."""
     path = add_suffix(request.out / task.name, RECORD_SUFFIX)
     record = finished_record(path, key)
@@ -125,36 +122,34 @@ def _write_report(stored: StoredResult, slide: Slide) -> None:
     write_slide_report(add_suffix(stored.target, REPORT_SUFFIX), slide, stored.scanned, stored.record)
 
 
-def plan_slide(task: SlideTask, request: ScanRequest, detector: Detector) -> SlideOutcome:
+def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> SlidePlanned:
     """Look at a slide and say what scanning it would take.
 
     Raises:
         SlideError: the slide cannot be read.
         OptionError: an option makes no sense.
     """
-    options = options_for(task, request, detector)
+    options = task.options.resolve(detector)
     size = _state(task.path)[0]
-    with open_slide(task.path, mpp=task.options.get("mpp", request.mpp)) as slide:
+    with open_slide(task.path, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
         roi = _roi_of(task, request, slide)
         plan = plan_scan(view, detector.spec, options, roi)
-        key = run_key(slide, size, detector, options, crop_to_bounds=request.crop_to_bounds, roi=roi)
+        key = run_key(slide, size, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
         done = finished_record(add_suffix(request.out / task.name, RECORD_SUFFIX), key) is not None
-        mpp = known_mpp(slide)
-        facts = {
-            "width_px": slide.dimensions[0],
-            "height_px": slide.dimensions[1],
-            "mpp": mpp.x,
-            "mpp_source": mpp.source,
-            "tiles": len(plan.tiles),
-            "megapixels": sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
-            "tissue_mm2": plan.tissue_mm2,
-            "done": done and not request.overwrite,
-        }
-    return SlideOutcome(name=task.name, status="planned", planned=facts)
+        planned = PlannedScan(
+            width_px=slide.dimensions[0],
+            height_px=slide.dimensions[1],
+            mpp=known_mpp(slide),
+            tiles=len(plan.tiles),
+            megapixels=sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
+            tissue_mm2=plan.tissue_mm2,
+            done=done and not request.overwrite,
+        )
+    return SlidePlanned(name=task.name, plan=planned)
 
 
-def _roi_of(task: SlideTask, request: ScanRequest, slide: Slide) -> Roi | None:
+def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
     """The region of interest of a slide.
 
     Raises:
@@ -166,7 +161,7 @@ def _roi_of(task: SlideTask, request: ScanRequest, slide: Slide) -> Roi | None:
     if path.is_dir():
         named = [add_suffix(path / task.name, suffix) for suffix in ROI_SUFFIXES]
         path = next((each for each in named if each.exists()), named[0])
-    return read_roi(path, qupath_origin(slide, crop_to_bounds=request.crop_to_bounds))
+    return read_roi(path, qupath_origin(slide, crop_to_bounds=request.bounds_crop))
 
 
 def speed_of(detector: Detector) -> float:
@@ -179,31 +174,23 @@ def speed_of(detector: Detector) -> float:
     return side * side / 1e6 / (time.perf_counter() - started)
 
 
-def options_for(task: SlideTask, request: ScanRequest, detector: Detector) -> DetectOptions:
-    """The options in force for a slide: a list's over the request's over the model's."""
-    own = {LIST_FIELDS.get(name, name): value for name, value in task.options.items() if name != "mpp"}
-    chosen = {**request.options, **own}
-    whole = {name: int(value) for name, value in chosen.items() if name in WHOLE_NUMBERS and value is not None}
-    return DetectOptions.for_model(detector, **(chosen | whole))
-
-
 def warnings_of(slide: Slide, detector: Detector, result: SlideResult) -> list[str]:
     """What a user should know about a slide that was scanned."""
     found = []
     mpp = slide.mpp
     if mpp is not None and COARSE < mpp.x / detector.spec.mpp <= MAX_ENLARGEMENT:
         found.append(
-            f"the slide has {mpp.x:g} um/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} um/px; "
+            f"the slide has {mpp.x:g} µm/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} µm/px; "
             "expect missed cells"
         )
-    overlap, least = result.options.tile_overlap, detector.spec.tile_overlap
+    overlap, least = result.options.overlap, detector.spec.tile_overlap
     if overlap < least:
         found.append(
             f"an overlap of {overlap} px is below the model's {least} px; cells at the borders of tiles may be scored "
             "differently, missed or doubled"
         )
     if result.unread_mm2 > 0:
-        found.append(f"{result.unread_mm2:.4f} mm2 could not be decoded and was not scanned; the run record says where")
+        found.append(f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record says where")
     return found
 
 

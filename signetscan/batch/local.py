@@ -1,0 +1,266 @@
+"""A batch on this machine: hands slides to workers, claims them, watches over both, and says what became of each."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, assert_never
+
+from signetscan.atomic import make_folder
+from signetscan.batch.claims import HEARTBEAT_S, Claims
+from signetscan.batch.events import Awaited, Ended, Progressed, Retried, Started
+from signetscan.batch.messages import Done, Failed, Full, Progress, Ready, Refused, Unusable
+from signetscan.batch.outcome import SlideFailed
+from signetscan.batch.workers import Worker
+from signetscan.errors import DeviceError, OutputError, SlideError
+from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+    from pathlib import Path
+
+    from signetscan.batch.claims import Claim
+    from signetscan.batch.events import SlideEvent
+    from signetscan.batch.find import SlideTask
+    from signetscan.batch.messages import WorkerMessage
+    from signetscan.batch.options import BatchOptions
+
+LOOK_AGAIN_S = 1.0
+"""Seconds between two looks at slides that other runs work on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """A slide that a worker is at."""
+
+    task: SlideTask
+    claim: Claim | None
+    """None where nothing is written."""
+    started: float
+
+    def let_go(self) -> None:
+        """Give the claim back."""
+        if self.claim is not None:
+            self.claim.release()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Slot:
+    """Room for a worker, who may be replaced."""
+
+    environment: dict[str, str]
+    worker: Worker | None = None
+    ready: bool = False
+    job: _Job | None = None
+
+    @property
+    def busy(self) -> _Job:
+        """The slide that the worker speaks of."""
+        if self.job is None:
+            message = "a worker speaks of a slide that it was not given"
+            raise RuntimeError(message)
+        return self.job
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalBatch:
+    """A run over many slides in processes of this machine."""
+
+    request: BatchOptions
+    """What is wanted of the batch."""
+    tasks: Sequence[SlideTask]
+    """The slides."""
+    environments: Sequence[dict[str, str]] = ({},)
+    """Environment variables of the workers, in turn; such as which GPU to use."""
+    claims: Claims = field(default_factory=Claims)
+    """How slides are claimed."""
+    _waiting: deque[SlideTask] = field(default_factory=deque)
+    _held: deque[SlideTask] = field(default_factory=deque)
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _slots: list[_Slot] = field(default_factory=list)
+    _beat: float = 0.0
+
+    def run(self) -> Generator[SlideEvent]:
+        """Scan all slides. Closing the generator, or an error, ends all workers and gives all claims back.
+
+        Raises:
+            DeviceError: the device asked for cannot be used.
+            ModelError: the model cannot be loaded.
+            OptionError: an option makes no sense.
+            OutputError: results cannot be written: the disk is full, or the folder is gone.
+            SlideError: the folder of the slides is gone.
+        """
+        if not self.request.dry_run:
+            make_folder(self.request.out)
+        self._waiting.extend(self.tasks)
+        count = max(1, min(self.request.workers or 1, len(self.tasks)))
+        self._slots = [_Slot(environment=self.environments[i % len(self.environments)]) for i in range(count)]
+        try:
+            while self._waiting or self._held or any(slot.job for slot in self._slots):
+                yield from self._hand_out()
+                yield from self._listen()
+                yield from self._end_hanging()
+                self._touch_claims()
+        finally:
+            self._close()
+
+    def _hand_out(self) -> Generator[SlideEvent]:
+        """Give slides to workers that have none."""
+        for slot in self._slots:
+            if slot.job is not None or not (self._waiting or self._held):
+                continue
+            if slot.worker is None:
+                slot.worker, slot.ready = Worker(self.request, slot.environment), False
+            if not slot.ready:
+                continue
+            slot.job = self._next_job()
+            if slot.job is not None:
+                slot.worker.give(slot.job.task, slot.job.claim)
+                yield Started(name=slot.job.task.name)
+            elif self._held:
+                yield Awaited(name=self._held[0].name)
+
+    def _next_job(self) -> _Job | None:
+        """The next slide that nobody else is at; those that somebody is come again later."""
+        if not self._waiting:
+            self._waiting, self._held = self._held, self._waiting
+        while self._waiting:
+            task = self._waiting.popleft()
+            if self.request.dry_run:
+                return _Job(task=task, claim=None, started=time.monotonic())
+            claim = claim_slide(self.claims, self.request.out, task)
+            if claim is not None:
+                return _Job(task=task, claim=claim, started=time.monotonic())
+            self._held.append(task)
+        return None
+
+    def _listen(self) -> Generator[SlideEvent]:
+        """Take what workers say, or wait a little."""
+        staffed = [(slot, slot.worker) for slot in self._slots if slot.worker is not None]
+        heard = wait([worker.connection for _, worker in staffed], timeout=LOOK_AGAIN_S)
+        for slot, worker in staffed:
+            if worker.connection not in heard:
+                continue
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                yield from self._replace(slot, worker)
+            else:
+                yield from self._take(slot, message)
+
+    def _take(self, slot: _Slot, message: WorkerMessage) -> Generator[SlideEvent]:
+        """What a worker said."""
+        match message:
+            case Ready():
+                slot.ready = True
+                yield message
+            case Progress():
+                yield Progressed(name=slot.busy.task.name, done=message.done, total=message.total)
+            case Done():
+                job, slot.job = slot.busy, None
+                if not self.request.dry_run:
+                    forget_failure(self.request.out, job.task.name)
+                job.let_go()
+                yield Ended(outcome=message.outcome)
+            case Failed() | Refused():
+                job, slot.job = slot.busy, None
+                yield from self._failed(job, message)
+            case Full():
+                text = f"{message.reason}. The run stops here; started again, it goes on with this slide"
+                raise OutputError(text)
+            case Unusable():
+                raise message.error
+            case _:
+                assert_never(message)
+
+    def _replace(self, slot: _Slot, worker: Worker) -> Generator[SlideEvent]:
+        """A worker died: the slide it was at has failed, or no worker can live here."""
+        why = worker.why_dead()
+        worker.kill()
+        slot.worker = None
+        if slot.job is None:
+            message = f"the model cannot be loaded: {why.reason}"
+            raise DeviceError(message, options=why.options)
+        job, slot.job = slot.job, None
+        yield from self._failed(job, why)
+
+    def _end_hanging(self) -> Generator[SlideEvent]:
+        limit = self.request.slide_timeout
+        for slot in self._slots:
+            if slot.job is None or slot.worker is None or limit is None:
+                continue
+            if time.monotonic() - slot.job.started > limit:
+                slot.worker.kill()
+                slot.worker = None
+                job, slot.job = slot.job, None
+                yield from self._failed(job, Failed(reason=f"not done after {limit:g} s", options=("slide_timeout",)))
+
+    def _failed(self, job: _Job, why: Failed | Refused) -> Generator[SlideEvent]:
+        """Try a slide once more, at the end, or record that it failed; one that was refused would only fail again."""
+        task = job.task
+        try:
+            check_root(task)
+        finally:
+            job.let_go()
+        self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
+        if self._attempts[task.name] < ATTEMPTS and isinstance(why, Failed) and not self.request.dry_run:
+            self._waiting.append(task)
+            yield Retried(name=task.name, reason=why.reason, options=why.options)
+            return
+        if not self.request.dry_run:
+            write_failure(self.request.out, task.name, why.reason)
+        yield Ended(outcome=SlideFailed(name=task.name, reason=why.reason, options=why.options))
+
+    def _jobs(self) -> Iterable[_Job]:
+        return [slot.job for slot in self._slots if slot.job is not None]
+
+    def _touch_claims(self) -> None:
+        if time.monotonic() - self._beat >= HEARTBEAT_S:
+            self._beat = time.monotonic()
+            for job in self._jobs():
+                if job.claim is not None:
+                    job.claim.touch()
+
+    def _close(self) -> None:
+        living = [slot.worker for slot in self._slots if slot.worker is not None]
+        for worker in living:
+            worker.process.terminate()
+        for worker in living:
+            worker.stop()
+        for job in self._jobs():
+            with contextlib.suppress(OSError):  # the share may be what is gone
+                job.let_go()
+
+
+def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
+    """Claim a slide, and clear away what a process that was killed left of it; None where somebody else has it.
+
+    Raises:
+        OutputError: the folder of its results cannot be written to.
+    """
+    target = out / task.name
+    make_folder(target.parent)
+    claim = claims.take(target)
+    if claim is not None:
+        for part in target.parent.glob(f".{_escaped(target.name)}.*.part"):
+            part.unlink(missing_ok=True)
+    return claim
+
+
+def check_root(task: SlideTask) -> None:
+    """Stop everything if not only a slide but the folder of the slides cannot be found.
+
+    Raises:
+        SlideError: it cannot.
+    """
+    if not task.root.exists():
+        message = f"{task.root}: the folder of the slides is gone. The run stops here; started again, it goes on"
+        raise SlideError(message)
+
+
+def _escaped(name: str) -> str:
+    """A name as a pattern that fits it alone."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,0 +1,132 @@
+"""How a slide is scanned: what a user may choose, and what is in force for a model on a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.concurrency import cpu_count
+from signetscan.options import Option, check_options, option
+
+if TYPE_CHECKING:
+    from signetscan.models.detector import Detector
+
+CPU_BATCH = 1
+"""On a CPU a larger batch is not faster and takes more memory (measured: scripts/benchmarks/bench_batch.py)."""
+GPU_BATCH = 8
+"""Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
+MAX_READ_THREADS = 8
+"""More threads than this read ahead of any model."""
+DEFAULT_MIN_TISSUE_UM2 = 1000.0
+"""Pieces smaller than this (µm²) are dust: a dozen cells is more."""
+MODELS = "the model's"
+"""What decides an option that is not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOptions:
+    """How to scan a slide. None leaves the choice to the model, or to what suits the machine; see `resolve`.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    tile_size: int | None = option(
+        None,
+        Option(help="Side of a tile at the model's mpp.", unit="px", low=1, high=16384, default=MODELS, per_slide=True),
+    )
+    overlap: int | None = option(
+        None,
+        Option(
+            help="Least overlap of neighbouring tiles at the model's mpp.",
+            unit="px",
+            low=0,
+            high=16384,
+            default=MODELS,
+            per_slide=True,
+        ),
+    )
+    threshold: float | None = option(
+        None, Option(help="Lowest score reported.", low=0, high=1, default=MODELS, per_slide=True)
+    )
+    nms_iou: float | None = option(
+        None,
+        Option(
+            help="Of two boxes that overlap by more than this IoU, keep the better one.",
+            low=0,
+            high=1,
+            default=MODELS,
+            per_slide=True,
+        ),
+    )
+    batch_size: int | None = option(
+        None,
+        Option(
+            help="Tiles given to the model at once.",
+            low=1,
+            high=1024,
+            default=f"{CPU_BATCH} on a CPU, {GPU_BATCH} on a GPU",
+            changes_result=False,
+        ),
+    )
+    read_threads: int | None = option(
+        None,
+        Option(
+            help="Threads that read tiles.",
+            low=1,
+            high=256,
+            default=f"one per core, at most {MAX_READ_THREADS}",
+            changes_result=False,
+            former="readers",
+        ),
+    )
+    tissue_mask: bool = option(True, Option(help="Skip tiles without tissue, or scan everything."))
+    min_tissue: float = option(
+        DEFAULT_MIN_TISSUE_UM2,
+        Option(help="Smallest piece of tissue that is scanned.", unit="µm²", low=0, high=1e12),
+    )
+    max_bad_area: float = option(
+        0.0,
+        Option(help="Share of the scanned area that may be unreadable; a slide with more fails.", low=0, high=1),
+    )
+    trim_tiles: bool | None = option(
+        None,
+        Option(help="Trim tiles to the tissue in them, so that they differ in shape.", default="on a CPU"),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def resolve(self, detector: Detector) -> ResolvedScanOptions:
+        """The options in force: where nothing is chosen, the model's values, and what suits what it runs on."""
+        spec, on_gpu = detector.spec, detector.runs_on.on_gpu
+        return ResolvedScanOptions(
+            tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
+            overlap=spec.tile_overlap if self.overlap is None else self.overlap,
+            threshold=spec.score_threshold if self.threshold is None else self.threshold,
+            nms_iou=spec.nms_iou if self.nms_iou is None else self.nms_iou,
+            batch_size=self.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
+            read_threads=self.read_threads or min(cpu_count(), MAX_READ_THREADS),
+            tissue_mask=self.tissue_mask,
+            min_tissue=self.min_tissue,
+            max_bad_area=self.max_bad_area,
+            # A GPU does better with full batches of one shape than with fewer pixels.
+            trim_tiles=not on_gpu if self.trim_tiles is None else self.trim_tiles,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedScanOptions(ScanOptions):
+    """Options of which each has its value. Made by `ScanOptions.resolve`.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    tile_size: int
+    overlap: int
+    threshold: float
+    nms_iou: float
+    batch_size: int
+    read_threads: int
+    trim_tiles: bool
