@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from signetscan.cli.flags import Flag
 from signetscan.errors import OptionError
 
 PREFIX = "SIGNETSCAN"
@@ -128,7 +129,10 @@ def show(context: click.Context, /, command: str | None) -> None:
         if isinstance(known, click.Group) or command not in {None, name}:
             continue
         click.echo(f"[{name}]")
+        former = {each.former.removeprefix("--") for each in known.params if isinstance(each, Flag)}
         for option, parameter in option_names(known).items():
+            if option in former:
+                continue
             value, source = _in_force(known, name, parameter, settings)
             click.echo(f"{option} = {value}  # {source}")
 

@@ -1,0 +1,135 @@
+"""What `detect` and `watch` say of what happens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from run_records import MADE
+
+from signetscan.batch.events import Awaited, Begun, Ended, Finished, Progressed, Retried, Started
+from signetscan.batch.find import SlideTask
+from signetscan.batch.messages import Ready
+from signetscan.batch.options import BatchOptions
+from signetscan.batch.outcome import PlannedScan, SlideFailed, SlidePlanned, SlideScanned, SlideSkipped
+from signetscan.cli.console import counted
+from signetscan.cli.detect import detect
+from signetscan.cli.scan_messages import ScanMessages
+from signetscan.models.placement import Placement
+from signetscan.results.run_record import TileCounts
+from signetscan.slides import Mpp
+
+if TYPE_CHECKING:
+    from signetscan.batch.events import Event
+    from signetscan.results.run_record import RunRecord
+
+CPU = Placement(name="CPUExecutionProvider", on_gpu=False)
+GPU = Placement(name="CUDAExecutionProvider", on_gpu=True)
+
+
+def task(name: str) -> SlideTask:
+    return SlideTask(path=Path("in") / f"{name}.svs", name=name, root=Path("in"))
+
+
+def record(count: int) -> RunRecord:
+    tiles = TileCounts(grid=3, scanned=2)
+    return replace(MADE, tiles=tiles, tissue_mm2=1.25, detections={"Signet ring cell": count})
+
+
+def said(
+    capsys: pytest.CaptureFixture[str], *events: Event, request: BatchOptions | None = None, quiet: bool = False
+) -> tuple[list[str], list[str], int]:
+    """Lines on stdout, lines on stderr but for those of progress, and how many slides failed."""
+    with ScanMessages(request or BatchOptions(), detect, as_json=False, quiet=quiet) as messages:
+        for event in events:
+            messages.take(event)
+    out, err = capsys.readouterr()
+    notes = [line for line in err.splitlines() if not line.endswith(" a second")]
+    return out.splitlines(), notes, messages.failed_in_all
+
+
+def test_a_failure_names_the_flags_that_would_help(capsys: pytest.CaptureFixture[str]) -> None:
+    reason, options = "not done after 600 s", ("slide_timeout",)
+    out, err, failed = said(
+        capsys,
+        Begun(tasks=(task("a"), task("b"))),
+        Retried(name="a", reason=reason, options=options),
+        Ended(outcome=SlideFailed(name="a", reason=reason, options=options)),
+        Ended(outcome=SlideFailed(name="b", reason="in/b.svs: not a slide")),
+        Finished(done=0, skipped=0, failed=2),
+    )
+    assert out == []
+    assert err == [
+        "a: not done after 600 s. See --slide-timeout. It will be tried once more.",
+        "Error: a: not done after 600 s. See --slide-timeout",
+        "Error: in/b.svs: not a slide",
+        "0 slides scanned, 2 failed",
+    ]
+    assert failed == 2
+
+
+def test_failures_of_one_batch_after_another_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    batch = (
+        Begun(tasks=(task("a"),)),
+        Ended(outcome=SlideFailed(name="a", reason="odd")),
+        Finished(done=0, skipped=0, failed=1),
+    )
+    assert said(capsys, *batch, *batch)[2] == 2
+
+
+def test_numbers_of_things_are_words_of_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    out, err, _ = said(
+        capsys,
+        Begun(tasks=(task("a"), task("b"), task("c"))),
+        Started(name="a"),
+        Progressed(name="a", done=1, total=2),
+        Ended(outcome=SlideScanned(name="a", record=record(1), seconds=1)),
+        Awaited(name="b"),
+        Ended(outcome=SlideSkipped(name="b", record=record(91), warnings=("odd",))),
+        Ended(outcome=SlideFailed(name="c", reason="odd")),
+        Finished(done=1, skipped=1, failed=1),
+    )
+    assert out == [
+        "a: 1 signet ring cell in 2 of 3 tiles (1.2 mm² of tissue)",
+        "b: 91 signet ring cells in 2 of 3 tiles (1.2 mm² of tissue), already done",
+    ]
+    assert err == ["Warning: b: odd", "Error: c: odd", "1 slide scanned, 1 already done, 1 failed"]
+    assert [counted(1, "Tile"), counted(2, "HE stain"), counted(0, "x")] == ["1 tile", "2 HE stains", "0 xs"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "runs_on", "more"),
+    [
+        ("fp32", CPU, ""),
+        ("int8", CPU, ""),
+        ("fp32", GPU, ""),
+        ("int8", GPU, " A model in 8-bit integers is made for CPUs, and slow there."),
+    ],
+)
+def test_what_a_model_runs_on_is_said_once(
+    capsys: pytest.CaptureFixture[str], precision: str, runs_on: Placement, more: str
+) -> None:
+    ready = Ready(model="m", precision=precision, runs_on=runs_on)
+    request = BatchOptions(device="cuda" if runs_on.on_gpu else "cpu")
+    _, err, _ = said(capsys, Begun(tasks=(task("a"),)), ready, ready, request=request)
+    assert err == [f"Model m runs on {runs_on.name}.{more}"]
+    assert said(capsys, Begun(tasks=(task("a"),)), ready, request=request, quiet=True)[1] == []
+
+
+def test_a_plan_says_how_long_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plan = PlannedScan(
+        width_px=10, height_px=20, mpp=Mpp(0.25, 0.25), tiles=1, megapixels=240.0, tissue_mm2=None, done=False
+    )
+    ready = Ready(model="m", precision="fp32", runs_on=CPU, megapixels_per_s=2.0)
+    out, err, _ = said(
+        capsys,
+        Begun(tasks=(task("a"),)),
+        ready,
+        Ended(outcome=SlidePlanned(name="a", plan=plan)),
+        Finished(done=1, skipped=0, failed=0),
+        request=BatchOptions(out=tmp_path, dry_run=True, device="cpu"),
+    )
+    assert out == ["a.svs: 10 x 20 px of 0.25 µm (given by the user): 1 tile of 240.0 Mpx"]
+    assert err[1].startswith("About 2 minutes, by the model's speed on one tile here, and 500 bytes for each cell; ")
