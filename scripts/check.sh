@@ -11,5 +11,6 @@ fi
 ruff check .
 ruff format --check .
 mypy
-# A worker for each core; each loads torch, so that more than 8 cost more than they bring.
-pytest --numprocesses logical --maxprocesses 8 --dist worksteal ${tests[@]+"${tests[@]}"} "$@"
+# A worker for each core that may be used; each loads torch, so that more than 8 cost more than they bring.
+workers=$(python -c "from signetscan.concurrency import cpu_count; print(min(8, cpu_count()))")
+pytest --numprocesses "$workers" --dist worksteal ${tests[@]+"${tests[@]}"} "$@"
