@@ -54,6 +54,8 @@ class Option:
     """For a switch, the name of switching it off; "no" before the option's own by default."""
     former: str = ""
     """A name that it had once, which is still taken."""
+    flag: str = ""
+    """The flag's name where it is not the field's, such as the singular of what may be given several times."""
 
     @property
     def range(self) -> str:

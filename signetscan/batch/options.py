@@ -57,7 +57,10 @@ class BatchOptions:
     formats: tuple[str, ...] = option(
         USUAL_FORMATS,
         Option(
-            help="Format of the results; may be given several times.", choices=tuple(SUFFIXES), changes_result=False
+            help="Format of the results; may be given several times.",
+            choices=tuple(SUFFIXES),
+            changes_result=False,
+            flag="format",
         ),
     )
     report: bool = option(

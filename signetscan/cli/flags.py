@@ -21,8 +21,6 @@ Command = TypeVar("Command", bound="Callable[..., object]")
 
 SHORT = {"out": "-o", "quiet": "-q", "verbose": "-v"}
 """Flags of one letter."""
-SINGULAR = {"formats": "format"}
-"""Flags that are given once for each value have the singular of the option's name."""
 
 
 class Flag(click.Option):
@@ -34,11 +32,13 @@ class Flag(click.Option):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """What `--help` says."""
-        shown, self.opts = self.opts, [each for each in self.opts if each != self.former]
+        shown = self.opts, self.secondary_opts
+        hidden = {self.former, f"--no-{self.former.removeprefix('--')}"}
+        self.opts, self.secondary_opts = ([each for each in opts if each not in hidden] for opts in shown)
         try:
             return super().get_help_record(ctx)
         finally:
-            self.opts = shown
+            self.opts, self.secondary_opts = shown
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """The value that the environment gives, under the name of today or the former one."""
@@ -91,16 +91,20 @@ def _default(cls: type, name: str) -> object:
 
 
 def _flag(name: str, about: Option, kind: Kind, default: object) -> Callable[[Command], Command]:
-    flag = f"--{SINGULAR.get(name, name).replace('_', '-')}"
+    flag = f"--{(about.flag or name).replace('_', '-')}"
     help_text = f"{about.help.removesuffix('.')}, {about.unit}." if about.unit else about.help
     if about.default:
         help_text += f"  [default: {about.default}]"
     names = [flag, *([SHORT[name]] if name in SHORT else [])]
-    if kind.scalar is bool:
-        if default:
-            flag += f"/--{(about.opposite or f'no-{name}').replace('_', '-')}"
-        return click.option(flag, *names[1:], name, is_flag=True, default=default, help=help_text)
     former = f"--{about.former.replace('_', '-')}" if about.former else ""
+    if kind.scalar is bool:
+        if default is not False:  # what is None unless it is said can be switched on and off
+            names[0] += f"/--{(about.opposite or f'no-{about.flag or name}').replace('_', '-')}"
+            former = former and f"{former}/--no-{former.removeprefix('--')}"
+        switches = [*names, *([former] if former else [])]
+        return click.option(
+            *switches, name, cls=Flag, former=former.partition("/")[0], is_flag=True, default=default, help=help_text
+        )
     made: Callable[[Command], Command] = click.option(
         *names,
         *([former] if former else []),
