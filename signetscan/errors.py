@@ -28,6 +28,25 @@ class OptionError(SignetscanError, ValueError):
     """An option has a value that makes no sense, alone or with the others."""
 
 
+class MissingExtraError(SignetscanError):
+    """An optional library is not installed.
+
+    Args:
+        library: the library.
+        extra: the extra of signetscan that installs it.
+    """
+
+    def __init__(self, library: str, extra: str) -> None:
+        other = ', or "signetscan[gpu]" for an NVIDIA GPU' if extra == "cpu" else ""
+        super().__init__(f'{library} is not installed: pip install "signetscan[{extra}]"{other}')
+        self.library = library
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """How to carry it to another process."""
+        return type(self), (self.library, self.extra)
+
+
 class SlideError(SignetscanError):
     """A slide cannot be opened, understood or read."""
 

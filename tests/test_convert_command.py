@@ -155,14 +155,14 @@ def test_what_cannot_be_is_said_in_a_line(
 def test_a_library_that_is_not_installed_is_named_before_anything_is_done(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, library: str
 ) -> None:
-    monkeypatch.setattr(
-        "signetscan.formats.result_files.util.find_spec", lambda wanted: None if wanted == library else 1
-    )
+    monkeypatch.setattr("signetscan.extras.util.find_spec", lambda wanted: None if wanted == library else 1)
     written(tmp_path, one_cell(), ("csv",))
     before = names_in(tmp_path)
     for refused in (run("convert", tmp_path, "--format", name), detect(bench, tmp_path / "out", "--format", name)):
         assert refused.exit_code == 1
-        assert refused.stderr.splitlines()[-1] == f'Error: this needs {library}: pip install "signetscan[formats]"'
+        assert (
+            refused.stderr.splitlines()[-1] == f'Error: {library} is not installed: pip install "signetscan[formats]"'
+        )
     assert names_in(tmp_path) == before
 
 

@@ -206,5 +206,5 @@ def test_what_must_be_installed_is_said_before_anything_is_done(store: Path, tmp
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == 'Error: this needs jinja2: pip install "signetscan[report]"'
+    assert result.stderr.splitlines()[-1] == 'Error: jinja2 is not installed: pip install "signetscan[report]"'
     assert not (tmp_path / "out").exists()

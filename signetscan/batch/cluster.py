@@ -17,6 +17,7 @@ from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, Refused
 from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
+from signetscan.extras import require
 from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from signetscan.models.detector import OnnxDetector
     from signetscan.models.runtime import Device
 
-NO_DASK = 'Dask is not installed: pip install "signetscan[dask]"'
 LOCAL = "local"
 """Address of a cluster that is started on this machine, for this run."""
 
@@ -51,16 +51,16 @@ def run_on_cluster(
         claims: how slides are claimed.
 
     Raises:
-        DeviceError: Dask is not installed, there is no such cluster, or a worker cannot use the device.
+        MissingExtraError: Dask is not installed.
+        DeviceError: there is no such cluster, or a worker cannot use the device.
         ModelError: a worker cannot load the model.
         OptionError: an option makes no sense.
         OutputError: results cannot be written.
         SlideError: the folder of the slides is gone.
     """
-    try:
-        from distributed import as_completed  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise DeviceError(NO_DASK) from error
+    require("distributed")
+    from distributed import as_completed  # noqa: PLC0415 - an extra
+
     make_folder(request.out)
     claims = claims or Claims()
     with ExitStack() as stack:

@@ -23,18 +23,7 @@ from signetscan.cli.train import train
 from signetscan.cli.view import view
 from signetscan.cli.watch import watch
 from signetscan.errors import OptionError, SignetscanError
-
-EXTRAS = {
-    "torch": "train",
-    "onnx": "train",
-    "onnxscript": "train",
-    "tensorboardX": "train",
-    "jinja2": "report",
-    "matplotlib": "report",
-    "pyarrow": "formats",
-    "highdicom": "formats",
-}
-"""The extra that brings each library that detection does without."""
+from signetscan.extras import EXTRAS, missing
 
 COMMAND = "signetscan.command"
 """Where a context keeps the command that runs."""
@@ -63,8 +52,7 @@ class Commands(click.Group):
         except ModuleNotFoundError as error:
             if error.name not in EXTRAS:
                 raise
-            message = f'this needs {error.name}: pip install "signetscan[{EXTRAS[error.name]}]"'
-            raise click.ClickException(message) from error
+            raise click.ClickException(str(missing(error.name))) from error
 
 
 @click.group(

@@ -76,7 +76,7 @@ def write_dicom(path: Path, scanned: ScannedSlide) -> None:
         scanned: the slide, with the path of its file, and its detections.
 
     Raises:
-        ModuleNotFoundError: highdicom is not installed.
+        MissingExtraError: highdicom is not installed.
         UnfitError: the slide is not DICOM or not known, lacks what annotations need, or there are no detections.
         OutputError: the file cannot be written.
     """

@@ -44,7 +44,7 @@ def write_parquet(path: Path, scanned: ScannedSlide) -> None:
         scanned: the slide and its detections.
 
     Raises:
-        ModuleNotFoundError: pyarrow is not installed.
+        MissingExtraError: pyarrow is not installed.
         OutputError: the file cannot be written.
     """
     from pyarrow import parquet  # noqa: PLC0415 - only this format needs it

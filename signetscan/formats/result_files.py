@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import util
 from typing import TYPE_CHECKING
 
+from signetscan.extras import require
 from signetscan.suffixes import DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX
 
 if TYPE_CHECKING:
@@ -56,9 +56,6 @@ def check_libraries(formats: Iterable[str]) -> None:
     """Make sure that the formats, or a `report`, can be written here, before anything is scanned.
 
     Raises:
-        ModuleNotFoundError: the library of one is not installed.
+        MissingExtraError: the library of one is not installed.
     """
-    for name in formats:
-        library = LIBRARIES.get(name)
-        if library is not None and util.find_spec(library) is None:
-            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
+    require(*(LIBRARIES[name] for name in formats if name in LIBRARIES))

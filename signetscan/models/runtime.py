@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from signetscan.errors import DeviceError, ModelError
+from signetscan.extras import missing
 from signetscan.models.placement import Placement
 from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
 
@@ -38,7 +39,6 @@ CUDA_OPTIONS = {
 NO_MEMORY = ("Failed to allocate memory", "out of memory", "bad allocation", "CUDNN_STATUS_ALLOC_FAILED")
 """Words by which the runtime, CUDA and cuDNN say that memory has run out."""
 
-NO_RUNTIME = 'ONNX Runtime is not installed: pip install "signetscan[cpu]", or "signetscan[gpu]" for an NVIDIA GPU'
 BOTH_RUNTIMES = (
     "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: "
     'pip uninstall onnxruntime onnxruntime-gpu, then pip install "signetscan[gpu]" (or "[cpu]")'
@@ -153,7 +153,7 @@ def _runtime() -> Any:  # noqa: ANN401 - the module has no types
     try:
         import onnxruntime
     except ImportError as error:
-        raise DeviceError(NO_RUNTIME) from error
+        raise DeviceError(str(missing("onnxruntime"))) from error
     return onnxruntime
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from signetscan.errors import DeviceError, ModelError
-from signetscan.models.runtime import NO_RUNTIME
+from signetscan.extras import missing
 from signetscan.models.spec import INPUT_NAME
 from signetscan.training.graph import fold_norms, make_graph, quiet
 from signetscan.training.packed import PackedNet
@@ -85,7 +85,7 @@ def _round(
     try:
         from onnxruntime import quantization  # noqa: PLC0415 - so that its absence has a message
     except ImportError as error:
-        raise DeviceError(NO_RUNTIME) from error
+        raise DeviceError(str(missing("onnxruntime"))) from error
     # So that the quantiser does not advise what is done already: shapes are known, and norms folded.
     onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     onnx.save(model, folder / WHOLE_NAME)
