@@ -6,9 +6,11 @@ from .batch.run import scan_slides as scan_slides
 from .dataset.reading import read_dataset as read_dataset
 from .detections import Detections as Detections
 from .errors import SignetscanError as SignetscanError
-from .evaluation.assess import AssessOptions as AssessOptions
-from .evaluation.assess import assess as assess
+from .evaluation.assessment import assess as assess
 from .evaluation.files import read_results as read_results
+from .evaluation.options import AssessOptions as AssessOptions
+from .evaluation.options import TruthOptions as TruthOptions
+from .evaluation.run import evaluate_files as evaluate_files
 from .models.detector import load_detector as load_detector
 from .models.store import find_model as find_model
 from .results.folder import find_results as find_results

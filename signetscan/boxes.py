@@ -31,6 +31,18 @@ def centres(boxes: Boxes) -> NDArray[Float]:
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
+def centre_in_any(boxes: Boxes, areas: Boxes) -> NDArray[np.bool_]:
+    """Which boxes, (N,), have their centre in any of some areas (M, 4); an area holds its left and top edges."""
+    inside = np.zeros(len(boxes), np.bool_)
+    x, y = centres(boxes).T
+    order = np.argsort(x)
+    along = x[order]
+    for x0, y0, x1, y1 in areas.tolist():
+        near = order[np.searchsorted(along, x0) : np.searchsorted(along, x1)]
+        inside[near] |= (y[near] >= y0) & (y[near] < y1)
+    return inside
+
+
 def paired_iou(a: Boxes, b: Boxes) -> NDArray[Float]:
     """Intersection over union of a[i] with b[i], shape (N,)."""
     width, height = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0).T

@@ -1,4 +1,8 @@
-"""Telling slides from other files. Apart from `slides/`, so that it costs no import of a slide reader."""
+"""Suffixes of slides, images and annotation files; and telling slides from other files.
+
+Those of results are in `formats/result_files.py`. Nothing else is imported here, so that a file's kind is told at no
+cost.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
 """Suffixes that only slides have; a .tif may be one."""
 TIFF_SUFFIXES = (".tif", ".tiff")
+PICTURE_SUFFIXES = (".jpeg", ".jpg", ".png")
+"""Images that are never slides."""
+IMAGE_SUFFIXES = (*PICTURE_SUFFIXES, *TIFF_SUFFIXES)
+SIMULATED_SLIDE_SUFFIXES = (".svs", *TIFF_SUFFIXES)
+"""Slides that the simulator writes."""
+
+XML_SUFFIXES = (".xml",)
+GEOJSON_SUFFIXES = (".geojson", ".geojson.gz")
+TRUTH = ".truth"
+"""What the simulator puts before the suffix of the truth beside a slide."""
+TRAINING_GEOJSON_SUFFIXES = (f"{TRUTH}.geojson", *GEOJSON_SUFFIXES)
+"""GeoJSON beside the images or slides of a data set."""
+ANNOTATION_SUFFIXES = (*GEOJSON_SUFFIXES, ".csv", *XML_SUFFIXES, ".json", ".json.gz")
+"""Annotation files of any kind, in the order in which they are preferred."""
 
 DICOM_RESULT_SUFFIX = ".ann.dcm"
 """Of results as DICOM annotations."""
@@ -31,6 +49,16 @@ def name_of(file_name: str) -> str:
     """A slide file's name without its suffix; `.ome.tif` is one suffix."""
     stem, _, suffix = file_name.rpartition(".")
     return (stem or suffix).removesuffix(".ome")
+
+
+def suffix_of(file_name: str, suffixes: Sequence[str]) -> str:
+    """The first of some suffixes that a file has, in small letters; empty if it has none of them."""
+    return next((suffix for suffix in suffixes if file_name.lower().endswith(suffix)), "")
+
+
+def without_suffix(file_name: str, suffixes: Sequence[str]) -> str:
+    """A file's name without the first of some suffixes that it has."""
+    return file_name[: len(file_name) - len(suffix_of(file_name, suffixes))]
 
 
 def may_be_slide(file_name: str) -> bool:

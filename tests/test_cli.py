@@ -299,10 +299,10 @@ def test_what_is_no_model_ends_in_one_line_that_names_it(bench: Bench, tmp_path:
 @pytest.mark.parametrize(
     ("library", "said"),
     [
-        ("torch", 'this needs torch: pip install "signetscan[train]"'),
-        ("tensorboardX", 'this needs tensorboardX: pip install "signetscan[train]"'),
-        ("jinja2", 'this needs jinja2: pip install "signetscan[report]"'),
-        ("matplotlib", 'plots need matplotlib: pip install "signetscan[report]"'),
+        ("torch", 'torch is not installed: pip install "signetscan[train]"'),
+        ("tensorboardX", 'tensorboardX is not installed: pip install "signetscan[train]"'),
+        ("jinja2", 'jinja2 is not installed: pip install "signetscan[report]"'),
+        ("matplotlib", 'matplotlib is not installed: pip install "signetscan[report]"'),
     ],
 )
 def test_training_says_what_to_install_before_it_starts(tmp_path: Path, library: str, said: str) -> None:

@@ -19,7 +19,8 @@ from signetscan.cli.main import cli
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.evaluation import evaluate, read_results
-from signetscan.evaluation.compare import CompareOptions, compare_results
+from signetscan.evaluation.compare import compare_results
+from signetscan.evaluation.options import CompareOptions
 from signetscan.formats.csv_file import write_csv
 from signetscan.reports.comparison import write_comparison
 from signetscan.results.run_record import write_run_record
@@ -89,7 +90,7 @@ def some_scored(draw: st.DrawFn) -> Scored:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(some_scored(), some_scored(), st.sampled_from([0.1, 0.3, 0.5, 0.9]), st.sampled_from([0.0, 0.5]))
 def test_matches_are_those_of_the_oracle(tmp_path: Path, a: Scored, b: Scored, iou: float, threshold: float) -> None:
-    options = CompareOptions(iou=iou, threshold=threshold, reader=False)
+    options = CompareOptions(iou=iou, threshold=threshold, reviewer=False)
     comparison = compare_results(csv(tmp_path / "a.csv", a), csv(tmp_path / "b.csv", b), options)
     a, b = ([each for each in side if np.float32(each[1]) >= threshold] for side in (a, b))
     pairs = oracle(a, b, iou)
@@ -246,9 +247,9 @@ def test_figures_against_a_reader_are_those_of_evaluate(tmp_path: Path, read: tu
     for threshold in (0.0, 0.7):
         comparison = compare_results(found, reader, CompareOptions(threshold=threshold))
         expected = evaluate(read_results(found, reader).results, threshold)
-        assert comparison.is_reader
+        assert comparison.by_reviewer
         assert comparison.figures().scores == expected
-    assert compare_results(found, reader, CompareOptions(reader=False)).figures().scores is None
+    assert compare_results(found, reader, CompareOptions(reviewer=False)).figures().scores is None
 
 
 def test_a_reader_without_regions_and_one_who_found_nothing(tmp_path: Path) -> None:
@@ -366,10 +367,10 @@ def test_what_does_not_fit_is_refused(runs: tuple[Path, Path], tmp_path: Path) -
     refused("no such file or folder", old, tmp_path / "no")
     refused("no file of boxes in it", old, tmp_path / "none")
     refused("no file is named like one of", old, other)
-    refused("not a file of boxes", old / "s.csv", make_slide(tmp_path / "p.png"))
+    refused("not an annotation file", old / "s.csv", make_slide(tmp_path / "p.png"))
     refused("--out", old, new, "--slide", tmp_path, status=2)
-    refused("iou must be above 0", old, new, "--iou", 0, status=2)
-    refused("threshold must be from 0 to 1", old, new, "--threshold", 2, status=2)
+    refused("0.0 is not in the range 0<x<=1", old, new, "--iou", 0, status=2)
+    refused("2.0 is not in the range 0<=x<=1", old, new, "--threshold", 2, status=2)
     refused("no object of the class 'goblet'", old, new, "--class", "goblet")
     record(new / "s.run.json", "other")
     refused("are of different slides", old, new)

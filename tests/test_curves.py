@@ -58,7 +58,11 @@ def test_curves_are_those_of_the_slow_loop(seed: int, coarse: bool) -> None:
         f1 = 2 * found / (counted + cells)
         assert pr.f1[index] == pytest.approx(f1)
         assert f1_at(tally, float(threshold)) == pytest.approx(f1)
-        assert froc.alarms[index] == pytest.approx(alarms / normals) if normals else math.isnan(froc.alarms[index])
+        assert (
+            froc.false_positives[index] == pytest.approx(alarms / normals)
+            if normals
+            else math.isnan(froc.false_positives[index])
+        )
     if distinct:
         best, threshold = pr.best_f1()
         assert best == pr.f1.max()
@@ -71,7 +75,7 @@ def test_froc_reads_its_levels_off_its_curve(seed: int) -> None:
     curve = froc_curve(make_tally(results))
     scores = evaluate(results, 0)
     for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True):
-        allowed = curve.recall[curve.alarms <= level] if scores.normals else curve.recall
+        allowed = curve.recall[curve.false_positives <= level] if scores.normals else curve.recall
         assert recall == allowed.max(initial=0)
 
 
@@ -87,7 +91,7 @@ def test_weights_are_repeated_images(seed: int) -> None:
     np.testing.assert_array_equal(weighted.recall, plain.recall)
     np.testing.assert_equal(average_precision(weighted), average_precision(plain))
     np.testing.assert_equal(f1_at(tally, 0.5, weights), f1_at(again, 0.5))
-    np.testing.assert_array_equal(froc_curve(tally, weights).alarms, froc_curve(again).alarms)
+    np.testing.assert_array_equal(froc_curve(tally, weights).false_positives, froc_curve(again).false_positives)
     np.testing.assert_array_equal(froc_curve(tally, weights).recall, froc_curve(again).recall)
     assert reliability(tally, weights).ece == pytest.approx(reliability(again).ece, nan_ok=True)
     np.testing.assert_array_equal(reliability(tally, weights).counts, reliability(again).counts)

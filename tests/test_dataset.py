@@ -173,7 +173,7 @@ def test_what_looks_odd_is_said(tmp_path: Path) -> None:
         "Annotation files left out, without an image or slide: 1, namely spare.xml",
         f"Without a box and not declared normal: nothing is learnt from them: 1, namely {ALSO_WITH_BOXES}.jpeg",
         "No image is declared normal: the clean group is positives only, and every negative is doubtful",
-        "Images of 2 sizes, px: 90 x 95, 100 x 80; all are taken to show the same um per pixel",
+        "Images of 2 sizes, px: 90 x 95, 100 x 80; all are taken to show the same µm per pixel",
     )
     add_image(negative, NORMAL, [])
     not_read, *_, sizes = read_dataset(tmp_path).warnings[1:]
@@ -189,7 +189,7 @@ def test_a_data_set_of_one_slide_is_told_so(tmp_path: Path) -> None:
     assert dataset.warnings == (
         "All images are of one slide (2018_64982_1-3), so that none can be held out for validation",
     )
-    with pytest.raises(AnnotationError, match=r"one slide \(2018_64982_1-3\).*--validation-share 0"):
+    with pytest.raises(AnnotationError, match=r"one slide \(2018_64982_1-3\).*hold out nothing"):
         hold_out(dataset.images, 0.2, None, 0)
     learn, held_out = hold_out(dataset.images, 0.0, None, 0)
     assert (learn, held_out) == (list(dataset.images), [])
@@ -232,7 +232,7 @@ def test_images_can_be_seen_in_pixels_of_another_size(tmp_path: Path) -> None:
                 view = SlideAtMpp(slide, mpp)
                 np.testing.assert_array_equal(pixels, view.read(0, 0, *view.dimensions), "as in detection")
     for mpp in (0.01, 20.0, float("nan")):
-        with pytest.raises(OptionError, match="um/px"):
+        with pytest.raises(OptionError, match="µm/px"):
             resample(whole, mpp)
 
 

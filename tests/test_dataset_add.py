@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from signetscan.cli.main import cli
-from signetscan.dataset import add as add_module
-from signetscan.dataset import cutting, placing, read_dataset, read_image, slide_of
-from signetscan.dataset.add import MAX_NAME_BYTES, Added, AddOptions, add_slide, safe_name
+from signetscan.dataset import add_slide as add_module
+from signetscan.dataset import image_writing, read_dataset, read_image, slide_of, slide_parts
+from signetscan.dataset.add_slide import MAX_NAME_BYTES, Added, add_slide, safe_name
+from signetscan.dataset.options import AddOptions
 from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.slides import Bounds, open_slide
 
@@ -210,7 +211,7 @@ def test_a_large_region_is_cut_and_only_its_parts_with_cells_are_kept(
     added = add(tmp_path / "set", large, corrected)
     assert sorted(images(tmp_path / "set")) == [(0, 0, 1400, 1050), (2800, 1050, 1400, 1050)]
     assert note_of(added, "without a cell").endswith(": 4")
-    monkeypatch.setattr(cutting, "MAX_IMAGES", 1)
+    monkeypatch.setattr(slide_parts, "MAX_IMAGES", 1)
     with pytest.raises(AnnotationError, match="make 2 images, more than 1"):
         add(tmp_path / "other", large, corrected)
 
@@ -310,7 +311,7 @@ def test_classes(slide: Path, tmp_path: Path) -> None:
     odd = write(tmp_path / "o.geojson", point, feature((0, 0, 500, 450), "Tumor"), DRAWN)
     added = add(tmp_path / "set", slide, odd)
     assert added.cells == {CELL: 1}
-    assert note_of(added, "larger than 100 um").endswith("1, namely Tumor")
+    assert note_of(added, "larger than 100 µm").endswith("1, namely Tumor")
     assert note_of(added, "without an area").endswith("1, namely no class")
 
 
@@ -368,7 +369,7 @@ def test_what_a_killed_run_left_is_mended(slide: Path, tmp_path: Path, monkeypat
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr(placing, "_write_pieces", interrupted)
+        patched.setattr(image_writing, "_write_parts", interrupted)
         with pytest.raises(KeyboardInterrupt):
             add(folder, slide, corrected, window=350)
         assert files(folder) == good, "nothing was touched"
@@ -420,7 +421,7 @@ def test_slides_of_other_pixels_are_resampled(slide: Path, tmp_path: Path) -> No
     assert image.path.name.endswith("-lv0-0-0-700-500.png")
     halved = read_image(fine).reshape(250, 2, 350, 2, 3).mean(axis=(1, 3))
     assert np.abs(read_image(image.path) - halved).max() <= 1
-    with pytest.raises(OptionError, match=r"0.5 um wide, not 0.25"):
+    with pytest.raises(OptionError, match=r"0.5 µm wide, not 0.25"):
         add(folder, fine, corrected, image_mpp=0.25)
     assert add(tmp_path / "own", fine, corrected, image_mpp=0.4).mpp == 0.4
 
@@ -438,7 +439,7 @@ def test_coordinates_count_from_the_bounds_unless_told_otherwise(
     add(tmp_path / "set", slide, corrected)
     ((place, (boxes, _)),) = images(tmp_path / "set").items()
     assert (place, boxes.tolist()) == ((100, 50, 200, 100), [[110, 70, 150, 110]])
-    add(tmp_path / "set", slide, corrected, crop_to_bounds=False)
+    add(tmp_path / "set", slide, corrected, bounds_crop=False)
     ((place, (boxes, _)),) = images(tmp_path / "set").items()
     assert (place, boxes.tolist()) == ((0, 0, 200, 100), [[10, 20, 50, 60]])
 
@@ -492,9 +493,10 @@ def test_the_command_says_what_it_wrote_and_left_out(slide: Path, tmp_path: Path
     result = run(*words)
     assert result.exit_code == 0, result.output
     assert result.stdout == (
-        f"{tmp_path / 'set'}: biopsy: 1 images with 1 Signet ring cell, and 1 images without cells, at 0.25 um/px\n"
+        f"{tmp_path / 'set'}: added biopsy "
+        "at 0.25 µm/px: 1 image with cells (Signet ring cell: 1); 1 image without cells\n"
     )
-    said = "nobody said that they are cells (--detections takes them): 1, namely Signet ring cell."
+    said = "nobody said that they are cells: 1, namely Signet ring cell."
     assert result.stderr.splitlines()[-2:] == [
         f"Note: Detections left out: {said}",
         "Note: Windows in which all was rejected, taken for normal images: 1.",
@@ -536,7 +538,7 @@ def broken(folder: Path, slide: Path, kind: str) -> tuple[Path, Path, Path]:
         ("no slide", "no such file"),
         ("no file", "cannot read the annotations"),
         ("no json", "c.geojson"),
-        ("outside", "all 1 objects lie outside biopsy.png of 700 x 500 px"),
+        ("outside", "no object lies on biopsy.png of 700 x 500 px"),
         ("nothing", "nothing to learn from: there is no object in them"),
         ("out is a file", "a file, not a folder"),
         ("out is of others", "not empty, and no data set that slides were added to"),
@@ -562,7 +564,7 @@ def test_without_mpp_it_says_so(slide: Path, tmp_path: Path) -> None:
     assert "--mpp" in result.stderr
     result = run(slide, tmp_path / "c.geojson", "--out", tmp_path / "set", "--mpp", 0.25, "--window", 9)
     assert result.exit_code == 2
-    assert "window must be from 64 to 4000" in result.stderr
+    assert "'--window': 9 is not in the range 64<=x<=4000" in result.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_said(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -593,3 +595,11 @@ def test_a_tiff_that_says_its_mpp_needs_no_option(tmp_path: Path) -> None:
     ((place, (boxes, _)),) = images(tmp_path / "set").items()
     assert (place, boxes.tolist()) == ((0, 0, 300, 400), [[9, 9, 49, 49]])
     np.testing.assert_array_equal(read_image(next((tmp_path / "set").glob("*.png"))), pixels)
+
+
+def test_the_command_takes_classes_by_name(slide: Path, tmp_path: Path) -> None:
+    corrected = write(
+        tmp_path / "c.geojson", DRAWN, feature((300, 300, 340, 340), "Tumor"), feature((400, 300, 440, 340), "Fat")
+    )
+    words = (slide, corrected, "--out", tmp_path / "set", "--mpp", 0.25, "--json", "--class", CELL, "--class", "tumor")
+    assert json.loads(run(*words).stdout)["cells"] == {CELL: 1, "Tumor": 1}

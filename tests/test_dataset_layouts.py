@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-SIZE_REMARK = "The images' pixels are taken to be 0.25 um wide; if they are not, say so by --mpp"
+SIZE_REMARK = "The images' pixels are taken to be 0.25 µm wide; if they are not, say how wide"
 
 
 def add_image(folder: Path, name: str, *, size: tuple[int, int] = (100, 80)) -> Path:
@@ -107,7 +107,7 @@ def test_several_classes_have_labels_in_the_order_asked_for(voc: Path) -> None:
 
 
 def test_one_of_several_classes_must_be_chosen(voc: Path) -> None:
-    with pytest.raises(AnnotationError, match=r"2 classes: lymphocyte \(2\), Signet ring \(2\).*--class"):
+    with pytest.raises(AnnotationError, match=r"2 classes: lymphocyte \(2\), Signet ring \(2\); choose one or several"):
         read_dataset(voc)
     with pytest.raises(AnnotationError, match=r"'mitosis'; classes there are: lymphocyte \(2\), Signet ring \(2\)"):
         read_dataset(voc, classes=["Signet ring", "Mitosis"])

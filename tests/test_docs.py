@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from signetscan.cli.main import EXTRAS, cli
+from signetscan.cli.main import cli
+from signetscan.extras import EXTRAS
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.formats.result_files import SUFFIXES
 from signetscan.simulate.slide_file import SlideOptions, write_slide

@@ -16,7 +16,7 @@ from signetscan.annotations import boxes_xml
 from signetscan.cli.evaluate import ROWS
 from signetscan.cli.main import cli
 from signetscan.evaluation import AssessOptions, assess
-from signetscan.evaluation.assess import FIGURES
+from signetscan.evaluation.assessment import FIGURES
 from signetscan.formats.csv_file import write_csv
 from signetscan.simulate.slide_file import SlideOptions, write_slide
 from signetscan.slides import Mpp
@@ -194,7 +194,7 @@ def test_what_figures_lack_is_said(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x0,y0,x1,y1\n")
     result = succeeded(run(tmp_path / "f.csv", tmp_path / "t.csv", "--bootstrap", 0))
     assert "No cell in the truth" in result.stderr
-    assert "end at 1.00 false alarms per normal image" in result.stderr
+    assert "end at 1.00 false positives per normal image" in result.stderr
 
 
 # ---- wrong inputs ---------------------------------------------------------------------------------------------------
@@ -203,11 +203,11 @@ def test_what_figures_lack_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--iou", "0"), "iou must be above 0"),
+        (("--iou", "0"), "0.0 is not in the range 0<x<=1"),
         (("--iou", "nan"), "iou"),
-        (("--threshold", "1.5"), "threshold must be from 0 to 1"),
-        (("--bootstrap", "-1"), "bootstrap must be from 0"),
-        (("--seed", "-1"), "seed must be from 0"),
+        (("--threshold", "1.5"), "1.5 is not in the range 0<=x<=1"),
+        (("--bootstrap", "-1"), "-1 is not in the range 0<=x<=100000"),
+        (("--seed", "-1"), "-1 is not in the range"),
         (("--bootstrap", "many"), "'many' is not a valid integer"),
         (("--truth-origin", "here"), "'here' is not one of"),
     ],

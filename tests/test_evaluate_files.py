@@ -17,7 +17,7 @@ from run_records import MADE, made_record
 from signetscan.annotations import boxes_xml
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, ResultError
-from signetscan.evaluation import evaluate, images_of, read_results
+from signetscan.evaluation import TruthOptions, evaluate, images_of, read_results
 from signetscan.evaluation.files import recorded_origin
 from signetscan.evaluation.pairing import stem_of
 from signetscan.formats.geojson import write_geojson
@@ -86,7 +86,7 @@ def refused(
     predictions: Path, truth: Path, *said: str, class_name: str | None = None, full_truth: bool = False
 ) -> None:
     with pytest.raises(AnnotationError) as caught:
-        read_results(predictions, truth, class_name=class_name, full_truth=full_truth)
+        read_results(predictions, truth, TruthOptions(class_name=class_name, full_truth=full_truth))
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in said), message
@@ -230,7 +230,7 @@ def test_a_digestpath_folder(tmp_path: Path, digestpath: Path) -> None:
     assert [line for line in read.notes if line.startswith("Images without")] == [
         f"Images without a file of predictions, taken for ones without any detection: 1, namely {SLIDE.format(2)}"
     ]
-    full = read_results(found, digestpath, full_truth=True)
+    full = read_results(found, digestpath, TruthOptions(full_truth=True))
     assert [len(one.truth) for one in full.results] == [2, 2, 0, 0, 0]
 
 
@@ -262,8 +262,8 @@ def test_one_class_is_chosen_of_several(tmp_path: Path) -> None:
     boxes = [square(0, 0), square(100, 0), square(200, 0)]
     truth = xml(tmp_path / "truth.xml", boxes, [CLASS, "Goblet cell", ""])
     found = csv(tmp_path / "found.csv", row(boxes[0], 0.9), row(boxes[1], 0.8, "Goblet cell"), row(boxes[2], 0.7, ""))
-    refused(found, truth, "2 classes: Goblet cell, Signet ring cell; choose one by --class NAME")
-    read = read_results(found, truth, class_name="  goblet CELL")
+    refused(found, truth, "2 classes: Goblet cell, Signet ring cell; choose one")
+    read = read_results(found, truth, TruthOptions(class_name="  goblet CELL"))
     (result,) = read.results
     assert result.truth.tolist() == result.detections.boxes.tolist() == [boxes[1]]
     assert read.class_name == "goblet CELL"
@@ -276,7 +276,7 @@ def test_objects_without_a_class_count_where_none_has_one(tmp_path: Path) -> Non
     truth = csv(tmp_path / "t.csv", "0,0,50,50", head="x0,y0,x1,y1")
     found = csv(tmp_path / "f.csv", row(square(0, 0)))
     for class_name in (None, CLASS):
-        (result,) = read_results(found, truth, class_name=class_name).results
+        (result,) = read_results(found, truth, TruthOptions(class_name=class_name)).results
         assert (len(result.truth), len(result.detections)) == (1, 1)
 
 
@@ -287,7 +287,7 @@ def test_names_that_differ_are_said(tmp_path: Path) -> None:
     assert noted(read, "taken for the same").endswith(f"{CLASS} and src")
     same = read_results(csv(tmp_path / "f.csv", row(square(0, 0), name="SRC")), truth)
     assert not same.notes
-    other = read_results(csv(tmp_path / "f.csv", row(square(0, 0))), truth, class_name="src")
+    other = read_results(csv(tmp_path / "f.csv", row(square(0, 0))), truth, TruthOptions(class_name="src"))
     assert evaluate(other.results, 0).recall == 0
     assert CLASS in noted(other, "No prediction of the class src")
 
@@ -314,7 +314,7 @@ def test_regions_are_the_images_of_a_slide(tmp_path: Path) -> None:
         row(square(700, 10)),
         row(square(800, 10)),
     )
-    read = read_results(found, truth, class_name=CLASS)
+    read = read_results(found, truth, TruthOptions(class_name=CLASS))
     assert [(one.name, len(one.truth), len(one.detections), one.normal) for one in read.results] == [
         ("s, region 1", 2, 1, False),
         ("s, region 2", 0, 1, True),
@@ -396,7 +396,9 @@ def test_all_frames_meet_in_level_0(tmp_path: Path, cropped: Path, predictions: 
         truth = geojson_of(
             tmp_path / "s.truth.geojson", (around, "annotation", "Positive region"), (cell, "cell", CLASS)
         )
-    read = read_results(cropped / predictions, truth, truth_in_level0=kind == "geojson of level 0")
+    read = read_results(
+        cropped / predictions, truth, TruthOptions(truth_origin="level0" if kind == "geojson of level 0" else "bounds")
+    )
     (result,) = read.results
     assert result.truth.tolist() == result.detections.boxes.tolist() == [square(1100, 170)]
     moved = predictions != "s.csv" or kind == "geojson of QuPath"

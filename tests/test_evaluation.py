@@ -15,6 +15,7 @@ from image_results import detections, random_results, square
 from signetscan.detections import Detections
 from signetscan.evaluation import (
     FROC_LEVELS,
+    MATCH_IOU,
     ImageResult,
     evaluate,
     evaluate_classes,
@@ -24,7 +25,7 @@ from signetscan.evaluation import (
     threshold_for,
 )
 from signetscan.evaluation.digestpath import LEAST_PRECISION, scores_of
-from signetscan.evaluation.matching import MATCH_IOU, cells_found
+from signetscan.evaluation.matching import cells_found
 
 if TYPE_CHECKING:
     from signetscan.evaluation.tally import Rule

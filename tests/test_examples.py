@@ -43,12 +43,12 @@ def test_each_kind_is_told_from_the_others() -> None:
     assert [(one.image, one.box[0], round(one.score, 4)) for one in found.best_hits] == [(1, 0.0, 0.9)]
     assert found.worst_hits == ()
     assert [(one.box[0], round(one.score, 4)) for one in found.unmatched] == [(300.0, 0.8), (2.0, 0.7)]
-    assert [(one.image, round(one.score, 4)) for one in found.alarms] == [(2, 0.6)]
+    assert [(one.image, round(one.score, 4)) for one in found.false_positives] == [(2, 0.6)]
     nearly, never = found.misses
     assert (nearly.box, round(nearly.score, 4)) == ((100.0, 0.0, 150.0, 50.0), 0.4), "found below the threshold"
     assert never.box == (200.0, 0.0, 250.0, 50.0)
     assert math.isnan(never.score)
-    totals = found.hits_in_all, found.misses_in_all, found.alarms_in_all, found.unmatched_in_all
+    totals = found.hits_in_all, found.misses_in_all, found.false_positives_in_all, found.unmatched_in_all
     assert totals == (1, 2, 1, 2)
 
 
@@ -63,7 +63,7 @@ def test_a_limit_keeps_the_telling_ones() -> None:
     missed = [image([], [square(0, 0)]) for _ in range(9)]
     assert [one.image for one in pick_examples(missed, 0.0, limit=3).misses] == [0, 4, 8]
     alarms = [image([(square(0, 0), score)], [], normal=True) for score in (0.2, 0.9, 0.5)]
-    assert [one.image for one in pick_examples(alarms, 0.0, limit=2).alarms] == [1, 2]
+    assert [one.image for one in pick_examples(alarms, 0.0, limit=2).false_positives] == [1, 2]
 
 
 def test_a_cell_of_another_class_is_not_found() -> None:
@@ -82,6 +82,6 @@ def test_numbers_are_those_of_the_tally(seed: int) -> None:
         found = pick_examples(chosen, 0.5, limit=3)
         assert found.hits_in_all == int((tally.hits & above).sum())
         assert found.misses_in_all == int(tally.cells.sum()) - found.hits_in_all
-        assert found.alarms_in_all == int((above & tally.normal[tally.image]).sum())
-        assert found.hits_in_all + found.alarms_in_all + found.unmatched_in_all == int(above.sum())
-        assert max(map(len, (found.misses, found.alarms, found.unmatched))) <= 3
+        assert found.false_positives_in_all == int((above & tally.normal[tally.image]).sum())
+        assert found.hits_in_all + found.false_positives_in_all + found.unmatched_in_all == int(above.sum())
+        assert max(map(len, (found.misses, found.false_positives, found.unmatched))) <= 3

@@ -18,13 +18,12 @@ from signetscan.annotations import (
     NORMAL_REGION,
     POSITIVE_REGION,
     Region,
-    ending_of,
     read_annotations,
     read_boxes_csv,
     read_boxes_xml,
     read_geojson,
 )
-from signetscan.annotations.qupath import read_outlines
+from signetscan.annotations.qupath import read_areas
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.formats.annotations import classification
@@ -32,6 +31,7 @@ from signetscan.formats.colours import REGION_COLOURS, colour_of
 from signetscan.formats.csv_file import write_csv
 from signetscan.formats.geojson import write_geojson
 from signetscan.slides import Mpp
+from signetscan.suffixes import ANNOTATION_SUFFIXES, suffix_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -438,7 +438,7 @@ def test_endings() -> None:
     from pathlib import Path
 
     names = ("a.geojson", "b.GEOJSON.GZ", "c.json", "d.xml", "e.csv", "f.txt", "geojson", "g.gz")
-    assert [ending_of(Path(name)) for name in names] == [
+    assert [suffix_of(name, ANNOTATION_SUFFIXES) for name in names] == [
         ".geojson",
         ".geojson.gz",
         ".json",
@@ -552,10 +552,10 @@ def test_outlines_are_the_annotations_with_an_area(tmp_path: Path) -> None:
             feature(rectangle(5, 6)),
         ),
     )
-    assert [(region.box[:2], region.normal) for region in read_outlines(path)] == [((1, 2), False), ((5, 6), False)]
+    assert [(region.box[:2], region.normal) for region in read_areas(path)] == [((1, 2), False), ((5, 6), False)]
     broken = stored(tmp_path / "b.geojson", collection(feature(rectangle(1, 2)), {"type": "Feature"}))
     with pytest.raises(AnnotationError, match="feature 2 "):
-        read_outlines(broken)
+        read_areas(broken)
 
 
 def test_the_largest_coordinate_is_allowed(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from signetscan.cli.main import cli
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
 from signetscan.evaluation import read_results
-from signetscan.evaluation.compare import CompareOptions, compare_results
+from signetscan.evaluation.compare import compare_results
+from signetscan.evaluation.options import CompareOptions
 from signetscan.formats.result_files import SUFFIXES
 from signetscan.reports.from_results import report_results
 from signetscan.reports.index import find_entries
@@ -251,7 +252,7 @@ def test_compare_of_two_runs_leaves_failed_slides_out(results: Path, tmp_path: P
 
 
 def test_compare_with_a_reviewer(results: Path, annotated: Path) -> None:
-    comparison = compare_results(results, annotated, CompareOptions(reader=True))
+    comparison = compare_results(results, annotated, CompareOptions(reviewer=True))
     assert [(one.name, one.both) for one in comparison.slides] == [("a", 1), ("ward/b", 1)]
 
 

@@ -63,7 +63,7 @@ def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -
     result = run("train", voc, "--class", "ring", "--model-mpp", 20, "--out", tmp_path / "other", *SMALL)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
-        "Error: images of 0.25 um/px cannot be seen at 20 um/px; name a size from 0.0625 to 10",
+        "Error: images of 0.25 µm/px cannot be seen at 20 µm/px; name a size from 0.0625 to 10",
     )
 
 
@@ -133,7 +133,7 @@ def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("options", "named", "status"),
     [
-        ((), "--class NAME", 1),
+        ((), "--class", 1),
         (("--class", "mitosis"), "Lymphocyte (4), Ring (8)", 1),
         (("--class", "ring", "--fold", "5/5"), "at least 5 slides", 1),
         (("--class", "ring", "--fold", "3/2"), "fold", 2),

@@ -85,10 +85,10 @@ def main() -> None:
         results += new
         slide_of += [slide] * len(new)
     picked = pick_examples(results, detector.spec.score_threshold, limit=SHOWN)
-    wrong = sorted((*picked.alarms, *picked.unmatched), key=lambda example: -example.score)[:SHOWN]
+    wrong = sorted((*picked.false_positives, *picked.unmatched), key=lambda example: -example.score)[:SHOWN]
     titles = (
         (f"Missed cells, {len(picked.misses)} of {picked.misses_in_all}", picked.misses),
-        (f"False alarms, {len(wrong)} of {picked.alarms_in_all + picked.unmatched_in_all}", wrong),
+        (f"False alarms, {len(wrong)} of {picked.false_positives_in_all + picked.unmatched_in_all}", wrong),
     )
     with ExitStack() as stack:
         opened = {path: stack.enter_context(open_slide(path)) for path in arguments.slides}

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.annotations import read_annotations, read_geojson
-from signetscan.annotations.qupath import read_outlines
+from signetscan.annotations.qupath import read_areas
 from signetscan.batch.find import read_list
 from signetscan.batch.options import BatchOptions
 from signetscan.cli.config import read_settings
@@ -308,7 +308,7 @@ def targets() -> dict[str, Callable[[random.Random, Path], None]]:
     return {
         "geojson": of_file(GEOJSON, "a.geojson", read_annotations),
         "geojson.gz": of_file(gzip.compress(GEOJSON), "a.geojson.gz", read_annotations),
-        "outlines": of_file(GEOJSON, "a.geojson", read_outlines),
+        "outlines": of_file(GEOJSON, "a.geojson", read_areas),
         "marks": of_file(MARKS, "a.geojson", lambda path: read_marks(path, scanned, scanned.detections)),
         "xml": of_file(XML, "a.xml", read_annotations),
         "csv": of_file(CSV, "a.csv", read_annotations),

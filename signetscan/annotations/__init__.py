@@ -1,25 +1,29 @@
-"""Files of boxes, of three kinds: VOC-like XML, QuPath's GeoJSON, and CSV.
+"""Annotation files of three kinds, VOC-like XML, QuPath's GeoJSON, and CSV; and what people's marks in them mean.
 
-`read_annotations` takes any of them by its ending. Every file is taken for hostile: sizes are bounded, and whatever
-is wrong is an `AnnotationError` that names the file.
+`read_annotations` takes any of them by its suffix, and `interpret` says what each object means. Every file is taken for
+hostile: sizes are bounded, and whatever is wrong is an `AnnotationError` that names the file.
 """
 
 from __future__ import annotations
 
 from signetscan.annotations.csv_file import read_boxes_csv
+from signetscan.annotations.marks import IGNORED_CLASS, MarkedObjects, Meaning, Unclassified, interpret
 from signetscan.annotations.objects import NORMAL_REGION, POSITIVE_REGION, Annotations, Region
 from signetscan.annotations.qupath import read_geojson
-from signetscan.annotations.reading import ENDINGS, ending_of, read_annotations
+from signetscan.annotations.reading import read_annotations
 from signetscan.annotations.voc import boxes_xml, read_boxes_xml
 
 __all__ = [
-    "ENDINGS",
+    "IGNORED_CLASS",
     "NORMAL_REGION",
     "POSITIVE_REGION",
     "Annotations",
+    "MarkedObjects",
+    "Meaning",
     "Region",
+    "Unclassified",
     "boxes_xml",
-    "ending_of",
+    "interpret",
     "read_annotations",
     "read_boxes_csv",
     "read_boxes_xml",

@@ -41,7 +41,7 @@ def read_boxes_csv(path: Path) -> Annotations:
         content = io.BytesIO(read_bounded(path, MAX_CSV_BYTES))
         rows = csv.reader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""), strict=True)
         columns = [name.strip().casefold() for name in next(rows, [])]
-        edges, score, label = _places(path, columns)
+        edges, score, label = _columns(path, columns)
         boxes, scores, names = array("d"), array("d"), []  # a million rows as lists would take a gigabyte
         for row in rows:
             if not row:
@@ -50,7 +50,7 @@ def read_boxes_csv(path: Path) -> Annotations:
             if len(row) != len(columns):
                 message = f"{path}: line {line} has {len(row)} fields, the first line {len(columns)}"
                 raise AnnotationError(message)
-            boxes.extend([_number(path, line, columns[place], row[place]) for place in edges])
+            boxes.extend([_number(path, line, columns[index], row[index]) for index in edges])
             given = "" if score is None else row[score].strip()
             scores.append(_number(path, line, "score", given) if given else float("nan"))
             names.append("" if label is None else sys.intern(row[label].strip()))
@@ -60,7 +60,7 @@ def read_boxes_csv(path: Path) -> Annotations:
     return make_annotations(boxes, names, scores)
 
 
-def _places(path: Path, columns: Sequence[str]) -> tuple[list[int], int | None, int | None]:
+def _columns(path: Path, columns: Sequence[str]) -> tuple[list[int], int | None, int | None]:
     """Where in a row the four edges, the score and the class are."""
     names = next((names for names in EDGE_COLUMNS if set(names) <= set(columns)), None)
     if names is None:

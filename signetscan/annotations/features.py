@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from signetscan.annotations.objects import read_bounded, too_large
 from signetscan.errors import AnnotationError
@@ -15,6 +15,8 @@ from signetscan.errors import AnnotationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from signetscan.json_values import Json
 
 MAX_GEOJSON_BYTES = 500_000_000
 """Unpacked: more than a million detections as `signetscan detect` writes them."""
@@ -25,7 +27,7 @@ BETWEEN = re.compile(r"\s*([,\]])\s*")
 """What is between two features, or behind the last."""
 
 
-def read_features(path: Path) -> Iterator[object]:
+def read_features(path: Path) -> Iterator[Json]:
     """The features of a FeatureCollection, of a bare list, or one alone, one after another, unchecked.
 
     A million at once would take gigabytes.
@@ -66,28 +68,28 @@ def _unpacked(path: Path, content: bytes) -> bytes | bytearray:
     return unpacked
 
 
-def _one_by_one(text: str, place: int) -> Iterator[object]:
-    """The values of a list whose first is at a place in a text, and which little but a closing brace may follow.
+def _one_by_one(text: str, position: int) -> Iterator[Json]:
+    """The values of a list whose first is at a position of a text, and which little but a closing brace may follow.
 
     Raises:
         ValueError: it is not JSON.
     """
     decode = json.JSONDecoder().raw_decode
-    closed = text.startswith("]", place)
-    place += closed
+    closed = text.startswith("]", position)
+    position += closed
     while not closed:
-        value, place = decode(text, place)
+        value, position = decode(text, position)
         yield value
-        between = BETWEEN.match(text, place)
+        between = BETWEEN.match(text, position)
         if between is None:
             message = "Expecting ',' delimiter"
-            raise json.JSONDecodeError(message, text, place)
-        place, closed = between.end(), between[1] == "]"
+            raise json.JSONDecodeError(message, text, position)
+        position, closed = between.end(), between[1] == "]"
     opened = text[: text.index("[")] + "[]"
-    json.loads(opened + text[place:])  # the rest of the file, around an empty list
+    json.loads(opened + text[position:])  # the rest of the file, around an empty list
 
 
-def _top_features(path: Path, parsed: object) -> list[Any]:
+def _top_features(path: Path, parsed: Json) -> list[Json]:
     match parsed:
         case {"type": "FeatureCollection", "features": list(features)}:
             return features

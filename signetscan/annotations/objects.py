@@ -1,4 +1,4 @@
-"""What a file of boxes holds, whatever its kind."""
+"""What an annotation file holds, whatever its kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.boxes import Box
+    from signetscan.boxes import Box, Float
 
 POSITIVE_REGION, NORMAL_REGION = "Positive region", "Normal region"
 """Class names, in any case, of the annotations that mark the images of a slide: with signet ring cells, and without
@@ -44,8 +44,15 @@ class Region:
         x1, y1 = corners.max(axis=0).tolist()
         return x0, y0, x1, y1
 
-    def holds(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Which points (N, 2) are inside, (N,): a ray to the right crosses the outline an odd number of times.
+    @property
+    def is_rectangle(self) -> bool:
+        """Whether it fills its box: all corners of its one ring are corners of the box."""
+        x0, y0, x1, y1 = self.box
+        corners = [corner for ring in self.rings for corner in ring.tolist()]
+        return len(self.rings) == 1 and all(x in (x0, x1) and y in (y0, y1) for x, y in corners)
+
+    def holds(self, points: NDArray[Float]) -> NDArray[np.bool_]:
+        """Which points (N, 2) are inside, (N,): a ray to the right crosses the rings an odd number of times.
 
         Edges are half open, as pixels are: of two rectangles side by side only one holds a point on their border.
         """
@@ -76,20 +83,30 @@ class Annotations:
     """QuPath's type of each object: annotation, detection or cell; empty in files of another kind."""
     regions: tuple[Region, ...] = ()
     """Parts that were looked through as a whole; they are not among the objects."""
+    polygons: dict[int, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+    """The rings of those annotations of an ignored class that are polygons, by the index of the object."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """How many objects the reader left out, by reason."""
+    """How many objects the parser left out, by reason."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def region(self, index: int) -> Region:
+        """An object as a region: its polygon where it is known, else its box."""
+        if index in self.polygons:
+            return Region(rings=self.polygons[index], normal=False)
+        return Region(rings=(rectangle_ring(self.boxes[index]),), normal=False)
+
     def select(self, which: NDArray[np.bool_]) -> Annotations:
         """The objects that a mask (N,) picks, and all regions."""
+        index_of = np.cumsum(which) - 1
         return replace(
             self,
             boxes=self.boxes[which],
             names=tuple(name for name, kept in zip(self.names, which, strict=True) if kept),
             scores=self.scores[which],
             kinds=tuple(kind for kind, kept in zip(self.kinds, which, strict=True) if kept),
+            polygons={int(index_of[index]): rings for index, rings in self.polygons.items() if which[index]},
         )
 
     def moved(self, dx: float, dy: float) -> Annotations:
@@ -98,7 +115,14 @@ class Annotations:
             self,
             boxes=self.boxes + (dx, dy, dx, dy),
             regions=tuple(region.moved(dx, dy) for region in self.regions),
+            polygons={index: tuple(ring + (dx, dy) for ring in rings) for index, rings in self.polygons.items()},
         )
+
+
+def rectangle_ring(box: NDArray[Float]) -> NDArray[np.float64]:
+    """The corners (4, 2) of a box (4,), in order."""
+    x0, y0, x1, y1 = box.tolist()
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64)
 
 
 def make_annotations(
@@ -108,15 +132,17 @@ def make_annotations(
     kinds: Sequence[str] | None = None,
     *,
     regions: Sequence[Region] = (),
+    polygons: dict[int, tuple[NDArray[np.float64], ...]] | None = None,
     left_out: dict[str, int] | None = None,
 ) -> Annotations:
-    """Annotations from what a reader gathered, object by object; the edges of boxes may be in one row."""
+    """Annotations from what a parser gathered, object by object; the edges of boxes may be in one row."""
     return Annotations(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         names=tuple(names),
         scores=np.array(scores, np.float64),
         kinds=tuple("" for _ in names) if kinds is None else tuple(kinds),
         regions=tuple(regions),
+        polygons=polygons or {},
         left_out=left_out or {},
     )
 
@@ -130,7 +156,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     try:
         # A device or a pipe has no size to check, and may never end.
         if path.exists() and not path.is_file():
-            message = f"{path}: a folder or a device, not a file of boxes"
+            message = f"{path}: a folder or a device, not an annotation file"
             raise AnnotationError(message)
         if path.stat().st_size > limit:
             raise too_large(path, limit)
@@ -142,4 +168,4 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 def too_large(path: Path, limit: int) -> AnnotationError:
     """The error for a file, or what it unpacks to, of more than `limit` bytes."""
-    return AnnotationError(f"{path}: over {limit / 1e6:g} MB, too large for a file of boxes")
+    return AnnotationError(f"{path}: over {limit / 1e6:g} MB, too large for an annotation file")

@@ -11,11 +11,12 @@ import sys
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.annotations.features import read_features
+from signetscan.annotations.marks import Meaning, meaning_of_class
 from signetscan.annotations.objects import (
     LARGEST_COORDINATE,
     NORMAL_REGION,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from signetscan.json_values import Json
 
 SCORE_NAMES = ("score", "confidence", "probability", "detection probability")
 """Measurements that are taken for the score, in any case; the first of these that an object has."""
@@ -59,33 +62,34 @@ def read_geojson(path: Path) -> Annotations:
     Raises:
         AnnotationError: the file is missing, too large, not GeoJSON, or an object of it cannot be understood.
     """
-    reader = _Reader(path)
+    parser = _Parser(path)
     for number, feature in enumerate(read_features(path), start=1):
-        reader.add(feature, number)
+        parser.add(feature, number)
     return make_annotations(
-        reader.boxes,
-        reader.names,
-        reader.scores,
-        reader.kinds,
-        regions=reader.regions,
-        left_out=dict(reader.left_out),
+        parser.boxes,
+        parser.names,
+        parser.scores,
+        parser.kinds,
+        regions=parser.regions,
+        polygons=parser.polygons,
+        left_out=dict(parser.left_out),
     )
 
 
-def read_outlines(path: Path) -> tuple[Region, ...]:
+def read_areas(path: Path) -> tuple[Region, ...]:
     """The annotations that have an area, whatever their class, as regions in the file's own frame.
 
     Raises:
         AnnotationError: as `read_geojson`.
     """
-    reader = _OutlineReader(path)
+    parser = _AreaParser(path)
     for number, feature in enumerate(read_features(path), start=1):
-        reader.add(feature, number)
-    return tuple(reader.regions)
+        parser.add(feature, number)
+    return tuple(parser.regions)
 
 
 @dataclass(slots=True)
-class _Reader:
+class _Parser:
     """Gathers the objects of one file."""
 
     path: Path
@@ -94,6 +98,7 @@ class _Reader:
     scores: array[float] = field(default_factory=lambda: array("d"))
     kinds: list[str] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
+    polygons: dict[int, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def add(self, top: object, number: int) -> None:
@@ -113,41 +118,47 @@ class _Reader:
                 raise self._error(number, "has childObjects that are not a list")
             waiting += reversed(nested)
 
-    def _add_one(self, geometry: dict[str, Any], properties: dict[str, Any], number: int) -> None:
+    def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
         kind = _kind(properties)
         name = self._name(properties.get("classification"), number)
-        parts, folded = self._parts(geometry, number), name.casefold()
+        shape, parts = self._parts(geometry, number)
+        folded = name.casefold()
         if kind not in OBJECT_KINDS:
             self.left_out[f"{kind} objects"] += 1
-        elif "Line" in geometry["type"]:
+        elif "Line" in shape:
             self.left_out["lines"] += 1
-        elif kind == "annotation" and folded in REGIONS and "Polygon" in geometry["type"]:
+        elif kind == "annotation" and folded in REGIONS and "Polygon" in shape:
             self.regions.append(Region(rings=tuple(parts), normal=REGIONS[folded]))
         else:
             score = self._score(properties, number)
+            if kind == "annotation" and "Polygon" in shape and meaning_of_class(name) is Meaning.IGNORED_AREA:
+                self.polygons[len(self.names)] = tuple(parts)
             # Every point is an object of its own; the rings of a polygon are one.
-            points = geometry["type"] in {"Point", "MultiPoint"}
+            points = shape in {"Point", "MultiPoint"}
             for corners in np.concatenate(parts)[:, None] if points else [np.concatenate(parts)]:
                 self.boxes.extend([*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()])
                 self.names.append(sys.intern(name))
                 self.scores.append(score)
                 self.kinds.append(sys.intern(kind))
 
-    def _parts(self, geometry: dict[str, Any], number: int) -> list[NDArray[np.float64]]:
-        """The rings, lines or points of a geometry, each (K, 2)."""
-        depth = DEPTH.get(geometry.get("type", "")) if isinstance(geometry.get("type"), str) else None
-        if depth is None:
-            raise self._error(number, f"has a geometry of unknown type ({str(geometry.get('type'))[:40]})")
-        parts: list[Any] = [geometry.get("coordinates")]
-        if depth == 0:
+    def _parts(self, geometry: dict[str, Json], number: int) -> tuple[str, list[NDArray[np.float64]]]:
+        """The type of a geometry, and its rings, lines or points, each (K, 2)."""
+        shape = geometry.get("type")
+        if not isinstance(shape, str) or shape not in DEPTH:
+            raise self._error(number, f"has a geometry of unknown type ({str(shape)[:40]})")
+        parts = [geometry.get("coordinates")]
+        if DEPTH[shape] == 0:
             parts = [parts]
-        for _ in range(depth - 1):
-            if not all(isinstance(part, list) for part in parts):
-                raise self._error(number, "has coordinates that are not nested as its type asks for")
-            parts = [inner for part in parts for inner in part]
+        for _ in range(DEPTH[shape] - 1):
+            inner: list[Json] = []
+            for part in parts:
+                if not isinstance(part, list):
+                    raise self._error(number, "has coordinates that are not nested as its type asks for")
+                inner += part
+            parts = inner
         if not parts:
             raise self._error(number, "has no coordinates")
-        return [self._positions(part, number) for part in parts]
+        return shape, [self._positions(part, number) for part in parts]
 
     def _positions(self, part: object, number: int) -> NDArray[np.float64]:
         try:
@@ -174,13 +185,14 @@ class _Reader:
                 return ""
         raise self._error(number, "has a classification that is neither a name nor an object with a name")
 
-    def _score(self, properties: dict[str, Any], number: int) -> float:
+    def _score(self, properties: dict[str, Json], number: int) -> float:
         """The score as a number; nan where there is none."""
         measured = properties.get("measurements") or {}
         if isinstance(measured, list):  # QuPath before 0.4
-            if not all(isinstance(entry, dict) for entry in measured):
+            entries = [entry for entry in measured if isinstance(entry, dict)]
+            if len(entries) < len(measured):
                 raise self._error(number, "has measurements that are not pairs of name and value")
-            measured = {entry.get("name"): entry.get("value") for entry in measured}
+            measured = {str(entry.get("name")): entry.get("value") for entry in entries}
         if not isinstance(measured, dict):
             raise self._error(number, "has measurements that are not an object")
         # Some programs write the score beside the measurements.
@@ -198,16 +210,16 @@ class _Reader:
 
 
 @dataclass(slots=True)
-class _OutlineReader(_Reader):
-    """Gathers outlines instead."""
+class _AreaParser(_Parser):
+    """Gathers the annotations that have an area instead."""
 
-    def _add_one(self, geometry: dict[str, Any], properties: dict[str, Any], number: int) -> None:
-        rings = self._parts(geometry, number)
-        if _kind(properties) == "annotation" and "Polygon" in geometry["type"]:
+    def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
+        shape, rings = self._parts(geometry, number)
+        if _kind(properties) == "annotation" and "Polygon" in shape:
             self.regions.append(Region(rings=tuple(rings), normal=False))
 
 
-def _kind(properties: dict[str, Any]) -> str:
+def _kind(properties: dict[str, Json]) -> str:
     """The type of an object; without one it is an annotation, as in QuPath."""
     kind = properties.get("objectType", properties.get("object_type"))
     return kind[:40] if isinstance(kind, str) and kind else "annotation"

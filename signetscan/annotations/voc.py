@@ -44,18 +44,18 @@ def read_boxes_xml(path: Path) -> Annotations:
         message = f"{path}: not well-formed XML: {error}"
         raise AnnotationError(message) from error
     boxes, names, scores = [], [], []
-    for number, found in enumerate(() if root is None else root.iter("object"), start=1):
-        box = [_number(found.findtext(f"bndbox/{edge}")) for edge in EDGES]
+    for number, element in enumerate(() if root is None else root.iter("object"), start=1):
+        box = [_number(element.findtext(f"bndbox/{edge}")) for edge in EDGES]
         if any(math.isnan(edge) for edge in box):
             message = f"{path}: object {number} has no bndbox of four numbers (xmin, ymin, xmax, ymax)"
             raise AnnotationError(message)
-        given = next((text for name in SCORE_ELEMENTS if (text := found.findtext(name)) is not None), None)
+        given = next((text for name in SCORE_ELEMENTS if (text := element.findtext(name)) is not None), None)
         scores.append(_number(given))
         if given is not None and math.isnan(scores[-1]):
             message = f"{path}: object {number} has a score that is not a number"
             raise AnnotationError(message)
         boxes.append(box)
-        names.append((found.findtext("name") or "").strip())
+        names.append((element.findtext("name") or "").strip())
     return make_annotations(boxes, names, scores)
 
 
@@ -83,9 +83,9 @@ def boxes_xml(image_name: str, size: tuple[int, int], boxes: NDArray[Float], nam
     for key, value in (("width", size[0]), ("height", size[1]), ("depth", 3)):
         ET.SubElement(image, key).text = str(value)
     for box, name in zip(boxes, names, strict=True):
-        found = ET.SubElement(root, "object")
-        ET.SubElement(found, "name").text = name
-        corners = ET.SubElement(found, "bndbox")
+        element = ET.SubElement(root, "object")
+        ET.SubElement(element, "name").text = name
+        corners = ET.SubElement(element, "bndbox")
         for edge, value in zip(EDGES, box, strict=True):
             ET.SubElement(corners, edge).text = str(round(float(value)))
     ET.indent(root)

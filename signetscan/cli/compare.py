@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from signetscan.cli.console import FILE, note
+from signetscan.cli.flags import flags_of, given
+from signetscan.evaluation.options import CompareOptions, ComparisonPageOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,91 +21,32 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
-@click.option("--iou", default=0.3, help="Least IoU of two boxes that are of the same cell.")
-@click.option("--threshold", default=0.0, help="Score from which detections count.")
-@click.option("--class", "class_name", help="Class to compare, in any case.  [default: the only one there is]")
-@click.option(
-    "--reader/--no-reader",
-    default=None,
-    help="B is a reader's annotations, by which A is judged.  [default: if it has regions, or objects without a score]",
-)
-@click.option(
-    "--bounds-crop/--no-bounds-crop",
-    default=True,
-    help="GeoJSON of B counts from the slide's bounds, as QuPath shows it, or from level 0.",
-)
-@click.option("--out", "-o", type=FILE, help="Folder for comparison.html.  [default: no page]")
-@click.option(
-    "--slide",
-    "where",
-    type=FILE,
-    help="The slide, or a folder that holds all slides, for pictures in --out.  [default: no pictures]",
-)
-@click.option("--pictures", type=click.IntRange(min=0, max=500), default=24, help="Most pictures of each kind.")
+@flags_of(CompareOptions, ComparisonPageOptions)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a slide.")
-@click.option("--quiet", "-q", is_flag=True, help="No notes on what was left out.")
-def compare(
-    a: Path,
-    b: Path,
-    out: Path | None,
-    where: Path | None,
-    pictures: int,
-    *,
-    bounds_crop: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,  # noqa: ANN401 - click's values
-) -> None:
-    """Compare two runs, or a run and an annotator, on the same slides.
+@click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
+def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
+    """Compare two runs, or a run and a reviewer, on the same slides.
 
-    A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. Where B is an annotator's, A is
-    judged by it; where the annotator marked regions, only what lies in them counts.
+    A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. Where B is a reviewer's, A is
+    judged by it; where the reviewer marked regions, only what lies in them counts.
 
     Example: signetscan compare results-old results-new --out comparison --slide slides
     """
-    from signetscan.evaluation.compare import CompareOptions, compare_results
+    page = given(ComparisonPageOptions, values)
 
-    if where is not None and out is None:
-        message = "--slide is for the pictures of a page: name a folder for it with --out"
-        raise click.UsageError(message)
-    comparison = compare_results(a, b, CompareOptions(b_in_level0=not bounds_crop, **options))
-    for line in comparison.notes:
+    from signetscan.reports.comparison import compare_files
+
+    result = compare_files(a, b, given(CompareOptions, values), page)
+    for line in result.notes:
         note(f"Note: {line}", quiet=quiet)
-    page = None
-    if out is not None:
-        from signetscan.atomic import make_folder
-        from signetscan.reports.comparison import write_comparison
-
-        make_folder(out)
-        slides = {} if where is None else _slides(comparison, where, quiet=quiet)
-        names = (a.name, b.name) if a.name != b.name else (_with_folder(a), _with_folder(b))
-        page = write_comparison(out, comparison, a=names[0], b=names[1], slides=slides, limit=pictures)
     if as_json:
-        for one in comparison.slides:
-            click.echo(json.dumps({"slide": one.name} | _plain(comparison.figures([one])), ensure_ascii=False))
+        for one in result.comparison.slides:
+            figures = result.comparison.figures([one])
+            click.echo(json.dumps({"slide": one.name} | _plain(figures), ensure_ascii=False))
         return
-    click.echo("\n".join(_table(comparison)))
-    if page is not None:
-        click.echo(f"  {page}")
-
-
-def _with_folder(path: Path) -> str:
-    """A name with that of the folder that it is in, and no more: paths may tell whose slides they are."""
-    return "/".join(path.resolve().parts[-2:])
-
-
-def _slides(comparison: Comparison, where: Path, *, quiet: bool) -> dict[str, Path]:
-    """File of each slide by its name; what is not there is said, and has no pictures."""
-    from signetscan.errors import ResultError
-    from signetscan.results.lookup import slide_named, slide_of
-
-    slides = {}
-    for one in comparison.slides:
-        try:
-            slides[one.name] = slide_named(one.name, where) if one.record is None else slide_of(one.record, where)
-        except ResultError as error:
-            note(f"Note: no pictures of {one.name}: {error}", quiet=quiet)
-    return slides
+    click.echo("\n".join(_table(result.comparison)))
+    if result.page is not None:
+        click.echo(f"  {result.page}")
 
 
 def _plain(figures: Figures) -> dict[str, float | int | None]:

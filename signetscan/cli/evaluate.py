@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from signetscan.cli.console import FILE, note
+from signetscan.cli.flags import flags_of, given
+from signetscan.evaluation.options import AssessOptions, TruthOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 ROWS = (
     ("froc", "FROC"),
-    *((f"recall_at_{level}", f"  recall at {level} false alarms per normal image") for level in (1, 2, 4, 8, 16, 32)),
+    ("recall_at_1", "  recall at 1 false positive per normal image"),
+    *((f"recall_at_{level}", f"  recall at {level} false positives per normal image") for level in (2, 4, 8, 16, 32)),
     ("recall", "Recall"),
     ("precision", "Precision in positive images"),
     ("counted_recall", "Recall that counts (precision above 0.2)"),
@@ -29,6 +32,7 @@ ROWS = (
     ("ece", "Expected calibration error"),
 )
 """Rows of the table, by the figure's name."""
+LABEL_WIDTH = max(len(label) for _, label in ROWS)
 
 
 @click.command()
@@ -36,80 +40,31 @@ ROWS = (
 @click.argument("truth", type=FILE)
 @click.option("--out", "-o", type=FILE, help="Folder for metrics.json and the plots.  [default: no files]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--threshold", default=0.0, help="Score from which predictions count for recall, FPs score and F1.")
-@click.option("--iou", default=0.3, help="Least IoU of a prediction with a cell that it finds.")
-@click.option("--bootstrap", default=1000, help="Resamples for the 95% intervals; 0 for none.")
-@click.option("--seed", default=0, help="Of the resamples: the same seed gives the same intervals.")
-@click.option("--class", "class_name", help="Class to judge, in any case.  [default: the only one there is]")
-@click.option("--full-truth", is_flag=True, help="TRUTH is a simulated set: take all cells, from its folder truth.")
-@click.option(
-    "--truth-origin",
-    type=click.Choice(["bounds", "level0"]),
-    default="bounds",
-    help="What a GeoJSON TRUTH counts from: the slide's bounds, as in QuPath, or the corner of level 0.",
-)
-@click.option("--quiet", "-q", is_flag=True, help="No notes on what was left out.")
-def evaluate(predictions: Path, truth: Path, out: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's values
+@flags_of(AssessOptions, TruthOptions)
+@click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
+def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Evaluate PREDICTIONS against TRUTH.
 
     Gives DigestPath's figures, AP50, F1 and calibration. Each argument is a file (GeoJSON, CSV, XML) or a folder of
     them, paired by name; TRUTH may be a folder in the layout of DigestPath 2019. In a GeoJSON truth, annotations of the
-    classes "Positive region" and "Normal region" are the images of a slide. A file without any object is a normal
-    image.
+    classes "Positive region" and "Normal region" are the images of a slide, and what lies in a large annotation of the
+    class Ignore* does not count. A file without any cell is a normal image.
 
     Detect with a low --threshold first, or the curves end early.
 
     Example: signetscan evaluate results biopsy.geojson --out report
     """
-    from signetscan.atomic import make_folder
-    from signetscan.evaluation import AssessOptions, assess, assessment_json, read_results, write_assessment
-    from signetscan.evaluation.plots import check_matplotlib
+    from signetscan.evaluation import evaluate_files
 
-    judge = AssessOptions(**{name: options[name] for name in ("threshold", "iou", "bootstrap", "seed")})
-    if out is not None:
-        check_matplotlib()
-        make_folder(out)
-    read = read_results(
-        predictions,
-        truth,
-        class_name=options["class_name"],
-        full_truth=options["full_truth"],
-        truth_in_level0=options["truth_origin"] == "level0",
-    )
-    assessment = assess(read.results, judge)
-    notes = [*read.notes, *_remarks(assessment)]
-    for line in notes:
-        note(f"Note: {line}", quiet=options["quiet"])
-    source = {
-        "predictions": str(predictions),
-        "truth": str(truth),
-        "class": read.class_name or None,
-        "notes": notes,
-    }
-    paths = [] if out is None else write_assessment(out, assessment, source=source)
-    if options["as_json"]:
-        click.echo(json.dumps(assessment_json(assessment, source=source), indent=2, allow_nan=False))
+    evaluation = evaluate_files(predictions, truth, given(TruthOptions, values), given(AssessOptions, values), out=out)
+    for line in evaluation.notes:
+        note(f"Note: {line}", quiet=quiet)
+    if as_json:
+        click.echo(json.dumps(evaluation.to_json(), indent=2, allow_nan=False))
         return
-    click.echo("\n".join(_table(assessment)))
-    for path in paths:
+    click.echo("\n".join(_table(evaluation.assessment)))
+    for path in evaluation.paths:
         click.echo(f"  {path}")
-
-
-def _remarks(assessment: Assessment) -> list[str]:
-    """What keeps figures from meaning what they seem to."""
-    remarks = []
-    if not assessment.normals:
-        remarks.append("No normal image: there is no FROC and no FPs score")
-    elif assessment.most_alarms < 32:
-        remarks.append(
-            f"The predictions end at {assessment.most_alarms:.2f} false alarms per normal image; beyond, FROC takes "
-            "the recall of all of them. A lower --threshold in detect may give more"
-        )
-    if not assessment.cells:
-        remarks.append("No cell in the truth: there is no recall")
-    if assessment.options.bootstrap and not assessment.resampled:
-        remarks.append("No intervals: they take at least two images of each kind, positive and normal")
-    return remarks
 
 
 def _table(assessment: Assessment) -> list[str]:
@@ -121,10 +76,12 @@ def _table(assessment: Assessment) -> list[str]:
         f"{images}; {_count(assessment.detections, 'detection')}",
         f"Recall, precision, FPs score and F1 are of scores from {options.threshold:g}; IoU at least {options.iou:g}",
         "",
-        f"{'':42}{'value':>8}  {'95% interval' if assessment.resampled else ''}".rstrip(),
+        f"{'':{LABEL_WIDTH}}{'value':>8}  {'95% interval' if assessment.resampled else ''}".rstrip(),
     ]
     for name, label in ROWS:
-        lines.append(f"{label:42}{_values(assessment.figures[name], 2 if name == 'fps_score' else 4)}".rstrip())
+        lines.append(
+            f"{label:{LABEL_WIDTH}}{_values(assessment.figures[name], 2 if name == 'fps_score' else 4)}".rstrip()
+        )
     if assessment.resampled:
         lines += ["", f"Intervals: {options.bootstrap} resamples of the {assessment.resampled}, seed {options.seed}"]
     return lines

@@ -124,7 +124,7 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
     import numpy as np
 
     from signetscan.dataset import read_dataset, resample
-    from signetscan.evaluation.plots import check_matplotlib
+    from signetscan.extras import require
     from signetscan.training.anchors import maps_needed
     from signetscan.training.devices import choose_device
     from signetscan.training.engine import describe
@@ -132,7 +132,7 @@ def train(data: Path, out: Path, preset: str, **options: Any) -> None:  # noqa: 
     from signetscan.training.pseudo_labels import repair_dataset
     from signetscan.training.report import write_report
 
-    check_matplotlib()  # now, not after hours of training
+    require("matplotlib")  # now, not after hours of training
     options["fold"] = _fold(options["fold"])
     quiet = options.pop("quiet")
     dataset = read_dataset(data, classes=options.pop("classes"), mpp=options.pop("mpp"))

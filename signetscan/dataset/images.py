@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from PIL import Image
-
-MPP = 0.25
-"""Size of a pixel, um, unless said otherwise: DigestPath says x40, at which scanners have about this."""
-MAX_MPP = 10.0
-"""No cell can be told at larger pixels, um."""
 
 MAX_PIXELS = 100_000_000
 """Largest image, pixels: it is held in memory."""
@@ -37,7 +33,7 @@ class Place:
     y: int
     """Top edge."""
     mpp: float
-    """Size of a pixel, um."""
+    """Size of a pixel, µm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,6 +56,9 @@ class AnnotatedImage:
     """Slide that the image is from, as far as its name tells; images of one slide must stay together."""
     place: Place | None = None
     """Where the image lies on the slide; None for an image that is a file of its own."""
+    ignored: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
+    """(M, 4), rectangles that do not count, pixels of the image; they may reach over its edges. Nothing in them is
+    learnt as background, nor counted as a false positive."""
     shrink: float = 1.0
     """Pixels of the file, or of the place, to one of the image: it is resampled when it is read."""
 
@@ -78,7 +77,7 @@ class Dataset:
     class_names: tuple[str, ...]
     """Name of each label."""
     mpp: float
-    """Size of the images' pixels, um."""
+    """Size of the images' pixels, µm."""
     layout: str
     """What kind of folder they come from, in plain words."""
     warnings: tuple[str, ...] = ()
@@ -122,13 +121,13 @@ def resample(dataset: Dataset, mpp: float) -> Dataset:
 
     Args:
         dataset: the images.
-        mpp: size of a pixel, um.
+        mpp: size of a pixel, µm.
 
     Raises:
         OptionError: it is no size, or the images are too coarse for it.
     """
     if not dataset.mpp / MAX_ENLARGEMENT <= mpp <= MAX_MPP:
-        message = f"images of {dataset.mpp:g} um/px cannot be seen at {mpp:g} um/px; name a size from "
+        message = f"images of {dataset.mpp:g} µm/px cannot be seen at {mpp:g} µm/px; name a size from "
         message += f"{dataset.mpp / MAX_ENLARGEMENT:g} to {MAX_MPP:g}"
         raise OptionError(message)
     factor = mpp / dataset.mpp
@@ -141,6 +140,7 @@ def _resampled(image: AnnotatedImage, factor: float) -> AnnotatedImage:
         width=math.ceil(image.width / factor),
         height=math.ceil(image.height / factor),
         boxes=image.boxes / factor,
+        ignored=image.ignored / factor,
         shrink=image.shrink * factor,
     )
 

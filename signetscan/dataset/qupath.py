@@ -1,101 +1,80 @@
 """A folder of images with the GeoJSON that QuPath exported for each beside it.
 
-An annotation of the class `Normal` or `Normal region` declares its image normal.
+An annotation of the class `Normal` or `Normal region` declares its image normal. What lies in an ignored area is
+learnt neither as a cell nor as background.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from signetscan.annotations import read_geojson
-from signetscan.dataset.found import Gathered, by_stem, found_image, paired
+import numpy as np
+
+from signetscan.annotations import Meaning, interpret, read_geojson
+from signetscan.dataset.file_pairs import by_stem, paired
+from signetscan.dataset.parsed import ParsedFolder, parsed_image
+from signetscan.suffixes import TRAINING_GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from signetscan.annotations import Annotations, Region
-    from signetscan.boxes import Box
-    from signetscan.dataset.notes import Notes
+    from numpy.typing import NDArray
 
-POSITIVE_NAMES = {"positive region", "region", "region*", "roi"}
-"""Classes, in small letters, of annotations around a part that was annotated; `Region*` is one of QuPath's own."""
-NORMAL_NAMES = {"normal", "normal region"}
-"""The same around a part that holds no cell."""
+    from signetscan.annotations import Annotations, MarkedObjects, Region
+    from signetscan.dataset.remarks import Remarks
 
 LAYOUT = "images with QuPath GeoJSON"
-ENDINGS = (".truth.geojson", ".geojson", ".geojson.gz")
 
 
-class Area(NamedTuple):
-    """A part of an image or slide that was annotated as a whole."""
-
-    box: Box
-    """x0, y0, x1, y1 around it, in the file's frame."""
-    normal: bool
-    """Whether it is declared to hold no cell."""
-    is_rectangle: bool = True
-    """Whether it fills the box, as far as is known."""
-
-
-def read_qupath(images: dict[str, Path], files: Sequence[Path], notes: Notes) -> Gathered:
+def read_qupath(images: dict[str, Path], files: Sequence[Path], mpp: float, remarks: Remarks) -> ParsedFolder:
     """Read all annotations.
 
     Args:
-        images: images by their names without ending.
+        images: images by their names without suffix.
         files: the GeoJSON files.
-        notes: takes what was left out.
+        mpp: size of the images' pixels, µm.
+        remarks: takes what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
-    gathered = Gathered(layout=LAYOUT)
-    for path, file in paired(images, by_stem(files, ENDINGS), notes):
-        read = read_counted(file, notes)
-        areas, objects = areas_and_objects(read, unclassified=False)
-        names = tuple(read.names[index] for index in objects)
-        normal = any(area.normal for area in areas)
-        gathered.found.append(found_image(path, file.name, read.boxes[objects], names, normal=normal))
-    return gathered
+    folder = ParsedFolder(layout=LAYOUT)
+    for path, file in paired(images, by_stem(files, TRAINING_GEOJSON_SUFFIXES), remarks):
+        marked = interpret(read_counted(file, remarks), (mpp, mpp))
+        remark_marks(marked, file.name, remarks)
+        cells = marked.cells
+        folder.images.append(
+            parsed_image(
+                path,
+                file.name,
+                cells.boxes,
+                cells.names,
+                normal=any(region.normal for region in marked.regions),
+                ignored=boxes_around(marked.ignored),
+            )
+        )
+    return folder
 
 
-def read_counted(file: Path, notes: Notes) -> Annotations:
-    """Read a GeoJSON file, and count what its reader leaves out.
+def read_counted(file: Path, remarks: Remarks) -> Annotations:
+    """Read a GeoJSON file, and count what its parser leaves out.
 
     Raises:
         AnnotationError: it cannot be used.
     """
     read = read_geojson(file)
     for reason, count in read.left_out.items():
-        notes.add(f"Left out, being {reason}", file.name, count)
+        remarks.add(f"Left out, being {reason}", file.name, count)
     return read
 
 
-def areas_and_objects(read: Annotations, *, unclassified: bool) -> tuple[list[Area], list[int]]:
-    """Tell annotations around areas from objects.
-
-    Args:
-        read: a GeoJSON file.
-        unclassified: whether an annotation without a class is an area too.
-
-    Returns:
-        The areas from left to right, and the indices of all other objects.
-    """
-    areas = [Area(region.box, region.normal, _is_rectangle(region)) for region in read.regions]
-    objects = []
-    for index, (name, kind) in enumerate(zip(read.names, read.kinds, strict=True)):
-        folded = name.casefold()
-        is_area = folded in POSITIVE_NAMES | NORMAL_NAMES or (unclassified and not folded)
-        if kind == "annotation" and is_area:
-            x0, y0, x1, y1 = read.boxes[index].tolist()
-            areas.append(Area((x0, y0, x1, y1), folded in NORMAL_NAMES))
-        else:
-            objects.append(index)
-    return sorted(areas), objects
+def remark_marks(marked: MarkedObjects, file: str, remarks: Remarks) -> None:
+    """Count what a person rejected, and what does not count because it lies in an ignored area."""
+    remarks.add("Rejected objects left out, being no cells", file, marked.count(Meaning.REJECTED))
+    remarks.add("Objects in ignored areas left out", file, marked.count(Meaning.IGNORED))
 
 
-def _is_rectangle(region: Region) -> bool:
-    """Whether all corners of the outline are corners of the box around it."""
-    x0, y0, x1, y1 = region.box
-    corners = [corner for ring in region.rings for corner in ring.tolist()]
-    return len(region.rings) == 1 and all(x in (x0, x1) and y in (y0, y1) for x, y in corners)
+def boxes_around(regions: Sequence[Region]) -> NDArray[np.float64]:
+    """The boxes around some regions, (M, 4), in their frame."""
+    return np.array([region.box for region in regions], np.float64).reshape(-1, 4)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from signetscan import __version__
 from signetscan.atomic import atomic_text
-from signetscan.dataset.images import MAX_MPP
+from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import AnnotationError
+from signetscan.json_values import JsonError, parse_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from signetscan.json_values import Json
 
 FILE = "dataset.json"
 MAX_BYTES = 50_000_000
@@ -25,8 +28,8 @@ class DatasetRecord:
     """What holds for all images of a data set, and which slides they are of."""
 
     mpp: float
-    """Size of the images' pixels, um."""
-    slides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Size of the images' pixels, µm."""
+    slides: dict[str, dict[str, Json]] = field(default_factory=dict)
     """By name: the slide's `fingerprint`, and how many images and cells it gave."""
 
     def names_of(self, fingerprint: str) -> list[str]:
@@ -44,19 +47,20 @@ def read_dataset_record(folder: Path) -> DatasetRecord | None:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        content = parse_json(path.read_bytes())
+    except JsonError:
         return None
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise AnnotationError(message) from error
     match content:
-        case {"signetscan": str(), "mpp": int() | float() as mpp, "slides": dict(slides)} if all(
-            isinstance(facts, dict) for facts in slides.values()
-        ):
+        case {"signetscan": str(), "mpp": int() | float() as mpp, "slides": dict(entries)}:
+            slides = {name: facts for name, facts in entries.items() if isinstance(facts, dict)}
+            if len(slides) < len(entries):
+                return None
             if math.isfinite(mpp) and 0 < mpp <= MAX_MPP:
                 return DatasetRecord(mpp=float(mpp), slides=slides)
-            message = f"{path}: mpp is {mpp}, which is not the size of a pixel in um; correct it"
+            message = f"{path}: mpp is {mpp}, which is not the size of a pixel in µm; correct it"
             raise AnnotationError(message)
     return None
 

@@ -8,34 +8,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_boxes_xml
-from signetscan.dataset.found import Gathered, by_stem, found_image, paired
+from signetscan.dataset.file_pairs import by_stem, paired
+from signetscan.dataset.parsed import ParsedFolder, parsed_image
+from signetscan.suffixes import XML_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from signetscan.dataset.notes import Notes
+    from signetscan.dataset.remarks import Remarks
 
 IMAGE_FOLDER, XML_FOLDER = "JPEGImages", "Annotations"
 """Pascal VOC's folders."""
 
 LAYOUT = "images with VOC-like XML"
-ENDINGS = (".xml",)
 
 
-def read_voc(images: dict[str, Path], files: Sequence[Path], notes: Notes) -> Gathered:
+def read_voc(images: dict[str, Path], files: Sequence[Path], remarks: Remarks) -> ParsedFolder:
     """Read all annotations.
 
     Args:
-        images: images by their names without ending.
+        images: images by their names without suffix.
         files: the XML files.
-        notes: takes what was left out.
+        remarks: takes what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
-    gathered = Gathered(layout=LAYOUT)
-    for path, file in paired(images, by_stem(files, ENDINGS), notes):
+    folder = ParsedFolder(layout=LAYOUT)
+    for path, file in paired(images, by_stem(files, XML_SUFFIXES), remarks):
         read = read_boxes_xml(file)
-        gathered.found.append(found_image(path, file.name, read.boxes, read.names, normal=not read.names))
-    return gathered
+        folder.images.append(parsed_image(path, file.name, read.boxes, read.names, normal=not read.names))
+    return folder

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations import Annotations
-    from signetscan.dataset.notes import Notes
+    from signetscan.dataset.remarks import Remarks
     from signetscan.evaluation.pairing import Pairs
 
 
@@ -23,7 +23,7 @@ def chosen_objects(
     true: Sequence[Annotations],
     wanted: str | None,
     pairs: Pairs,
-    notes: Notes,
+    remarks: Remarks,
 ) -> tuple[list[Annotations], list[Annotations], str]:
     """The objects of the class that is judged.
 
@@ -33,7 +33,7 @@ def chosen_objects(
         wanted: name of the class, in any case; None takes the only one on either side, and of a DigestPath folder
             every object, whatever its name.
         pairs: where they are from.
-        notes: takes what is left out.
+        remarks: takes what is left out.
 
     Returns:
         Predictions and truth with the objects that count, and the name of the class; empty if all count.
@@ -48,17 +48,17 @@ def chosen_objects(
             message = f"{pairs.truth}: no object of the class {wanted!r}; classes there are: {_shown(of_truth)}"
             raise AnnotationError(message)
         if of_predictions and wanted.casefold() not in of_predictions:
-            notes.add(f"No prediction of the class {wanted}; classes there are", _shown(of_predictions))
+            remarks.add(f"No prediction of the class {wanted}; classes there are", _shown(of_predictions))
     else:
         _only(pairs.predictions, of_predictions)
         if not pairs.is_digestpath:
             _only(pairs.truth, of_truth)
             if of_truth and of_predictions and of_truth.keys() != of_predictions.keys():
                 both = f"{next(iter(of_predictions.values()))} and {next(iter(of_truth.values()))}"
-                notes.add("Class of the predictions and of the truth, taken for the same", both)
+                remarks.add("Class of the predictions and of the truth, taken for the same", both)
     names = [pair.predictions.name if pair.predictions else "" for pair in pairs.found]
-    found = [_of_class(one, wanted, name, notes) for one, name in zip(predicted, names, strict=True)]
-    there = [_of_class(one, wanted, pair.truth_name, notes) for one, pair in zip(true, pairs.found, strict=True)]
+    found = [_of_class(one, wanted, name, remarks) for one, name in zip(predicted, names, strict=True)]
+    there = [_of_class(one, wanted, pair.truth_name, remarks) for one, pair in zip(true, pairs.found, strict=True)]
     return found, there, wanted or ""
 
 
@@ -73,16 +73,18 @@ def _shown(classes: dict[str, str]) -> str:
 
 def _only(path: Path, classes: dict[str, str]) -> None:
     if len(classes) > 1:
-        message = f"{path}: objects of {len(classes)} classes: {_shown(classes)}; choose one by --class NAME"
-        raise AnnotationError(message)
+        message = f"{path}: objects of {len(classes)} classes: {_shown(classes)}; choose one"
+        raise AnnotationError(message, options=("class_name",))
 
 
-def _of_class(read: Annotations, wanted: str | None, file: str, notes: Notes) -> Annotations:
+def _of_class(read: Annotations, wanted: str | None, file: str, remarks: Remarks) -> Annotations:
     """The objects of a file that count: of the wanted class; without a class only where no object has one."""
     named = any(read.names)
     keep = np.array([_counts(name, wanted, named=named) for name in read.names], np.bool_)
     for name, count in Counter(name for name, kept in zip(read.names, keep, strict=True) if not kept).items():
-        notes.add(f"Objects of the class {name} left out" if name else "Objects without a class left out", file, count)
+        remarks.add(
+            f"Objects of the class {name} left out" if name else "Objects without a class left out", file, count
+        )
     return read.select(keep)
 
 

@@ -1,4 +1,4 @@
-"""What two sets of detections of the same slides have in common: of two runs, or of a run and a reader.
+"""What two sets of detections of the same slides have in common: of two runs, or of a run and a reviewer.
 
 A detection of A and one of B are of the same cell by the rule by which a detection finds a cell (`matching`): best
 first, each of A looks at the one of B that it overlaps most, and each of B is found once.
@@ -6,23 +6,24 @@ first, each of A looks at the one of B that it overlaps most, and each of B is f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations import Annotations
+from signetscan.annotations import Annotations, Meaning
+from signetscan.annotations.marks import in_any
 from signetscan.boxes import centres
-from signetscan.checks import check_ranges
-from signetscan.dataset import MPP
 from signetscan.dataset.corrections import sort_corrections
-from signetscan.dataset.notes import Notes
+from signetscan.dataset.qupath import remark_marks
+from signetscan.dataset.remarks import Remarks
 from signetscan.detections import Detections
-from signetscan.errors import AnnotationError, OptionError
+from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.digestpath import Scores, evaluate
-from signetscan.evaluation.files import detections_of, images_of_pair, read_pair, with_area
-from signetscan.evaluation.matching import MATCH_IOU, ImageResult, cells_found
+from signetscan.evaluation.files import detections_of, images_of_pair, outside_of, pixel_um_of, read_pair, with_area
+from signetscan.evaluation.matching import ImageResult, cells_found
+from signetscan.evaluation.options import CompareOptions
 from signetscan.evaluation.pairing import Pair, find_both, record_path
 from signetscan.evaluation.tally import share
 from signetscan.results.run_record import read_run_record
@@ -33,34 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import Region
+    from signetscan.annotations import MarkedObjects, Region
     from signetscan.results.run_record import RunRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompareOptions:
-    """How to compare.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    iou: float = MATCH_IOU
-    """Least IoU of two boxes that are of the same cell."""
-    threshold: float = 0.0
-    """Score from which detections count. A reader's objects count whatever their score."""
-    class_name: str | None = None
-    """Class of the objects that count, in any case; the only one there is by default."""
-    reader: bool | None = None
-    """Whether B is a reader's; by default it is if it has regions, or an object without a score."""
-    b_in_level0: bool = False
-    """Whether GeoJSON of B counts from level 0 rather than from the slide's bounds."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, threshold=(0, 1))
-        if not 0 < self.iou <= 1:
-            message = f"iou must be above 0 and up to 1, not {self.iou}"
-            raise OptionError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +51,7 @@ class SlideComparison:
     partner: NDArray[np.intp]
     """(len(a),), the one of B that each of A is the same as; -1 for none."""
     judged: tuple[ImageResult, ...] = ()
-    """The images that a reader annotated, with the detections of A in them, of any score; empty for two runs."""
+    """The images that a reviewer annotated, with the detections of A in them, of any score; empty for two runs."""
     record: RunRecord | None = None
     """The run record of A, or else of B."""
 
@@ -116,11 +91,11 @@ class Figures:
     agreement: float
     """2 x both / (A + B): the Dice coefficient of the two sets, which is F1 where one is the truth; nan of nothing."""
     score_change_mean: float
-    """Mean of score in B less score in A, of what both have; nan against a reader."""
+    """Mean of score in B less score in A, of what both have; nan against a reviewer."""
     score_change_largest: float
     """The change farthest from 0."""
     scores: Scores | None
-    """A judged by a reader; None for two runs."""
+    """A judged by a reviewer; None for two runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,8 +105,8 @@ class Comparison:
     slides: tuple[SlideComparison, ...]
     """In the order of their names."""
     options: CompareOptions
-    is_reader: bool
-    """Whether B is a reader's."""
+    by_reviewer: bool
+    """Whether B is a reviewer's."""
     class_name: str
     """The class that was chosen; empty if every object was taken."""
     notes: tuple[str, ...] = field(default=())
@@ -142,7 +117,7 @@ class Comparison:
         slides = self.slides if slides is None else slides
         a, b, both = (sum(each) for each in zip(*((len(one.a), len(one.b), one.both) for one in slides), strict=True))
         changes = np.concatenate([np.empty(0), *(one.score_changes for one in slides)])
-        known = len(changes) > 0 and not self.is_reader
+        known = len(changes) > 0 and not self.by_reviewer
         judged = [image for one in slides for image in one.judged]
         return Figures(
             a=a,
@@ -153,7 +128,7 @@ class Comparison:
             agreement=share(2 * both, a + b),
             score_change_mean=float(changes.mean()) if known else float("nan"),
             score_change_largest=float(changes[np.abs(changes).argmax()]) if known else float("nan"),
-            scores=evaluate(judged, self.options.threshold, self.options.iou) if self.is_reader else None,
+            scores=evaluate(judged, self.options.threshold, self.options.iou) if self.by_reviewer else None,
         )
 
 
@@ -162,48 +137,60 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
 
     Args:
         a: a file of detections (GeoJSON, CSV or XML), or a folder of them.
-        b: the same, of another run or by a reader. Where the reader marked regions, only what lies in these counts.
-            What is a cell in a reader's file is told as in training, and all detections in it are.
+        b: the same, of another run or by a reviewer. Where the reviewer marked regions, only what lies in these
+            counts, and what lies in an ignored area does not. What is a cell in a reviewer's file is told as in
+            training; beyond that, all detections in it are.
         options: how.
 
     Raises:
         AnnotationError: a file cannot be used, or nothing fits together; the message says which and why.
     """
     options = options or CompareOptions()
-    notes = Notes()
-    pairs = find_both(a, b, notes)
-    read = [read_pair(pair, notes, truth_in_level0=options.b_in_level0) for pair in pairs.found]
+    remarks = Remarks()
+    pairs = find_both(a, b, remarks)
+    read = [read_pair(pair, remarks, truth_in_level0=not options.bounds_crop) for pair in pairs.found]
     records = [_record_of(pair) for pair in pairs.found]
-    is_reader = any(map(_is_reader, (second for _, second in read))) if options.reader is None else options.reader
-    if is_reader:
-        read = [
-            (first, _cells_of(second, record, notes)) for (first, second), record in zip(read, records, strict=True)
-        ]
+    by_reviewer = options.reviewer
+    if by_reviewer is None:
+        by_reviewer = any(_is_reviewed(second) for _, second in read)
+    of_b = [
+        _reviewed(second, pixel_um_of(pair), remarks) if by_reviewer else _marked_cells(pair, second, remarks)
+        for pair, (_, second) in zip(pairs.found, read, strict=True)
+    ]
     firsts, seconds, chosen = chosen_objects(
-        [first for first, _ in read], [second for _, second in read], options.class_name, pairs, notes
+        [first.cells for first, _ in read], of_b, options.class_name, pairs, remarks
     )
     slides = []
-    for pair, first, second, record in zip(pairs.found, firsts, seconds, records, strict=True):
-        one = _compared(pair, first, second, options, notes, is_reader=is_reader, record=record)
+    for pair, first, second, (_, marked), record in zip(pairs.found, firsts, seconds, read, records, strict=True):
+        one = _compared(pair, first, second, marked.ignored, options, remarks, by_reviewer=by_reviewer, record=record)
         slides.append(one)
     return Comparison(
-        slides=tuple(slides), options=options, is_reader=is_reader, class_name=chosen, notes=notes.lines()
+        slides=tuple(slides), options=options, by_reviewer=by_reviewer, class_name=chosen, notes=remarks.lines()
     )
 
 
-def _is_reader(second: Annotations) -> bool:
-    return bool(second.regions) or bool(np.isnan(second.scores).any())
+def _is_reviewed(second: MarkedObjects) -> bool:
+    """Whether a person wrote the file: a run has scores, no regions, and rejects nothing."""
+    marks = second.having(Meaning.REJECTED, Meaning.IGNORED_AREA).any()
+    return bool(second.regions) or bool(marks) or bool(np.isnan(second.cells.scores).any())
 
 
-def _cells_of(second: Annotations, record: RunRecord | None, notes: Notes) -> Annotations:
-    """What a reader's file has as cells, as training takes it; what was rejected, or stands there twice, is none."""
-    pixel_um = (MPP, MPP) if record is None else (record.slide.mpp.x, record.slide.mpp.y)
-    found = sort_corrections(second, pixel_um, notes, detections=True)
+def _marked_cells(pair: Pair, second: MarkedObjects, remarks: Remarks) -> Annotations:
+    """The detections of a run, without what somebody marked as no cell."""
+    remark_marks(second, pair.truth_name, remarks)
+    return second.cells
+
+
+def _reviewed(second: MarkedObjects, pixel_um: tuple[float, float], remarks: Remarks) -> Annotations:
+    """What a reviewer's file has as cells, as training takes it; what was rejected, or stands there twice, is none."""
+    objects = ~second.having(Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION)
+    read = replace(second.annotations.select(objects), regions=second.regions)
+    corrections = sort_corrections(read, pixel_um, remarks, detections=True)
     return Annotations(
-        boxes=found.cells,
-        names=found.names,
-        scores=np.full(len(found.cells), np.nan),
-        kinds=("",) * len(found.cells),
+        boxes=corrections.cells,
+        names=corrections.names,
+        scores=np.full(len(corrections.cells), np.nan),
+        kinds=("",) * len(corrections.cells),
         regions=second.regions,
     )
 
@@ -212,34 +199,33 @@ def _compared(
     pair: Pair,
     first: Annotations,
     second: Annotations,
+    ignored: Sequence[Region],
     options: CompareOptions,
-    notes: Notes,
+    remarks: Remarks,
     *,
-    is_reader: bool,
+    by_reviewer: bool,
     record: RunRecord | None,
 ) -> SlideComparison:
     if pair.predictions is None or pair.truth is None:
         message = "a pair of two files has both"
         raise ValueError(message)
-    a = detections_of(pair.predictions, first, notes)
+    a = outside_of(ignored, detections_of(pair.predictions, first, remarks), pair.predictions.name, remarks)
     judged: list[ImageResult] = []
-    if is_reader:
-        cells = second.boxes[with_area(pair.truth_name, second, notes)]
+    if by_reviewer:
+        cells = second.boxes[with_area(pair.truth_name, second, remarks)]
         b = Detections(boxes=cells, scores=np.ones(len(cells), np.float32), labels=np.zeros(len(cells), np.int64))
-        judged = images_of_pair(pair, a, cells, second.regions, notes, normal=not len(second))
+        judged = images_of_pair(pair, a, cells, second.regions, remarks, normal=not len(second))
         a, b = _in_regions(a, second.regions), _in_regions(b, second.regions)
     else:
-        b = detections_of(pair.truth, second, notes)
+        b = detections_of(pair.truth, second, remarks)
         b = b.select(b.scores >= options.threshold)
     a = a.select(a.scores >= options.threshold)
     partner = cells_found(a, b.boxes, options.iou)
     return SlideComparison(name=pair.stem, a=a, b=b, partner=partner, judged=tuple(judged), record=record)
 
 
-def _in_regions(found: Detections, regions: Sequence[Region]) -> Detections:
-    if not regions:
-        return found
-    return found.select(np.any([region.holds(centres(found.boxes)) for region in regions], axis=0))
+def _in_regions(detections: Detections, regions: Sequence[Region]) -> Detections:
+    return detections.select(in_any(regions, centres(detections.boxes))) if regions else detections
 
 
 def _record_of(pair: Pair) -> RunRecord | None:

@@ -1,7 +1,7 @@
 """Curves over all thresholds, and what is read from them: AP and F1.
 
 Every curve has one point for each distinct score, so that the order of images and of equal scores never shows. False
-alarms of normal images count in precision here; DigestPath's own precision leaves them out.
+false_positives of normal images count in precision here; DigestPath's own precision leaves them out.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class PrCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FrocCurve:
-    """Recall against false alarms, K thresholds from the highest down."""
+    """Recall against false positives, K thresholds from the highest down."""
 
     thresholds: NDArray[np.float32]
     """(K,), falling."""
-    alarms: NDArray[np.float64]
+    false_positives: NDArray[np.float64]
     """(K,), mean number of detections in a normal image; nan without normal images."""
     recall: NDArray[np.float64]
     """(K,), share of the cells of positive images that are found."""
@@ -64,15 +64,15 @@ def pr_curve(tally: Tally, weights: NDArray[np.int64] | None = None) -> PrCurve:
     weights = tally.weights() if weights is None else weights
     of_detection = weights[tally.image]
     counted = np.cumsum(of_detection)[tally.ends]
-    found = np.cumsum(of_detection * tally.hits)[tally.ends]
+    true_positives = np.cumsum(of_detection * tally.hits)[tally.ends]
     some = _drawn(counted)
-    counted, found = counted[some], found[some]
+    counted, true_positives = counted[some], true_positives[some]
     cells = tally.total_cells(weights)
     return PrCurve(
         thresholds=tally.scores[tally.ends][some],
-        precision=found / counted,
-        recall=found / cells if cells else np.full(len(found), np.nan),
-        f1=2 * found / (counted + cells),
+        precision=true_positives / counted,
+        recall=true_positives / cells if cells else np.full(len(true_positives), np.nan),
+        f1=2 * true_positives / (counted + cells),
         cells=cells,
     )
 
@@ -90,20 +90,20 @@ def average_precision(curve: PrCurve) -> float:
 
 
 def froc_curve(tally: Tally, weights: NDArray[np.int64] | None = None) -> FrocCurve:
-    """Recall and false alarms at every threshold; `weights` (M,) says how often each image counts."""
+    """Recall and false positives at every threshold; `weights` (M,) says how often each image counts."""
     weights = tally.weights() if weights is None else weights
     of_detection = weights[tally.image]
     in_normal = tally.normal[tally.image]
-    alarms = np.cumsum(of_detection * in_normal)[tally.ends]
-    found = np.cumsum(of_detection * tally.hits)[tally.ends]
+    false_positives = np.cumsum(of_detection * in_normal)[tally.ends]
+    true_positives = np.cumsum(of_detection * tally.hits)[tally.ends]
     some = _drawn(np.cumsum(of_detection)[tally.ends])
-    alarms, found = alarms[some], found[some]
+    false_positives, true_positives = false_positives[some], true_positives[some]
     cells, normals = tally.total_cells(weights), tally.total_normals(weights)
-    nothing = np.full(len(found), np.nan)
+    nothing = np.full(len(true_positives), np.nan)
     return FrocCurve(
         thresholds=tally.scores[tally.ends][some],
-        alarms=alarms / normals if normals else nothing,
-        recall=found / cells if cells else nothing,
+        false_positives=false_positives / normals if normals else nothing,
+        recall=true_positives / cells if cells else nothing,
     )
 
 
@@ -117,5 +117,5 @@ def f1_at(tally: Tally, threshold: float, weights: NDArray[np.int64] | None = No
     weights = tally.weights() if weights is None else weights
     above = tally.scores >= threshold
     of_detection = weights[tally.image[above]]
-    found = int(of_detection[tally.hits[above]].sum())
-    return share(2 * found, int(of_detection.sum()) + tally.total_cells(weights))
+    true_positives = int(of_detection[tally.hits[above]].sum())
+    return share(2 * true_positives, int(of_detection.sum()) + tally.total_cells(weights))

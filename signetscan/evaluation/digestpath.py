@@ -1,4 +1,4 @@
-"""The figures by which DigestPath 2019 ranks: recall, false alarms and FROC.
+"""The figures by which DigestPath 2019 ranks: recall, false positives and FROC.
 
 An *image* is positive (it holds cells, with a box for each) or normal (it holds none). Source: the challenge's
 evaluation page, and the rule of matching in `signetscan.evaluation.matching`.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.matching import MATCH_IOU
+from signetscan.evaluation.options import MATCH_IOU
 from signetscan.evaluation.tally import make_tally, share
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from signetscan.evaluation.tally import Tally
 
 FROC_LEVELS = (1, 2, 4, 8, 16, 32)
-"""False alarms per normal image at which recall is averaged."""
+"""False positives per normal image at which recall is averaged."""
 LEAST_PRECISION = 0.2
 """The recall of a set of detections counts only if their precision is above this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Recall, false alarms and their curve over a set of images."""
+    """Recall, false positives and their curve over a set of images."""
 
     froc: float
-    """Mean recall at 1, 2, 4, 8, 16 and 32 false alarms per normal image, 0 to 1; nan without cells."""
+    """Mean recall at 1, 2, 4, 8, 16 and 32 false positives per normal image, 0 to 1; nan without cells."""
     recall_at: tuple[float, ...]
     """Recall at each of these."""
     threshold: float
@@ -73,7 +73,7 @@ def evaluate_classes(results: Sequence[ImageResult], threshold: float, iou: floa
     """Score a set of images with cells of one class or several, whose labels are known.
 
     FROC and the recalls behind it are means over the classes that have cells, each judged alone with its own false
-    alarms. Recall, precision and the FPs score are of all classes together: one threshold serves them all.
+    false_positives. Recall, precision and the FPs score are of all classes together: one threshold serves them all.
 
     Args:
         results: one entry an image, with labels.
@@ -109,16 +109,16 @@ def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None 
     in_normal = tally.normal[tally.image]
     cells, normals = tally.total_cells(weights), tally.total_normals(weights)
     above = tally.scores >= threshold
-    found = int(of_detection[above & tally.hits].sum())
-    alarms = int(of_detection[above & in_normal].sum())
+    true_positives = int(of_detection[above & tally.hits].sum())
+    false_positives = int(of_detection[above & in_normal].sum())
     recall_at = froc_recalls(tally, weights)
     return Scores(
         froc=float(np.mean(recall_at)),
         recall_at=recall_at,
         threshold=threshold,
-        recall=share(found, cells),
-        precision=share(found, int(of_detection[above & ~in_normal].sum())),
-        fps_score=max(100 - share(alarms, normals), 0.0) if normals else float("nan"),
+        recall=share(true_positives, cells),
+        precision=share(true_positives, int(of_detection[above & ~in_normal].sum())),
+        fps_score=max(100 - share(false_positives, normals), 0.0) if normals else float("nan"),
         cells=cells,
         positives=int(weights[~tally.normal].sum()),
         normals=normals,
@@ -128,32 +128,34 @@ def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None 
 def froc_recalls(tally: Tally, weights: NDArray[np.int64]) -> tuple[float, ...]:
     """Recall where the threshold is as low as each of `FROC_LEVELS` allows, over images that count by their weights.
 
-    With too few false alarms to reach a level, every detection counts.
+    With too few false positives to reach a level, every detection counts.
     """
     of_detection = weights[tally.image]
     in_normal = tally.normal[tally.image]
-    alarm_scores, alarms = tally.scores[in_normal], np.cumsum(of_detection[in_normal])
+    false_positive_scores, false_positives = tally.scores[in_normal], np.cumsum(of_detection[in_normal])
     # The scores of the cells found, rising, and how many are found from each on.
     hit_scores = tally.scores[tally.hits][::-1]
-    found = np.append(np.cumsum(of_detection[tally.hits])[::-1], 0)
+    true_positives = np.append(np.cumsum(of_detection[tally.hits])[::-1], 0)
     cells, normals = tally.total_cells(weights), tally.total_normals(weights)
     recalls = []
     for level in FROC_LEVELS:
-        # The first false alarm too many; detections count above its score.
-        first = int(np.searchsorted(alarms, level * normals, side="right"))
-        limit = alarm_scores[first] if first < len(alarm_scores) else np.float32(-1)
-        recalls.append(share(int(found[np.searchsorted(hit_scores, limit, side="right")]), cells))
+        # The first false positive too many; detections count above its score.
+        first = int(np.searchsorted(false_positives, level * normals, side="right"))
+        limit = false_positive_scores[first] if first < len(false_positive_scores) else np.float32(-1)
+        recalls.append(share(int(true_positives[np.searchsorted(hit_scores, limit, side="right")]), cells))
     return tuple(recalls)
 
 
-def threshold_for(results: Sequence[ImageResult], alarms_per_normal: float) -> float:
-    """The lowest score at which normal images have at most so many false alarms on average.
+def threshold_for(results: Sequence[ImageResult], false_positives_per_normal: float) -> float:
+    """The lowest score at which normal images have at most so many false positives on average.
 
     Normal images alone decide, because in a positive one a detection without a box may be a cell that nobody boxed.
     """
     normals = [result for result in results if result.normal]
-    alarms = np.sort(np.concatenate([np.empty(0, np.float32), *(result.detections.scores for result in normals)]))[::-1]
-    position = int(alarms_per_normal * len(normals))
-    first = alarms[position] if position < len(alarms) else np.float32(-1)
-    # Detections count from the threshold on, so it is the next number above the first alarm to be kept out.
+    false_positives = np.sort(
+        np.concatenate([np.empty(0, np.float32), *(result.detections.scores for result in normals)])
+    )[::-1]
+    position = int(false_positives_per_normal * len(normals))
+    first = false_positives[position] if position < len(false_positives) else np.float32(-1)
+    # Detections count from the threshold on, so it is the next number above the first false positive to be kept out.
     return min(max(float(np.nextafter(first, np.float32(2))), 0.0), 1.0)

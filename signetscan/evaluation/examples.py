@@ -1,4 +1,4 @@
-"""Single detections and cells to look at: hits, misses and false alarms, a bounded number of each."""
+"""Single detections and cells to look at: hits, misses and false positives, a bounded number of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.matching import MATCH_IOU, cells_found, of_classes
+from signetscan.evaluation.matching import cells_found, of_classes
+from signetscan.evaluation.options import MATCH_IOU
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,19 +43,19 @@ class Examples:
     """Hits not among the best, the lowest scores first."""
     misses: tuple[Example, ...]
     """Cells that no detection finds from the threshold on, spread evenly over the images."""
-    alarms: tuple[Example, ...]
+    false_positives: tuple[Example, ...]
     """Detections in normal images, the highest scores first."""
     unmatched: tuple[Example, ...]
     """Detections in images with cells that find no annotated cell, the highest scores first. Where annotation is
     partial they may be cells that nobody boxed."""
     hits_in_all: int
     misses_in_all: int
-    alarms_in_all: int
+    false_positives_in_all: int
     unmatched_in_all: int
 
 
 def pick_examples(results: Sequence[ImageResult], threshold: float, *, limit: int, iou: float = MATCH_IOU) -> Examples:
-    """Sort detections and cells of all images into hits, misses and false alarms, and pick some of each.
+    """Sort detections and cells of all images into hits, misses and false positives, and pick some of each.
 
     Args:
         results: one entry an image.
@@ -64,26 +65,26 @@ def pick_examples(results: Sequence[ImageResult], threshold: float, *, limit: in
     """
     hits: list[Example] = []
     misses: list[Example] = []
-    alarms: list[Example] = []
+    false_positives: list[Example] = []
     unmatched: list[Example] = []
     for number, result in enumerate(results):
         finds = _finds(result, iou)
         counts = result.detections.scores >= threshold
-        (alarms if result.normal else unmatched).extend(_detections(result, number, counts & (finds < 0)))
+        (false_positives if result.normal else unmatched).extend(_detections(result, number, counts & (finds < 0)))
         hits += _detections(result, number, counts & (finds >= 0))
         misses += _missed(result, number, finds, counts)
-    for kind in (hits, alarms, unmatched):
+    for kind in (hits, false_positives, unmatched):
         kind.sort(key=lambda example: -example.score)  # stable: equal scores stay in the order of the images
     best = hits[: -(-limit // 2)]
     return Examples(
         best_hits=tuple(best),
         worst_hits=tuple(hits[len(best) :][::-1][: limit - len(best)]),
         misses=tuple(_spread(misses, limit)),
-        alarms=tuple(alarms[:limit]),
+        false_positives=tuple(false_positives[:limit]),
         unmatched=tuple(unmatched[:limit]),
         hits_in_all=len(hits),
         misses_in_all=len(misses),
-        alarms_in_all=len(alarms),
+        false_positives_in_all=len(false_positives),
         unmatched_in_all=len(unmatched),
     )
 

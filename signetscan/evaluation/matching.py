@@ -1,8 +1,8 @@
 """Which detections find a cell.
 
 Both rules are greedy: detections are taken from the best down, and a cell is found once; what finds none is a false
-alarm. They differ where cells crowd. DigestPath's looks only at the cell that a detection overlaps most, so a double
-stays a false alarm; COCO's looks at the cells that nobody has found yet.
+positive. They differ where cells crowd. DigestPath's looks only at the cell that a detection overlaps most, so a double
+stays a false positive; COCO's looks at the cells that nobody has found yet.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.boxes import iou_matrix
+from signetscan.evaluation.options import MATCH_IOU
 from signetscan.scan.merge import best_first
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.detections import Detections
-
-MATCH_IOU = 0.3
-"""Least IoU of a detection with a cell that it finds, in DigestPath."""
 
 BLOCK = 256
 """Detections compared with cells at once. They are neighbours, so few cells are in reach even on a large slide."""
@@ -35,7 +34,7 @@ class ImageResult:
 
     detections: Detections
     """All detections, down to a low score."""
-    truth: NDArray[np.floating]
+    truth: NDArray[Float]
     """(N, 4), the cells; none in a normal image."""
     normal: bool
     """Whether the image holds no cell."""
@@ -52,8 +51,8 @@ class ImageResult:
             message = "the classes of the cells are not known"
             raise ValueError(message)
         mine = self.labels == label
-        found = self.detections.select(self.detections.labels == label)
-        return replace(self, detections=found, truth=self.truth[mine], labels=self.labels[mine])
+        detections = self.detections.select(self.detections.labels == label)
+        return replace(self, detections=detections, truth=self.truth[mine], labels=self.labels[mine])
 
 
 def of_classes(result: ImageResult) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -65,12 +64,12 @@ def of_classes(result: ImageResult) -> Iterator[tuple[NDArray[np.intp], NDArray[
         yield np.flatnonzero(result.detections.labels == label), np.flatnonzero(result.labels == label)
 
 
-def match(detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
+def match(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
     """Which detections find a cell by DigestPath's rule, (len(detections),), in the order given."""
     return np.asarray(cells_found(detections, truth, iou) >= 0)
 
 
-def cells_found(detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU) -> NDArray[np.intp]:
+def cells_found(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.intp]:
     """The cell that each detection finds by DigestPath's rule, (len(detections),); -1 if none.
 
     Each detection looks at the cell that it overlaps most, and finds it if their IoU is at least `iou` and nobody has
@@ -78,21 +77,19 @@ def cells_found(detections: Detections, truth: NDArray[np.floating], iou: float 
     """
     cells = np.full(len(detections), -1, np.intp)
     candidates = _overlapping(detections, truth, iou)
-    found: set[int] = set()
+    matched: set[int] = set()
     for index in best_first(detections).tolist():
         if not candidates[index]:
             continue
         # Of cells overlapped alike, the first.
         _, cell = max(candidates[index], key=lambda candidate: (candidate[0], -candidate[1]))
-        if cell not in found:
-            found.add(cell)
+        if cell not in matched:
+            matched.add(cell)
             cells[index] = cell
     return cells
 
 
-def match_nearest_free(
-    detections: Detections, truth: NDArray[np.floating], iou: float = MATCH_IOU
-) -> NDArray[np.bool_]:
+def match_nearest_free(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
     """Which detections find a cell by COCO's rule, (len(detections),), in the order given.
 
     Each detection finds, of the cells that nobody has found before, the one that it overlaps most, if their IoU is
@@ -100,16 +97,16 @@ def match_nearest_free(
     """
     hits = np.zeros(len(detections), np.bool_)
     candidates = _overlapping(detections, truth, iou)
-    found: set[int] = set()
+    matched: set[int] = set()
     for index in best_first(detections).tolist():
-        free = [(overlap, cell) for overlap, cell in candidates[index] if cell not in found]
+        free = [(overlap, cell) for overlap, cell in candidates[index] if cell not in matched]
         if free:
-            found.add(max(free)[1])
+            matched.add(max(free)[1])
             hits[index] = True
     return hits
 
 
-def _overlapping(detections: Detections, truth: NDArray[np.floating], iou: float) -> list[list[tuple[float, int]]]:
+def _overlapping(detections: Detections, truth: NDArray[Float], iou: float) -> list[list[tuple[float, int]]]:
     """For each detection the cells with at least this IoU (above 0), as (IoU, cell)."""
     candidates: list[list[tuple[float, int]]] = [[] for _ in range(len(detections))]
     if len(truth) == 0:

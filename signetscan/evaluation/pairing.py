@@ -5,27 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from signetscan.annotations import ENDINGS, ending_of
 from signetscan.dataset import NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
-from signetscan.dataset.digestpath import ENDINGS as IMAGE_ENDINGS
 from signetscan.dataset.digestpath import digestpath_root
-from signetscan.dataset.found import by_stem, files_in
-from signetscan.dataset.notes import listed
+from signetscan.dataset.file_pairs import by_stem, files_in
+from signetscan.dataset.remarks import listed
 from signetscan.errors import AnnotationError, ResultError
 from signetscan.formats.result_files import CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
 from signetscan.results.failures import read_failure
 from signetscan.results.folder import failures_in_words, list_slides, pair_names
+from signetscan.suffixes import (
+    ANNOTATION_SUFFIXES,
+    PICTURE_SUFFIXES,
+    TRUTH,
+    XML_SUFFIXES,
+    suffix_of,
+    without_suffix,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.dataset.notes import Notes
+    from signetscan.dataset.remarks import Remarks
 
 NOT_BOXES = (RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", SUFFIXES["asap"], SUFFIXES["imagescope"])
 """Suffixes of files beside results that hold no boxes, or not in a form that is read."""
-TRUTH_MARK = ".truth"
-"""What `signetscan simulate slide` adds to the slide's name."""
 CORRECTIONS_MARK = CORRECTIONS_SUFFIX.removesuffix(".geojson")
 """What the viewer adds to it."""
 FAILED = "Failed slides left out"
@@ -76,11 +80,11 @@ class BoxFiles:
 
 def stem_of(path: Path) -> str:
     """Name of the image that a file is about: without its suffix, and without `.truth` or `.corrected`."""
-    stem = path.name[: len(path.name) - len(ending_of(path))]
-    return stem.removesuffix(TRUTH_MARK).removesuffix(CORRECTIONS_MARK)
+    stem = without_suffix(path.name, ANNOTATION_SUFFIXES)
+    return stem.removesuffix(TRUTH).removesuffix(CORRECTIONS_MARK)
 
 
-def find_pairs(predictions: Path, truth: Path, notes: Notes, *, full_truth: bool) -> Pairs:
+def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: bool) -> Pairs:
     """Pair files of predictions with their truth by name; what stands alone is noted.
 
     Raises:
@@ -99,12 +103,12 @@ def find_pairs(predictions: Path, truth: Path, notes: Notes, *, full_truth: bool
         _check_is_no_failure(predictions)
         found = [Pair(stem=stem_of(predictions), predictions=predictions, truth=truth)]
     else:
-        there = _flat(truth, notes) if root is None else _digestpath(root, full_truth=full_truth)
-        found = _paired(predictions, truth, there, notes)
+        there = _flat(truth, remarks) if root is None else _digestpath(root, full_truth=full_truth)
+        found = _paired(predictions, truth, there, remarks)
     return Pairs(found=tuple(found), predictions=predictions, truth=truth, is_digestpath=root is not None)
 
 
-def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
+def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
     """Pair the files of two sides by name; those that one side alone has are left out and noted.
 
     Returns:
@@ -122,7 +126,7 @@ def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
         _check_is_no_failure(b)
         pair = Pair(stem=stem_of(a), predictions=a, truth=b)
         return Pairs(found=(pair,), predictions=a, truth=b, is_digestpath=False)
-    first, second = _box_files(a, notes), _box_files(b, notes, is_truth=True)
+    first, second = _box_files(a, remarks), _box_files(b, remarks, is_truth=True)
     partners = pair_names([*first.files, *first.failed], [*second.files, *second.failed])
     if not partners:
         message = (
@@ -132,8 +136,8 @@ def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
         raise AnnotationError(message)
     for path, side, own, paired in ((a, "A", first, set(partners)), (b, "B", second, set(partners.values()))):
         for stem in sorted(own.files.keys() - paired) if path.is_dir() else ():
-            notes.add(f"Left out, in {side} only", own.files[stem].name)
-        _note_failures(own.failed, f", in {side}", notes)
+            remarks.add(f"Left out, in {side} only", own.files[stem].name)
+        _note_failures(own.failed, f", in {side}", remarks)
     found = [
         Pair(stem=stem, predictions=path, truth=second.files[partners[stem]])
         for stem, path in first.files.items()
@@ -143,9 +147,9 @@ def find_both(a: Path, b: Path, notes: Notes) -> Pairs:
     return Pairs(found=tuple(found), predictions=a, truth=b, is_digestpath=False)
 
 
-def _paired(predictions: Path, truth: Path, there: dict[str, Pair], notes: Notes) -> list[Pair]:
+def _paired(predictions: Path, truth: Path, there: dict[str, Pair], remarks: Remarks) -> list[Pair]:
     """The images of the truth with their predictions; one only, if one file of predictions was given."""
-    given = _box_files(predictions, notes)
+    given = _box_files(predictions, remarks)
     partners = pair_names(there, [*given.files, *given.failed])
     if not partners:
         message = (
@@ -154,8 +158,8 @@ def _paired(predictions: Path, truth: Path, there: dict[str, Pair], notes: Notes
         )
         raise AnnotationError(message)
     for stem in sorted(given.files.keys() - set(partners.values())):
-        notes.add("Predictions left out, without truth", given.files[stem].name)
-    _note_failures(given.failed, "", notes)
+        remarks.add("Predictions left out, without truth", given.files[stem].name)
+    _note_failures(given.failed, "", remarks)
     found = []
     for stem, pair in there.items():
         partner = partners.get(stem)
@@ -164,18 +168,18 @@ def _paired(predictions: Path, truth: Path, there: dict[str, Pair], notes: Notes
         if partner is not None:
             found.append(replace(pair, predictions=given.files[partner]))
         elif predictions.is_file():
-            notes.add("Truth of other images not used", stem)
+            remarks.add("Truth of other images not used", stem)
         else:
             kind = "Normal images" if pair.normal else "Images"
-            notes.add(f"{kind} without a file of predictions, taken for ones without any detection", stem)
+            remarks.add(f"{kind} without a file of predictions, taken for ones without any detection", stem)
             found.append(pair)
     _check_any_is_left(predictions, found, given.failed)
     return found
 
 
-def _note_failures(failed: dict[str, str], where: str, notes: Notes) -> None:
+def _note_failures(failed: dict[str, str], where: str, remarks: Remarks) -> None:
     for name, reason in failed.items():
-        notes.add(f"{FAILED}{where}", f"{name} ({reason})")
+        remarks.add(f"{FAILED}{where}", f"{name} ({reason})")
 
 
 def _check_is_no_failure(path: Path) -> None:
@@ -201,10 +205,10 @@ def _check_any_is_left(path: Path, pairs: list[Pair], failed: dict[str, str]) ->
         raise ResultError(message)
 
 
-def _flat(path: Path, notes: Notes) -> dict[str, Pair]:
+def _flat(path: Path, remarks: Remarks) -> dict[str, Pair]:
     """Images by their files of truth. The truth of results that were corrected are the corrections."""
-    given = _box_files(path, notes, is_truth=True, corrections=True)
-    _note_failures(given.failed, ", in the truth", notes)
+    given = _box_files(path, remarks, is_truth=True, corrections=True)
+    _note_failures(given.failed, ", in the truth", remarks)
     return {stem: Pair(stem=stem, predictions=None, truth=file) for stem, file in given.files.items()}
 
 
@@ -214,15 +218,15 @@ def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
     if not folder.is_dir():
         message = f"{folder}: no such folder, so the full truth is not known"
         raise AnnotationError(message)
-    images = by_stem(files_in(root / POSITIVE_FOLDER, IMAGE_ENDINGS), IMAGE_ENDINGS)
-    truths = by_stem(files_in(folder, (".xml",)), (".xml",))
+    images = by_stem(files_in(root / POSITIVE_FOLDER, PICTURE_SUFFIXES), PICTURE_SUFFIXES)
+    truths = by_stem(files_in(folder, XML_SUFFIXES), XML_SUFFIXES)
     without = sorted(images.keys() - truths.keys())
     if without:
         message = f"{folder}: {len(without)} images of {POSITIVE_FOLDER} have no .xml: {listed(without)}"
         raise AnnotationError(message)
     pairs = {stem: Pair(stem=stem, predictions=None, truth=path) for stem, path in truths.items()}
     negatives = root / NEGATIVE_FOLDER
-    for stem in by_stem(files_in(negatives, IMAGE_ENDINGS), IMAGE_ENDINGS) if negatives.is_dir() else ():
+    for stem in by_stem(files_in(negatives, PICTURE_SUFFIXES), PICTURE_SUFFIXES) if negatives.is_dir() else ():
         if stem in pairs:
             message = f"{root}: {stem} is in both {POSITIVE_FOLDER} and {NEGATIVE_FOLDER}"
             raise AnnotationError(message)
@@ -230,12 +234,12 @@ def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
     return pairs
 
 
-def _box_files(path: Path, notes: Notes, *, is_truth: bool = False, corrections: bool = False) -> BoxFiles:
-    """Files of boxes by name; of several for one image the first kind of `ENDINGS`.
+def _box_files(path: Path, remarks: Remarks, *, is_truth: bool = False, corrections: bool = False) -> BoxFiles:
+    """Files of boxes by name; of several for one image the first kind of `ANNOTATION_SUFFIXES`.
 
     Args:
         path: a file, or a folder with others in it.
-        notes: takes what is left out.
+        remarks: takes what is left out.
         is_truth: whether files of folders below count that are no results of a run.
         corrections: whether corrections made in the viewer stand for the results beside them.
 
@@ -256,23 +260,25 @@ def _box_files(path: Path, notes: Notes, *, is_truth: bool = False, corrections:
             continue
         if slide is not None and slide.corrections is not None and corrections != (file == slide.corrections):
             if not corrections:
-                notes.add("Corrections beside results left out", file.name)
+                remarks.add("Corrections beside results left out", file.name)
         elif stem not in files:
             files[stem] = file
-        elif slide is None or ending_of(file) != ".csv":
+        elif slide is None or suffix_of(file.name, ANNOTATION_SUFFIXES) != ".csv":
             # `signetscan detect` writes the same boxes twice; of anything else one must be told.
-            notes.add(f"Files left out, beside another of {path.name} with the same name", file.name)
+            remarks.add(f"Files left out, beside another of {path.name} with the same name", file.name)
     if not files and not failed:
-        message = f"{path}: no file of boxes in it ({', '.join(ENDINGS)})"
+        message = f"{path}: no file of boxes in it ({', '.join(ANNOTATION_SUFFIXES)})"
         raise AnnotationError(message)
     return BoxFiles(files=dict(sorted(files.items())), failed=failed)
 
 
 def _by_kind(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files of boxes in a folder and below it with the names of their images, the first kinds of `ENDINGS` first."""
+    """Files of boxes in and below a folder, with their images' names, in the order of `ANNOTATION_SUFFIXES`."""
     below = [each for each in folder.rglob("*") if each.is_dir() and not _is_hidden(each, folder)]
-    files = [file for each in (folder, *sorted(below)) for file in files_in(each, ENDINGS)]
-    for file in sorted(files, key=lambda file: (ENDINGS.index(ending_of(file)), file)):
+    files = [file for each in (folder, *sorted(below)) for file in files_in(each, ANNOTATION_SUFFIXES)]
+    for file in sorted(
+        files, key=lambda file: (ANNOTATION_SUFFIXES.index(suffix_of(file.name, ANNOTATION_SUFFIXES)), file)
+    ):
         if file.is_file() and not file.name.lower().endswith(NOT_BOXES):
             yield (file.parent.relative_to(folder) / stem_of(file)).as_posix(), file
 

@@ -9,48 +9,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.errors import OutputError
 from signetscan.evaluation.curves import AP_IOU
 from signetscan.evaluation.digestpath import FROC_LEVELS
+from signetscan.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from signetscan.evaluation.assess import Assessment
+    from signetscan.evaluation.assessment import Assessment
     from signetscan.evaluation.bootstrap import Interval
 
 BLUE, RED, GREEN, GREY = "#1f78b4", "#e31a1c", "#33a02c", "#777777"
 LEFT_END, RIGHT_END = 0.1, 64.0
-"""Ends of the FROC plot, false alarms per normal image."""
+"""Ends of the FROC plot, false positives per normal image."""
 DPI = 150
 
 
-def check_matplotlib() -> None:
-    """Say what to do where matplotlib is missing.
-
-    Raises:
-        OutputError: it is.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        message = 'plots need matplotlib: pip install "signetscan[report]"'
-        raise OutputError(message) from error
-
-
 def plot_froc(assessment: Assessment) -> Figure:
-    """Recall against false alarms, with the six levels of FROC and their intervals."""
+    """Recall against false positives, with the six levels of FROC and their intervals."""
     figure = new_figure(6.4, 4.8)
     axes = figure.subplots()
     curve = assessment.froc
-    if len(curve.alarms) and not np.isnan(curve.alarms + curve.recall).any():
-        # Before the first false alarm the curve is at the left edge.
-        alarms = np.maximum(np.append(0.0, curve.alarms), LEFT_END / 10)
+    if len(curve.false_positives) and not np.isnan(curve.false_positives + curve.recall).any():
+        # Before the first false positive the curve is at the left edge.
+        false_positives = np.maximum(np.append(0.0, curve.false_positives), LEFT_END / 10)
         recall = np.append(0.0, curve.recall)
-        axes.step(alarms, recall, where="post", color=BLUE, label=f"IoU at least {assessment.options.iou:g}")
-        if assessment.most_alarms < FROC_LEVELS[-1]:
-            ends = (max(assessment.most_alarms, LEFT_END / 10), RIGHT_END)
+        axes.step(false_positives, recall, where="post", color=BLUE, label=f"IoU at least {assessment.options.iou:g}")
+        if assessment.detections_per_normal < FROC_LEVELS[-1]:
+            ends = (max(assessment.detections_per_normal, LEFT_END / 10), RIGHT_END)
             axes.plot(ends, (recall[-1], recall[-1]), ":", color=BLUE, label="all detections: no lower score given")
         _levels(axes, assessment)
         axes.legend(loc="best")
@@ -61,7 +48,7 @@ def plot_froc(assessment: Assessment) -> Figure:
     ticks = (LEFT_END, 0.25, 0.5, *FROC_LEVELS, RIGHT_END)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("False alarms per normal image (mean)")
+    axes.set_xlabel("False positives per normal image (mean)")
     axes.set_ylabel("Recall: share of cells found")
     _finish(axes, f"FROC {_text(assessment.figures['froc'])}")
     return figure
@@ -198,9 +185,9 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure, inches.
 
     Raises:
-        OutputError: matplotlib is not installed.
+        MissingExtraError: matplotlib is not installed.
     """
-    check_matplotlib()
+    require("matplotlib")
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan import __version__
 from signetscan.atomic import atomic_text, part_path
-from signetscan.evaluation.assess import FIGURES
+from signetscan.evaluation.assessment import FIGURES
 from signetscan.evaluation.bootstrap import COVERAGE
 from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.evaluation.assess import Assessment
+    from signetscan.boxes import Float
+    from signetscan.evaluation.assessment import Assessment
+    from signetscan.json_values import Json
 
 SCHEMA = 1
 """Version of the layout of `metrics.json`."""
@@ -29,12 +31,12 @@ CURVE_POINTS = 500
 DECIMALS = 6
 
 
-def assessment_json(assessment: Assessment, *, source: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None = None) -> dict[str, Json]:
     """An assessment as plain values for JSON; what is not defined is None.
 
     Args:
         assessment: what to write down.
-        source: where it comes from (files, class, notes), written first.
+        source: where it comes from (files, class, remarks), written first.
     """
     options = assessment.options
     return {
@@ -53,7 +55,7 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Any] | None 
             "slides": assessment.slides or None,
             "cells": assessment.cells,
             "detections": assessment.detections,
-            "detections_per_normal_image": _plain(assessment.most_alarms),
+            "detections_per_normal_image": _plain(assessment.detections_per_normal),
         },
         "intervals": {"coverage": COVERAGE, "resampled": assessment.resampled or None},
         "figures": {
@@ -68,17 +70,21 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Any] | None 
         "curves": _curves(assessment),
         "calibration": {
             "edges": _list(assessment.reliability.edges),
-            "detections": assessment.reliability.counts.tolist(),
+            "detections": list(assessment.reliability.counts.tolist()),
             "mean_score": _list(assessment.reliability.confidence),
             "precision": _list(assessment.reliability.precision),
         },
     }
 
 
-def _curves(assessment: Assessment) -> dict[str, dict[str, list[float | None]]]:
+def _curves(assessment: Assessment) -> dict[str, Json]:
     froc, pr, pr50 = assessment.froc, assessment.pr, assessment.pr50
-    columns: dict[str, dict[str, NDArray[np.floating]]] = {
-        "froc": {"threshold": froc.thresholds, "false_alarms_per_normal_image": froc.alarms, "recall": froc.recall},
+    columns: dict[str, dict[str, NDArray[Float]]] = {
+        "froc": {
+            "threshold": froc.thresholds,
+            "false_positives_per_normal_image": froc.false_positives,
+            "recall": froc.recall,
+        },
         "pr": {"threshold": pr.thresholds, "precision": pr.precision, "recall": pr.recall, "f1": pr.f1},
         "pr50": {"threshold": pr50.thresholds, "precision": pr50.precision, "recall": pr50.recall},
     }
@@ -93,7 +99,7 @@ def _picked(count: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, max(count - 1, 0), CURVE_POINTS).round().astype(np.intp))[:count]
 
 
-def _list(values: NDArray[np.floating]) -> list[float | None]:
+def _list(values: NDArray[Float]) -> list[Json]:
     return [_plain(value) for value in values.tolist()]
 
 
@@ -101,7 +107,7 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else round(value, DECIMALS)
 
 
-def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[str, Any] | None = None) -> list[Path]:
+def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[str, Json] | None = None) -> list[Path]:
     """Write `froc.png`, `pr.png`, `calibration.png` and, last, `metrics.json` into a folder.
 
     Args:
@@ -113,7 +119,8 @@ def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[st
         Path of each file.
 
     Raises:
-        OutputError: a file cannot be written, or matplotlib is not installed.
+        OutputError: a file cannot be written.
+        MissingExtraError: matplotlib is not installed.
     """
     paths = []
     for name, plot in (("froc", plot_froc), ("pr", plot_pr), ("calibration", plot_calibration)):

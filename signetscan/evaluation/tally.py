@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.matching import MATCH_IOU, match, of_classes
+from signetscan.evaluation.matching import match, of_classes
+from signetscan.evaluation.options import MATCH_IOU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.detections import Detections
     from signetscan.evaluation.matching import ImageResult
 
-    Rule = Callable[[Detections, NDArray[np.floating], float], NDArray[np.bool_]]
+    Rule = Callable[[Detections, NDArray[Float], float], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import geojson
 
-from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
+from signetscan.annotations import IGNORED_CLASS, NORMAL_REGION, POSITIVE_REGION
 from signetscan.atomic import atomic_text
-from signetscan.formats.colours import REGION_COLOURS, colour_of
+from signetscan.formats.colours import IGNORED_COLOUR, REGION_COLOURS, colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 def write_annotations(
-    path: Path, size: tuple[int, int], boxes: NDArray[Float], names: Sequence[str], *, normal: bool
+    path: Path,
+    size: tuple[int, int],
+    boxes: NDArray[Float],
+    names: Sequence[str],
+    *,
+    normal: bool,
+    ignored: NDArray[Float] | None = None,
 ) -> None:
     """Write the annotations of an image that was looked through as a whole.
 
@@ -34,6 +40,7 @@ def write_annotations(
         boxes: (N, 4), cells, image pixels.
         names: class name of each cell.
         normal: whether the image is declared to hold no cell.
+        ignored: (M, 4), areas in which nothing counts, image pixels; none by default.
 
     Raises:
         OutputError: the file cannot be written.
@@ -44,6 +51,8 @@ def write_annotations(
     for box, name in zip(boxes.round(2).tolist(), names, strict=True):
         colour = colour_of(kinds.index(name.casefold()))
         features.append(rectangle("detection", box, classification(name, colour)))
+    areas = [] if ignored is None else ignored.round(2).tolist()
+    features += [rectangle("annotation", box, classification(IGNORED_CLASS, IGNORED_COLOUR)) for box in areas]
     with atomic_text(path) as file:
         geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"), allow_nan=False)
         file.write("\n")

@@ -16,6 +16,8 @@ LABEL_COLOURS: tuple[Colour, ...] = (
     (177, 89, 40),
 )
 """Of the first labels; they repeat after the sixth."""
+IGNORED_COLOUR: Colour = (180, 180, 180)
+"""QuPath's colour of its class `Ignore*`."""
 REGION_COLOURS: dict[str, Colour] = {POSITIVE_REGION: (255, 127, 0), NORMAL_REGION: (51, 160, 44)}
 
 

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.atomic import make_folder
 from signetscan.dataset import MPP
+from signetscan.errors import ResultError
+from signetscan.evaluation.compare import compare_results
+from signetscan.evaluation.options import ComparisonPageOptions
 from signetscan.reports import BoxColour, write_page
 from signetscan.reports.crops import LARGEST_PX, crop_uri
+from signetscan.results.lookup import slide_named, slide_of
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.evaluation.compare import Comparison, SlideComparison
+    from signetscan.evaluation.options import CompareOptions
 
 PAGE = "comparison.html"
 SHOWN = 24
@@ -41,6 +47,63 @@ class Disagreement:
     """None of a reviewer's."""
     uri: str = ""
     """The picture; see `crop_uri`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ComparisonResult:
+    """A comparison, and the page of it."""
+
+    comparison: Comparison
+    """The figures."""
+    notes: tuple[str, ...]
+    """What was left out or taken for granted, and which slides have no pictures."""
+    page: Path | None
+    """The page, if one was written."""
+
+
+def compare_files(
+    a: Path, b: Path, options: CompareOptions | None = None, page: ComparisonPageOptions | None = None
+) -> ComparisonResult:
+    """Compare two runs, or a run and a reviewer, and write a page if a folder is given.
+
+    Args:
+        a: a file of detections (GeoJSON, CSV or XML), or a folder of them.
+        b: the same, of another run or by a reviewer; see `compare_results`.
+        options: how to compare.
+        page: whether and how to write a page; none by default.
+
+    Raises:
+        AnnotationError: a file cannot be used, or nothing fits together.
+        ResultError: results are damaged, or nothing is left but failed slides.
+        OptionError: there is no slide where pictures are to come from.
+        SlideError: a slide cannot be read.
+        OutputError: the page cannot be written.
+    """
+    page = page or ComparisonPageOptions()
+    comparison = compare_results(a, b, options)
+    if page.out is None:
+        return ComparisonResult(comparison=comparison, notes=comparison.notes, page=None)
+    make_folder(page.out)
+    slides, missing = ({}, []) if page.slide is None else _slides(comparison, page.slide)
+    names = (a.name, b.name) if a.name != b.name else (_with_folder(a), _with_folder(b))
+    written = write_comparison(page.out, comparison, a=names[0], b=names[1], slides=slides, limit=page.pictures)
+    return ComparisonResult(comparison=comparison, notes=(*comparison.notes, *missing), page=written)
+
+
+def _with_folder(path: Path) -> str:
+    """A name with that of the folder that it is in, and no more: paths may tell whose slides they are."""
+    return "/".join(path.resolve().parts[-2:])
+
+
+def _slides(comparison: Comparison, where: Path) -> tuple[dict[str, Path], list[str]]:
+    """File of each slide by its name, and why others have no pictures."""
+    slides, missing = {}, []
+    for one in comparison.slides:
+        try:
+            slides[one.name] = slide_named(one.name, where) if one.record is None else slide_of(one.record, where)
+        except ResultError as error:
+            missing.append(f"no pictures of {one.name}: {error}")
+    return slides, missing
 
 
 def write_comparison(
@@ -66,7 +129,7 @@ def write_comparison(
     shown = [one for one in comparison.slides if one.name in slides]
     groups = []
     for side, name, colour in (("only_a", a, BoxColour.ALARM), ("only_b", b, BoxColour.MISS)):
-        scored = not (side == "only_b" and comparison.is_reader)
+        scored = not (side == "only_b" and comparison.by_reviewer)
         disagreements = [each for one in shown for each in _disagreements(one, getattr(one, side), scored=scored)]
         crops = _pictures(_picked(disagreements, limit, scored=scored), slides, colour)
         groups.append({"side": side, "name": name, "colour": colour, "crops": crops, "in_all": len(disagreements)})

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from signetscan.annotations.qupath import read_outlines
+from signetscan.annotations.qupath import read_areas
 from signetscan.boxes import centres
 from signetscan.errors import AnnotationError
 
@@ -113,7 +113,7 @@ def read_roi(path: Path, origin: tuple[int, int]) -> Roi:
     Raises:
         AnnotationError: the file cannot be read, or holds no such annotation.
     """
-    regions = tuple(region.moved(*origin) for region in read_outlines(path))
+    regions = tuple(region.moved(*origin) for region in read_areas(path))
     if not regions:
         message = f"{path}: holds no annotation with an area; draw one in QuPath and export it as GeoJSON"
         raise AnnotationError(message)

@@ -13,6 +13,7 @@ from signetscan.simulate.field import MPP
 from signetscan.simulate.stain import stain_of
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.image_files import UNREADABLE, open_image
+from signetscan.suffixes import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +33,6 @@ CROP_TRIES = 6
 ENOUGH_TISSUE = 0.6
 """Share of tissue above which one crop is as good as another."""
 
-IMAGE_ENDINGS = {".png", ".jpg", ".jpeg"}
-"""Files taken as plain pictures of 0.25 um per pixel; all others are opened as slides."""
-
 
 def read_background(path: Path) -> NDArray[np.uint8]:
     """A real image at 0.25 um per pixel, uint8 (H, W, 3).
@@ -46,7 +44,7 @@ def read_background(path: Path) -> NDArray[np.uint8]:
         AnnotationError: the picture cannot be read or is too large.
         SlideError: the slide cannot be opened, or its resolution is unknown.
     """
-    if path.suffix.lower() in IMAGE_ENDINGS:
+    if path.suffix.lower() in PICTURE_SUFFIXES:  # taken to be of 0.25 µm per pixel; all others are opened as slides
         try:
             with open_image(path) as image:
                 if image.width * image.height > MAX_PIXELS:

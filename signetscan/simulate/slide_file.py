@@ -24,6 +24,7 @@ from signetscan.simulate.camera import random_camera
 from signetscan.simulate.field import MPP, render_field
 from signetscan.simulate.noise import smooth_noise, step
 from signetscan.simulate.stain import random_stain
+from signetscan.suffixes import SIMULATED_SLIDE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from signetscan.simulate.field import Field
 
-ENDINGS = (".svs", ".tif", ".tiff")
 TILE = 256
 """Side of a stored tile, pixels."""
 SHRINK = 4
@@ -114,8 +114,8 @@ def write_slide(
         OptionError: the file has another ending.
         OutputError: a file cannot be written.
     """
-    if path.suffix.lower() not in ENDINGS:
-        message = f"{path}: a slide's name must end in {', '.join(ENDINGS)}"
+    if path.suffix.lower() not in SIMULATED_SLIDE_SUFFIXES:
+        message = f"{path}: a slide's name must end in {', '.join(SIMULATED_SLIDE_SUFFIXES)}"
         raise OptionError(message)
     make_folder(path.parent)
     rng = np.random.default_rng([options.seed, 2])

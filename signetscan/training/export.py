@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from signetscan.atomic import part_path
-from signetscan.dataset.found import IMAGE_ENDINGS, files_in
+from signetscan.dataset.file_pairs import files_in
 from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.models.detector import load_detector
 from signetscan.scan.tiling import TileGrid
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
-from signetscan.suffixes import SLIDE_SUFFIXES
+from signetscan.suffixes import IMAGE_SUFFIXES, SLIDE_SUFFIXES
 from signetscan.training.detector import TorchDetector
 from signetscan.training.graph import fold_norms, make_graph, save_graph
 from signetscan.training.int8_check import check_int8
@@ -147,7 +147,7 @@ def calibration_tiles(
     """
     files: list[Path] = []
     for path in paths:
-        found = files_in(path, (*IMAGE_ENDINGS, *SLIDE_SUFFIXES)) if path.is_dir() else [path]
+        found = files_in(path, (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES)) if path.is_dir() else [path]
         if not found:
             message = f"{path}: no slide or picture in this folder"
             raise SlideError(message)

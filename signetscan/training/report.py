@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from signetscan.dataset import hold_out
 from signetscan.errors import TrainingError
 from signetscan.evaluation import AssessOptions, assess
-from signetscan.evaluation.assess import FIGURES
+from signetscan.evaluation.assessment import FIGURES
 from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr_curve, plot_thresholds
 from signetscan.reports import figure_uri, write_page
 from signetscan.reports.page import counted, number

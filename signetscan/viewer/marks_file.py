@@ -16,28 +16,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations import read_geojson
+from signetscan.annotations import IGNORED_CLASS, Meaning, interpret, read_geojson
 from signetscan.atomic import atomic_text
 from signetscan.errors import AnnotationError
 from signetscan.formats.annotations import classification
 from signetscan.formats.blocks import NAMESPACE
-from signetscan.formats.colours import colour_of
+from signetscan.formats.colours import IGNORED_COLOUR, colour_of
 from signetscan.viewer.marks import Mark, Verdict, mark_of_detection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import Annotations
+    from signetscan.annotations import MarkedObjects
     from signetscan.detections import Detections
     from signetscan.formats.scanned_slide import ScannedSlide
-
-REJECTED_CLASS = "Ignore*"
-"""QuPath's own class for objects that do not count."""
-REJECTED_COLOUR = (180, 180, 180)
-"""QuPath's colour of it."""
 
 
 def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) -> None:
@@ -61,7 +56,7 @@ def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) ->
 def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, object]:
     name, colour = scanned.class_names[mark.label], colour_of(mark.label)
     if mark.verdict is Verdict.REJECTED:
-        name, colour = REJECTED_CLASS, REJECTED_COLOUR
+        name, colour = IGNORED_CLASS, IGNORED_COLOUR
     left, top = scanned.origin
     x0, y0, x1, y1 = (round(edge - start, 2) for edge, start in zip(mark.box, (left, top, left, top), strict=True))
     # Not a detection's own id: QuPath takes no two objects of one id, and the detections may be open beside this.
@@ -96,13 +91,15 @@ def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> dic
         return {}
     read = read_geojson(path)
     labels = {name.strip(): label for label, name in enumerate(scanned.class_names)}
-    _check_all_can_be_kept(path, read, {*labels, REJECTED_CLASS})
+    marked = interpret(read, (scanned.mpp.x, scanned.mpp.y))
+    _check_all_can_be_kept(path, marked, labels)
     boxes = (read.boxes + scanned.origin * 2).round(2)
     numbers = _numbers_by_edges(detections, boxes)
     marks: dict[int, Mark] = {}
     beyond = count(len(detections))
-    for box, name, score in zip(boxes.tolist(), read.names, read.scores.tolist(), strict=True):
-        verdict = Verdict.REJECTED if name == REJECTED_CLASS else Verdict.ACCEPTED
+    objects = zip(boxes.tolist(), read.names, read.scores.tolist(), marked.meaning.tolist(), strict=True)
+    for box, name, score, meaning in objects:
+        verdict = Verdict.REJECTED if meaning == Meaning.REJECTED else Verdict.ACCEPTED
         label = labels.get(name, 0)
         fitting = (
             number
@@ -117,8 +114,11 @@ def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> dic
     return marks
 
 
-def _check_all_can_be_kept(path: Path, read: Annotations, names: Iterable[str]) -> None:
-    others = sorted(set(read.names) - set(names))
+def _check_all_can_be_kept(path: Path, marked: MarkedObjects, classes: Container[str]) -> None:
+    """Make sure that the file holds cells of the model's classes and rejected objects only."""
+    read = marked.annotations
+    named = zip(read.names, marked.meaning.tolist(), strict=True)
+    others = sorted({name for name, meaning in named if meaning != Meaning.REJECTED and name not in classes})
     points = (read.boxes[:, 2:] <= read.boxes[:, :2]).any()
     if read.regions or read.left_out or others or points:
         what = f"objects of the class {others[0]!r}" if others else "regions, lines, points or other objects"

@@ -1,4 +1,4 @@
-"""Putting a slide's training images into a data set: all of them, or as good as none."""
+"""Writing a slide's training images into a data set: all of them, or as good as none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.atomic import make_folder, part_path
-from signetscan.dataset.found import slide_of
+from signetscan.dataset.image_names import slide_of
 from signetscan.dataset.record import write_dataset_record
 from signetscan.errors import OutputError
 from signetscan.formats.annotations import write_annotations
@@ -20,25 +20,25 @@ from signetscan.formats.annotations import write_annotations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from signetscan.dataset.cutting import Piece
     from signetscan.dataset.record import DatasetRecord
+    from signetscan.dataset.slide_parts import SlidePart
     from signetscan.slides import SlideAtMpp
 
     Progress = Callable[[int, int], None]
 
-IMAGE_ENDING, FILE_ENDING = ".png", ".geojson"
+IMAGE_SUFFIX, ANNOTATION_SUFFIX = ".png", ".geojson"
 STAGE = ".adding-"
 """Beginning of the names of folders in which images are made before they take their place."""
 COMPRESSION = 3
 """Of the PNG files: a few percent larger than at the usual 6, and written twice as fast."""
 
 
-def place_images(
+def replace_images(
     folder: Path,
     record: DatasetRecord,
     stem: str,
     view: SlideAtMpp,
-    chosen: Sequence[Piece],
+    chosen: Sequence[SlidePart],
     names: set[str],
     on_progress: Progress | None,
 ) -> int:
@@ -59,7 +59,7 @@ def place_images(
     """
     make_folder(folder)
     with _stage(folder) as stage:
-        _write_pieces(stage, stem, view, chosen, on_progress)
+        _write_parts(stage, stem, view, chosen, on_progress)
         write_dataset_record(folder, record)  # so that what a kill leaves from here on is known as a data set
         return _swap(folder, stage, names)
 
@@ -80,18 +80,25 @@ def _stage(folder: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _write_pieces(
-    stage: Path, stem: str, view: SlideAtMpp, chosen: Sequence[Piece], on_progress: Progress | None
+def _write_parts(
+    stage: Path, stem: str, view: SlideAtMpp, chosen: Sequence[SlidePart], on_progress: Progress | None
 ) -> None:
-    for number, piece in enumerate(chosen, start=1):
-        x0, y0, x1, y1 = piece.edges
+    for number, slide_part in enumerate(chosen, start=1):
+        x0, y0, x1, y1 = slide_part.edges
         pixels = view.read(x0, y0, x1 - x0, y1 - y0)
         level0 = np.rint(np.array([x0, y0, x1 - x0, y1 - y0]) * np.tile(view.scale, 2)).astype(int).tolist()
-        path = stage / f"{stem}-lv0-{'-'.join(map(str, level0))}{IMAGE_ENDING}"
+        path = stage / f"{stem}-lv0-{'-'.join(map(str, level0))}{IMAGE_SUFFIX}"
         with part_path(path) as part:
             Image.fromarray(pixels).save(part, format="PNG", compress_level=COMPRESSION)
         size = (x1 - x0, y1 - y0)
-        write_annotations(path.with_suffix(FILE_ENDING), size, piece.boxes, piece.names, normal=piece.normal)
+        write_annotations(
+            path.with_suffix(ANNOTATION_SUFFIX),
+            size,
+            slide_part.boxes,
+            slide_part.names,
+            normal=slide_part.normal,
+            ignored=slide_part.ignored,
+        )
         if on_progress is not None:
             on_progress(number, len(chosen))
 
@@ -101,14 +108,14 @@ def _swap(folder: Path, stage: Path, names: set[str]) -> int:
 
     The old ones go first: what a kill leaves lacks images, but holds none twice, and adding the slide again mends it.
     """
-    endings = (FILE_ENDING, IMAGE_ENDING)
+    suffixes = (ANNOTATION_SUFFIX, IMAGE_SUFFIX)
     try:
-        old = [path for path in folder.iterdir() if path.suffix in endings and slide_of(path.stem) in names]
-        for path in sorted(old, key=lambda path: endings.index(path.suffix)):
+        old = [path for path in folder.iterdir() if path.suffix in suffixes and slide_of(path.stem) in names]
+        for path in sorted(old, key=lambda path: suffixes.index(path.suffix)):
             path.unlink()
-        for path in sorted(stage.iterdir(), key=lambda path: -endings.index(path.suffix)):
+        for path in sorted(stage.iterdir(), key=lambda path: -suffixes.index(path.suffix)):
             path.replace(folder / path.name)
     except OSError as error:
         message = f"{folder}: cannot be written: {error.strerror or error}; add the slide again"
         raise OutputError(message) from error
-    return sum(path.suffix == IMAGE_ENDING for path in old)
+    return sum(path.suffix == IMAGE_SUFFIX for path in old)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signetscan.errors import OptionError
 from signetscan.evaluation.bootstrap import Interval, intervals, units_of
 from signetscan.evaluation.calibration import Reliability, reliability
 from signetscan.evaluation.curves import AP_IOU, FrocCurve, PrCurve, average_precision, f1_at, froc_curve, pr_curve
 from signetscan.evaluation.digestpath import FROC_LEVELS, scores_of
-from signetscan.evaluation.matching import MATCH_IOU, match_nearest_free
+from signetscan.evaluation.matching import match_nearest_free
+from signetscan.evaluation.options import AssessOptions
 from signetscan.evaluation.tally import make_tally, share
 
 if TYPE_CHECKING:
@@ -23,37 +23,6 @@ if TYPE_CHECKING:
     from signetscan.evaluation.tally import Tally
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssessOptions:
-    """How to judge.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    threshold: float = 0.0
-    """Score from which detections count for recall, precision, FPs score and F1. DigestPath counts all it is given."""
-    iou: float = MATCH_IOU
-    """Least IoU of a detection with a cell that it finds; AP50 has its own."""
-    bootstrap: int = 1000
-    """Resamples for the intervals; 0 for none."""
-    seed: int = 0
-    """Of the resamples."""
-
-    def __post_init__(self) -> None:
-        # Written so that nan is out of range as well.
-        if not 0 <= self.threshold <= 1:
-            message = f"threshold must be from 0 to 1, not {self.threshold}"
-            raise OptionError(message)
-        if not 0 < self.iou <= 1:
-            message = f"iou must be above 0 and up to 1, not {self.iou}"
-            raise OptionError(message)
-        for name, value, high in (("bootstrap", self.bootstrap, 100_000), ("seed", self.seed, 2**63 - 1)):
-            if not 0 <= value <= high:
-                message = f"{name} must be from 0 to {high}, not {value}"
-                raise OptionError(message)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Assessment:
     """Figures, curves and what they are of."""
@@ -63,7 +32,7 @@ class Assessment:
     figures: dict[str, Interval]
     """Each figure by its name in `FIGURES`, with its 95% interval."""
     froc: FrocCurve
-    """Recall against false alarms, at the IoU of the options."""
+    """Recall against false positives, at the IoU of the options."""
     pr: PrCurve
     """Precision, recall and F1, at the IoU of the options."""
     pr50: PrCurve
@@ -82,13 +51,18 @@ class Assessment:
     """Cells of the positive images."""
     detections: int
     """Detections of any score in all images."""
-    most_alarms: float
+    detections_per_normal: float
     """Mean number of detections of any score in a normal image, where the FROC curve ends; nan without any."""
 
 
+def false_positives(number: int) -> str:
+    """So many false positives, in words."""
+    return "1 false positive" if number == 1 else f"{number} false positives"
+
+
 FIGURES = {
-    "froc": "FROC: mean recall at 1, 2, 4, 8, 16 and 32 false alarms per normal image",
-    **{f"recall_at_{level}": f"recall at {level} false alarms per normal image" for level in FROC_LEVELS},
+    "froc": "FROC: mean recall at 1, 2, 4, 8, 16 and 32 false positives per normal image",
+    **{f"recall_at_{level}": f"recall at {false_positives(level)} per normal image" for level in FROC_LEVELS},
     "counted_recall": "recall, 0 unless precision is above 0.2",
     "recall": "share of the cells of positive images that are found",
     "precision": "share of the detections in positive images that find a cell",
@@ -117,12 +91,12 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
         return _figures(tally, tally50, options.threshold, weights)
 
     units = units_of(results) if options.bootstrap else None
-    found = intervals(figures, figures(tally.weights()), units, count=options.bootstrap, seed=options.seed)
+    with_intervals = intervals(figures, figures(tally.weights()), units, count=options.bootstrap, seed=options.seed)
     in_normal = int(tally.normal[tally.image].sum())
     slides = {result.slide for result in results}
     return Assessment(
         options=options,
-        figures=found,
+        figures=with_intervals,
         froc=froc_curve(tally),
         pr=pr_curve(tally),
         pr50=pr_curve(tally50),
@@ -133,7 +107,7 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
         slides=0 if "" in slides else len(slides),
         cells=int(tally.cells.sum()),
         detections=len(tally.scores),
-        most_alarms=share(in_normal, int(tally.normal.sum())),
+        detections_per_normal=share(in_normal, int(tally.normal.sum())),
     )
 
 

@@ -1,4 +1,4 @@
-"""From a slide and the corrections that a reader made in QuPath to training images.
+"""From a slide and the corrections that a reviewer made in QuPath to training images.
 
 The data set is a folder of images with GeoJSON beside each, which grows slide by slide; `dataset.json` in it says how
 large its pixels are and which slides it is of. Where regions say what was looked through, they are the images, cut to
@@ -21,14 +21,13 @@ import numpy as np
 
 from signetscan.annotations import read_geojson
 from signetscan.boxes import centres
-from signetscan.checks import check_ranges
 from signetscan.dataset.corrections import pooled, sort_corrections
-from signetscan.dataset.cutting import cut_pieces
-from signetscan.dataset.images import MAX_MPP
-from signetscan.dataset.notes import Notes
-from signetscan.dataset.placing import place_images
+from signetscan.dataset.image_writing import replace_images
+from signetscan.dataset.options import AddOptions
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
-from signetscan.dataset.slides import MIN_SIDE, view_of
+from signetscan.dataset.remarks import Remarks
+from signetscan.dataset.slide_parts import slide_parts
+from signetscan.dataset.slides import view_of
 from signetscan.errors import AnnotationError, OptionError, OutputError
 from signetscan.slides import open_slide, qupath_origin
 from signetscan.slides.protocol import known_mpp
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations import Annotations
+    from signetscan.json_values import Json
     from signetscan.slides import Slide
 
     Progress = Callable[[int, int], None]
@@ -48,45 +48,13 @@ MAX_NAME_BYTES = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddOptions:
-    """How to make training images of a slide.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    classes: tuple[str, ...] = ()
-    """Names of the classes that are cells, in any case; all by default."""
-    detections: bool | None = None
-    """Whether detections that nobody made annotations of are cells; see `sort_corrections` for None."""
-    rejected_windows: bool = True
-    """Without positive regions: whether a window in which all was rejected is a normal image."""
-    window: int = 2000
-    """Longest side of an image where no region was drawn, pixels of the data set."""
-    crop_to_bounds: bool = True
-    """Whether coordinates count from the slide's bounds, as QuPath shows it by default, or from level 0."""
-    mpp: float | None = None
-    """Size of the slide's pixels, um, in place of what the file says."""
-    image_mpp: float | None = None
-    """Size of the pixels of a new data set, um; those of its first slide by default."""
-    name: str | None = None
-    """What to call the slide in the names of images; its file's name by default."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, window=(MIN_SIDE, 4000))
-        if self.image_mpp is not None and not 0 < self.image_mpp <= MAX_MPP:
-            message = f"the data set's mpp must be above 0 and at most {MAX_MPP:g} um/px, not {self.image_mpp}"
-            raise OptionError(message)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
     """What a slide gave."""
 
     name: str
     """What the slide is called in the names of images."""
     mpp: float
-    """Size of the images' pixels, um."""
+    """Size of the images' pixels, µm."""
     positives: int
     """Images with cells."""
     normals: int
@@ -123,43 +91,46 @@ def add_slide(
         OutputError: the folder cannot be written, or holds something else.
     """
     options = options or AddOptions()
-    notes = Notes()
+    remarks = Remarks()
     record = _record_of(folder)
     with open_slide(slide_path, mpp=options.mpp) as slide:
-        own = known_mpp(slide)
-        mpp = options.image_mpp or round((own.x + own.y) / 2, 6) if record is None else record.mpp
+        level0 = known_mpp(slide)
+        mpp = options.image_mpp or round((level0.x + level0.y) / 2, 6) if record is None else record.mpp
         if record is not None and options.image_mpp not in {None, record.mpp}:
-            message = f"{folder}: its pixels are {record.mpp:g} um wide, not {options.image_mpp:g}; name a new folder"
-            raise OptionError(message)
+            message = f"{folder}: its pixels are {record.mpp:g} µm wide, not {options.image_mpp:g}; name a new folder"
+            raise OptionError(message, options=("image_mpp",))
         record = record or DatasetRecord(mpp=mpp)
         name = _name_for(record, slide, options.name or name_of(slide_path.name), folder)
-        read = _read(slide, slide_path, corrected, notes, crop_to_bounds=options.crop_to_bounds)
+        read = _read(slide, slide_path, corrected, remarks, crop_to_bounds=options.bounds_crop)
         view = view_of(slide_path, slide, mpp)
-        pixel_um = (own.x, own.y)
-        found = sort_corrections(read, pixel_um, notes, classes=options.classes, detections=options.detections)
-        chosen = cut_pieces(view, found, notes, window=options.window, rejected_windows=options.rejected_windows)
+        corrections = sort_corrections(
+            read, (level0.x, level0.y), remarks, classes=options.classes, detections=options.detections
+        )
+        chosen = slide_parts(
+            view, corrections, remarks, window=options.window, rejected_windows=options.rejected_windows
+        )
         if not chosen:
-            reasons = "; ".join(notes.lines()) or "there is no object in them"
+            reasons = "; ".join(remarks.lines()) or "there is no object in them"
             message = f"{', '.join(map(str, corrected))}: nothing to learn from: {reasons}"
             raise AnnotationError(message)
         stem = f"{name}_{_time_of(corrected)}"
         names = {name, *record.names_of(slide.fingerprint)}
-        replaced = place_images(folder, record, stem, view, chosen, names, on_progress)
-    cells = Counter(cell for piece in chosen for cell in piece.names)
+        replaced = replace_images(folder, record, stem, view, chosen, names, on_progress)
+    cells = Counter(cell for part in chosen for cell in part.names)
     added = Added(
         name=name,
         mpp=mpp,
-        positives=sum(not piece.normal for piece in chosen),
-        normals=sum(piece.normal for piece in chosen),
+        positives=sum(not part.normal for part in chosen),
+        normals=sum(part.normal for part in chosen),
         cells=dict(sorted(cells.items())),
         replaced=replaced,
-        notes=notes.lines(),
+        notes=remarks.lines(),
     )
-    facts = {
+    facts: dict[str, Json] = {
         "fingerprint": slide.fingerprint,
         "images": added.positives,
         "normal_images": added.normals,
-        "cells": added.cells,
+        "cells": dict(added.cells),
     }
     others = {each: of_each for each, of_each in record.slides.items() if each not in names}
     write_dataset_record(folder, replace(record, slides={**others, name: facts}))
@@ -177,8 +148,8 @@ def safe_name(text: str) -> str:
         digest = sha256(os.fsencode(text)).hexdigest()[:8]
         kept = f"{kept.encode()[: MAX_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
     if not kept.strip("_"):
-        message = f"{text!r} is no name for a slide's images; give one with letters or digits by --name"
-        raise OptionError(message)
+        message = f"{text!r} is no name for a slide's images; give it one with letters or digits"
+        raise OptionError(message, options=("name",))
     return kept
 
 
@@ -211,13 +182,13 @@ def _name_for(record: DatasetRecord, slide: Slide, wanted: str, folder: Path) ->
     name = safe_name(wanted)
     for other, facts in record.slides.items():
         if other.casefold() == name.casefold() and facts.get("fingerprint") != slide.fingerprint:
-            message = f"{folder}: another slide is called {other} in it; give this one a name of its own by --name"
-            raise OptionError(message)
+            message = f"{folder}: another slide is called {other} in it; give this one a name of its own"
+            raise OptionError(message, options=("name",))
     return name
 
 
 def _read(
-    slide: Slide, slide_path: Path, corrected: Sequence[Path], notes: Notes, *, crop_to_bounds: bool
+    slide: Slide, slide_path: Path, corrected: Sequence[Path], remarks: Remarks, *, crop_to_bounds: bool
 ) -> Annotations:
     """All objects and regions of the files, level-0 pixels; those that lie on the slide.
 
@@ -228,7 +199,7 @@ def _read(
     for path in corrected:
         part = read_geojson(path)
         for reason, count in part.left_out.items():
-            notes.add(f"Left out, being {reason}", path.name, count)
+            remarks.add(f"Left out, being {reason}", path.name, count)
         parts.append(part)
     read = pooled(parts).moved(*qupath_origin(slide, crop_to_bounds=crop_to_bounds))
     middle = centres(read.boxes)
@@ -236,11 +207,11 @@ def _read(
     if len(read) and not on_slide.any():
         width, height = slide.dimensions
         message = (
-            f"{', '.join(map(str, corrected))}: all {len(read)} objects lie outside {slide_path.name} of {width} x "
-            f"{height} px; name the slide that they were drawn on"
+            f"{', '.join(map(str, corrected))}: no object lies on {slide_path.name} of {width} x {height} px; name the "
+            "slide that they were drawn on"
         )
         raise AnnotationError(message)
-    notes.add("Objects left out, outside the slide", slide_path.name, int((~on_slide).sum()))
+    remarks.add("Objects left out, outside the slide", slide_path.name, int((~on_slide).sum()))
     return read.select(on_slide)
 
 

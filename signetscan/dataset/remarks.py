@@ -11,7 +11,7 @@ LISTED = 5
 """Names in a line; the rest is a number."""
 
 
-class Notes:
+class Remarks:
     """Gathers warnings while a data set is read; one line for each kind."""
 
     def __init__(self) -> None:

@@ -1,0 +1,93 @@
+"""From files of predictions and of truth to figures, in one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.atomic import make_folder
+from signetscan.evaluation.assessment import assess
+from signetscan.evaluation.digestpath import FROC_LEVELS
+from signetscan.evaluation.files import read_results
+from signetscan.evaluation.report import assessment_json, write_assessment
+from signetscan.extras import require
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from signetscan.evaluation.assessment import Assessment
+    from signetscan.evaluation.options import AssessOptions, TruthOptions
+    from signetscan.json_values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluation:
+    """How good the predictions are."""
+
+    assessment: Assessment
+    """The figures."""
+    source: dict[str, Json]
+    """What was evaluated, as the JSON has it: predictions, truth, class and notes."""
+    notes: tuple[str, ...]
+    """What was left out or taken for granted, and what keeps figures from meaning what they seem to."""
+    paths: tuple[Path, ...]
+    """The files that were written."""
+
+    def to_json(self) -> dict[str, Json]:
+        """All figures and curves as plain values."""
+        return assessment_json(self.assessment, source=self.source)
+
+
+def evaluate_files(
+    predictions: Path,
+    truth: Path,
+    truth_options: TruthOptions | None = None,
+    options: AssessOptions | None = None,
+    *,
+    out: Path | None = None,
+) -> Evaluation:
+    """Compare predictions with truth, and write the figures and plots if a folder is given.
+
+    Args:
+        predictions: a file (GeoJSON, CSV or XML), or a folder of them.
+        truth: the same, or a folder in the layout of DigestPath 2019; see `read_results`.
+        truth_options: how to read them.
+        options: how to judge; the defaults are DigestPath's.
+        out: folder for `metrics.json` and the plots, made if it is not there; None writes nothing.
+
+    Raises:
+        AnnotationError: a file cannot be used, or the two do not fit together.
+        MissingExtraError: plots are wanted, and matplotlib is not installed.
+        OutputError: a file cannot be written.
+    """
+    if out is not None:
+        require("matplotlib")
+        make_folder(out)
+    read = read_results(predictions, truth, truth_options)
+    assessment = assess(read.results, options)
+    notes = (*read.notes, *_caveats(assessment))
+    source: dict[str, Json] = {
+        "predictions": str(predictions),
+        "truth": str(truth),
+        "class": read.class_name or None,
+        "notes": list(notes),
+    }
+    paths = () if out is None else tuple(write_assessment(out, assessment, source=source))
+    return Evaluation(assessment=assessment, source=source, notes=notes, paths=paths)
+
+
+def _caveats(assessment: Assessment) -> list[str]:
+    """What keeps figures from meaning what they seem to."""
+    caveats = []
+    if not assessment.normals:
+        caveats.append("No normal image: there is no FROC and no FPs score")
+    elif assessment.detections_per_normal < FROC_LEVELS[-1]:
+        caveats.append(
+            f"The predictions end at {assessment.detections_per_normal:.2f} false positives per normal image; beyond, "
+            "FROC takes the recall of all of them. Detecting with a lower score threshold may give more"
+        )
+    if not assessment.cells:
+        caveats.append("No cell in the truth: there is no recall")
+    if assessment.options.bootstrap and not assessment.resampled:
+        caveats.append("No intervals: they take at least two images of each kind, positive and normal")
+    return caveats
