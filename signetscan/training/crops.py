@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +62,8 @@ class Crop:
     """Whether it is from an image without cells."""
     name: str
     """The image's name, for messages."""
+    ignored: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
+    """(M, 4), rectangles in which nothing is background, crop pixels."""
 
 
 class ImageCache:
@@ -173,10 +175,12 @@ def cut_crop(
         resized = Image.fromarray(pixels).resize((options.crop, options.crop), Image.Resampling.BILINEAR)
         pixels = np.asarray(resized)
     boxes, labels = _visible(image, x, y, side)
-    pixels, boxes = turn(rng, pixels, boxes * (options.crop / side))
+    both = np.concatenate([boxes, image.ignored - (x, y, x, y)]) * (options.crop / side)
+    pixels, both = turn(rng, pixels, both)
+    boxes, ignored = both[: len(labels)], both[len(labels) :]
     if options.augment == "strong":
         pixels = degrade(rng, restain(rng, pixels, RESTAIN))
-    return Crop(pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.name)
+    return Crop(pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.name, ignored=ignored)
 
 
 def _visible(image: AnnotatedImage, x: int, y: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -226,6 +226,8 @@ def data_digest(images: Sequence[AnnotatedImage]) -> str:
             digest.update(repr(image.place).encode())
         digest.update(image.boxes.tobytes())
         digest.update(image.labels.tobytes())
+        if len(image.ignored):  # the digest of other images stays what it was
+            digest.update(image.ignored.tobytes())
     return digest.hexdigest()
 
 

@@ -43,6 +43,8 @@ class Batch:
     """Whether each crop is from an image without cells."""
     names: tuple[str, ...]
     """Names of the images, for messages."""
+    ignored: tuple[Tensor, ...] = ()
+    """For each crop float32 (M, 4), rectangles in which nothing is background, crop pixels; none if no crop has any."""
 
 
 def make_batch(crops: Sequence[Crop], stride: int, *, pin: bool = False) -> Batch:
@@ -67,6 +69,9 @@ def make_batch(crops: Sequence[Crop], stride: int, *, pin: bool = False) -> Batc
         counts=tuple(len(crop.boxes) for crop in crops),
         normal=tuple(crop.normal for crop in crops),
         names=tuple(crop.name for crop in crops),
+        ignored=tuple(torch.from_numpy(crop.ignored.astype(np.float32)) for crop in crops)
+        if any(len(crop.ignored) for crop in crops)
+        else (),
     )
 
 
@@ -111,5 +116,22 @@ def batch_losses(
         of_anchor = functional.smooth_l1_loss(offsets[index], wanted, beta=BOX_BETA, reduction="none").sum(dim=1)
         loss_box = loss_box + torch.where(positive, of_anchor, 0).sum()
         positives = positives + positive.sum()
+    for of_crop, areas in zip(sources, batch.ignored, strict=False):
+        background = (of_crop == Source.NORMAL) | (of_crop == Source.NOISY)
+        of_crop.masked_fill_(background & within(anchors, areas.to(anchors.device))[:, None], Source.IGNORED)
     loss_class = loss(logits.flatten(), targets.flatten(), sources.flatten())
     return loss_class, loss_box / positives.clamp(min=1)
+
+
+def within(anchors: Tensor, areas: Tensor) -> Tensor:
+    """Which anchors have their centre in any of some areas.
+
+    Args:
+        anchors: (A, 4).
+        areas: (M, 4), in the same frame.
+
+    Returns:
+        bool (A,).
+    """
+    centres = (anchors[:, None, :2] + anchors[:, None, 2:]) / 2
+    return ((centres >= areas[None, :, :2]) & (centres < areas[None, :, 2:])).all(dim=2).any(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from signetscan.boxes import centre_in_any
 from signetscan.dataset import read_pixels
 from signetscan.evaluation import ImageResult, evaluate_classes, threshold_for
 from signetscan.scan.detect import detect_slide
@@ -77,9 +78,11 @@ def detect_images(
     for number, image in enumerate(images, start=1):
         slide = ArraySlide([read_pixels(image)], mpp=checkpoint.mpp, name=image.name)
         found = detect_slide(slide, detector, options).detections
+        # Nobody says what is in an ignored area: no detection there is right or wrong.
+        counts = ~centre_in_any(found.boxes, image.ignored)
         results.append(
             ImageResult(
-                detections=found,
+                detections=found.select(counts),
                 truth=image.boxes,
                 labels=image.labels,
                 normal=image.normal,
