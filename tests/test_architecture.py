@@ -27,7 +27,18 @@ LAYERS = (
     ("scan",),
     ("models", "annotations"),
     ("slides",),
-    ("boxes", "detections", "checks", "options", "json_values", "concurrency", "atomic", "suffixes", "stains"),
+    (
+        "boxes",
+        "detections",
+        "checks",
+        "options",
+        "json_values",
+        "concurrency",
+        "atomic",
+        "suffixes",
+        "stains",
+        "array_cache",
+    ),
     ("errors", "__init__"),
 )
 """A module imports from its own layer or from lower ones; the order within a layer is free of cycles."""
