@@ -19,7 +19,8 @@ from conftest import ROOT
 from signetscan.cli.main import EXTRAS, cli
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.formats.result_files import SUFFIXES
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
