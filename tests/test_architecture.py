@@ -37,7 +37,7 @@ LAYERS = (
         "atomic",
         "suffixes",
         "stains",
-        "array_cache",
+        "pixel_cache",
     ),
     ("errors", "__init__"),
 )

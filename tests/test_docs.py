@@ -36,10 +36,10 @@ RUN = {name: "".join(TYPED.findall(page)).splitlines() for name, page in PAGES.i
 QUICK = {
     "TRAIN_EPOCHS": "1",
     "TRAIN_BATCHES": "2",
-    "TRAIN_BATCH": "2",
+    "TRAIN_BATCH_SIZE": "2",
     "TRAIN_CROP": "128",
     "TRAIN_WIDTH": "8",
-    "TRAIN_PYRAMID": "16",
+    "TRAIN_FPN_CHANNELS": "16",
     "TRAIN_HEAD_DEPTH": "1",
     "TRAIN_BACKBONE": "resnet18",
     "EXPORT_THRESHOLD": "0.5",

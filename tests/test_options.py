@@ -123,6 +123,17 @@ def test_flags_give_what_the_class_holds() -> None:
     assert run("--part", "0.25") == Chosen(share=0.25)
 
 
+def test_the_environment_may_use_a_former_name() -> None:
+    def share(**variables: str) -> float:
+        box: dict[str, Chosen] = {}
+        run = CliRunner().invoke(command, [], obj=box, env=variables, auto_envvar_prefix="X", catch_exceptions=False)
+        assert run.exit_code == 0, run.output
+        return box["chosen"].share
+
+    assert share(X_PART="0.25") == 0.25
+    assert share(X_PART="0.25", X_SHARE="0.75") == 0.75
+
+
 @pytest.mark.parametrize("flags", [("--size", "0"), ("--share", "0"), ("--kind", "a"), ("--private", "1")])
 def test_flags_know_the_ranges(flags: tuple[str, str]) -> None:
     assert CliRunner().invoke(command, flags).exit_code == 2

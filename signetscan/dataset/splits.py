@@ -38,9 +38,9 @@ def hold_out(images: Sequence[AnnotatedImage], share: float, fold: tuple[int, in
     if share > 0 and len(slides) == 1:
         message = (
             f"all images with cells are of one slide ({slides.pop()}), which cannot be both learnt from and held out; "
-            "annotate a second slide, or train without validation by --validation-share 0"
+            "annotate a second slide, or train with a validation split of 0"
         )
-        raise AnnotationError(message)
+        raise AnnotationError(message, options=("validation_split",))
     return split_by_slide(images, share, seed)
 
 

@@ -15,8 +15,6 @@ from signetscan.simulate.lookalikes import scatter_lookalikes
 from signetscan.simulate.signet import draw_signet_cell, random_signet_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from signetscan.simulate.camera import Camera
@@ -85,11 +83,10 @@ def visible_boxes(owner: NDArray[np.int32], areas: dict[int, int]) -> NDArray[np
         (N, 4), image pixels.
     """
     boxes = []
-    # A cell that others cover whole has no place at all, which scipy's types do not say.
-    places: Sequence[tuple[slice, ...] | None] = ndimage.find_objects(owner, max_label=max(areas, default=0))
+    places = ndimage.find_objects(owner, max_label=max(areas, default=0))
     for identity, area in areas.items():
         place = places[identity - 1]
-        if place is None:
+        if not place:  # None, which scipy's types do not say: others cover this cell whole
             continue
         rows, columns = place
         if np.count_nonzero(owner[place] == identity) >= LEAST_VISIBLE * area:

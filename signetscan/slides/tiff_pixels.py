@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.array_cache import ArrayCache
+from signetscan.pixel_cache import PixelCache
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, frame_of
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class TiffPixels:
         self._file = file
         self._bytes = file.filehandle.size
         self._seek = threading.Lock()
-        self._cache = ArrayCache[tuple[int, int], np.uint8](CACHE_BYTES)
+        self._cache = PixelCache[tuple[int, int]](CACHE_BYTES)
         self.levels = tuple(levels)
 
     def read(

@@ -1,4 +1,4 @@
-"""Arrays that take long to make, kept for whoever asks next."""
+"""Decoded pixels, kept for whoever asks next."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections import OrderedDict
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    Pixels = NDArray[np.uint8]
+
 Key = TypeVar("Key")
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class ArrayCache(Generic[Key, Scalar]):
+class PixelCache(Generic[Key]):
     """The arrays used last, up to a number of bytes. Safe to use from several threads.
 
     An array is made once, however many threads ask for it at the same moment: the first makes it, without holding up
@@ -31,8 +31,8 @@ class ArrayCache(Generic[Key, Scalar]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: OrderedDict[Key, NDArray[Scalar]] = OrderedDict()
-        self._coming: dict[Key, Future[NDArray[Scalar]]] = {}
+        self._kept: OrderedDict[Key, Pixels] = OrderedDict()
+        self._coming: dict[Key, Future[Pixels]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -41,7 +41,7 @@ class ArrayCache(Generic[Key, Scalar]):
         """Bytes of the arrays that are kept."""
         return self._bytes
 
-    def get(self, key: Key, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
+    def get(self, key: Key, make: Callable[[], Pixels]) -> Pixels:
         """An array, which nobody may write to.
 
         Args:
@@ -55,7 +55,7 @@ class ArrayCache(Generic[Key, Scalar]):
                 self._kept.move_to_end(key)
                 return kept
             coming = self._coming.get(key)
-            mine: Future[NDArray[Scalar]] = Future()
+            mine: Future[Pixels] = Future()
             if coming is None:
                 self._coming[key] = mine
         if coming is not None:
@@ -74,7 +74,7 @@ class ArrayCache(Generic[Key, Scalar]):
         mine.set_result(array)
         return array
 
-    def _keep(self, key: Key, array: NDArray[Scalar]) -> None:
+    def _keep(self, key: Key, array: Pixels) -> None:
         self._kept[key] = array
         self._bytes += array.nbytes
         while self._bytes > self._limit and len(self._kept) > 1:
