@@ -20,8 +20,12 @@ from .scan.detect import SlideResult as SlideResult
 from .scan.detect import detect_slide as detect_slide
 from .scan.options import ScanOptions as ScanOptions
 from .slides.opening import open_slide as open_slide
-from .training.engine import train as train
+from .training.export import export_checkpoint as export_checkpoint
+from .training.export_options import ExportOptions as ExportOptions
+from .training.options import TrainingRequest as TrainingRequest
 from .training.options import TrainOptions as TrainOptions
+from .training.options import preset_options as preset_options
+from .training.run import train_detector as train_detector
 
 __version__: str
 __all__: list[str]

@@ -99,6 +99,8 @@ class Kind:
     """The texts that it may be; any by default."""
     many: bool = False
     """Whether it is a tuple of these."""
+    optional: bool = False
+    """Whether it may be None."""
 
 
 _kinds: dict[type, dict[str, Kind]] = {}
@@ -116,7 +118,7 @@ def kinds_of(cls: type) -> dict[str, Kind]:
 
 def _kind(hint: object) -> Kind:
     if get_origin(hint) in {Union, types.UnionType}:  # X | None
-        return _kind(next(each for each in get_args(hint) if each is not type(None)))
+        return replace(_kind(next(each for each in get_args(hint) if each is not type(None))), optional=True)
     if get_origin(hint) is tuple:
         one = _kind(get_args(hint)[0])
         return Kind(scalar=one.scalar, choices=one.choices, many=True)
@@ -203,3 +205,54 @@ def per_slide(cls: type) -> tuple[str, ...]:
 def result_values(options: object) -> dict[str, Value]:
     """The values of the options on which results depend, by name."""
     return {name: getattr(options, name) for name, about in options_of(type(options)).items() if about.changes_result}
+
+
+def options_from(cls: type[T], values: Mapping[str, object], **others: object) -> T:
+    """Options of a class from plain values such as JSON has, by their present or former names.
+
+    Args:
+        cls: the class.
+        values: a value for each option; what is missing has its default.
+        others: fields of the class that are no options.
+
+    Raises:
+        OptionError: a value is of no option, of the wrong type or out of range.
+    """
+    abouts, kinds = options_of(cls), kinds_of(cls)
+    present = {about.former: name for name, about in abouts.items() if about.former}
+    typed: dict[str, object] = {}
+    for given, value in values.items():
+        name = present.get(given, given)
+        if name not in abouts:
+            message = f"there is no option {words(given)}"
+            raise OptionError(message, options=(given,))
+        typed[name] = _of_kind(name, value, kinds[name])
+    return cls(**typed, **others)
+
+
+def _of_kind(name: str, value: object, kind: Kind) -> Value:
+    """A plain value as an option holds it.
+
+    Raises:
+        OptionError: it is of another type.
+    """
+    if value is None and kind.optional:
+        return None
+    if not kind.many:
+        return _scalar(name, value, kind.scalar)
+    if not isinstance(value, list | tuple):
+        message = f"{words(name)} must be a list, not {value!r:.60}"
+        raise OptionError(message, options=(name,))
+    return tuple(_scalar(name, each, kind.scalar) for each in value)
+
+
+def _scalar(name: str, value: object, scalar: type) -> Scalar:
+    if scalar is Path and isinstance(value, str):
+        return Path(value)
+    accepted = int | float if scalar is float else scalar
+    # A bool is an int to Python, but no number to anybody else.
+    fits = isinstance(value, accepted) and isinstance(value, bool) == (scalar is bool)
+    if not fits or not isinstance(value, bool | int | float | str | Path):
+        message = f"{words(name)} must be of the type {scalar.__name__}, not {value!r:.60}"
+        raise OptionError(message, options=(name,))
+    return value

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from signetscan.boxes import iou_matrix
 from signetscan.training.anchors import (
     BASE_SIZES,
-    PER_PLACE,
-    STRIDES,
+    PER_POSITION,
     assign,
     box_iou,
     decode,
     encode,
-    map_anchors,
-    maps_needed,
+    level_anchors,
+    levels_needed,
 )
+from signetscan.training.options import STRIDES
 
 CPU = torch.device("cpu")
 
@@ -30,7 +30,7 @@ def test_maps_end_at_the_one_that_fits_the_largest_box_best(sides: list[float]) 
         squares = [size * 2 ** (third / 3) for size in BASE_SIZES for third in range(3)]
         ious = [min(side / square, square / side) ** 2 for square in squares]
         fits.append(1 + int(np.argmax(ious)) // 3)
-    assert maps_needed(boxes) == max([2, *fits])
+    assert levels_needed(boxes) == max([2, *fits])
 
 
 def random_boxes(rng: np.random.Generator, count: int, reach: float = 256) -> torch.Tensor:
@@ -40,12 +40,12 @@ def random_boxes(rng: np.random.Generator, count: int, reach: float = 256) -> to
 
 def all_anchors(side: int) -> torch.Tensor:
     maps = zip(STRIDES, BASE_SIZES, strict=True)
-    return torch.cat([map_anchors(side // stride, side // stride, stride, size, CPU) for stride, size in maps])
+    return torch.cat([level_anchors(side // stride, side // stride, stride, size, CPU) for stride, size in maps])
 
 
 def test_anchors_are_the_papers() -> None:
-    anchors = map_anchors(2, 3, 8, 16.0, CPU)
-    assert anchors.shape == (2 * 3 * PER_PLACE, 4)
+    anchors = level_anchors(2, 3, 8, 16.0, CPU)
+    assert anchors.shape == (2 * 3 * PER_POSITION, 4)
     size = anchors[:, 2:] - anchors[:, :2]
     areas = size.prod(dim=1).reshape(6, 3, 3)
     for scale in range(3):

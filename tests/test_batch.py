@@ -27,7 +27,8 @@ from signetscan.batch.slide import scan_slide
 from signetscan.errors import DeviceError, ModelError, OptionError, OutputError, SlideError
 from signetscan.models.detector import load_detector
 from signetscan.scan.options import ScanOptions
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import ROOT
 
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:

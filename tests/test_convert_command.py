@@ -15,7 +15,8 @@ from test_stored import one_cell, written
 from signetscan.batch.find import find_slides
 from signetscan.cli.main import cli
 from signetscan.formats.result_files import SUFFIXES
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:

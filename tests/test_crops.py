@@ -143,13 +143,13 @@ def test_patches_cover_every_pixel_and_hold_boxes() -> None:
 def test_batches_have_the_ratio_asked_for() -> None:
     positives = [Patch(image=0, x=x, y=0) for x in range(21)]
     normals = [Patch(image=1, x=x, y=0) for x in range(5)]
-    plan = plan_epoch(np.random.default_rng(0), positives, normals, TrainOptions(batch=8, normals_per_positive=3))
+    plan = plan_epoch(np.random.default_rng(0), positives, normals, TrainOptions(batch_size=8, normals_per_positive=3))
     assert [sum(patch.image == 0 for patch in batch) for batch in plan] == [2] * 11
     assert all(len(batch) == 8 for batch in plan)
     used = [patch.x for batch in plan for patch in batch if patch.image == 0]
     assert set(used) == set(range(21)), "every patch with cells is used"
     assert max(used.count(x) for x in range(21)) <= 2
-    without = plan_epoch(np.random.default_rng(0), positives, [], TrainOptions(batch=4, batches=3))
+    without = plan_epoch(np.random.default_rng(0), positives, [], TrainOptions(batch_size=4, batches=3))
     assert [len(batch) for batch in without] == [4, 4, 4]
 
 

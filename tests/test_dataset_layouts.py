@@ -19,7 +19,8 @@ from signetscan.annotations import boxes_xml
 from signetscan.dataset import Place, read_dataset, read_image, read_pixels, resample
 from signetscan.dataset import slides as slides_module
 from signetscan.errors import AnnotationError, SlideError
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.slides import ArraySlide, Bounds, SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
@@ -303,9 +304,9 @@ def test_a_simulated_slide_is_read_as_it_was_meant(tmp_path: Path, mpp: float) -
     counts = write_slide(path, options)
     dataset = read_dataset(tmp_path)
     assert dataset.class_names == ("Signet ring cell",)
-    assert sum(image.normal for image in dataset.images) == counts["normal_regions"]
-    assert sum(not image.normal for image in dataset.images) == counts["positive_regions"]
-    assert sum(len(image.boxes) for image in dataset.images) == counts["cells"] > 0
+    assert sum(image.normal for image in dataset.images) == counts.normal_regions
+    assert sum(not image.normal for image in dataset.images) == counts.positive_regions
+    assert sum(len(image.boxes) for image in dataset.images) == counts.cells > 0
     truth = json.loads((tmp_path / "simulated.truth.geojson").read_text())["features"]
     drawn = [
         (*map(float, one["geometry"]["coordinates"][0][0]), *map(float, one["geometry"]["coordinates"][0][2]))

@@ -202,7 +202,7 @@ def test_a_missing_tile_is_filled_by_openslide(
         assert pair.differs(location, 0, (40, 60)) == 0
     assert pair.slide.read_region((TILE, TILE), 0, (TILE, TILE)).min() == 255
     with monkeypatch.context() as patched:
-        patched.setattr("signetscan.slides.tile_cache.TileCache.get", lambda *_: pytest.fail("decoded in vain"))
+        patched.setattr("signetscan.pixel_cache.PixelCache.get", lambda *_: pytest.fail("decoded in vain"))
         assert pair.direct((0, 0), 0, (WIDTH, HEIGHT)) is None
     assert pair.direct((0, 0), 1, (100, 70)) is not None, "each level of such a slide is on its own"
 

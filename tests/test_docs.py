@@ -20,7 +20,8 @@ from signetscan.cli.main import cli
 from signetscan.extras import EXTRAS
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.formats.result_files import SUFFIXES
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,10 +37,10 @@ RUN = {name: "".join(TYPED.findall(page)).splitlines() for name, page in PAGES.i
 QUICK = {
     "TRAIN_EPOCHS": "1",
     "TRAIN_BATCHES": "2",
-    "TRAIN_BATCH": "2",
+    "TRAIN_BATCH_SIZE": "2",
     "TRAIN_CROP": "128",
     "TRAIN_WIDTH": "8",
-    "TRAIN_PYRAMID": "16",
+    "TRAIN_FPN_CHANNELS": "16",
     "TRAIN_HEAD_DEPTH": "1",
     "TRAIN_BACKBONE": "resnet18",
     "EXPORT_THRESHOLD": "0.5",

@@ -18,7 +18,8 @@ from signetscan.cli.main import cli
 from signetscan.evaluation import AssessOptions, assess
 from signetscan.evaluation.assessment import FIGURES
 from signetscan.formats.csv_file import write_csv
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.slides import Mpp
 from signetscan.testing.tiny_model import write_tiny_model
 

@@ -17,6 +17,7 @@ from signetscan.slides import open_slide
 from signetscan.testing.specs import make_spec
 from signetscan.training import export
 from signetscan.training.export import real_tiles
+from signetscan.training.int8_check import Differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +53,11 @@ def test_the_file_is_checked_on_the_slides_named_and_not_written_if_it_fails_the
 ) -> None:
     def on_real_tiles_only(
         _network: object, _spec: object, _path: object, tiles: Sequence[NDArray[np.uint8]], **_: object
-    ) -> dict[str, float]:
+    ) -> Differences:
         if any(tile.shape[0] >= 512 for tile in tiles):
             message = "differs on tissue"
             raise ModelError(message)
-        return {"box_px": 0.0, "score": 0.0}
+        return Differences(box_px=0.0, score=0.0)
 
     monkeypatch.setattr(export, "check_model", on_real_tiles_only)
     arguments = ["export", str(trained / "best.pt"), "--out", str(tmp_path / "toy.onnx")]

@@ -43,7 +43,9 @@ def test_every_name_is_there_and_described(name: str) -> None:
 
 def test_the_names_are_listed() -> None:
     assert set(signetscan.__all__) <= set(dir(signetscan))
-    assert {"open_slide", "load_detector", "detect_slide", "train", "SignetscanError"} <= set(signetscan.__all__)
+    assert {"open_slide", "load_detector", "detect_slide", "train_detector", "SignetscanError"} <= set(
+        signetscan.__all__
+    )
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = signetscan.no_such_name  # type: ignore[attr-defined]
 

@@ -30,8 +30,9 @@ from signetscan.training.checkpoint import Checkpoint, load_checkpoint
 from signetscan.training.export import calibration_tiles, export_model, real_tiles
 from signetscan.training.graph import fold_norms
 from signetscan.training.int8_check import check_int8
+from signetscan.training.options import Architecture
 from signetscan.training.packed import PackedNet, PackedStem
-from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.training.retinanet import RetinaNet
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def exported(checkpoint: Checkpoint, spec: ModelSpec, tmp_path_factory: pytest.T
     worst = export_model(
         checkpoint.make_network(), spec, path, precision="int8", tiles=toys(2, 8), calibration=toys(1, 4)
     )
-    assert 1e-4 < worst["score"] < 0.03, "rounded to 8 bits, and no more"
-    assert 1e-2 < worst["box_px"] < 2
-    assert max(worst["missed"], worst["added"]) <= 0.1
+    assert 1e-4 < worst.score < 0.03, "rounded to 8 bits, and no more"
+    assert 1e-2 < worst.box_px < 2
+    assert max(worst.missed, worst.added) <= 0.1
     return path
 
 
@@ -160,7 +161,7 @@ def test_a_file_that_finds_something_else_is_refused(
     checkpoint: Checkpoint, spec: ModelSpec, exported: Path, fault: Callable[[RetinaNet], None]
 ) -> None:
     network = checkpoint.make_network()
-    assert check_int8(network, spec, exported, toys(2, 8))["missed"] <= 0.1
+    assert check_int8(network, spec, exported, toys(2, 8)).missed <= 0.1
     fault(network)
     with pytest.raises(ModelError, match="toy: the int8 model differs from torch too much"):
         check_int8(network, spec, exported, toys(2, 8))
@@ -177,7 +178,7 @@ def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: Model
 
 @pytest.mark.slow
 def test_nothing_is_proved_where_there_are_no_cells(checkpoint: Checkpoint, spec: ModelSpec, exported: Path) -> None:
-    with pytest.raises(ModelError, match=r"finds 0 cells in the 3 tiles.*--check-on"):
+    with pytest.raises(ModelError, match=r"detects 0 cells in the 3 tiles.*to check on"):
         check_int8(checkpoint.make_network(), replace(spec, score_threshold=1.0), exported, toys(2, 3))
 
 
@@ -282,8 +283,8 @@ def test_tiles_show_what_the_model_would_see(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "margin"),
     [
-        (Architecture(width=8, pyramid=8, head_depth=1), 2),
-        (Architecture(backbone="efficientnet-lite0", pyramid=8, head_depth=1), 0),
+        (Architecture(width=8, fpn_channels=8, head_depth=1), 2),
+        (Architecture(backbone="efficientnet-lite0", fpn_channels=8, head_depth=1), 0),
     ],
 )
 def test_the_packed_stem_is_the_stem(architecture: Architecture, margin: int) -> None:
@@ -315,4 +316,4 @@ def test_the_packed_stem_is_the_stem(architecture: Architecture, margin: int) ->
 
 def test_a_stem_with_its_normalisation_beside_it_is_not_packed() -> None:
     with pytest.raises(ValueError, match="folded"):
-        PackedStem(RetinaNet(Architecture(width=8, pyramid=8, head_depth=1)).backbone)
+        PackedStem(RetinaNet(Architecture(width=8, fpn_channels=8, head_depth=1)).backbone)

@@ -79,7 +79,7 @@ class StopTrainingError(Exception):
 
 
 def test_a_resumed_run_shows_each_batch_and_epoch_once(toy_set: Dataset, tmp_path: Path) -> None:
-    options = replace(TINY, batches=10, batch=2, epochs=3)
+    options = replace(TINY, batches=10, batch_size=2, epochs=3)
 
     def stop(done: int, _total: int) -> None:
         if done == 20:  # the second epoch is trained, and not kept

@@ -25,7 +25,7 @@ from signetscan.slides import open_slide
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.detector import TorchDetector
 from signetscan.training.engine import train
-from signetscan.training.losses import LossOptions
+from signetscan.training.options import LossOptions
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from signetscan.dataset import Dataset
     from signetscan.evaluation.compare import SlideComparison
 
-BRIEF = replace(TINY, loss=LossOptions(name="ce"), epochs=9, validation_share=0.0)
+BRIEF = replace(TINY, loss=LossOptions(loss="ce"), epochs=9, validation_split=0.0)
 """Both models learn alike; cross-entropy, because so few batches are too few for scores that count by outliers."""
 THRESHOLD = 0.3
 TISSUE, PURPLE, TEALS = (225, 190, 205), (90, 50, 120), ((40, 140, 140), (110, 180, 180))

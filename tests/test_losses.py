@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signetscan.errors import OptionError
-from signetscan.training.losses import LOSSES, HarmonisedLoss, LossOptions, Source, make_loss
+from signetscan.training.losses import LOSSES, HarmonisedLoss, Source, make_loss
+from signetscan.training.options import LossName, LossOptions
 
 POSITIVE, NORMAL, NOISY, IGNORED = (int(source) for source in Source)
 
@@ -87,10 +88,10 @@ def border_free(logits: torch.Tensor, targets: torch.Tensor, edges: list[float])
     mu_clean=st.floats(0.25, 3),
 )
 def test_fast_harmonised_losses_are_the_formula(
-    name: str, seed: int, count: int, bins: int, per_width: bool, outlier: float, mu_noisy: float, mu_clean: float
+    name: LossName, seed: int, count: int, bins: int, per_width: bool, outlier: float, mu_noisy: float, mu_clean: float
 ) -> None:
     constants = {"bins": bins, "outlier": outlier, "mu_noisy": mu_noisy, "mu_clean": mu_clean}
-    options = LossOptions(name=name, per_width=per_width, **constants)  # type: ignore[arg-type]
+    options = LossOptions(loss=name, per_width=per_width, **constants)  # type: ignore[arg-type]
     logits, targets, sources = examples(seed, count)
     if not border_free(logits, targets, [outlier, *(k / bins for k in range(1, bins))]):
         return
@@ -111,7 +112,7 @@ def test_fast_harmonised_losses_are_the_formula(
 
 def test_defaults_are_the_papers() -> None:
     options = LossOptions()
-    assert (options.name, options.mu_noisy, options.mu_clean, options.outlier) == ("dghm-c", 2.0, 0.5, 0.9)
+    assert (options.loss, options.mu_noisy, options.mu_clean, options.outlier) == ("dghm-c", 2.0, 0.5, 0.9)
     assert (options.bins, options.momentum) == (10, 0.0)
     assert (options.focal_alpha, options.focal_gamma) == (0.25, 2.0)
     assert (options.sce_alpha, options.sce_beta) == (0.01, 1.0)
@@ -129,7 +130,7 @@ def test_an_outlier_is_one_from_its_norm_on() -> None:
 def test_dghm_with_equal_exponents_of_one_still_counts_groups_apart() -> None:
     logits, targets, sources = examples(4, 400)
     decoupled = make_loss(LossOptions(mu_noisy=1, mu_clean=1))
-    together = make_loss(LossOptions(name="ghm-c"))
+    together = make_loss(LossOptions(loss="ghm-c"))
     assert isinstance(decoupled, HarmonisedLoss)
     assert isinstance(together, HarmonisedLoss)
     assert not torch.allclose(
@@ -156,11 +157,11 @@ def test_a_missed_cell_weighs_far_less_than_a_hard_positive() -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_coefficients_are_constants_to_the_gradient(name: str) -> None:
+def test_coefficients_are_constants_to_the_gradient(name: LossName) -> None:
     """The gradient pushes every score towards its target, and is the same from any device precision we train in."""
     logits, targets, sources = examples(7, 300)
     logits.requires_grad_()
-    make_loss(LossOptions(name=name))(logits, targets, sources).backward()
+    make_loss(LossOptions(loss=name))(logits, targets, sources).backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     towards = torch.sign(logits.grad) == torch.sign(torch.sigmoid(logits.detach()) - targets)
@@ -181,7 +182,7 @@ def test_order_of_examples_does_not_matter() -> None:
     logits, targets, sources = examples(9, 500)
     shuffled = torch.randperm(500, generator=torch.Generator().manual_seed(0))
     for name in LOSSES:
-        loss = make_loss(LossOptions(name=name))
+        loss = make_loss(LossOptions(loss=name))
         one = loss(logits, targets, sources)
         other = loss(logits[shuffled], targets[shuffled], sources[shuffled])
         torch.testing.assert_close(one, other)
@@ -189,12 +190,12 @@ def test_order_of_examples_does_not_matter() -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 @pytest.mark.parametrize("name", LOSSES)
-def test_ignored_examples_are_as_if_they_were_not_there(name: str, momentum: float) -> None:
+def test_ignored_examples_are_as_if_they_were_not_there(name: LossName, momentum: float) -> None:
     logits, targets, sources = examples(10, 300)
     more = torch.cat([logits, torch.linspace(-9, 9, 40)]).requires_grad_()
     padded = torch.cat([targets, torch.zeros(40)]), torch.cat([sources, torch.full((40,), IGNORED)])
     order = torch.randperm(340, generator=torch.Generator().manual_seed(1))
-    without, within = (make_loss(LossOptions(name=name, momentum=momentum)) for _ in range(2))
+    without, within = (make_loss(LossOptions(loss=name, momentum=momentum)) for _ in range(2))
     loss = within(more[order], padded[0][order], padded[1][order])
     torch.testing.assert_close(loss, without(logits, targets, sources))
     loss.backward()
@@ -233,7 +234,7 @@ def test_a_single_example_counts_for_the_running_mean_too() -> None:
 def test_plain_losses_are_their_formulas() -> None:
     logits, targets, sources = examples(11, 200)
     options = LossOptions()
-    totals = dict.fromkeys(("ce", "focal", "sce"), 0.0)
+    totals: dict[LossName, float] = {"ce": 0.0, "focal": 0.0, "sce": 0.0}
     for logit, target in zip(logits.tolist(), targets.tolist(), strict=True):
         score = 1 / (1 + math.exp(-logit))
         entropy = cross_entropy(logit, target)
@@ -245,23 +246,23 @@ def test_plain_losses_are_their_formulas() -> None:
         reverse = -(score * (0 if target else -4) + (1 - score) * (-4 if target else 0))
         totals["sce"] += options.sce_alpha * entropy + options.sce_beta * reverse
     for name, total in totals.items():
-        got = make_loss(LossOptions(name=name))(logits, targets, sources)
+        got = make_loss(LossOptions(loss=name))(logits, targets, sources)
         assert float(got) == pytest.approx(total / max(float(targets.sum()), 1), rel=1e-4)
 
 
 @pytest.mark.parametrize(("positives", "divisor"), [(0, 1), (1, 1), (2, 2)])
 def test_plain_losses_are_divided_by_the_positives(positives: int, divisor: int) -> None:
     targets = torch.tensor([1.0] * positives + [0.0] * (4 - positives))
-    got = make_loss(LossOptions(name="ce"))(torch.zeros(4), targets, torch.where(targets > 0, POSITIVE, NOISY))
+    got = make_loss(LossOptions(loss="ce"))(torch.zeros(4), targets, torch.where(targets > 0, POSITIVE, NOISY))
     assert float(got) == pytest.approx(4 * math.log(2) / divisor)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_extreme_scores_stay_finite(name: str) -> None:
+def test_extreme_scores_stay_finite(name: LossName) -> None:
     logits = torch.tensor([-1e4, 1e4, 0.0, -1e4, 1e4], requires_grad=True)
     targets = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0])
     sources = torch.tensor([POSITIVE, NOISY, POSITIVE, NORMAL, POSITIVE])
-    loss = make_loss(LossOptions(name=name))(logits, targets, sources)
+    loss = make_loss(LossOptions(loss=name))(logits, targets, sources)
     loss.backward()
     assert torch.isfinite(loss)
     assert logits.grad is not None
@@ -286,13 +287,13 @@ def test_the_ends_of_ranges_are_allowed_and_no_more(name: str, low: float, high:
     for value in (low, high):
         assert getattr(replace(LossOptions(), **{name: value}), name) == value  # type: ignore[arg-type]
     for value in (low - step, high + step, math.nan):
-        with pytest.raises(OptionError, match=name):
+        with pytest.raises(OptionError, match=name.replace("_", " ")):
             replace(LossOptions(), **{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "hinge"}, {"bins": 0}, {"outlier": 1.5}, {"momentum": 1.0}, {"mu_noisy": -1}]
+    "change", [{"loss": "hinge"}, {"bins": 0}, {"outlier": 1.5}, {"momentum": 1.0}, {"mu_noisy": -1}]
 )
 def test_options_out_of_range_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(OptionError, match=next(iter(change)) if "name" not in change else "loss"):
+    with pytest.raises(OptionError, match=next(iter(change)).replace("_", " ")):
         replace(LossOptions(), **change)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from signetscan.cli.flags import flags_of, given, with_flags
 from signetscan.errors import MppError, OptionError
-from signetscan.options import Option, check_options, option, options_of, parse_option, result_values
+from signetscan.options import Option, check_options, option, options_from, options_of, parse_option, result_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +89,49 @@ def test_texts_become_values_of_the_type() -> None:
         parse_option(Chosen, "share", "half")
 
 
+def test_plain_values_become_options_by_present_or_former_names() -> None:
+    assert options_from(Chosen, {"size": 3, "part": 1, "names": ["x"], "sure": False}, private=5) == Chosen(
+        size=3, share=1.0, names=("x",), sure=False, private=5
+    )
+    assert options_from(Chosen, {"size": None}) == Chosen()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"colour": 1}, "there is no option colour"),
+        ({"private": 1}, "there is no option private"),
+        ({"size": "3"}, "size must be of the type int, not '3'"),
+        ({"size": 3.0}, "size must be of the type int, not 3.0"),
+        ({"size": True}, "size must be of the type int, not True"),
+        ({"share": None}, "share must be of the type float, not None"),
+        ({"sure": 1}, "sure must be of the type bool, not 1"),
+        ({"names": "xyz"}, "names must be a list, not 'xyz'"),
+        ({"names": [1]}, "names must be of the type str, not 1"),
+        ({"kind": "c"}, "kind must be one of a, b, not c"),
+    ],
+)
+def test_plain_values_of_another_type_are_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        options_from(Chosen, values)
+
+
 def test_flags_give_what_the_class_holds() -> None:
     assert run() == Chosen()
     flags = ("--size", "3", "--share", "1", "--names", "x", "--names", "y", "--unsure", "--report")
     assert run(*flags) == Chosen(size=3, share=1.0, names=("x", "y"), sure=False, report=True)
     assert run("--part", "0.25") == Chosen(share=0.25)
+
+
+def test_the_environment_may_use_a_former_name() -> None:
+    def share(**variables: str) -> float:
+        box: dict[str, Chosen] = {}
+        run = CliRunner().invoke(command, [], obj=box, env=variables, auto_envvar_prefix="X", catch_exceptions=False)
+        assert run.exit_code == 0, run.output
+        return box["chosen"].share
+
+    assert share(X_PART="0.25") == 0.25
+    assert share(X_PART="0.25", X_SHARE="0.75") == 0.75
 
 
 @pytest.mark.parametrize("flags", [("--size", "0"), ("--share", "0"), ("--kind", "a"), ("--private", "1")])

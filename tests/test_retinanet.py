@@ -9,17 +9,18 @@ import torch
 from signetscan.models.detector import load_detector
 from signetscan.testing.specs import make_spec
 from signetscan.training.anchors import MAX_LOG_RATIO, assign, encode
-from signetscan.training.crops import Crop
+from signetscan.training.crops import TrainingCrop
 from signetscan.training.export import export_model
-from signetscan.training.losses import LossOptions, Source, make_loss
+from signetscan.training.losses import Source, make_loss
 from signetscan.training.objective import batch_losses, make_batch, stack
-from signetscan.training.retinanet import Architecture, Inference, RetinaNet
+from signetscan.training.options import Architecture, LossOptions
+from signetscan.training.retinanet import Inference, RetinaNet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-SLIM = Architecture(width=8, pyramid=8, head_depth=1)
+SLIM = Architecture(width=8, fpn_channels=8, head_depth=1)
 
 
 def network(architecture: Architecture = SLIM, seed: int = 0) -> RetinaNet:
@@ -32,7 +33,7 @@ def network(architecture: Architecture = SLIM, seed: int = 0) -> RetinaNet:
 
 
 def test_outputs_fit_their_anchors() -> None:
-    made = network(Architecture(classes=3, width=8, pyramid=8, head_depth=1))
+    made = network(Architecture(classes=3, width=8, fpn_channels=8, head_depth=1))
     logits, offsets, anchors = made(torch.zeros(2, 128, 256, 3, dtype=torch.uint8))
     places = sum((128 // stride) * (256 // stride) for stride in (8, 16, 32, 64, 128))
     assert logits.shape == (2, 9 * places, 3)
@@ -43,7 +44,7 @@ def test_outputs_fit_their_anchors() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("levels", [2, 3, 4, 5])
 def test_a_pyramid_may_have_fewer_maps(levels: int, tmp_path: Path) -> None:
-    architecture = Architecture(width=8, pyramid=8, head_depth=1, levels=levels)
+    architecture = Architecture(width=8, fpn_channels=8, head_depth=1, fpn_levels=levels)
     assert architecture.stride == (32, 32, 64, 128)[levels - 2]
     made, side = network(architecture), 3 * architecture.stride
     made.regress.last.weight.data /= 10  # boxes of a cell's size, not a tile's, whose rounding is a tile's too
@@ -52,7 +53,7 @@ def test_a_pyramid_may_have_fewer_maps(levels: int, tmp_path: Path) -> None:
     assert logits.shape[1] == len(anchors) == 9 * places
     spec, path = make_spec(tile_size=1024, stride=architecture.stride, tile_overlap=256), tmp_path / "m.onnx"
     tile = np.random.default_rng(0).integers(0, 256, (side, 5 * architecture.stride, 3), np.uint8)
-    assert export_model(made, spec, path, tiles=[tile])["box_px"] < 0.01
+    assert export_model(made, spec, path, tiles=[tile]).box_px < 0.01
     (found,) = load_detector(path, device="cpu").detect(tile[None], 0.0)
     assert len(found) == sum(15 * architecture.stride**2 // stride**2 for stride in (8, 16, 32, 64, 128)[:levels]) // 4
 
@@ -84,7 +85,7 @@ def test_what_moves_by_the_stride_moves_in_the_output() -> None:
 
 
 def test_inference_gives_the_best_candidates_in_order() -> None:
-    made = network(Architecture(classes=2, width=8, pyramid=8, head_depth=1))
+    made = network(Architecture(classes=2, width=8, fpn_channels=8, head_depth=1))
     tiles = torch.randint(0, 256, (2, 128, 256, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         logits, offsets, anchors = made(tiles)
@@ -113,8 +114,8 @@ class Spy(torch.nn.Module):
         return logits.sum()
 
 
-def crop(boxes: list[list[float]], *, normal: bool) -> Crop:
-    return Crop(
+def crop(boxes: list[list[float]], *, normal: bool) -> TrainingCrop:
+    return TrainingCrop(
         pixels=np.zeros((128, 128, 3), np.uint8),
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         labels=np.zeros(len(boxes), np.int64),
@@ -153,7 +154,7 @@ def test_perfect_offsets_cost_nothing_and_wrong_ones_something() -> None:
 
 
 def test_crops_are_filled_up_with_white() -> None:
-    made = Crop(
+    made = TrainingCrop(
         pixels=np.zeros((200, 200, 3), np.uint8),
         boxes=np.empty((0, 4)),
         labels=np.empty(0, np.int64),

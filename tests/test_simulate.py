@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,10 +21,11 @@ from signetscan.errors import AnnotationError, OptionError, OutputError, SlideEr
 from signetscan.simulate.camera import Camera
 from signetscan.simulate.canvas import HAEM, Canvas
 from signetscan.simulate.field import render_field, visible_boxes
-from signetscan.simulate.image_set import ImageSetOptions, write_image_set
+from signetscan.simulate.image_set import ImageSetTotals, write_image_set
+from signetscan.simulate.options import ImageSetOptions, SlideOptions
 from signetscan.simulate.real import read_background
 from signetscan.simulate.signet import draw_signet_cell, random_signet_cell
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.slide_file import SlideTotals, write_slide
 from signetscan.simulate.stain import Stain, make_stain, random_stain
 from signetscan.slides import open_slide
 from signetscan.stains import EOSIN, HAEMATOXYLIN
@@ -164,7 +165,7 @@ def test_no_dye_shows_the_glass_and_more_dye_is_darker(seed: int, dye: int) -> N
 class ImageSet(NamedTuple):
     root: Path
     options: ImageSetOptions
-    totals: dict[str, int]
+    totals: ImageSetTotals
 
 
 @pytest.fixture(scope="module")
@@ -216,14 +217,14 @@ def test_the_set_is_read_as_it_was_meant(image_set: ImageSet) -> None:
     assert remark.startswith("Images of 6 sizes"), "no box is too thin or outside"
     annotated, whole = read_dataset(image_set.root).images, dataset.images
     assert [image.normal for image in annotated] == [False] * 5 + [True] * 6
-    assert image_set.totals == {
+    assert asdict(image_set.totals) == {
         "positives": 5,
         "negatives": 6,
         "cells": sum(len(image.boxes) for image in whole),
         "boxes": sum(len(image.boxes) for image in annotated),
     }
     described = json.loads((image_set.root / "dataset.json").read_text())
-    assert described["totals"] == image_set.totals
+    assert described["totals"] == asdict(image_set.totals)
     assert described["options"]["missing_rate"] == 0.4
     # Up to four images share a slide.
     assert sorted(Counter(image.slide for image in annotated if not image.normal).values()) == [1, 4]
@@ -250,7 +251,7 @@ def test_the_missing_rate_drops_its_share_of_boxes_and_nothing_else(image_set: I
         assert set(map(tuple, some.boxes.tolist())) <= set(map(tuple, every.boxes.tolist()))
     assert max(len(image.boxes) for image in whole) >= 5, "too few to say anything"
     none = replace(image_set.options, positives=2, negatives=0, missing_rate=1.0)
-    assert write_image_set(tmp_path / "none", none)["boxes"] == 0
+    assert write_image_set(tmp_path / "none", none).boxes == 0
     before, after = contents(image_set.root), contents(tmp_path / "none")
     for name, content in after.items():
         if name.endswith(".jpeg") or name.startswith("truth"):
@@ -273,7 +274,7 @@ def test_the_missing_rate_drops_its_share_of_boxes_and_nothing_else(image_set: I
 )
 def test_image_options_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     (name,) = bad
-    with pytest.raises(OptionError, match=name):
+    with pytest.raises(OptionError, match=name.replace("_", " ")):
         ImageSetOptions(**bad)
 
 
@@ -297,7 +298,7 @@ def test_a_real_picture_serves_as_background_for_some_of_the_images(tmp_path: Pa
     Image.fromarray((np.array([90, 170, 90]) + noise).astype(np.uint8)).save(path)
     options = ImageSetOptions(positives=4, negatives=8, size=200, backgrounds=(path,))
     totals = write_image_set(tmp_path / "out", options)
-    assert totals["cells"] > 0
+    assert totals.cells > 0
     images = read_dataset(tmp_path / "out").images
     medians = [np.median(read_pixels(image).reshape(-1, 3), axis=0) for image in images]
     green = [bool(median[1] > median[0] and median[1] > median[2]) for median in medians]
@@ -372,7 +373,7 @@ def test_a_slide_as_background_is_brought_to_the_right_size(tmp_path: Path, made
 class MadeSlide(NamedTuple):
     path: Path
     options: SlideOptions
-    totals: dict[str, int]
+    totals: SlideTotals
 
 
 @pytest.fixture(scope="module")
@@ -451,7 +452,7 @@ def test_level_1_is_the_average_of_level_0(made: MadeSlide) -> None:
 
 def test_the_truth_has_a_rectangle_a_region_and_a_detection_a_cell(made: MadeSlide) -> None:
     truth = truth_of(made.path)
-    assert made.totals == {
+    assert asdict(made.totals) == {
         "positive_regions": len(truth["positive"]),
         "normal_regions": len(truth["normal"]),
         "cells": len(truth["cells"]),
@@ -504,8 +505,8 @@ def test_at_another_mpp_the_same_slide_is_scaled(made: MadeSlide, tmp_path: Path
         ({"mpp": float("nan")}, "mpp"),
         ({"region": 199}, "region"),
         ({"seed": -1}, "seed"),
-        ({"jpeg_quality": 0}, "jpeg_quality"),
-        ({"jpeg_quality": 101}, "jpeg_quality"),
+        ({"jpeg_quality": 0}, "jpeg quality"),
+        ({"jpeg_quality": 101}, "jpeg quality"),
         ({"width": 1000, "region": 900}, "fit"),  # 60 px of glass on either side
     ],
 )

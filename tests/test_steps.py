@@ -16,13 +16,13 @@ from toy_images import TINY
 from signetscan.errors import OptionError, TrainingError
 from signetscan.training import devices
 from signetscan.training.checkpoint import load_checkpoint
-from signetscan.training.crops import Crop
+from signetscan.training.crops import TrainingCrop
 from signetscan.training.devices import forward_of
 from signetscan.training.engine import train
-from signetscan.training.losses import LOSSES, LossOptions, make_loss
+from signetscan.training.losses import LOSSES, make_loss
 from signetscan.training.objective import batch_losses, make_batch
-from signetscan.training.options import TrainOptions
-from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.training.options import Architecture, LossName, LossOptions, TrainOptions
+from signetscan.training.retinanet import RetinaNet
 from signetscan.training.steps import LossWatch
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from signetscan.dataset import Dataset
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-SLIM = Architecture(width=8, pyramid=8, head_depth=1)
+SLIM = Architecture(width=8, fpn_channels=8, head_depth=1)
 
 
 # ---- the watch ------------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def crops() -> list[Crop]:
+def crops() -> list[TrainingCrop]:
     """One with boxes, of which one is too thin for any anchor; one without; two of a normal image.
 
     Not three in all: oneDNN 3.12 crashes on two threads in the gradient of 8 channels for 3 images or 5.
@@ -113,7 +113,7 @@ def crops() -> list[Crop]:
     nothing = np.empty((0, 4))
     some = [(boxes, False), (nothing, False), (nothing, True), (nothing, True)]
     return [
-        Crop(
+        TrainingCrop(
             pixels=np.zeros((128, 128, 3), np.uint8),
             boxes=of_crop,
             labels=np.zeros(len(of_crop), np.int64),
@@ -125,9 +125,9 @@ def crops() -> list[Crop]:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_between_two_looks_at_the_losses_waits_for_a_gpu(name: str) -> None:
+def test_nothing_between_two_looks_at_the_losses_waits_for_a_gpu(name: LossName) -> None:
     network, batch = RetinaNet(SLIM), make_batch(crops(), 128)
-    loss = make_loss(LossOptions(name=name, momentum=0.5))
+    loss = make_loss(LossOptions(loss=name, momentum=0.5))
     with Recorder() as recorder:
         logits, offsets, anchors = network(batch.pixels)
         loss_class, loss_box = batch_losses(loss, logits, offsets, anchors, batch)
@@ -159,7 +159,7 @@ def test_a_compiled_run_is_kept_resumed_and_exported_like_any_other(
 ) -> None:
     """With the compiler's own bookkeeping but without code of its own, the weights are those of a plain run."""
     monkeypatch.setattr(devices, "BACKEND", "eager")
-    options = replace(TINY, batches=2, batch=2, epochs=2, compile="off", validation_share=0.1)
+    options = replace(TINY, batches=2, batch_size=2, epochs=2, compile="off", validation_split=0.1)
     train(toy_set, options, tmp_path / "off", device="cpu")
     compiled = replace(options, compile="on")
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_unless_compiling_was_asked_for(mo
     for _ in range(2):
         assert torch.equal(forward(tiles)[0], network(tiles)[0])
     assert len(calls) == 1, "it is tried once"
-    with pytest.raises(TrainingError, match=r"^torch\.compile: no C compiler; train with --compile off$"):
+    with pytest.raises(TrainingError, match=r"^torch\.compile: no C compiler; train without compiling$"):
         forward_of(network, "on", CPU)(tiles)
 
 

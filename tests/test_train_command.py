@@ -15,7 +15,7 @@ from signetscan.annotations import boxes_xml
 from signetscan.cli.main import cli
 from signetscan.training.backbones import EfficientNetLite0
 from signetscan.training.checkpoint import load_checkpoint
-from signetscan.training.retinanet import Architecture
+from signetscan.training.options import Architecture
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 SMALL = (
-    *("--preset", "fast", "--epochs", 1, "--batches", 1, "--batch", 2, "--crop", 128),
-    *("--width", 8, "--pyramid", 8),
+    *("--preset", "fast", "--epochs", 1, "--batches", 1, "--batch-size", 2, "--crop", 128),
+    *("--width", 8, "--fpn-channels", 8),
 )
 
 
@@ -51,14 +51,14 @@ def voc(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -> None:
     sizes = ("--mpp", 0.25, "--model-mpp", 0.5, "--head-depth", 1)
-    others = ("--alarms-per-normal", 0.5, "--focal-gamma", 1.5, "--sce-beta", 2)
+    others = ("--false-positives-per-normal", 0.5, "--focal-gamma", 1.5, "--sce-beta", 2)
     result = run("train", voc, "--class", "ring", "--out", tmp_path / "run", *SMALL, *sizes, *others)
     assert result.exit_code == 0, result.output
-    assert "Ring at 0.5 um/px" in result.stderr
+    assert "Ring at 0.5 µm/px" in result.stderr
     checkpoint = load_checkpoint(tmp_path / "run" / "best.pt")
     spec = make_spec(checkpoint, name="coarse")
     assert (spec.mpp, spec.stride, checkpoint.options.architecture.head_depth) == (0.5, 32, 1)
-    assert checkpoint.options.alarms_per_normal == 0.5
+    assert checkpoint.options.false_positives_per_normal == 0.5
     assert (checkpoint.options.loss.focal_gamma, checkpoint.options.loss.sce_beta) == (1.5, 2)
     result = run("train", voc, "--class", "ring", "--model-mpp", 20, "--out", tmp_path / "other", *SMALL)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
@@ -75,7 +75,7 @@ def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
     assert result.stdout == f"{out / 'best.pt'}\n"
     first, *rest = result.stderr.splitlines()
     assert first == (
-        f"{voc} (images with VOC-like XML): 4 images with 4 boxes, and 1 images without cells; Ring at 0.5 um/px"
+        f"{voc} (images with VOC-like XML): 4 images with 4 boxes, and 1 image without cells; Ring at 0.5 µm/px"
     )
     files = "0.xml, 1.xml, 2.xml, 3.xml"
     assert [line for line in rest if line.startswith("Warning: ")] == [
@@ -117,12 +117,12 @@ def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Pat
     torch.manual_seed(77)  # not the run's seed
     weights = EfficientNetLite0().state_dict()
     torch.save(weights | {"_fc.bias": torch.zeros(1000)}, tmp_path / "lite0.pth")
-    out, small = tmp_path / "run", [word for word in SMALL if word not in ("--width", 8, "--pyramid")]
+    out, small = tmp_path / "run", [word for word in SMALL if word not in ("--width", 8, "--fpn-channels")]
     chosen = ("--class", "ring", "--backbone", "efficientnet-lite0", "--weights", tmp_path / "lite0.pth")
-    result = run("train", voc, *chosen, "--out", out, "--pyramid", 8, "--precision", "bf16", "--quiet", *small)
+    result = run("train", voc, *chosen, "--out", out, "--fpn-channels", 8, "--precision", "bf16", "--quiet", *small)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     checkpoint = load_checkpoint(out / "best.pt")
-    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", pyramid=8, levels=2)
+    assert checkpoint.options.architecture == Architecture(backbone="efficientnet-lite0", fpn_channels=8, fpn_levels=2)
     for name in ("_conv_stem.weight", "_blocks.15._project_conv.weight"):
         learnt = checkpoint.network[f"backbone.{name}"]
         assert 0 < (learnt - weights[name]).abs().max() < 1e-4, "one step at the rate of a first batch away"
@@ -137,8 +137,8 @@ def test_another_backbone_starts_from_a_file_of_weights(voc: Path, tmp_path: Pat
         (("--class", "mitosis"), "Lymphocyte (4), Ring (8)", 1),
         (("--class", "ring", "--fold", "5/5"), "at least 5 slides", 1),
         (("--class", "ring", "--fold", "3/2"), "fold", 2),
-        (("--class", "ring", "--fold", "two"), "--fold must be I/K", 2),
-        (("--class", "ring", "--fold", "1/2", "--validation-share", "0.2"), "--validation-share", 2),
+        (("--class", "ring", "--fold", "two"), "fold must be I/K", 2),
+        (("--class", "ring", "--fold", "1/2", "--validation-split", "0.2"), "--validation-split", 2),
         (("--class", "ring", "--mpp", "0"), "mpp", 2),
         (("--class", "ring", "--backbone", "efficientnet-lite0"), "width", 2),
     ],

@@ -5,32 +5,36 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import ROOT
 from toy_images import TINY, toy_image
 
+from signetscan.cli.main import cli
 from signetscan.dataset import Place, read_dataset
 from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError
 from signetscan.json_values import JsonTable
 from signetscan.models.detector import load_detector
 from signetscan.models.spec import ModelSpec
 from signetscan.scan.merge import suppress
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.training.checkpoint import load_checkpoint, load_tensors
-from signetscan.training.engine import data_digest, rate_at, train
+from signetscan.training.engine import data_digest, learning_rate_at, train
 from signetscan.training.export import check_model, export_model
-from signetscan.training.losses import LossOptions
-from signetscan.training.options import TrainOptions, preset_options
+from signetscan.training.options import LossOptions, TrainingRequest, TrainOptions, preset_options
+from signetscan.training.run import DataRead, EpochDone, PseudoLabelsAdded, TrainingProgress, train_detector
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.dataset import Dataset
+    from signetscan.training.run import TrainingEvent
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
@@ -78,7 +82,7 @@ def test_a_resumed_run_ends_with_the_same_weights(toy_set: Dataset, tmp_path: Pa
 
 
 def test_seeds_decide(toy_set: Dataset, tmp_path: Path) -> None:
-    options = replace(TINY, batches=2, epochs=1, validation_share=0.0)
+    options = replace(TINY, batches=2, epochs=1, validation_split=0.0)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train(toy_set, replace(options, seed=seed), tmp_path / name, device="cpu")
     a, b, c = (weights_of(tmp_path / name / "best.pt") for name in "abc")
@@ -88,10 +92,10 @@ def test_seeds_decide(toy_set: Dataset, tmp_path: Path) -> None:
 
 def test_a_run_is_neither_overwritten_nor_mixed(toy_set: Dataset, trained: Path) -> None:
     before = (trained / "last.pt").read_bytes()
-    with pytest.raises(TrainingError, match="--resume"):
+    with pytest.raises(TrainingError, match="holds a training run; resume it"):
         train(toy_set, TINY, trained, device="cpu")
-    with pytest.raises(OptionError, match="rate"):
-        train(toy_set, replace(TINY, rate=1e-5), trained, device="cpu", resume=True)
+    with pytest.raises(OptionError, match="learning rate"):
+        train(toy_set, replace(TINY, learning_rate=1e-5), trained, device="cpu", resume=True)
     with pytest.raises(TrainingError, match="other images"):
         train(replace(toy_set, images=toy_set.images[:-1]), TINY, trained, device="cpu", resume=True)
     assert (trained / "last.pt").read_bytes() == before
@@ -106,7 +110,7 @@ def test_nothing_to_learn_from(toy_set: Dataset, tmp_path: Path) -> None:
 
 
 def test_the_classes_and_pixels_of_the_data_set_go_into_the_checkpoint(toy_set: Dataset, tmp_path: Path) -> None:
-    options = replace(TINY, batches=1, epochs=1, validation_share=0.0)
+    options = replace(TINY, batches=1, epochs=1, validation_split=0.0)
     images = tuple(replace(image, labels=np.arange(len(image.boxes)) % 2) for image in toy_set.images)
     two = replace(toy_set, images=images, class_names=("ring", "disc"), mpp=0.5)
     train(two, options, tmp_path, device="cpu")
@@ -119,7 +123,7 @@ def test_the_classes_and_pixels_of_the_data_set_go_into_the_checkpoint(toy_set: 
     spec = make_spec(checkpoint, name="two")
     assert (spec.class_names, spec.mpp) == (("ring", "disc"), 0.5)
     for other in (replace(two, class_names=("disc", "ring")), replace(two, mpp=0.25)):
-        with pytest.raises(TrainingError, match=r"ring, disc at 0\.5 um/px.*resume it with the same"):
+        with pytest.raises(TrainingError, match=r"ring, disc at 0\.5 µm/px.*resume it with the same"):
             train(other, options, tmp_path, device="cpu", resume=True)
 
 
@@ -146,7 +150,7 @@ def test_slides_with_regions_train(tmp_path: Path) -> None:
         write_slide(tmp_path / "data" / f"{name}.svs", SlideOptions(width=1000, height=600, region=400, seed=seed))
     dataset = read_dataset(tmp_path / "data")
     assert {image.slide for image in dataset.images} == {"a", "b"}
-    train(dataset, replace(TINY, batches=2, epochs=1, validation_share=0.5), tmp_path / "run", device="cpu")
+    train(dataset, replace(TINY, batches=2, epochs=1, validation_split=0.5), tmp_path / "run", device="cpu")
     checkpoint = load_checkpoint(tmp_path / "run" / "best.pt")
     assert checkpoint.class_names == ("Signet ring cell",)
     assert checkpoint.history[-1]["froc"] >= 0
@@ -155,7 +159,7 @@ def test_slides_with_regions_train(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_a_number_stops_and_names_the_images(toy_set: Dataset, tmp_path: Path) -> None:
-    options = replace(TINY, batches=1, epochs=2, validation_share=0.0)
+    options = replace(TINY, batches=1, epochs=2, validation_split=0.0)
 
     def stop(_row: dict[str, float]) -> None:
         raise StopTrainingError
@@ -163,7 +167,9 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_images(toy_set: Dataset
     with pytest.raises(StopTrainingError):
         train(toy_set, options, tmp_path, device="cpu", on_epoch=stop)
     values = load_tensors(tmp_path / "last.pt")
-    values["network"]["classify.last.bias"][:] = float("nan")
+    network = values["network"]
+    assert isinstance(network, dict)
+    network["classify.last.bias"][:] = float("nan")
     torch.save(values, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match=r"not a number.*\.jpeg"):
         train(toy_set, options, tmp_path, device="cpu", resume=True)
@@ -172,13 +178,13 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_images(toy_set: Dataset
 
 def test_learning_rate_schedules() -> None:
     steps = TrainOptions(warm_up=0)
-    assert [rate_at(steps, epoch * 10, 10) for epoch in (0, 8, 9, 11, 12)] == pytest.approx(
+    assert [learning_rate_at(steps, epoch * 10, 10) for epoch in (0, 8, 9, 11, 12)] == pytest.approx(
         [1e-4, 1e-4, 1e-5, 1e-5, 1e-6]
     )
     warm = TrainOptions(warm_up=10)
-    assert [rate_at(warm, batch, 100) for batch in (0, 4, 9, 10)] == pytest.approx([1e-5, 5e-5, 1e-4, 1e-4])
+    assert [learning_rate_at(warm, batch, 100) for batch in (0, 4, 9, 10)] == pytest.approx([1e-5, 5e-5, 1e-4, 1e-4])
     cosine = TrainOptions(warm_up=0, schedule="cosine", epochs=4)
-    rates = [rate_at(cosine, batch, 5) for batch in range(20)]
+    rates = [learning_rate_at(cosine, batch, 5) for batch in range(20)]
     assert rates == sorted(rates, reverse=True)
     assert (rates[0], rates[10]) == pytest.approx((1e-4, 5e-5))
 
@@ -186,15 +192,84 @@ def test_learning_rate_schedules() -> None:
 def test_presets_and_their_options() -> None:
     paper = preset_options("paper")
     assert (paper.patch, paper.patch_step, paper.crop, paper.normals_per_positive) == (800, 300, 600, 3)
-    assert (paper.rate, paper.rate_steps, paper.batch) == (1e-4, (9, 12), 8)
-    assert (paper.architecture.width, paper.architecture.pyramid, paper.loss.name) == (64, 256, "dghm-c")
-    assert preset_options("fast", crop=256, rate=None).crop == 256
+    assert (paper.learning_rate, paper.learning_rate_steps, paper.batch_size) == (1e-4, (9, 12), 8)
+    assert (paper.architecture.width, paper.architecture.fpn_channels, paper.loss.loss) == (64, 256, "dghm-c")
+    assert preset_options("fast", crop=256, learning_rate=None).crop == 256
     assert TrainOptions.from_dict(preset_options("fast").as_dict()) == preset_options("fast")
     with pytest.raises(OptionError, match="preset"):
-        preset_options("best")
-    for change in ({"crop": 10}, {"validation_share": 0.95}, {"augment": "some"}, {"schedule": "none"}):
-        with pytest.raises(OptionError, match=next(iter(change))):
+        preset_options("best")  # type: ignore[arg-type]
+    for change in ({"crop": 10}, {"validation_split": 0.95}, {"augment": "some"}, {"schedule": "none"}, {"shape": 1}):
+        with pytest.raises(OptionError, match=next(iter(change)).replace("_", " ")):
             preset_options("fast", **change)
+
+
+EARLIER = {
+    "batch_size": "batch",
+    "learning_rate": "rate",
+    "learning_rate_steps": "rate_steps",
+    "validation_split": "validation_share",
+    "false_positives_per_normal": "alarms_per_normal",
+}
+
+
+def as_earlier_versions_wrote(options: TrainOptions) -> dict[str, Any]:
+    values: dict[str, Any] = {EARLIER.get(name, name): value for name, value in options.as_dict().items()}
+    sizes = values["architecture"]
+    sizes |= {"pyramid": sizes.pop("fpn_channels"), "levels": sizes.pop("fpn_levels")}
+    values["loss"] |= {"name": values["loss"].pop("loss")}
+    return values
+
+
+@pytest.mark.parametrize("model", ["signet-sim-2", "signet-sim-2-int8"])
+def test_the_recipes_of_shipped_models_can_be_read(model: str) -> None:
+    recipe = load_detector(ROOT / "models" / f"{model}.onnx", device="cpu").spec.recipe
+    assert {"batch", "rate", "alarms_per_normal"} <= recipe.keys(), "written by an earlier version"
+    options = TrainOptions.from_dict({name: value for name, value in recipe.items() if name != "weights"})
+    assert (options.batch_size, options.learning_rate, options.false_positives_per_normal) == (8, 1e-3, 0.25)
+    assert (options.architecture.fpn_channels, options.architecture.fpn_levels) == (64, 2)
+    assert (options.loss.loss, options.validation_split) == ("dghm-c", 0.12)
+    assert as_earlier_versions_wrote(options) | {"weights": recipe["weights"]} == recipe
+
+
+def test_a_run_of_an_earlier_version_can_be_resumed(toy_set: Dataset, tmp_path: Path) -> None:
+    options = replace(TINY, batches=1, epochs=1, validation_split=0.0)
+    train(toy_set, options, tmp_path, device="cpu")
+    values = load_tensors(tmp_path / "last.pt")
+    torch.save(values | {"options": as_earlier_versions_wrote(options)}, tmp_path / "last.pt")
+    assert load_checkpoint(tmp_path / "last.pt").options == options
+    train(toy_set, options, tmp_path, device="cpu", resume=True)
+
+
+# ---- the whole run ----------------------------------------------------------------------------------------------
+
+
+def test_one_function_does_what_the_command_does(toy_folder: Path, trained: Path, tmp_path: Path) -> None:
+    """From Python, with a listener; and by the command, with the flags of now and of earlier versions."""
+    events: list[TrainingEvent] = []
+    sizes = {"width": 8, "fpn_channels": 16, "crop": 128, "batch_size": 2, "batches": 2, "epochs": 2}
+    request = TrainingRequest(data=toy_folder, out=tmp_path / "python", pseudo_labels=trained / "best.pt", device="cpu")
+    result = train_detector(request, preset_options("fast", fold=(1, 3), **sizes), events.append)
+    assert (result.checkpoint, result.report) == (request.out / "best.pt", request.out / "report.html")
+    first, second, *rest = events
+    assert isinstance(first, DataRead)
+    assert first.description.startswith("12 images with ")
+    assert isinstance(second, PseudoLabelsAdded)
+    assert second.teacher == request.pseudo_labels
+    done = [event.done for event in rest if isinstance(event, TrainingProgress) and event.stage == "training"]
+    assert done == [1, 2, 3, 4]
+    assert [event.metrics["epoch"] for event in rest if isinstance(event, EpochDone)] == [1, 2]
+    assert rest[-1] == TrainingProgress(stage="reporting", done=8, total=8)
+
+    for name, words in (
+        ("now", ["--fpn-channels", 16, "--batch-size", 2, "--pseudo-labels", trained / "best.pt"]),
+        ("former", ["--pyramid", 16, "--batch", 2, "--repair", trained / "best.pt"]),
+    ):
+        usual = ["--preset", "fast", "--width", 8, "--crop", 128, "--batches", 2, "--epochs", 2, "--fold", "1/3"]
+        told = ["train", toy_folder, "--out", tmp_path / name, "--device", "cpu", "--quiet", *usual, *words]
+        assert CliRunner().invoke(cli, [str(word) for word in told], catch_exceptions=False).exit_code == 0
+        theirs, ours = (load_checkpoint(tmp_path / folder / "last.pt") for folder in (name, "python"))
+        assert theirs.options == ours.options
+        assert all(torch.equal(value, ours.network[key]) for key, value in theirs.network.items())
 
 
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
@@ -242,8 +317,8 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory, known_grap
     checkpoint = load_checkpoint(trained / "best.pt")
     path = tmp_path_factory.mktemp("model") / "toy.onnx"
     worst = export_model(checkpoint.make_network(), make_spec(checkpoint, name="toy", licence="CC0-1.0"), path)
-    assert worst["box_px"] < 0.01
-    assert worst["score"] < 1e-4
+    assert worst.box_px < 0.01
+    assert worst.score < 1e-4
     return path
 
 
@@ -256,7 +331,7 @@ def test_an_exported_model_keeps_its_contract(exported: Path, trained: Path, toy
     assert (detector.spec.mpp, detector.spec.stride) == (0.25, 128)
     boxes = sum(path.read_text().count("<object>") for path in toy_folder.rglob("*.xml"))
     assert detector.spec.training_data == f"12 images with {boxes} boxes, and 12 images without cells"
-    assert JsonTable(detector.spec.recipe).table("loss").text("name") == "dghm-c"
+    assert JsonTable(detector.spec.recipe).table("loss").text("loss") == "dghm-c"
 
 
 @pytest.mark.slow
@@ -283,7 +358,7 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(trained: Path, expo
     checkpoint = load_checkpoint(trained / "best.pt")
     spec, path = make_spec(checkpoint, name="half"), tmp_path / "half.onnx"
     worst = export_model(checkpoint.make_network(), spec, path, precision="fp16")
-    assert 1e-5 < worst["score"] < 5e-3, "rounded to half precision, and no more"
+    assert 1e-5 < worst.score < 5e-3, "rounded to half precision, and no more"
     assert path.stat().st_size < 0.62 * exported.stat().st_size
     full, half = load_detector(exported, device="cpu"), load_detector(path, device="cpu")
     image, _ = toy_image(np.random.default_rng(78), cells=True)
@@ -319,7 +394,7 @@ def test_a_model_that_differs_from_torch_is_not_written(
     other.regress.last.bias.data += 0.01  # type: ignore[union-attr] # a convolution with a bias
     tile = toy_image(np.random.default_rng(5), cells=True)[0]
     spec = make_spec(checkpoint, name="toy")
-    assert check_model(checkpoint.make_network(), spec, exported, [tile])["box_px"] < 0.01
+    assert check_model(checkpoint.make_network(), spec, exported, [tile]).box_px < 0.01
     with pytest.raises(ModelError, match="differs"):
         check_model(other, spec, exported, [tile])
     (tmp_path / "folder").mkdir()

@@ -96,7 +96,7 @@ def test_it_says_what_the_run_was(page: Page, run: Path, toy_set: Dataset) -> No
         "Training report: my run",
         "Signet ring cell",
         "DigestPath 2019",
-        "0.25 um/px",
+        "0.25 µm/px",
         f"{best.threshold:.4f}",
     ):
         assert said in page.text
@@ -121,7 +121,7 @@ def test_its_gallery_counts_what_training_counted(page: Page, run: Path, toy_set
     for title, count in (
         ("Hits with the highest scores", hits),
         ("Misses", cells - hits),
-        ("False alarms in normal images", alarms),
+        ("False positives in normal images", alarms),
         ("Unmatched, in images whose labels may be incomplete", unmatched),
     ):
         section = page.section(title)
@@ -199,19 +199,19 @@ def test_several_classes_are_judged_one_by_one(toy_set: Dataset, tmp_path: Path)
 
 
 def test_without_held_out_images_it_says_so(toy_set: Dataset, tmp_path: Path) -> None:
-    train(toy_set, replace(TINY, batches=1, epochs=2, validation_share=0.0), tmp_path, device="cpu")
+    train(toy_set, replace(TINY, batches=1, epochs=2, validation_split=0.0), tmp_path, device="cpu")
     page = Page(write_report(tmp_path, toy_set, device="cpu").read_text(encoding="utf-8"))
     assert "No image was held out" in page.text
     assert page.pictures("jpeg") == []
     assert len(page.pictures("png")) == 3, "losses and learning rate"
-    assert "found by a model" not in page.text
+    assert "pseudo-label" not in page.text
 
 
-def test_boxes_that_a_model_found_are_said_to_be(toy_set: Dataset, tmp_path: Path) -> None:
-    repaired = replace(toy_set, mined=7)
-    train(repaired, replace(TINY, batches=1, epochs=1), tmp_path, device="cpu")
-    page = Page(write_report(tmp_path, repaired, device="cpu").read_text(encoding="utf-8"))
-    assert page.text.count("boxes (7 of them found by a model)") == 1, "of those learnt from, never of those held out"
+def test_boxes_that_a_model_added_are_counted(toy_set: Dataset, tmp_path: Path) -> None:
+    labelled = replace(toy_set, pseudo_labels=7)
+    train(labelled, replace(TINY, batches=1, epochs=1), tmp_path, device="cpu")
+    page = Page(write_report(tmp_path, labelled, device="cpu").read_text(encoding="utf-8"))
+    assert page.text.count("boxes (7 pseudo-labels)") == 1, "of those learnt from, never of those held out"
 
 
 @pytest.mark.slow

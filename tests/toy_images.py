@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.annotations import boxes_xml
-from signetscan.training.options import TrainOptions
-from signetscan.training.retinanet import Architecture
+from signetscan.training.options import Architecture, TrainOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TINY = TrainOptions(
-    architecture=Architecture(width=8, pyramid=16, head_depth=1),
+    architecture=Architecture(width=8, fpn_channels=16, head_depth=1),
     patch=256,
     patch_step=128,
     crop=128,
-    batch=8,
+    batch_size=8,
     normals_per_positive=1.0,
     batches=25,
     epochs=4,
-    rate=4e-3,
+    learning_rate=4e-3,
     schedule="cosine",
     warm_up=10,
-    validation_share=0.25,
+    validation_split=0.25,
     precision="fp32",
 )
 

@@ -25,8 +25,9 @@ import torch
 from signetscan.models.detector import load_detector
 from signetscan.models.spec import ModelSpec
 from signetscan.training.graph import make_graph, save_graph
+from signetscan.training.options import Architecture
 from signetscan.training.quantise import make_int8_graph
-from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.training.retinanet import RetinaNet
 
 if TYPE_CHECKING:
     from signetscan.models.detector import Detector
@@ -47,10 +48,12 @@ def architectures() -> dict[str, Architecture]:
     found = {}
     for levels, depth in SHAPES:
         for width, pyramid in RESNETS:
-            sizes = Architecture(width=width, pyramid=pyramid, levels=levels, head_depth=depth)
+            sizes = Architecture(width=width, fpn_channels=pyramid, fpn_levels=levels, head_depth=depth)
             found[f"resnet18 {width}/{pyramid}, {levels} maps, heads of {depth}"] = sizes
         for pyramid in LITE_PYRAMIDS:
-            sizes = Architecture(backbone="efficientnet-lite0", pyramid=pyramid, levels=levels, head_depth=depth)
+            sizes = Architecture(
+                backbone="efficientnet-lite0", fpn_channels=pyramid, fpn_levels=levels, head_depth=depth
+            )
             found[f"lite0 {pyramid}, {levels} maps, heads of {depth}"] = sizes
     return found
 

@@ -28,13 +28,12 @@ from signetscan.evaluation import average_precision, evaluate, make_tally, pr_cu
 from signetscan.testing.missing_labels.boxes import count_right, drop_boxes, is_among, matched
 from signetscan.testing.missing_labels.methods import METHODS, ORDER, RATES, Job, followers, jobs_for
 from signetscan.testing.missing_labels.report import COLUMNS, SUBMITTED, write_report, write_rows
-from signetscan.training.anchors import maps_needed
+from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import LAST, train
-from signetscan.training.options import TrainOptions
-from signetscan.training.pseudo_labels import repair_labels
-from signetscan.training.retinanet import Architecture
+from signetscan.training.options import Architecture, TrainOptions
+from signetscan.training.pseudo_labels import label_images
 from signetscan.training.validation import detect_images
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import ImageResult
     from signetscan.training.checkpoint import Checkpoint
-    from signetscan.training.devices import Device
+    from signetscan.training.options import Device
 
 LOWEST = 0.001
 """Detections down to here are ranked: missing boxes push the scores of plain losses far down."""
@@ -52,24 +51,25 @@ LOWEST = 0.001
 def options_for(method: str, seed: int, steps: int) -> TrainOptions:
     """A small detector from scratch; everything but the loss is the same for all.
 
-    Of its three maps the coarsest is left out when it is scored, unless cells are so large that it has some to find.
-    It is 4 places wide in a crop, all at the border, and what it learns there, never to find anything, need not hold
-    within a whole image: in 1 of 54 runs (DGHM-C, 50% missing, seed 0) it covered normal images with boxes of 65 px.
-    With five maps that happened in 3 of 22 runs. `signetscan train` therefore makes no more maps than are needed.
+    Of its three FPN levels the coarsest is left out when it is scored, unless cells are so large that it has any to
+    find. It is 4 positions wide in a crop, all at the border, and what it learns there, never to find anything, need
+    not hold within a whole image: in 1 of 54 runs (DGHM-C, 50% missing, seed 0) it covered normal images with boxes of
+    65 px. With five levels that happened in 3 of 22 runs. `signetscan train` therefore makes no more levels than are
+    needed.
     """
     return TrainOptions(
-        architecture=Architecture(width=16, pyramid=32, head_depth=2, levels=3),
+        architecture=Architecture(width=16, fpn_channels=32, head_depth=2, fpn_levels=3),
         loss=METHODS[method].loss,
         patch=170,
         patch_step=64,
         crop=128,  # patch and crop have the sides of the paper's in about the same ratio
-        batch=8,
+        batch_size=8,
         normals_per_positive=3.0,
         batches=max(steps // 5, 1),
         epochs=5,
-        rate=1e-3,
+        learning_rate=1e-3,
         schedule="cosine",
-        validation_share=0.0,
+        validation_split=0.0,
         seed=seed,
     )
 
@@ -85,8 +85,8 @@ def run_job(work: Path, data: str, steps: int, device: Device, job: Job) -> list
         images, mined, right = partial_images, 0, 0
         if METHODS[name].teacher is not None:
             teacher = load_checkpoint(run_folder(work, data, job) / LAST)
-            repair = repair_labels(teacher, partial_images, choose_device(device))
-            images, mined = repair.images, repair.added
+            labels = label_images(teacher, partial_images, choose_device(device))
+            images, mined = labels.images, labels.added
             right = count_right(dataset.images, partial_images, images)
         out = run_folder(work, data, (seed, rate, name))
         options, resume = options_for(name, seed, steps), (out / LAST).exists()
@@ -113,7 +113,7 @@ def score(
     """All figures of a trained detector, on the test images, and on the boxes that it learnt from or did not see."""
     where = choose_device(device)
     network = checkpoint.make_network().to(where)
-    del network.pyramid.smooth[maps_needed(np.concatenate([image.boxes for image in dataset.images])) :]
+    del network.pyramid.smooth[levels_needed(np.concatenate([image.boxes for image in dataset.images])) :]
     results = detect_images(network, checkpoint, test.images, where, lowest=LOWEST)
     listed = {least: evaluate([submitted(result, least) for result in results], least) for least in SUBMITTED}
     learnt = [image for image in dataset.images if not image.normal]

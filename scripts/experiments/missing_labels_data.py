@@ -19,7 +19,8 @@ from PIL import Image
 from signetscan.annotations import boxes_xml
 from signetscan.concurrency import cpu_count
 from signetscan.dataset import Dataset, read_dataset
-from signetscan.simulate.image_set import ImageSetOptions, write_image_set
+from signetscan.simulate.image_set import write_image_set
+from signetscan.simulate.options import ImageSetOptions
 from signetscan.testing.missing_labels.boxes import empty_windows
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from missing_labels import run_folder
 from missing_labels_data import image_sets
 
 from signetscan.testing.missing_labels.boxes import drop_boxes, is_among, matched
-from signetscan.training.anchors import maps_needed
+from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.engine import LAST
 from signetscan.training.validation import detect_images
@@ -33,7 +33,7 @@ def shares(work: Path, method: str, missing: float, seed: int) -> list[float]:
     seen = drop_boxes(dataset.images, missing, seed)
     checkpoint = load_checkpoint(run_folder(work, "simulated", (seed, missing, method)) / LAST)
     network = checkpoint.make_network()
-    del network.pyramid.smooth[maps_needed(np.concatenate([image.boxes for image in dataset.images])) :]
+    del network.pyramid.smooth[levels_needed(np.concatenate([image.boxes for image in dataset.images])) :]
     pairs = [(whole, less) for whole, less in zip(dataset.images, seen, strict=True) if not whole.normal]
     images = [whole for whole, _ in pairs]
     results = detect_images(network, checkpoint, images, torch.device("cpu"), lowest=min(LEVELS))

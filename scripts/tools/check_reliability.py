@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from signetscan.errors import SlideError
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 from signetscan.slides import open_slide
 from signetscan.testing.tiny_model import write_tiny_model
 

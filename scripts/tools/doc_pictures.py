@@ -21,7 +21,8 @@ from subprocess import PIPE, STDOUT
 from PIL import Image
 
 from signetscan.cli.main import cli
-from signetscan.simulate.slide_file import SlideOptions, write_slide
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
 
 DOCS = Path(__file__).parents[2] / "docs"
 SAMPLE = Path(__file__).parents[2] / "tests" / "data" / "sample.svs"

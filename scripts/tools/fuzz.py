@@ -44,8 +44,8 @@ from signetscan.results.reading import load_result
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Mpp, open_slide
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from signetscan.training.options import TrainOptions
-from signetscan.training.retinanet import Architecture, RetinaNet
+from signetscan.training.options import Architecture, TrainOptions
+from signetscan.training.retinanet import RetinaNet
 from signetscan.viewer import Viewer, ViewerServer, read_marks
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def viewer_target() -> Callable[[random.Random, Path], None]:
 
 def checkpoint() -> bytes:
     """A small one."""
-    architecture = Architecture(width=8, pyramid=8, levels=2, head_depth=0)
+    architecture = Architecture(width=8, fpn_channels=8, fpn_levels=2, head_depth=0)
     made = Checkpoint(
         options=TrainOptions(architecture=architecture),
         class_names=("ring",),

@@ -67,13 +67,18 @@ def flags_of(*classes: type, leave_out: tuple[str, ...] = ()) -> Callable[[Comma
     return decorate
 
 
-def given(cls: type[T], values: Mapping[str, object]) -> T:
+def given(cls: type[T], values: Mapping[str, object], **others: object) -> T:
     """Options of a class from the values of a command's flags; those that it does not offer have their defaults.
+
+    Args:
+        cls: the class.
+        values: the values by the options' names, perhaps among others.
+        others: fields of the class that are no options.
 
     Raises:
         OptionError: a value makes no sense.
     """
-    return cls(**{name: values[name] for name in options_of(cls) if name in values})
+    return cls(**{name: values[name] for name in options_of(cls) if name in values}, **others)
 
 
 def with_flags(error: SignetscanError, command: click.Command) -> str:
@@ -113,7 +118,7 @@ def _flag(name: str, about: Option, kind: Kind, default: object) -> Callable[[Co
         former=former,
         type=_type(kind, about),
         multiple=kind.many,
-        default=default,
+        default=None if about.default and not kind.many else default,  # what None stands for is decided later
         help=help_text,
     )
     return made

@@ -82,8 +82,8 @@ class Dataset:
     """What kind of folder they come from, in plain words."""
     warnings: tuple[str, ...] = ()
     """What was left out or looks odd, counted and listed, one line each."""
-    mined: int = 0
-    """How many of the boxes a model found and no person drew."""
+    pseudo_labels: int = 0
+    """How many of the boxes a model added and no person drew."""
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -18,7 +18,7 @@ def draw_tissue(rng: np.random.Generator, shape: tuple[int, int]) -> Canvas:
 
     Args:
         rng: source of randomness.
-        shape: rows and columns, pixels of 0.25 um.
+        shape: rows and columns, pixels of 0.25 µm.
     """
     cellular = step(smooth_noise(rng, shape, rng.uniform(250, 600)) + rng.uniform(-0.6, 1.4), 1.5)
     amounts = np.zeros((3, *shape), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from signetscan.simulate.camera import Camera
     from signetscan.simulate.canvas import Canvas
     from signetscan.simulate.stain import Stain
-
-MPP = 0.25
-"""Size of a drawn pixel, um."""
 
 LEAST_VISIBLE = 0.4
 """A cell of which less than this share shows, because others lie over it or the edge cuts it, gets no box."""
@@ -55,8 +52,8 @@ def render_field(
 
     Args:
         rng: source of randomness; the field depends on nothing else but the arguments.
-        size: width and height, pixels of 0.25 um.
-        stain: dyes and glass.
+        size: width and height, pixels of 0.25 µm.
+        stain: stain vectors, their strengths, and the glass.
         camera: the scanner.
         with_cells: whether it holds signet ring cells.
         canvas: tissue to draw on, such as a real image; drawn anew where there is none.
@@ -86,11 +83,10 @@ def visible_boxes(owner: NDArray[np.int32], areas: dict[int, int]) -> NDArray[np
         (N, 4), image pixels.
     """
     boxes = []
-    # A cell that others cover whole has no place at all, which scipy's types do not say.
-    places: list[Any] = ndimage.find_objects(owner, max_label=max(areas, default=0))
+    places = ndimage.find_objects(owner, max_label=max(areas, default=0))
     for identity, area in areas.items():
         place = places[identity - 1]
-        if place is None:
+        if not place:  # None, which scipy's types do not say: others cover this cell whole
             continue
         rows, columns = place
         if np.count_nonzero(owner[place] == identity) >= LEAST_VISIBLE * area:

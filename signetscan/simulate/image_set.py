@@ -12,8 +12,7 @@ import numpy as np
 from signetscan import __version__
 from signetscan.annotations import boxes_xml
 from signetscan.atomic import make_folder, part_path
-from signetscan.checks import check_ranges
-from signetscan.concurrency import process_map
+from signetscan.concurrency import cpu_count, process_map
 from signetscan.dataset import CLASS_NAME, NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.errors import OutputError
 from signetscan.simulate.camera import compress, random_camera, second_camera
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.simulate.options import ImageSetOptions
+
 NAMELESS = 0.15
 """Share of normal slides whose images carry no slide id in their names, as some of DigestPath's do not."""
 REAL_SHARE = 0.5
@@ -36,48 +37,25 @@ MAX_EXTRA = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSetOptions:
-    """What to make.
+class ImageCount:
+    """How many cells one image has."""
 
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    positives: int = 20
-    """Images with signet ring cells."""
-    negatives: int = 40
-    """Images without."""
-    size: int = 2000
-    """Side of an image, pixels of 0.25 um."""
-    seed: int = 0
-    """The same seed and options give the same bytes."""
-    images_per_slide: int = 4
-    """Images that share a slide id, its stain and its scanner."""
-    missing_rate: float = 0.0
-    """Share of the boxes that is left out of the XML files, 0 to 1; the whole truth is kept apart."""
-    backgrounds: tuple[Path, ...] = ()
-    """Real images or slides to draw a part of the images on."""
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            positives=(0, 100_000),
-            negatives=(0, 100_000),
-            size=(200, 8000),
-            images_per_slide=(1, 1000),
-            seed=(0, 2**63 - 1),
-            missing_rate=(0, 1),
-        )
+    cells: int
+    """Signet ring cells in it."""
+    boxes: int
+    """Those with a box in the XML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageCount:
-    """What one image came to."""
+class ImageSetTotals:
+    """How many images and cells a training set has."""
 
-    stem: str
-    """File name without ending."""
+    positives: int
+    """Images with signet ring cells."""
+    negatives: int
+    """Images without."""
     cells: int
-    """Signet ring cells in it."""
+    """Signet ring cells."""
     boxes: int
     """Those with a box in the XML."""
 
@@ -86,19 +64,16 @@ def write_image_set(
     out: Path,
     options: ImageSetOptions,
     *,
-    workers: int = 1,
+    workers: int | None = 1,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, int]:
+) -> ImageSetTotals:
     """Write `sig-train-pos`, `sig-train-neg`, the whole truth, and `dataset.json` into a new or empty folder.
 
     Args:
         out: the folder.
         options: what to make.
-        workers: processes; the result does not depend on it.
+        workers: processes, None for one a core; the result does not depend on it.
         on_progress: called with (images done, images in all).
-
-    Returns:
-        Number of images, cells and boxes.
 
     Raises:
         OutputError: the folder is not empty or cannot be written.
@@ -115,18 +90,18 @@ def write_image_set(
     jobs = [(True, index) for index in range(options.positives)]
     jobs += [(False, index) for index in range(options.negatives)]
     counts: list[ImageCount] = []
-    for count in process_map(partial(_write_image, out, options), jobs, workers=workers):
+    for count in process_map(partial(_write_image, out, options), jobs, workers=workers or cpu_count()):
         counts.append(count)
         if on_progress is not None:
             on_progress(len(counts), len(jobs))
-    totals = {
-        "positives": options.positives,
-        "negatives": options.negatives,
-        "cells": sum(count.cells for count in counts),
-        "boxes": sum(count.boxes for count in counts),
-    }
+    totals = ImageSetTotals(
+        positives=options.positives,
+        negatives=options.negatives,
+        cells=sum(count.cells for count in counts),
+        boxes=sum(count.boxes for count in counts),
+    )
     described = asdict(options) | {"backgrounds": [path.name for path in options.backgrounds]}
-    description = {"signetscan": __version__, "options": described, "totals": totals}
+    description = {"signetscan": __version__, "options": described, "totals": asdict(totals)}
     with part_path(out / "dataset.json") as part:
         part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return totals
@@ -134,7 +109,7 @@ def write_image_set(
 
 @lru_cache(maxsize=1)
 def load_backgrounds(paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], ...]:
-    """All real images, read once a process."""
+    """All real images, read once in each process."""
     return tuple(read_background(path) for path in paths)
 
 
@@ -159,11 +134,11 @@ def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> 
     folder = out / (POSITIVE_FOLDER if positive else NEGATIVE_FOLDER)
     _write(folder / f"{stem}.jpeg", compress(field.image, camera.jpeg_quality))
     if not positive:
-        return ImageCount(stem=stem, cells=0, boxes=0)
+        return ImageCount(cells=0, boxes=0)
     kept = _keep(of_image, len(field.boxes), options.missing_rate)
     _write_truth(folder / f"{stem}.xml", stem, shape, field.boxes[kept])
     _write_truth(out / TRUTH_FOLDER / f"{stem}.xml", stem, shape, field.boxes)
-    return ImageCount(stem=stem, cells=len(field.boxes), boxes=len(kept))
+    return ImageCount(cells=len(field.boxes), boxes=len(kept))
 
 
 def _keep(rng: np.random.Generator, count: int, missing_rate: float) -> NDArray[np.intp]:

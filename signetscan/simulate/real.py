@@ -1,4 +1,4 @@
-"""Real images to draw on, resampled to the simulator's 0.25 um per pixel."""
+"""Real images to draw on, resampled to the simulator's 0.25 µm per pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from signetscan.errors import AnnotationError, SlideError
 from signetscan.simulate.canvas import TISSUE_STEP, Canvas
-from signetscan.simulate.field import MPP
+from signetscan.simulate.options import MPP
 from signetscan.simulate.stain import stain_of
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.image_files import UNREADABLE, open_image
@@ -35,7 +35,7 @@ ENOUGH_TISSUE = 0.6
 
 
 def read_background(path: Path) -> NDArray[np.uint8]:
-    """A real image at 0.25 um per pixel, uint8 (H, W, 3).
+    """A real image at 0.25 µm per pixel, uint8 (H, W, 3).
 
     Args:
         path: a picture, taken to have that resolution, or a slide that knows its own.

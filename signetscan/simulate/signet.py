@@ -1,6 +1,6 @@
 """Signet ring cells: a vacuole of mucin that fills the cell and presses the nucleus to a crescent at its rim.
 
-Proportions after real fields at 0.25 um/px: cells of 37 to 92 px, vacuoles of 25 to 60 px, a crisp violet rim of 2 to 4
+Proportions after real fields at 0.25 µm/px: cells of 37 to 92 px, vacuoles of 25 to 60 px, a crisp violet rim of 2 to 4
 px, a crescent of 90 to 160 degrees, 8 to 16 px thick in its middle and fading into the rim.
 """
 

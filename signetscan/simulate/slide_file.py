@@ -15,14 +15,14 @@ from PIL import Image
 
 from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
 from signetscan.atomic import atomic_text, make_folder, part_path
-from signetscan.checks import check_ranges
 from signetscan.dataset import CLASS_NAME
 from signetscan.errors import OptionError
 from signetscan.formats.annotations import classification, rectangle
 from signetscan.formats.colours import REGION_COLOURS, colour_of
 from signetscan.simulate.camera import random_camera
-from signetscan.simulate.field import MPP, render_field
+from signetscan.simulate.field import render_field
 from signetscan.simulate.noise import smooth_noise, step
+from signetscan.simulate.options import MARGIN
 from signetscan.simulate.stain import random_stain
 from signetscan.suffixes import SIMULATED_SLIDE_SUFFIXES
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.simulate.field import Field
+    from signetscan.simulate.options import SlideOptions
 
 TILE = 256
 """Side of a stored tile, pixels."""
@@ -39,64 +40,23 @@ SHRINK = 4
 """Each level is this many times smaller than the one before, as Aperio's are."""
 SMALLEST_LEVEL = 512
 """No further level has a longest side below this, pixels."""
-MARGIN = 60
-"""Glass around the pieces, pixels of 0.25 um."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlideOptions:
-    """What to make.
+class SlideTotals:
+    """How many regions and cells a slide has."""
 
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    width: int = 8400
-    """Width, level-0 pixels."""
-    height: int = 8400
-    """Height, level-0 pixels."""
-    mpp: float = MPP
-    """Size of a level-0 pixel, um."""
-    region: int = 2000
-    """Side of a piece of tissue, pixels of 0.25 um."""
-    seed: int = 0
-    """The same seed and options give the same bytes."""
-    jpeg_quality: int = 80
-    """Quality of the JPEG tiles, 1 to 100."""
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            width=(256, 200_000),
-            height=(256, 200_000),
-            mpp=(0.1, 2),
-            region=(200, 4000),
-            seed=(0, 2**63 - 1),
-            jpeg_quality=(1, 100),
-        )
-        if not self.columns or not self.rows:
-            message = f"a region of {self.region} px at 0.25 um/px does not fit into the slide; make either fit"
-            raise OptionError(message)
-
-    @property
-    def scale(self) -> float:
-        """Level-0 pixels per drawn pixel."""
-        return MPP / self.mpp
-
-    @property
-    def columns(self) -> int:
-        """Pieces side by side."""
-        return int((self.width / self.scale - MARGIN) // (self.region + MARGIN))
-
-    @property
-    def rows(self) -> int:
-        """Pieces above each other."""
-        return int((self.height / self.scale - MARGIN) // (self.region + MARGIN))
+    positive_regions: int
+    """Pieces of tissue with signet ring cells."""
+    normal_regions: int
+    """Pieces of tissue without."""
+    cells: int
+    """Signet ring cells."""
 
 
 def write_slide(
     path: Path, options: SlideOptions, *, on_progress: Callable[[int, int], None] | None = None
-) -> dict[str, int]:
+) -> SlideTotals:
     """Write a slide, and its truth beside it as `NAME.truth.geojson` (level-0 pixels).
 
     Half of the pieces, by lot, hold signet ring cells. The truth has a box for each cell, and for each piece a
@@ -107,11 +67,8 @@ def write_slide(
         options: what to make.
         on_progress: called with (pieces done, pieces in all).
 
-    Returns:
-        Number of regions and cells.
-
     Raises:
-        OptionError: the file has another ending.
+        OptionError: the file has another suffix.
         OutputError: a file cannot be written.
     """
     if path.suffix.lower() not in SIMULATED_SLIDE_SUFFIXES:
@@ -148,7 +105,7 @@ def write_slide(
     with atomic_text(path.with_name(f"{path.stem}.truth.geojson")) as file:
         geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"))
     cells = sum(feature["properties"]["objectType"] == "detection" for feature in features)
-    return {"positive_regions": int(positive.sum()), "normal_regions": int((~positive).sum()), "cells": cells}
+    return SlideTotals(positive_regions=int(positive.sum()), normal_regions=int((~positive).sum()), cells=cells)
 
 
 def _levels(folder: Path, options: SlideOptions) -> list[NDArray[np.uint8]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.pixel_cache import PixelCache
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, frame_of
-from signetscan.slides.tile_cache import TileCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,7 +102,7 @@ class TiffPixels:
         self._file = file
         self._bytes = file.filehandle.size
         self._seek = threading.Lock()
-        self._cache = TileCache(CACHE_BYTES)
+        self._cache = PixelCache[tuple[int, int]](CACHE_BYTES)
         self.levels = tuple(levels)
 
     def read(

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-STRIDES = (8, 16, 32, 64, 128)
-"""Pixels per cell of each feature map, P3 to P7."""
 BASE_SIZES = (16.0, 32.0, 64.0, 128.0, 256.0)
-"""Square root of the area of each map's smallest anchor; RetinaNet's are twice as large, for larger objects."""
+"""Square root of the area of the smallest anchor of each FPN level, P3 to P7.
+
+RetinaNet's are twice as large, for larger objects."""
 RATIOS = (0.5, 1.0, 2.0)
 """Height over width."""
 SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
-"""Sizes between one map and the next."""
-PER_PLACE = len(RATIOS) * len(SCALES)
+"""Sizes between one level and the next."""
+PER_POSITION = len(RATIOS) * len(SCALES)
+"""Anchors at each position of a level."""
 
 POSITIVE_IOU = 0.5
 """An anchor with at least this IoU with a box should find it."""
@@ -32,10 +33,10 @@ MAX_LOG_RATIO = math.log(1000 / 16)
 """A box is at most this much (natural logarithm) larger than its anchor."""
 
 
-def map_anchors(rows: int, columns: int, stride: int, base_size: float, device: torch.device) -> Tensor:
-    """The anchors of one feature map, (rows * columns * 9, 4) as x0, y0, x1, y1.
+def level_anchors(rows: int, columns: int, stride: int, base_size: float, device: torch.device) -> Tensor:
+    """The anchors of one FPN level, (rows * columns * 9, 4) as x0, y0, x1, y1.
 
-    Row by row, and at each place in the order of `RATIOS` by `SCALES`.
+    Row by row, and at each position in the order of `RATIOS` by `SCALES`.
     """
     shapes = [
         (base_size * scale / math.sqrt(ratio) / 2, base_size * scale * math.sqrt(ratio) / 2)
@@ -50,19 +51,19 @@ def map_anchors(rows: int, columns: int, stride: int, base_size: float, device: 
     return (centres[:, :, None, :] + around).reshape(-1, 4)
 
 
-def maps_needed(boxes: NDArray[np.float64]) -> int:
-    """How many feature maps, from P3 on and at least 2, have the anchors nearest in size to these boxes.
+def levels_needed(boxes: NDArray[np.float64]) -> int:
+    """How many FPN levels, from P3 on and at least 2, have the anchors nearest in size to these boxes.
 
-    A map with no box to find learns from background alone, never to find anything. Where a crop is but a few of its
-    places wide, all of them at the border, that does not hold within a whole image: runs of
-    `scripts/experiments/missing_labels.py` with maps too many covered normal images with boxes larger than any cell.
+    A level with no box to find learns from background alone, never to find anything. Where a crop is but a few of its
+    positions wide, all of them at the border, what it learns does not hold within a whole image: in the experiment on
+    missing labels, runs with too many levels covered normal images with boxes larger than any cell.
 
     Args:
         boxes: (N, 4), pixels at the model's mpp.
     """
     sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
-    next_map = np.array(BASE_SIZES[:-1]) * 2 ** (5 / 6)  # halfway, in logarithms, from a map's last size to the next
-    return max(2, 1 + int((sizes.max(initial=0) > next_map).sum()))
+    next_level = np.array(BASE_SIZES[:-1]) * 2 ** (5 / 6)  # halfway, in logarithms, from a level's last size on
+    return max(2, 1 + int((sizes.max(initial=0) > next_level).sum()))
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -7,18 +7,17 @@ normalises pixels as those weights expect.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from signetscan.training.options import USUAL_WIDTH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BackboneName = Literal["resnet18", "efficientnet-lite0"]
-
-USUAL_WIDTH = 64
-"""Channels of the first stage of a ResNet-18 as published."""
+    from signetscan.training.options import BackboneName
 
 
 class Backbone(nn.Module):
@@ -64,7 +63,7 @@ def make_backbone(name: BackboneName, width: int | None) -> Backbone:
 # ---- ResNet-18 ------------------------------------------------------------------------------------------------------
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut; torchvision's BasicBlock."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -116,7 +115,7 @@ class ResNet18(Backbone):
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(Block(inputs, outputs, stride), Block(outputs, outputs, 1))
+    return nn.Sequential(ResidualBlock(inputs, outputs, stride), ResidualBlock(outputs, outputs, 1))
 
 
 # ---- EfficientNet-Lite0 ---------------------------------------------------------------------------------------------

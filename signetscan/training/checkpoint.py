@@ -5,18 +5,24 @@ from __future__ import annotations
 import io
 import pickle  # for the name of its error; nothing is unpickled here
 import struct
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 
 from signetscan.atomic import part_path
 from signetscan.errors import OptionError, TrainingError
+from signetscan.json_values import JsonError, JsonTable
 from signetscan.training.options import TrainOptions
 from signetscan.training.retinanet import RetinaNet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from signetscan.json_values import Json
+
+T = TypeVar("T")
 
 FORMAT = 1
 MAX_BYTES = 4 << 30
@@ -34,7 +40,7 @@ class Checkpoint:
     class_names: tuple[str, ...]
     """Name of each label."""
     mpp: float
-    """Size of the training images' pixels, um/px."""
+    """Size of the training images' pixels, µm/px."""
     data: str
     """What the network learnt from, in plain words."""
     data_digest: str
@@ -47,7 +53,7 @@ class Checkpoint:
     """Score threshold chosen on the validation images."""
     network: dict[str, torch.Tensor]
     """The network's parameters and buffers."""
-    optimiser: dict[str, Any] = field(default_factory=dict)
+    optimiser: dict[str, object] = field(default_factory=dict)
     """The optimiser's state; empty in a checkpoint that is only for export."""
     loss: dict[str, torch.Tensor] = field(default_factory=dict)
     """The loss's buffers."""
@@ -87,16 +93,60 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if values.pop("format", None) != FORMAT:
         message = f"{path}: not a checkpoint of this version of signetscan"
         raise TrainingError(message)
+    if values.keys() - {each.name for each in fields(Checkpoint)}:
+        message = f"{path}: holds more than a checkpoint of this version of signetscan"
+        raise TrainingError(message)
     try:
-        values["options"] = TrainOptions.from_dict(values["options"])
-        values["class_names"] = tuple(values["class_names"])
-        return Checkpoint(**values)
-    except (KeyError, TypeError, OptionError) as error:
+        return _checkpoint(values)
+    except (JsonError, TypeError, OptionError) as error:
         message = f"{path}: not a checkpoint of this version of signetscan: {error}"
         raise TrainingError(message) from error
 
 
-def load_tensors(path: Path) -> dict[str, Any]:
+def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
+    """A checkpoint from what its file holds.
+
+    Raises:
+        JsonError: a plain value is missing or of another type.
+        TypeError: tensors or metrics are.
+        OptionError: an option makes no sense.
+    """
+    # The names of classes are a tuple in the file, which JSON knows nothing of.
+    plain = {**values, "class_names": [*_typed(values.get("class_names"), tuple)]}
+    table = JsonTable(cast("dict[str, Json]", plain))
+    return Checkpoint(
+        options=TrainOptions.from_dict(table.values.get("options")),
+        class_names=table.texts("class_names"),
+        mpp=table.number("mpp"),
+        data=table.text("data"),
+        data_digest=table.text("data_digest"),
+        weights=table.text("weights") if "weights" in values else "",
+        epoch=table.whole("epoch"),
+        threshold=table.number("threshold"),
+        network=_tensors(values.get("network")),
+        optimiser=_typed(values.get("optimiser", {}), dict),
+        loss=_tensors(values.get("loss", {})),
+        history=[_metrics(row) for row in _typed(values.get("history", []), list)],
+    )
+
+
+def _tensors(values: object) -> dict[str, torch.Tensor]:
+    return {_typed(name, str): _typed(value, torch.Tensor) for name, value in _typed(values, dict).items()}
+
+
+def _metrics(row: object) -> dict[str, float]:
+    """The metrics of an epoch, of which some may be nan."""
+    return {_typed(name, str): _typed(value, float) for name, value in _typed(row, dict).items()}
+
+
+def _typed(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        message = f"{type(value).__name__} where {kind.__name__} should be"
+        raise TypeError(message)
+    return value
+
+
+def load_tensors(path: Path) -> dict[str, object]:
     """Read a file of tensors and plain values.
 
     Raises:
@@ -116,4 +166,4 @@ def load_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         message = f"{path}: holds {type(values).__name__}, not named weights"
         raise TrainingError(message)
-    return values
+    return {str(name): value for name, value in values.items()}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.dataset import read_pixels
+from signetscan.pixel_cache import PixelCache
 from signetscan.slides.array_slide import cut
 from signetscan.training.augment import degrade, restain, turn
 
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
     from signetscan.dataset import AnnotatedImage, Place
     from signetscan.training.options import TrainOptions
 
-CACHE_SHARE = 0.3
-"""Share of the machine's memory for decoded images: decoding one costs as much as training on a crop of it."""
+CACHE_PART = 0.3
+"""Part of the machine's memory for decoded images: decoding one costs as much as training on a crop of it."""
 CACHE_BYTES = 2 << 30
 """The same where the machine does not say how much memory it has."""
 
 LEAST_VISIBLE = 0.4
-"""A cell of which less than this share lies in the crop is no longer a cell to find."""
+"""A cell of which less than this part lies in the crop is no longer a cell to find."""
 
 RESTAIN = 0.2
-"""How far the stain varies under strong augmentation, as a share."""
+"""How much the stain varies under strong augmentation; see `restain`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Crop:
+class TrainingCrop:
     """What the network sees in one go."""
 
     pixels: NDArray[np.uint8]
@@ -70,28 +69,17 @@ class ImageCache:
     """Decoded images, the latest used ones kept. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._room = _cache_bytes()
-        self._images: OrderedDict[tuple[Path, Place | None], NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._images: PixelCache[tuple[Path, Place | None]] = PixelCache(_cache_bytes())
 
     def get(self, image: AnnotatedImage) -> NDArray[np.uint8]:
-        """An image's pixels.
+        """An image's pixels, which nobody may write to.
 
         Raises:
             AnnotationError: it cannot be decoded.
             SlideError: its slide cannot be read.
         """
-        key = (image.path, image.place)
-        with self._lock:
-            if key in self._images:
-                self._images.move_to_end(key)
-                return self._images[key]
-        pixels = read_pixels(image)
-        with self._lock:
-            self._images[key] = pixels
-            while len(self._images) > 1 and sum(kept.nbytes for kept in self._images.values()) > self._room:
-                self._images.popitem(last=False)
-        return pixels
+        # Pieces of one slide share its file, so the place is part of the key.
+        return self._images.get((image.path, image.place), lambda: read_pixels(image))
 
 
 def _cache_bytes() -> int:
@@ -99,7 +87,7 @@ def _cache_bytes() -> int:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on every system
         return CACHE_BYTES
-    return int(memory * CACHE_SHARE)
+    return int(memory * CACHE_PART)
 
 
 def list_patches(images: Sequence[AnnotatedImage], side: int, step: int) -> tuple[list[Patch], list[Patch]]:
@@ -143,13 +131,13 @@ def plan_epoch(
     An epoch ends when every positive patch was used once, or after `options.batches` batches; patches are used in
     random order, and again from the start where one kind runs out.
     """
-    wanted = options.batch / (1 + options.normals_per_positive) if normals else options.batch
+    wanted = options.batch_size / (1 + options.normals_per_positive) if normals else options.batch_size
     of_positive = max(1, round(wanted))
     batches = options.batches or -(-len(positives) // of_positive)
     first = _endless(rng, positives, batches * of_positive)
-    second = _endless(rng, normals, batches * (options.batch - of_positive)) if normals else []
+    second = _endless(rng, normals, batches * (options.batch_size - of_positive)) if normals else []
     return [
-        first[number::batches][:of_positive] + second[number::batches][: options.batch - of_positive]
+        first[number::batches][:of_positive] + second[number::batches][: options.batch_size - of_positive]
         for number in range(batches)
     ]
 
@@ -163,7 +151,7 @@ def _endless(rng: np.random.Generator, patches: Sequence[Patch], count: int) -> 
 
 def cut_crop(
     rng: np.random.Generator, cache: ImageCache, image: AnnotatedImage, patch: Patch, options: TrainOptions
-) -> Crop:
+) -> TrainingCrop:
     """A random crop of a patch, augmented."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
@@ -180,7 +168,9 @@ def cut_crop(
     boxes, ignored = both[: len(labels)], both[len(labels) :]
     if options.augment == "strong":
         pixels = degrade(rng, restain(rng, pixels, RESTAIN))
-    return Crop(pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.name, ignored=ignored)
+    return TrainingCrop(
+        pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.name, ignored=ignored
+    )
 
 
 def _visible(image: AnnotatedImage, x: int, y: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

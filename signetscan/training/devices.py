@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    Forward = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+    from signetscan.training.options import Compile, Device, Precision
 
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "bf16", "fp32"]
-Compile = Literal["auto", "on", "off"]
+    Forward = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 BACKEND = "inductor"
 """What torch.compile compiles with."""
@@ -31,10 +29,10 @@ def choose_device(device: Device) -> torch.device:
     """
     if device == "cuda" and not torch.cuda.is_available():
         message = (
-            f"--device cuda: torch {torch.__version__} sees no GPU. Check that `nvidia-smi` shows one and that torch "
-            "is a CUDA build, or train with --device cpu"
+            f"torch {torch.__version__} sees no GPU. Check that `nvidia-smi` shows one and that torch is a CUDA build, "
+            "or train on the CPU"
         )
-        raise DeviceError(message)
+        raise DeviceError(message, options=("device",))
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -44,8 +42,8 @@ def use_bf16(precision: Precision, device: torch.device) -> bool:
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def forward_of(network: nn.Module, choice: Compile, device: torch.device) -> Forward:
@@ -71,8 +69,8 @@ def forward_of(network: nn.Module, choice: Compile, device: torch.device) -> For
             return compiled(tiles) if able else plain(tiles)
         except TorchDynamoException as error:
             if choice == "on":
-                message = f"torch.compile: {str(error).strip().splitlines()[0]}; train with --compile off"
-                raise TrainingError(message) from error
+                message = f"torch.compile: {str(error).strip().splitlines()[0]}; train without compiling"
+                raise TrainingError(message, options=("compile",)) from error
         able = False
         return plain(tiles)
 

@@ -19,6 +19,8 @@ import torch
 from signetscan.atomic import make_folder
 from signetscan.dataset import hold_out
 from signetscan.errors import OptionError, TrainingError
+from signetscan.options import words
+from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
 from signetscan.training.crops import ImageCache, list_patches, plan_epoch
 from signetscan.training.devices import choose_device, forward_of, use_bf16
@@ -36,9 +38,8 @@ if TYPE_CHECKING:
 
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import Scores
-    from signetscan.training.devices import Device
     from signetscan.training.logs import RunLog
-    from signetscan.training.options import TrainOptions
+    from signetscan.training.options import Device, TrainOptions
 
     Progress = Callable[[int, int], None]
 
@@ -94,12 +95,12 @@ def train(  # noqa: PLR0913 - three of them only listen
         TrainingError: there are no boxes, the folder holds another run, or the loss is not a number.
         OutputError: a file cannot be written.
     """
-    options = replace(options, architecture=replace(options.architecture, classes=len(dataset.class_names)))
-    learn, held_out = hold_out(dataset.images, options.validation_share, options.fold, options.seed)
+    options = fit_options(options, dataset)
+    learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     positives, normals = list_patches(learn, options.patch, options.patch_step)
     if not positives:
-        message = "no image to learn from has a box: check the annotations, or lower the validation share"
-        raise TrainingError(message)
+        message = "no image to learn from has a box: check the annotations, or hold out fewer images"
+        raise TrainingError(message, options=("validation_split", "fold"))
     make_folder(out)
     run = _start(dataset, options, out, choose_device(device), weights=weights, resume=resume)
     if run.checkpoint.epoch >= options.epochs:
@@ -111,13 +112,13 @@ def train(  # noqa: PLR0913 - three of them only listen
             started = time.perf_counter()
             plan = plan_epoch(np.random.default_rng([options.seed, epoch]), positives, normals, options)
             loaded = load_batches(plan, learn, cache, options, epoch, pin=on_gpu)
-            watch, rate = LossWatch(log.batch, late=on_gpu), 0.0
+            watch, learning_rate = LossWatch(log.batch, late=on_gpu), 0.0
             for number, batch in enumerate(loaded, start=epoch * batches):
-                rate = rate_at(options, number, batches)
-                step(run.learner, batch, rate, watch)
+                learning_rate = learning_rate_at(options, number, batches)
+                step(run.learner, batch, learning_rate, watch)
                 if on_progress is not None:
                     on_progress(number + 1, batches * options.epochs)
-            row = {"epoch": epoch + 1, **watch.finish(), "rate": rate}
+            row = {"epoch": epoch + 1, **watch.finish(), "rate": learning_rate}
             network = run.learner.network.eval()
             scores = validate(network, run.checkpoint, held_out, run.learner.device, on_validation)
             _finish_epoch(run, row, scores, out, started, log)
@@ -126,13 +127,22 @@ def train(  # noqa: PLR0913 - three of them only listen
     return out / BEST
 
 
-def rate_at(options: TrainOptions, batch: int, batches: int) -> float:
+def fit_options(options: TrainOptions, dataset: Dataset) -> TrainOptions:
+    """The options with what the data decides: the number of classes and, where it is left open, of FPN levels."""
+    architecture = replace(options.architecture, classes=len(dataset.class_names))
+    if architecture.fpn_levels is None:
+        boxes = np.concatenate([np.empty((0, 4)), *(image.boxes for image in dataset.images)])
+        architecture = replace(architecture, fpn_levels=levels_needed(boxes))
+    return replace(options, architecture=architecture)
+
+
+def learning_rate_at(options: TrainOptions, batch: int, batches: int) -> float:
     """Learning rate of a batch (counted over the whole run), of `batches` in each epoch."""
     warm = min(1.0, (batch + 1) / max(options.warm_up, 1))
     if options.schedule == "cosine":
-        return options.rate * warm * 0.5 * (1 + math.cos(math.pi * batch / (batches * options.epochs)))
-    passed = sum(batch >= step * batches for step in options.rate_steps)
-    return options.rate * warm / 10.0**passed
+        return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * batch / (batches * options.epochs)))
+    passed = sum(batch >= step * batches for step in options.learning_rate_steps)
+    return options.learning_rate * warm / 10.0**passed
 
 
 def _start(
@@ -159,7 +169,7 @@ def _start(
         options=options,
         class_names=dataset.class_names,
         mpp=dataset.mpp,
-        data=describe(dataset.images, dataset.mined),
+        data=describe(dataset.images, dataset.pseudo_labels),
         data_digest=digest,
         weights=started_from,
         epoch=0,
@@ -173,10 +183,10 @@ def _start(
         network.load_state_dict(checkpoint.network)
         loss.load_state_dict(checkpoint.loss)
     elif (out / LAST).exists():
-        message = f"{out}: holds a training run; go on with it by --resume, or name another folder"
-        raise TrainingError(message)
+        message = f"{out}: holds a training run; resume it, or name another folder"
+        raise TrainingError(message, options=("resume", "out"))
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in stubs
-    optimiser = torch.optim.Adam(network.parameters(), options.rate)
+    optimiser = torch.optim.Adam(network.parameters(), options.learning_rate)
     if resume:
         optimiser.load_state_dict(checkpoint.optimiser)
     learner = Learner(
@@ -197,33 +207,39 @@ def _check_same(before: Checkpoint, now: Checkpoint, out: Path) -> None:
         raise TrainingError(message)
     if (before.class_names, before.mpp) != (now.class_names, now.mpp):
         message = (
-            f"{out}: the run was for {', '.join(before.class_names)} at {before.mpp:g} um/px, not "
+            f"{out}: the run was for {', '.join(before.class_names)} at {before.mpp:g} µm/px, not "
             f"{', '.join(now.class_names)} at {now.mpp:g}; resume it with the same, or name another folder"
         )
         raise TrainingError(message)
     old, new = before.options.as_dict(), now.options.as_dict()
     changed = [name for name in new if old[name] != new[name]]
     if changed:
-        message = f"{out}: the run has other options ({', '.join(changed)}); resume it with the same ones"
-        raise OptionError(message)
+        message = f"{out}: the run has other options ({', '.join(map(words, changed))}); resume it with the same ones"
+        raise OptionError(message, options=tuple(changed))
 
 
-def describe(images: Sequence[AnnotatedImage], mined: int = 0) -> str:
-    """What the images are, in plain words; `mined` of their boxes were found by a model."""
+def describe(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> str:
+    """What the images are, in plain words; so many of their boxes were added by a model."""
     normals = sum(image.normal for image in images)
-    boxes = f"{sum(len(image.boxes) for image in images)} boxes"
-    if mined:
-        boxes += f" ({mined} of them found by a model)"
-    return f"{len(images) - normals} images with {boxes}, and {normals} images without cells"
+    boxes = _counted(sum(len(image.boxes) for image in images), "box", "boxes")
+    if pseudo_labels:
+        boxes += f" ({_counted(pseudo_labels, 'pseudo-label')})"
+    with_cells = _counted(len(images) - normals, "image")
+    return f"{with_cells} with {boxes}, and {_counted(normals, 'image')} without cells"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def data_digest(images: Sequence[AnnotatedImage]) -> str:
-    """SHA-256 over the names, places, sizes and boxes of all images, whatever folder they are in."""
+    """SHA-256 over the names, positions, sizes and boxes of all images, whatever folder they are in."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(repr((image.path.name, image.width, image.height, image.normal)).encode())
         if image.place is not None:
-            digest.update(repr(image.place).encode())
+            x, y, mpp = image.place.x, image.place.y, image.place.mpp
+            digest.update(f"Place(x={x!r}, y={y!r}, mpp={mpp!r})".encode())  # as in every checkpoint so far
         digest.update(image.boxes.tobytes())
         digest.update(image.labels.tobytes())
         if len(image.ignored):  # the digest of other images stays what it was
@@ -242,8 +258,8 @@ def load_backbone(network: RetinaNet, path: Path) -> None:
     Raises:
         TrainingError: the file is not one, or is for another backbone or another width.
     """
-    named = {str(name): value for name, value in load_tensors(path).items()}
-    values = {name: value for name, value in named.items() if not name.startswith(network.backbone.beyond)}
+    # What lies beyond the backbone classifies photographs.
+    values = {name: value for name, value in load_tensors(path).items() if not name.startswith(network.backbone.beyond)}
     try:
         network.backbone.load_state_dict(values)
     except RuntimeError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,10 +16,13 @@ from signetscan.scan.tiling import TileGrid
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.suffixes import IMAGE_SUFFIXES, SLIDE_SUFFIXES
+from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.detector import TorchDetector
+from signetscan.training.export_options import ExportOptions
 from signetscan.training.graph import fold_norms, make_graph, save_graph
-from signetscan.training.int8_check import check_int8
+from signetscan.training.int8_check import Differences, check_int8
 from signetscan.training.quantise import make_int8_graph
+from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
     import os
@@ -29,17 +32,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.models.spec import ModelSpec
+    from signetscan.training.export_options import ExportPrecision, FloatPrecision
     from signetscan.training.retinanet import RetinaNet
 
-Float = Literal["fp32", "fp16"]
-Precision = Literal[Float, "int8"]
-
-MAX_BOX_ERROR: dict[Float, float] = {"fp32": 0.01, "fp16": 0.5}
+MAX_BOX_ERROR: dict[FloatPrecision, float] = {"fp32": 0.01, "fp16": 0.5}
 """Largest difference of a box between torch (in fp32) and the file, pixels."""
-MAX_SCORE_ERROR: dict[Float, float] = {"fp32": 1e-4, "fp16": 5e-3}
+MAX_SCORE_ERROR: dict[FloatPrecision, float] = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of a score."""
-TIES: dict[Float, float] = {"fp32": 0.0, "fp16": 0.1}
-"""Share of candidates that may differ by more: where two anchors of a place score almost the same, rounding picks."""
+TIES: dict[FloatPrecision, float] = {"fp32": 0.0, "fp16": 0.1}
+"""Part of the candidates that may differ by more: where two anchors of a position score almost the same, rounding
+picks."""
 REAL_TILES = 4
 """Tiles of a slide that an export is checked on."""
 CALIBRATION_TILES = 16
@@ -48,16 +50,67 @@ CHECK_SCORE = 0.05
 """Candidates above this score are compared."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportedModel:
+    """A model file, and how well it keeps to its checkpoint."""
+
+    path: Path
+    """The file."""
+    spec: ModelSpec
+    """Its contract."""
+    differences: Differences
+    """What it differs by from the checkpoint's network: at most, or for int8 in 95% of candidates."""
+
+
+def export_checkpoint(checkpoint: Path, options: ExportOptions | None = None) -> ExportedModel:
+    """Turn the checkpoint of a training run into a model file, which is written only if it keeps to the checkpoint.
+
+    The file is checked against torch on random tiles, and on real ones where slides are named. An int8 model is made
+    from half of the tiles of the slides to calibrate on, and checked on the other half.
+
+    Args:
+        checkpoint: the checkpoint's file.
+        options: how; as usual by default.
+
+    Raises:
+        TrainingError: the checkpoint cannot be read.
+        ModelError: the file differs too much, or a number of the contract makes no sense; nothing is written.
+        SlideError: a slide or picture to check on cannot be read, or shows no tissue.
+        OutputError: the file cannot be written.
+    """
+    options = options or ExportOptions()
+    path = options.out or checkpoint.with_suffix(".onnx")
+    state = load_checkpoint(checkpoint)
+    spec = make_spec(
+        state, name=options.name or path.stem, training_data=options.training_data or "", licence=options.licence
+    )
+    spec = replace(
+        spec,
+        score_threshold=spec.score_threshold if options.threshold is None else options.threshold,
+        tile_size=spec.tile_size if options.tile_size is None else options.tile_size,
+        tile_overlap=spec.tile_overlap if options.overlap is None else options.overlap,
+    )
+    tiles = [tile for slide in options.check_on for tile in real_tiles(slide, spec, mpp=options.mpp)]
+    calibration: list[NDArray[np.uint8]] = []
+    if options.calibrate_on:
+        calibration, others = calibration_tiles(options.calibrate_on, spec, mpp=options.mpp)
+        tiles += others
+    differences = export_model(
+        state.make_network(), spec, path, precision=options.precision, tiles=tiles, calibration=calibration
+    )
+    return ExportedModel(path=path, spec=replace(spec, precision=options.precision), differences=differences)
+
+
 def export_model(
     network: RetinaNet,
     spec: ModelSpec,
     path: Path,
     *,
-    precision: Precision = "fp32",
+    precision: ExportPrecision = "fp32",
     tiles: Sequence[NDArray[np.uint8]] = (),
     calibration: Sequence[NDArray[np.uint8]] = (),
-) -> dict[str, float]:
-    """Write a model file, after checking that ONNX Runtime finds with it what torch finds.
+) -> Differences:
+    """Write a model file, after checking that ONNX Runtime detects with it what torch detects.
 
     Args:
         network: the trained network, in evaluation mode, on the CPU.
@@ -71,7 +124,7 @@ def export_model(
             no `tiles`.
 
     Returns:
-        Differences found: see `check_model`, or for `int8` `check_int8`.
+        What the file differs by: see `check_model`, or for `int8` `check_int8`.
 
     Raises:
         ModelError: the file's results differ from torch's; nothing is written.
@@ -80,7 +133,7 @@ def export_model(
     """
     if precision == "int8" and not calibration:
         message = "int8 needs images of tissue to calibrate on"
-        raise OptionError(message)
+        raise OptionError(message, options=("calibrate_on",))
     spec = replace(spec, precision=precision)
     with part_path(path) as part:
         if precision == "int8":
@@ -110,7 +163,7 @@ def real_tiles(
         path: the file.
         spec: says how large tiles and pixels are.
         count: most tiles wanted.
-        mpp: size of a pixel, um, in place of what the file says; where neither says it, the model's.
+        mpp: size of a pixel, µm/px, in place of what the file says; where neither says it, the model's.
 
     Raises:
         SlideError: it cannot be read, or shows no tissue.
@@ -136,7 +189,7 @@ def calibration_tiles(
     Args:
         paths: slides, pictures, or folders of them.
         spec: says how large tiles and pixels are.
-        mpp: size of a pixel, um, in place of what the files say; where nobody says it, the model's.
+        mpp: size of a pixel, µm/px, in place of what the files say; where nobody says it, the model's.
 
     Returns:
         Both alike only where there is a single tile.
@@ -147,11 +200,11 @@ def calibration_tiles(
     """
     files: list[Path] = []
     for path in paths:
-        found = files_in(path, (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES)) if path.is_dir() else [path]
-        if not found:
+        inside = files_in(path, (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES)) if path.is_dir() else [path]
+        if not inside:
             message = f"{path}: no slide or picture in this folder"
             raise SlideError(message)
-        files += found
+        files += inside
     most = 2 * CALIBRATION_TILES
     files = files[:: -(-len(files) // most)]
     tiles = [tile for file in files for tile in real_tiles(file, spec, -(-most // len(files)), mpp=mpp)]
@@ -164,12 +217,12 @@ def check_model(
     path: str | os.PathLike[str],
     tiles: Sequence[NDArray[np.uint8]],
     *,
-    precision: Float = "fp32",
-) -> dict[str, float]:
+    precision: FloatPrecision = "fp32",
+) -> Differences:
     """Compare a model file with its network, in fp32, on tiles.
 
     Returns:
-        Largest differences: `box_px` and `score`.
+        The largest differences of candidates.
 
     Raises:
         ModelError: they differ by more than the rounding of the precision.
@@ -177,7 +230,7 @@ def check_model(
     box_limit, score_limit = MAX_BOX_ERROR[precision], MAX_SCORE_ERROR[precision]
     reference = TorchDetector(network, spec, torch.device("cpu"))
     detector = load_detector(path, device="cpu")
-    worst = {"box_px": 0.0, "score": 0.0}
+    worst_box = worst_score = 0.0
     for tile in tiles:
         (ours,) = reference.detect(tile[None], 0.0)
         (theirs,) = detector.detect(tile[None], 0.0)
@@ -186,19 +239,19 @@ def check_model(
         if len(ours) == 0:
             continue
         if len(theirs) == 0:
-            message = f"{spec.name}: the exported model finds nothing where torch finds {len(ours)} candidates"
+            message = f"{spec.name}: the exported model detects nothing where torch has {len(ours)} candidates"
             raise ModelError(message)
         # Equal scores may come in another order, so each is compared with its nearest box.
         apart = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=2)
         apart = np.where(np.abs(ours.scores[:, None] - theirs.scores[None]) <= score_limit, apart, np.inf)
         nearest = apart.argmin(axis=1)
         most = float(np.quantile(apart.min(axis=1), 1 - TIES[precision], method="higher"))
-        worst["box_px"] = max(worst["box_px"], most)
-        worst["score"] = max(worst["score"], float(np.abs(ours.scores - theirs.scores[nearest]).max()))
-    if worst["box_px"] > box_limit or worst["score"] > score_limit:
+        worst_box = max(worst_box, most)
+        worst_score = max(worst_score, float(np.abs(ours.scores - theirs.scores[nearest]).max()))
+    if worst_box > box_limit or worst_score > score_limit:
         message = (
-            f"{spec.name}: the exported model differs from torch by {worst['box_px']:.4f} px and "
-            f"{worst['score']:.6f} in score; it was not written"
+            f"{spec.name}: the exported model differs from torch by {worst_box:.4f} px and "
+            f"{worst_score:.6f} in score; it was not written"
         )
         raise ModelError(message)
-    return worst
+    return Differences(box_px=worst_box, score=worst_score)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 24
 """Crops of a kind: enough to see a pattern, few enough to look at each."""
 WINDOW_UM = 32.0
-"""Side of a crop, um: a large cell and its neighbours."""
+"""Side of a crop, µm: a large cell and its neighbours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +48,15 @@ class Group:
 def make_gallery(
     results: Sequence[ImageResult], images: Sequence[AnnotatedImage], best: Checkpoint
 ) -> dict[str, Group]:
-    """Hits, misses and false alarms at the checkpoint's threshold, a bounded number of each.
+    """Hits, misses and false positives at the checkpoint's threshold, a bounded number of each.
 
     Args:
-        results: what was found in each image.
+        results: the detections in each image.
         images: the images, in the same order; those that are shown are read once more.
-        best: the checkpoint that found it.
+        best: the checkpoint that they are from.
 
     Returns:
-        The groups, by the names of `Examples`.
+        The groups, by kind.
 
     Raises:
         AnnotationError: an image cannot be decoded.
@@ -67,7 +67,7 @@ def make_gallery(
         "best_hits": (BoxColour.HIT, picked.best_hits, picked.hits_in_all),
         "worst_hits": (BoxColour.HIT, picked.worst_hits, picked.hits_in_all),
         "misses": (BoxColour.MISS, picked.misses, picked.misses_in_all),
-        "alarms": (BoxColour.ALARM, picked.false_positives, picked.false_positives_in_all),
+        "false_positives": (BoxColour.ALARM, picked.false_positives, picked.false_positives_in_all),
         "unmatched": (BoxColour.UNMATCHED, picked.unmatched, picked.unmatched_in_all),
     }
     wanted = [(example, colour) for colour, examples, _ in kinds.values() for example in examples]

@@ -8,6 +8,7 @@ threshold.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 CHECK_SCORE = 0.3
 """Candidates of the network above this score are compared."""
-SHARE = 0.95
-"""Share of them that must keep the limits."""
+QUANTILE = 0.95
+"""Part of them that must keep the limits."""
 MAX_BOX_ERROR = 2.0
 """Largest distance of an edge from that of the nearest candidate of the file, pixels: a cell is 40 to 120 px wide."""
 MAX_SCORE_ERROR = 0.03
@@ -40,9 +41,23 @@ MAX_SCORE_ERROR = 0.03
 SAME_IOU = 0.5
 """Detections that overlap by this IoU are the same."""
 MAX_CHANGED = 0.1
-"""Largest share of the network's detections that the file may miss, and of the file's that the network has not."""
+"""Largest part of the network's detections that the file may miss, and of the file's that the network has not."""
 LEAST = 10
 """Detections of the network without which nothing is proved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """How much a model file differs from its network on the same tiles."""
+
+    box_px: float
+    """Distance of an edge from that of the same candidate, pixels."""
+    score: float
+    """Difference of its score."""
+    missed: float = 0.0
+    """Part of the network's detections that the file does not have, 0 to 1; counted for int8 only."""
+    added: float = 0.0
+    """Part of the file's detections that the network does not have, 0 to 1; counted for int8 only."""
 
 
 def check_int8(
@@ -52,7 +67,7 @@ def check_int8(
     tiles: Sequence[NDArray[np.uint8]],
     *,
     runs_on: Sequence[NDArray[np.uint8]] = (),
-) -> dict[str, float]:
+) -> Differences:
     """Compare a model file in 8-bit integers with its network, in fp32, on tiles of tissue with cells.
 
     Args:
@@ -63,8 +78,7 @@ def check_int8(
         runs_on: tiles of other shapes, on which the file need only run.
 
     Returns:
-        `box_px` and `score`: the 95% quantile of the differences of candidates; `missed`: share of the network's
-        detections that the file does not have; `added`: share of the file's that the network does not have.
+        The 95% quantiles of the differences of candidates, and how many detections changed.
 
     Raises:
         ModelError: they differ by more than the limits, or the tiles show too little to tell.
@@ -79,14 +93,14 @@ def check_int8(
         (ours,) = reference.detect(tile[None], 0.0)
         (theirs,) = detector.detect(tile[None], 0.0)
         errors.append(_errors(ours.select(ours.scores >= CHECK_SCORE), theirs))
-        counts += _counts(*(_detections(found, spec) for found in (ours, theirs)))
-    (kept, total), (shared, found) = counts.tolist()
+        counts += _counts(_detections(ours, spec), _detections(theirs, spec))
+    (kept, total), (shared, all_theirs) = counts.tolist()
     if total < LEAST:
         message = (
-            f"{spec.name}: the network finds {total} cells in the {len(tiles)} tiles that the int8 model would be "
-            f"checked on, too few to tell whether it finds them too; name slides with cells by --check-on"
+            f"{spec.name}: the network detects {total} cells in the {len(tiles)} tiles that the int8 model would be "
+            f"checked on, too few to tell whether it detects them too; name more slides with cells to check on"
         )
-        raise ModelError(message)
+        raise ModelError(message, options=("check_on",))
     compared = np.concatenate(errors)
     if len(compared) == 0:
         message = (
@@ -94,27 +108,29 @@ def check_int8(
             f"on at {CHECK_SCORE} or more, too little to tell whether it does as well; train it for longer"
         )
         raise ModelError(message)
-    score, box = np.quantile(compared, SHARE, axis=0, method="higher").tolist()
-    worst = {"box_px": box, "score": score, "missed": 1 - kept / total, "added": 1 - shared / found if found else 0.0}
+    score, box = np.quantile(compared, QUANTILE, axis=0, method="higher").tolist()
+    added = 1 - shared / all_theirs if all_theirs else 0.0
+    worst = Differences(box_px=box, score=score, missed=1 - kept / total, added=added)
     _refuse(spec.name, worst)
     return worst
 
 
-def _refuse(name: str, worst: dict[str, float]) -> None:
-    limits = {"box_px": MAX_BOX_ERROR, "score": MAX_SCORE_ERROR, "missed": MAX_CHANGED, "added": MAX_CHANGED}
-    if all(worst[key] <= limit for key, limit in limits.items()):  # so that what is not a number is refused too
+def _refuse(name: str, worst: Differences) -> None:
+    # Asked this way round, so that what is not a number is refused too.
+    near = worst.box_px <= MAX_BOX_ERROR and worst.score <= MAX_SCORE_ERROR
+    if near and worst.missed <= MAX_CHANGED and worst.added <= MAX_CHANGED:
         return
     message = (
-        f"{name}: the int8 model differs from torch too much: {SHARE:.0%} of candidates are within "
-        f"{worst['box_px']:.2f} px and {worst['score']:.3f} in score, {worst['missed']:.0%} of detections are missed "
-        f"and {worst['added']:.0%} new; it was not written. Calibrate it on more tissue with cells by --calibrate-on"
+        f"{name}: the int8 model differs from torch too much: {QUANTILE:.0%} of candidates are within "
+        f"{worst.box_px:.2f} px and {worst.score:.3f} in score, {worst.missed:.0%} of detections are missed "
+        f"and {worst.added:.0%} new; it was not written. Calibrate it on more tissue with cells"
     )
-    raise ModelError(message)
+    raise ModelError(message, options=("calibrate_on",))
 
 
-def _detections(found: Detections, spec: ModelSpec) -> Detections:
-    """What a user would see of one tile."""
-    return suppress(found.select(found.scores >= spec.score_threshold), spec.nms_iou)
+def _detections(candidates: Detections, spec: ModelSpec) -> Detections:
+    """The detections that a user would see in one tile."""
+    return suppress(candidates.select(candidates.scores >= spec.score_threshold), spec.nms_iou)
 
 
 def _errors(ours: Detections, theirs: Detections) -> NDArray[np.float64]:

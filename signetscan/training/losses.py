@@ -12,7 +12,6 @@ GHM-C; Lin et al. (ICCV 2017) for focal loss; Wang et al. (ICCV 2019) for symmet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from signetscan.checks import check_ranges
-from signetscan.errors import OptionError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from signetscan.training.options import LossName, LossOptions
 
 
 class Source(IntEnum):
@@ -38,56 +36,6 @@ class Source(IntEnum):
     """A negative of an image with cells, some of which may have no box (AP_N)."""
     IGNORED = 3
     """An anchor too near a cell for a negative and too far for a positive: left out of every sum and count."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossOptions:
-    """Which loss, and its constants; the defaults are the papers'.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    name: str = "dghm-c"
-    """One of `LOSSES`."""
-    mu_noisy: float = 2.0
-    """DGHM: exponent of the gradient density of noisy outliers; above 1 they count less."""
-    mu_clean: float = 0.5
-    """DGHM: exponent of the gradient density of clean outliers; below 1 they count more."""
-    outlier: float = 0.9
-    """DGHM: gradient norm from which an example is an outlier (lambda in the paper), 0 to 1."""
-    bins: int = 10
-    """GHM and DGHM: unit regions into which gradient norms are sorted."""
-    per_width: bool = True
-    """GHM and DGHM: density as examples per unit of gradient norm (count x bins, eq. 9 as printed), not per region.
-    Clean outliers weigh more by it, noisy ones less, and all classes less against the boxes."""
-    momentum: float = 0.0
-    """GHM and DGHM: share of the last batches' counts in the present ones, 0 to below 1."""
-    focal_alpha: float = 0.25
-    """Focal: weight of positives; negatives have the rest."""
-    focal_gamma: float = 2.0
-    """Focal: exponent."""
-    sce_alpha: float = 0.01
-    """Symmetric cross-entropy: weight of the cross-entropy."""
-    sce_beta: float = 1.0
-    """Symmetric cross-entropy: weight of the reverse cross-entropy."""
-
-    def __post_init__(self) -> None:
-        if self.name not in LOSSES:
-            message = f"loss must be one of {', '.join(LOSSES)}, not {self.name}"
-            raise OptionError(message)
-        check_ranges(
-            self,
-            mu_noisy=(0, 10),
-            mu_clean=(0, 10),
-            outlier=(0, 1),
-            bins=(1, 1000),
-            momentum=(0, 0.999),
-            focal_alpha=(0, 1),
-            focal_gamma=(0, 10),
-            sce_alpha=(0, 100),
-            sce_beta=(0, 100),
-        )
 
 
 class HarmonisedLoss(nn.Module):
@@ -233,7 +181,7 @@ def _sce(options: LossOptions) -> nn.Module:
     return PlainLoss(of_example)
 
 
-LOSSES: dict[str, Callable[[LossOptions], nn.Module]] = {
+LOSSES: dict[LossName, Callable[[LossOptions], nn.Module]] = {
     "dghm-c": _dghm_c,
     "dghm-c-star": _dghm_c_star,
     "ghm-c": _ghm_c,
@@ -246,4 +194,4 @@ LOSSES: dict[str, Callable[[LossOptions], nn.Module]] = {
 
 def make_loss(options: LossOptions) -> nn.Module:
     """The loss that the options name, called with (logits, targets, sources)."""
-    return LOSSES[options.name](options)
+    return LOSSES[options.loss](options)

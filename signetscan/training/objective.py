@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from signetscan.training.crops import Crop
+    from signetscan.training.crops import TrainingCrop
 
 BOX_BETA = 1 / 9
 """Where smooth L1 turns from square to straight, as in RetinaNet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Batch:
+class TrainingBatch:
     """B crops as tensors, with N boxes in all."""
 
     pixels: Tensor
@@ -47,7 +47,7 @@ class Batch:
     """For each crop float32 (M, 4), rectangles in which nothing is background, crop pixels; none if no crop has any."""
 
 
-def make_batch(crops: Sequence[Crop], stride: int, *, pin: bool = False) -> Batch:
+def make_batch(crops: Sequence[TrainingCrop], stride: int, *, pin: bool = False) -> TrainingBatch:
     """Put crops together.
 
     Args:
@@ -62,7 +62,7 @@ def make_batch(crops: Sequence[Crop], stride: int, *, pin: bool = False) -> Batc
         torch.from_numpy(np.concatenate([crop.labels for crop in crops])),
     )
     pixels, box_tensor, labels = (tensor.pin_memory() if pin else tensor for tensor in tensors)
-    return Batch(
+    return TrainingBatch(
         pixels=pixels,
         boxes=box_tensor,
         labels=labels,
@@ -75,7 +75,7 @@ def make_batch(crops: Sequence[Crop], stride: int, *, pin: bool = False) -> Batc
     )
 
 
-def stack(crops: Sequence[Crop], stride: int) -> Tensor:
+def stack(crops: Sequence[TrainingCrop], stride: int) -> Tensor:
     """The crops' pixels as a batch, uint8 (B, S, S, 3), filled up with white to a multiple of the stride."""
     side = crops[0].pixels.shape[0]
     full = -(-side // stride) * stride
@@ -86,7 +86,7 @@ def stack(crops: Sequence[Crop], stride: int) -> Tensor:
 
 
 def batch_losses(
-    loss: nn.Module, logits: Tensor, offsets: Tensor, anchors: Tensor, batch: Batch
+    loss: nn.Module, logits: Tensor, offsets: Tensor, anchors: Tensor, batch: TrainingBatch
 ) -> tuple[Tensor, Tensor]:
     """Losses of a batch: of the classes over all anchors that count, and of the boxes, a mean over positive anchors.
 

@@ -1,12 +1,12 @@
-"""Repairing partial annotations with a model's own evidence: the second stage, on top of DGHM.
+"""Pseudo-labels: boxes that a trained model adds to partial annotations, the second stage on top of DGHM.
 
 DGHM keeps unboxed cells from being unlearnt, but never learns their boxes (the weakness that its authors name). Here a
-trained model looks at its own training images again; what it finds beside the given boxes becomes a box, and a new
-model learns from both. How sure a finding must be is measured on the clean group, from both its sides:
+trained model looks at its own training images again; a sure detection beside the given boxes becomes a box, and a new
+model learns from both. How sure it must be is measured on labels that can be trusted, in two ways:
 
 - It must score as high as most of the given boxes do; see `TYPICAL`.
 - Every detection in an image that holds no cell is false, so their density above a score tells how many of those in
-  the other images are; see `PRECISION`. Alone it is too kind: a network has unlearnt the look-alikes of its normal
+  the other images are; see `PRECISION`. Alone this is too kind: a network has unlearnt the look-alikes of its normal
   images, and DGHM leaves the negatives beside cells at higher scores than those.
 """
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Float
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.detections import Detections
     from signetscan.evaluation import ImageResult
@@ -39,33 +40,33 @@ if TYPE_CHECKING:
     from signetscan.training.options import TrainOptions
 
 TYPICAL = 0.25
-"""New boxes score at least what this share of the given boxes stay below. On simulated images of which 70% of the boxes
-were dropped, nearly 9 in 10 of what DGHM-C finds above it are cells; at 0.1 it is 7 in 10."""
+"""Quantile of the given boxes' scores that a new box must reach. On simulated images of which 70% of the boxes were
+dropped, nearly 9 in 10 of DGHM-C's detections above it are cells; at 0.1 it is 7 in 10."""
 BESIDE_IOU = 0.1
-"""What overlaps a given box, or a surer finding, by more than this may be the same cell once more."""
+"""A detection that overlaps a given box, or a surer detection, by more than this may be the same cell once more."""
 PRECISION = 0.9
-"""Share of the new boxes that shall be cells, as far as the normal images tell."""
+"""Precision that new boxes are to have, as estimated from the false positives in normal images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Repair:
+class PseudoLabels:
     """Images with the boxes that a model added."""
 
     images: tuple[AnnotatedImage, ...]
     """All images, in the order given; new boxes come after the given ones."""
     thresholds: tuple[float, ...]
-    """Score from which detections of each class were taken; infinite where none was."""
+    """Score from which detections of each class became boxes; infinite where none did."""
     added: int
     """Number of new boxes."""
 
 
-def repair_labels(checkpoint: Checkpoint, images: Sequence[AnnotatedImage], device: torch.device) -> Repair:
+def label_images(checkpoint: Checkpoint, images: Sequence[AnnotatedImage], device: torch.device) -> PseudoLabels:
     """Add the boxes that a trained model is sure of to the images it learnt from.
 
     Args:
         checkpoint: the model; its classes are those of the images.
         images: the images, with normal ones among them.
-        device: where to run it.
+        device: where to run the model.
 
     Raises:
         TrainingError: no image is normal, so that nothing tells how sure to be.
@@ -73,19 +74,19 @@ def repair_labels(checkpoint: Checkpoint, images: Sequence[AnnotatedImage], devi
         SlideError: a slide cannot be read.
     """
     if not any(image.normal for image in images):
-        message = "repairing labels needs images without cells: they tell which scores can be trusted"
-        raise TrainingError(message)
+        message = "pseudo-labels need images without cells: these tell which scores can be trusted"
+        raise TrainingError(message, options=("pseudo_labels",))
     results = detect_images(checkpoint.make_network().to(device), checkpoint, images, device)
-    return add_findings(images, results, len(checkpoint.class_names))
+    return add_sure_detections(images, results, len(checkpoint.class_names))
 
 
-def repair_dataset(
+def label_dataset(
     dataset: Dataset, teacher: Path, options: TrainOptions, device: torch.device
-) -> tuple[Dataset, Repair]:
-    """The data set with repaired labels in the images that a run with these options learns from.
+) -> tuple[Dataset, PseudoLabels]:
+    """The data set with pseudo-labels in the images that a run with these options learns from.
 
     The images that it holds out stay as people annotated them. They are those that the teacher held out too, if its
-    run had the same data, seed and share or fold.
+    run had the same data, seed and validation split or fold.
 
     Args:
         dataset: annotated images.
@@ -102,61 +103,79 @@ def repair_dataset(
     checkpoint = load_checkpoint(teacher)
     if (checkpoint.class_names, checkpoint.mpp) != (dataset.class_names, dataset.mpp):
         message = (
-            f"{teacher}: finds {', '.join(checkpoint.class_names)} at {checkpoint.mpp:g} um/px, and the data has "
-            f"{', '.join(dataset.class_names)} at {dataset.mpp:g}; take a run on such data to repair it"
+            f"{teacher}: detects {', '.join(checkpoint.class_names)} at {checkpoint.mpp:g} µm/px, and the data has "
+            f"{', '.join(dataset.class_names)} at {dataset.mpp:g}; name a run on such data"
         )
-        raise OptionError(message)
-    learn, _ = hold_out(dataset.images, options.validation_share, options.fold, options.seed)
-    repair = repair_labels(checkpoint, learn, device)
-    after = {id(image): repaired for image, repaired in zip(learn, repair.images, strict=True)}
-    images = tuple(after.get(id(image), image) for image in dataset.images)
-    return replace(dataset, images=images, mined=repair.added), repair
+        raise OptionError(message, options=("pseudo_labels",))
+    learn, _ = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
+    labels = label_images(checkpoint, learn, device)
+    labelled = {id(before): after for before, after in zip(learn, labels.images, strict=True)}
+    images = tuple(labelled.get(id(image), image) for image in dataset.images)
+    return replace(dataset, images=images, pseudo_labels=labels.added), labels
 
 
-def add_findings(images: Sequence[AnnotatedImage], results: Sequence[ImageResult], classes: int) -> Repair:
-    """Turn detections beside the given boxes into boxes; see `repair_labels`.
+def add_sure_detections(images: Sequence[AnnotatedImage], results: Sequence[ImageResult], classes: int) -> PseudoLabels:
+    """Turn sure detections beside the given boxes into boxes; see `label_images`.
 
     Args:
         images: the images.
-        results: what was found in each.
+        results: the detections in each.
         classes: number of classes.
     """
-    area = {kind: sum(image.width * image.height for image in images if image.normal is kind) for kind in (True, False)}
-    pairs = list(zip(images, results, strict=True))
-    beside = [_beside(result.detections, image.boxes) for image, result in pairs]
-    thresholds = []
-    for label in range(classes):
-        own = [(image, new.scores[new.labels == label]) for image, new in zip(images, beside, strict=True)]
-        maybe = np.concatenate([np.empty(0), *(scores for image, scores in own if not image.normal)])
-        false = np.concatenate([np.empty(0), *(scores for image, scores in own if image.normal)])
-        given = np.concatenate([np.empty(0), *(scores_on_given(image, result, label) for image, result in pairs)])
-        typical = float(np.quantile(given, TYPICAL)) if len(given) else np.inf
-        thresholds.append(max(typical, sure_score(maybe, false, area[False] / area[True], PRECISION)))
-    repaired = tuple(
-        image if image.normal else _with(image, new, thresholds) for image, new in zip(images, beside, strict=True)
+    beside = [_beside(result.detections, image.boxes) for image, result in zip(images, results, strict=True)]
+    thresholds = tuple(_threshold(label, images, results, beside) for label in range(classes))
+    labelled = tuple(
+        image if image.normal else _with_boxes(image, new, thresholds)
+        for image, new in zip(images, beside, strict=True)
     )
-    added = sum(len(after.boxes) - len(before.boxes) for after, before in zip(repaired, images, strict=True))
-    return Repair(images=repaired, thresholds=tuple(thresholds), added=added)
+    added = sum(len(after.boxes) - len(before.boxes) for after, before in zip(labelled, images, strict=True))
+    return PseudoLabels(images=labelled, thresholds=thresholds, added=added)
 
 
-def scores_on_given(image: AnnotatedImage, result: ImageResult, label: int) -> NDArray[np.floating]:
+def _threshold(
+    label: int,
+    images: Sequence[AnnotatedImage],
+    results: Sequence[ImageResult],
+    beside: Sequence[Detections],
+) -> float:
+    """Score from which detections of a class become boxes: both conditions of the module's text must hold.
+
+    Args:
+        label: the class.
+        images: the images.
+        results: all detections in each.
+        beside: those of them that lie on no given box.
+    """
+    maybe: list[NDArray[Float]] = [np.empty(0)]
+    false: list[NDArray[Float]] = [np.empty(0)]
+    given: list[NDArray[Float]] = [np.empty(0)]
+    area = {True: 0, False: 0}  # of normal images and of the others, pixels
+    for image, result, new in zip(images, results, beside, strict=True):
+        area[image.normal] += image.width * image.height
+        (false if image.normal else maybe).append(new.scores[new.labels == label])
+        given.append(scores_on_given(image, result, label))
+    on_given = np.concatenate(given)
+    typical = float(np.quantile(on_given, TYPICAL)) if len(on_given) else np.inf
+    sure = sure_score(np.concatenate(maybe), np.concatenate(false), area[False] / area[True], PRECISION)
+    return max(typical, sure)
+
+
+def scores_on_given(image: AnnotatedImage, result: ImageResult, label: int) -> NDArray[Float]:
     """The highest score of a detection on each given box of a class, (N,); 0 where there is none."""
-    found = result.detections.select(result.detections.labels == label)
-    overlap = iou_matrix(image.boxes[image.labels == label], found.boxes)
-    best: NDArray[np.floating] = np.where(overlap >= MATCH_IOU, found.scores, 0.0).max(axis=1, initial=0.0)
+    of_class = result.detections.select(result.detections.labels == label)
+    overlap = iou_matrix(image.boxes[image.labels == label], of_class.boxes)
+    best: NDArray[Float] = np.where(overlap >= MATCH_IOU, of_class.scores, 0.0).max(axis=1, initial=0.0)
     return best
 
 
-def sure_score(
-    scores: NDArray[np.floating], false_scores: NDArray[np.floating], area_ratio: float, precision: float
-) -> float:
+def sure_score(scores: NDArray[Float], false_scores: NDArray[Float], area_ratio: float, precision: float) -> float:
     """The lowest score from which detections are expected to be cells often enough.
 
     Args:
         scores: (N,), detections that may be cells.
-        false_scores: (M,), detections that are none, on other ground.
-        area_ratio: area where `scores` were found over that where `false_scores` were.
-        precision: share of cells wanted, 0 to 1.
+        false_scores: (M,), detections that are none, in other images.
+        area_ratio: area of the images that `scores` are from over that of the others.
+        precision: part of the detections that are to be cells, 0 to 1.
 
     Returns:
         One of `scores`, or infinity if none will do.
@@ -169,14 +188,14 @@ def sure_score(
 
 
 def _beside(detections: Detections, boxes: NDArray[np.float64]) -> Detections:
-    """Those that lie on no given box and on no surer finding."""
+    """Those that lie on no given box and on no surer detection."""
     overlap = iou_matrix(detections.boxes, boxes).max(axis=1, initial=0.0)
     return suppress(detections.select(overlap <= BESIDE_IOU), BESIDE_IOU)
 
 
-def _with(image: AnnotatedImage, found: Detections, thresholds: Sequence[float]) -> AnnotatedImage:
-    """The image with what was found above its class's threshold."""
-    new = found.select(found.scores >= np.asarray(thresholds)[found.labels])
+def _with_boxes(image: AnnotatedImage, detections: Detections, thresholds: Sequence[float]) -> AnnotatedImage:
+    """The image with a box for each detection that reaches its class's threshold."""
+    new = detections.select(detections.scores >= np.asarray(thresholds)[detections.labels])
     return replace(
         image,
         boxes=np.concatenate([image.boxes, new.boxes.astype(np.float64)]),

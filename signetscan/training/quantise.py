@@ -75,7 +75,7 @@ def _round(
     model: onnx.ModelProto,
     folder: Path,
     tiles: Sequence[NDArray[np.uint8]],
-    overrides: dict[str, list[dict[str, NDArray[np.generic]]]],
+    overrides: dict[str, list[dict[str, NDArray[np.float32 | np.uint8]]]],
 ) -> None:
     """Have ONNX Runtime write the rounded graph into a folder.
 
@@ -194,7 +194,7 @@ def _pixels(graph: onnx.GraphProto) -> str:
     return first
 
 
-def _unrounded(zero: int) -> dict[str, NDArray[np.generic]]:
+def _unrounded(zero: int) -> dict[str, NDArray[np.float32 | np.uint8]]:
     """How pixels are rounded: not at all."""
     return {"scale": np.array(1, np.float32), "zero_point": np.array(zero, np.uint8)}
 

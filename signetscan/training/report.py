@@ -6,7 +6,7 @@ It is made from the run's checkpoints and its data, so it can be made again at a
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from signetscan.dataset import hold_out
 from signetscan.errors import TrainingError
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import Assessment, ImageResult
+    from signetscan.json_values import Json
     from signetscan.training.checkpoint import Checkpoint
-    from signetscan.training.devices import Device
+    from signetscan.training.options import Device
 
     Progress = Callable[[int, int], None]
 
@@ -43,7 +44,7 @@ COLUMNS = {
     "epoch": ("Epoch", ".0f"),
     "loss_class": ("Loss of classes", ".4f"),
     "loss_box": ("Loss of boxes", ".4f"),
-    "rate": ("Rate", ".2e"),
+    "rate": ("Learning rate", ".2e"),
     "froc": ("FROC", ".3f"),
     "recall": ("Recall", ".3f"),
     "precision": ("Precision", ".3f"),
@@ -91,7 +92,7 @@ def write_report(
         message = f"{folder}: the run was on other images, annotations or classes; name those that it learnt from"
         raise TrainingError(message)
     options = last.options
-    learn, held_out = hold_out(dataset.images, options.validation_share, options.fold, options.seed)
+    learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     best_epoch, history = best.epoch if held_out else None, _with_true_froc(last.history)
     values = {
         "run": folder.resolve().name,
@@ -128,16 +129,16 @@ def _facts(
     }
     return [
         ("Layout", dataset.layout),
-        ("Learnt from", _with_slides(learn, dataset.mined)),
+        ("Learnt from", _with_slides(learn, dataset.pseudo_labels)),
         ("Held out", _with_slides(held_out) if held_out else "nothing"),
         ("Boxes of each class", ", ".join(f"{name}: {count:,}" for name, count in cells.items())),
-        ("Pixel size", f"{dataset.mpp:g} um/px"),
+        ("Pixel size", f"{dataset.mpp:g} µm/px"),
         ("Fingerprint of the data", last.data_digest[:16]),
     ]
 
 
-def _with_slides(images: Sequence[AnnotatedImage], mined: int = 0) -> str:
-    return f"{describe(images, mined)}, of {counted(len({image.slide for image in images}), 'slide')}"
+def _with_slides(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> str:
+    return f"{describe(images, pseudo_labels)}, of {counted(len({image.slide for image in images}), 'slide')}"
 
 
 def _options(options: TrainOptions) -> list[dict[str, str | None]]:
@@ -155,7 +156,7 @@ def _other(usual: str | None, value: str) -> str | None:
     return None if usual == value else usual
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def _flat(values: Mapping[str, Json], above: str = "") -> dict[str, str]:
     """Nested values as text, by names such as `loss.name`."""
     flat: dict[str, str] = {}
     for name, value in values.items():
@@ -166,7 +167,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
     return flat
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - any option's value
+def _text(value: Json) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -242,7 +243,7 @@ def _judged(results: Sequence[ImageResult], images: Sequence[AnnotatedImage], be
         "iou": how.iou,
         "resamples": how.bootstrap,
         "resampled": resampled,
-        "alarms_per_normal": best.options.alarms_per_normal,
+        "false_positives_per_normal": best.options.false_positives_per_normal,
         "window_um": WINDOW_UM,
         "gallery": make_gallery(results, images, best),
     }

@@ -1,77 +1,37 @@
 """The detector of the DGHM paper: RetinaNet on ResNet-18, with anchors sized for cells.
 
 The backbone can be another, and widths are parameters: the paper has 64 channels in the first stage of its ResNet-18,
-and 256 in the pyramid and heads.
+and 256 in the feature pyramid (FPN) and the heads.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from signetscan.checks import check_ranges
-from signetscan.errors import OptionError
-from signetscan.training.anchors import BASE_SIZES, PER_PLACE, STRIDES, decode, map_anchors
-from signetscan.training.backbones import USUAL_WIDTH, BackboneName, make_backbone
+from signetscan.training.anchors import BASE_SIZES, PER_POSITION, decode, level_anchors
+from signetscan.training.backbones import make_backbone
+from signetscan.training.options import STRIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from signetscan.training.options import Architecture
+
 PRIOR = 0.01
 """Score that every anchor has before training."""
 
-PLACES_PER_CANDIDATE = 4
-"""One candidate is given for this many places: 5456 for a tile of 1024 px. Harmonised losses leave background at scores
-well above 0, so that fewer candidates would be spent on one part of a tile, and depend on where its edges are."""
+POSITIONS_PER_CANDIDATE = 4
+"""One candidate is given for so many positions of all levels: 5456 for a tile of 1024 px. Harmonised losses leave
+background at scores well above 0, so that fewer candidates would be spent on one part of a tile, and depend on where
+its edges are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """The sizes of the network.
-
-    Raises:
-        OptionError: a value is out of range.
-    """
-
-    classes: int = 1
-    """Number of classes."""
-    backbone: BackboneName = "resnet18"
-    """Network that the pyramid stands on."""
-    width: int | None = None
-    """Channels of the first stage of a ResNet-18, which each later stage doubles; None is the usual 64. Another
-    backbone has one size only."""
-    pyramid: int = 256
-    """Channels of the feature pyramid and the heads."""
-    levels: int = 5
-    """Maps of the pyramid, from stride 8 on: 2 end at objects of 57 px, 3 of 114 px, 4 of 228 px."""
-    head_depth: int = 4
-    """Convolutions of each head before its last."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, classes=(1, 100), pyramid=(8, 1024), levels=(2, 5), head_depth=(0, 8))
-        if self.backbone not in get_args(BackboneName):
-            message = f"backbone must be one of {', '.join(get_args(BackboneName))}, not {self.backbone}"
-            raise OptionError(message)
-        if self.backbone == "resnet18":
-            if self.width is None:
-                object.__setattr__(self, "width", USUAL_WIDTH)  # so that equal networks have equal options
-            check_ranges(self, width=(8, 256))
-        elif self.width is not None:
-            message = f"width is that of a resnet18; leave it away with {self.backbone}"
-            raise OptionError(message)
-
-    @property
-    def stride(self) -> int:
-        """Stride of the coarsest map, or of the backbone's: sides of tiles are multiples of it, pixels."""
-        return max(STRIDES[self.levels - 1], STRIDES[2])
-
-
-class Pyramid(nn.Module):
+class FeaturePyramid(nn.Module):
     """Feature pyramid from P3 to P4 at least and P7 at most, all with the same number of channels."""
 
     def __init__(self, inputs: Sequence[int], channels: int, levels: int) -> None:
@@ -108,7 +68,7 @@ class Head(nn.Module):
         for _ in range(depth):
             layers += [nn.Conv2d(channels, channels, 3, 1, 1), nn.ReLU()]
         self.tower = nn.Sequential(*layers)
-        self.last = nn.Conv2d(channels, PER_PLACE * outputs, 3, 1, 1)
+        self.last = nn.Conv2d(channels, PER_POSITION * outputs, 3, 1, 1)
         self.outputs = outputs
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -117,7 +77,7 @@ class Head(nn.Module):
         _set_bias(self.last, last_bias)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Levels (B, channels, h, w) to (B, A, outputs), A anchors of all levels in the order of `map_anchors`."""
+        """Levels (B, channels, h, w) to (B, A, outputs), A anchors of all levels in the order of `level_anchors`."""
         flat = []
         for level in levels:
             x = self.last(self.tower(level))  # (B, 9 * outputs, h, w)
@@ -136,9 +96,9 @@ class RetinaNet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        channels = architecture.pyramid
+        channels = architecture.fpn_channels
         self.backbone = make_backbone(architecture.backbone, architecture.width)
-        self.pyramid = Pyramid(self.backbone.channels, channels, architecture.levels)
+        self.pyramid = FeaturePyramid(self.backbone.channels, channels, architecture.levels)
         bias = -math.log((1 - PRIOR) / PRIOR)
         self.classify = Head(channels, architecture.head_depth, architecture.classes, bias)
         self.regress = Head(channels, architecture.head_depth, 4, 0.0)
@@ -165,8 +125,8 @@ class RetinaNet(nn.Module):
         levels = self.pyramid(maps)
         anchors = torch.cat(
             [
-                map_anchors(level.shape[2], level.shape[3], stride, size, level.device)
-                for level, stride, size in zip(levels, STRIDES, BASE_SIZES, strict=False)  # as many maps as there are
+                level_anchors(level.shape[2], level.shape[3], stride, size, level.device)
+                for level, stride, size in zip(levels, STRIDES, BASE_SIZES, strict=False)  # there may be fewer levels
             ]
         )
         return self.classify(levels).float(), self.regress(levels).float(), anchors
@@ -194,10 +154,10 @@ class Inference(nn.Module):
         """
         logits, offsets, anchors = self.network(tiles)
         classes = logits.shape[2]
-        # No two cells have their centres at one place: of its anchors and classes only the best is a candidate.
-        of_place, choice = logits.reshape(logits.shape[0], -1, PER_PLACE * classes).max(dim=2)
-        best, place = torch.topk(of_place, of_place.shape[1] // PLACES_PER_CANDIDATE, dim=1)
-        chosen = torch.gather(choice, 1, place)
-        anchor = place * PER_PLACE + chosen // classes
+        # No two cells have their centres at one position: of its anchors and classes only the best is a candidate.
+        of_position, choice = logits.reshape(logits.shape[0], -1, PER_POSITION * classes).max(dim=2)
+        best, position = torch.topk(of_position, of_position.shape[1] // POSITIONS_PER_CANDIDATE, dim=1)
+        chosen = torch.gather(choice, 1, position)
+        anchor = position * PER_POSITION + chosen // classes
         boxes = decode(torch.gather(offsets, 1, anchor[..., None].expand(-1, -1, 4)), anchors[anchor])
         return boxes, torch.sigmoid(best), chosen % classes

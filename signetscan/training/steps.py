@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from signetscan.dataset import AnnotatedImage
-    from signetscan.training.crops import Crop, ImageCache, Patch
+    from signetscan.training.crops import ImageCache, Patch, TrainingCrop
     from signetscan.training.devices import Forward
-    from signetscan.training.objective import Batch
+    from signetscan.training.objective import TrainingBatch
     from signetscan.training.options import TrainOptions
     from signetscan.training.retinanet import RetinaNet
 
@@ -112,14 +112,14 @@ class LossWatch:
         self._on_batch(loss_class, loss_box)
 
 
-def step(learner: Learner, batch: Batch, rate: float, watch: LossWatch) -> None:
+def step(learner: Learner, batch: TrainingBatch, learning_rate: float, watch: LossWatch) -> None:
     """One step down the gradient.
 
     Raises:
         TrainingError: a loss or the gradient is not a number.
     """
     for group in learner.optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate
     learner.network.train()
     with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.bf16):
         logits, offsets, anchors = learner.forward(batch.pixels.to(learner.device, non_blocking=True))
@@ -139,7 +139,7 @@ def load_batches(
     epoch: int,
     *,
     pin: bool,
-) -> Iterator[Batch]:
+) -> Iterator[TrainingBatch]:
     """The batches of an epoch in the order of the plan, cut, augmented and put together on threads.
 
     Args:
@@ -147,19 +147,19 @@ def load_batches(
         images: the images to learn from.
         cache: keeps decoded images.
         options: how to cut.
-        epoch: number of the epoch, for the lots.
+        epoch: number of the epoch; what is random depends on it.
         pin: whether the batches go to a GPU.
     """
 
-    def cut(job: tuple[int, Patch]) -> Crop:
+    def cut(job: tuple[int, Patch]) -> TrainingCrop:
         number, patch = job
         rng = np.random.default_rng([options.seed, epoch, number])
         return cut_crop(rng, cache, images[patch.image], patch, options)
 
-    def put_together(crops: list[Crop]) -> Batch:
+    def put_together(crops: list[TrainingCrop]) -> TrainingBatch:
         return make_batch(crops, options.architecture.stride, pin=pin)
 
     jobs = enumerate(patch for batch in plan for patch in batch)
-    crops = ordered_map(cut, jobs, workers=cpu_count(), ahead=2 * options.batch + cpu_count())
+    crops = ordered_map(cut, jobs, workers=cpu_count(), ahead=2 * options.batch_size + cpu_count())
     of_batches = ([next(crops) for _ in batch] for batch in plan)
     return ordered_map(put_together, of_batches, workers=1, ahead=BATCHES_AHEAD)

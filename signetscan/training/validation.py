@@ -49,7 +49,7 @@ def validate(
     results = detect_images(network, checkpoint, images, device, on_progress=on_progress)
     threshold = checkpoint.threshold
     if any(image.normal for image in images):
-        threshold = threshold_for(results, checkpoint.options.alarms_per_normal)
+        threshold = threshold_for(results, checkpoint.options.false_positives_per_normal)
     return evaluate_classes(results, threshold)
 
 

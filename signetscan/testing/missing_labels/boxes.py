@@ -43,11 +43,11 @@ def empty_windows(image: AnnotatedImage, side: int) -> list[tuple[int, int]]:
 
 
 def count_right(
-    truth: Sequence[AnnotatedImage], seen: Sequence[AnnotatedImage], repaired: Sequence[AnnotatedImage]
+    truth: Sequence[AnnotatedImage], seen: Sequence[AnnotatedImage], labelled: Sequence[AnnotatedImage]
 ) -> int:
     """How many of the added boxes lie on a dropped one, each counted once."""
     right = 0
-    for whole, before, after in zip(truth, seen, repaired, strict=True):
+    for whole, before, after in zip(truth, seen, labelled, strict=True):
         dropped = whole.boxes[~is_among(whole.boxes, before.boxes)]
         right += int(matched(dropped, after.boxes[len(before.boxes) :]).sum())
     return right

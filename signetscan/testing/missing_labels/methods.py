@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signetscan.training.losses import LossOptions
+from signetscan.training.options import LossOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,28 +22,28 @@ class Method:
     title: str
     loss: LossOptions
     teacher: str | None = None
-    """The method whose model repairs the labels first."""
+    """The method whose model adds pseudo-labels first."""
     aside: bool = False
     """Whether it is one of the choices that the paper leaves open, and run only where asked for."""
 
 
-EARLY = LossOptions(name="dghm-c", outlier=0.7)
+EARLY = LossOptions(loss="dghm-c", outlier=0.7)
 METHODS = {
-    "ce": Method(title="CE", loss=LossOptions(name="ce")),
-    "focal": Method(title="focal", loss=LossOptions(name="focal")),
-    "ghm-c": Method(title="GHM-C", loss=LossOptions(name="ghm-c")),
-    "dghm-c": Method(title="DGHM-C, outliers from 0.9 (paper)", loss=LossOptions(name="dghm-c")),
+    "ce": Method(title="CE", loss=LossOptions(loss="ce")),
+    "focal": Method(title="focal", loss=LossOptions(loss="focal")),
+    "ghm-c": Method(title="GHM-C", loss=LossOptions(loss="ghm-c")),
+    "dghm-c": Method(title="DGHM-C, outliers from 0.9 (paper)", loss=LossOptions(loss="dghm-c")),
     "dghm-c-early": Method(title="DGHM-C, outliers from 0.7", loss=EARLY),
-    "repair": Method(title="DGHM-C, outliers from 0.7, labels repaired", loss=EARLY, teacher="dghm-c-early"),
+    "repair": Method(title="DGHM-C, outliers from 0.7, pseudo-labels", loss=EARLY, teacher="dghm-c-early"),
     "dghm-c-region": Method(
-        title="DGHM-C, density per region", loss=LossOptions(name="dghm-c", per_width=False), aside=True
+        title="DGHM-C, density per region", loss=LossOptions(loss="dghm-c", per_width=False), aside=True
     ),
     "dghm-c-mean": Method(
-        title="DGHM-C, running mean of counts (0.75)", loss=LossOptions(name="dghm-c", momentum=0.75), aside=True
+        title="DGHM-C, running mean of counts (0.75)", loss=LossOptions(loss="dghm-c", momentum=0.75), aside=True
     ),
-    "dghm-c-thirty": Method(title="DGHM-C, 30 regions", loss=LossOptions(name="dghm-c", bins=30), aside=True),
-    "dghm-c-star": Method(title="DGHM-C*", loss=LossOptions(name="dghm-c-star"), aside=True),
-    "dghm-c-half": Method(title="DGHM-C, outliers from 0.5", loss=LossOptions(name="dghm-c", outlier=0.5), aside=True),
+    "dghm-c-thirty": Method(title="DGHM-C, 30 regions", loss=LossOptions(loss="dghm-c", bins=30), aside=True),
+    "dghm-c-star": Method(title="DGHM-C*", loss=LossOptions(loss="dghm-c-star"), aside=True),
+    "dghm-c-half": Method(title="DGHM-C, outliers from 0.5", loss=LossOptions(loss="dghm-c", outlier=0.5), aside=True),
 }
 
 Job = tuple[int, float, str]

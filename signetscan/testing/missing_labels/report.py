@@ -112,8 +112,8 @@ def table_lines(rows: Sequence[dict[str, str]], column: str) -> list[str]:
 
 
 def mining_lines(rows: Sequence[dict[str, str]]) -> list[str]:
-    """What repairing found: boxes added, and how many of them lie on a dropped box."""
-    lines = ["**Boxes added by the repair, and how many of them are right**", ""]
+    """What pseudo-labels are worth: boxes added, and how many of them lie on a dropped box."""
+    lines = ["**Boxes added as pseudo-labels, and how many of them are right**", ""]
     lines += ["| | " + " | ".join(f"{rate:.0%}" for rate in RATES) + " |", "|---" * (len(RATES) + 1) + "|"]
     for column, title in (("mined", "added"), ("mined_right", "right")):
         found = (values(rows, "repair", rate, column) for rate in RATES)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan.slides.tile_cache import TileCache
+from signetscan.pixel_cache import PixelCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def never() -> NDArray[np.uint8]:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 60)), max_size=60), st.integers(1, 120))
 def test_it_holds_what_was_used_last_and_no_more(uses: list[tuple[int, int]], limit: int) -> None:
-    cache = TileCache(limit)
+    cache = PixelCache[tuple[int, int]](limit)
     recent: dict[int, int] = {}  # in the order of use
     for number, size in uses:
         size = recent.pop(number, size)  # noqa: PLW2901 - as it was made
@@ -45,7 +45,7 @@ def test_it_holds_what_was_used_last_and_no_more(uses: list[tuple[int, int]], li
 
 
 def test_a_piece_larger_than_the_cache_is_kept_until_the_next() -> None:
-    cache = TileCache(10)
+    cache = PixelCache[tuple[int, int]](10)
     cache.get((0, 0), maker(1000))
     cache.get((0, 0), never)
     cache.get((0, 1), maker(3))
@@ -53,20 +53,20 @@ def test_a_piece_larger_than_the_cache_is_kept_until_the_next() -> None:
 
 
 def test_levels_are_told_apart() -> None:
-    cache = TileCache(100)
+    cache = PixelCache[tuple[int, int]](100)
     assert len(cache.get((0, 1), maker(3))) == 3
     assert len(cache.get((1, 1), maker(4))) == 4
 
 
 def test_nobody_can_write_into_a_kept_piece() -> None:
-    cache = TileCache(100)
+    cache = PixelCache[tuple[int, int]](100)
     for _ in range(2):
         with pytest.raises(ValueError, match="read-only"):
             cache.get((0, 0), maker(3))[:] = 1
 
 
 def test_a_piece_is_made_once_for_all_who_want_it_and_holds_up_nobody_else() -> None:
-    cache = TileCache(100)
+    cache = PixelCache[tuple[int, int]](100)
     begun, may_end = threading.Event(), threading.Event()
     made = []
 
@@ -88,7 +88,7 @@ def test_a_piece_is_made_once_for_all_who_want_it_and_holds_up_nobody_else() -> 
 
 
 def test_an_error_reaches_all_who_wait_and_is_forgotten() -> None:
-    cache = TileCache(100)
+    cache = PixelCache[tuple[int, int]](100)
     begun, may_fail = threading.Event(), threading.Event()
     tries = []
 

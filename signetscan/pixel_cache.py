@@ -1,11 +1,11 @@
-"""Decoded pieces of a slide, kept for the neighbouring reads and for the other threads."""
+"""Decoded pixels, kept for whoever asks next."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Key = tuple[int, int]
     Pixels = NDArray[np.uint8]
 
+Key = TypeVar("Key")
 
-class TileCache:
-    """The pieces used last, up to a number of bytes. Safe to use from several threads.
 
-    A piece is made once, however many threads ask for it at the same moment: the first makes it, without holding up
-    those that want other pieces, and the others wait for it.
+class PixelCache(Generic[Key]):
+    """The arrays used last, up to a number of bytes. Safe to use from several threads.
+
+    An array is made once, however many threads ask for it at the same moment: the first makes it, without holding up
+    those that want other arrays, and the others wait for it.
 
     Args:
-        limit: bytes to keep; the newest piece is kept even if it alone is larger, so that a plain TIFF whose one strip
+        limit: bytes to keep; the newest array is kept even if it alone is larger, so that a plain TIFF whose one strip
             is the whole image is not decoded again for every window.
     """
 
@@ -37,16 +38,16 @@ class TileCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the pieces that are kept."""
+        """Bytes of the arrays that are kept."""
         return self._bytes
 
     def get(self, key: Key, make: Callable[[], Pixels]) -> Pixels:
-        """A piece, which nobody may write to.
+        """An array, which nobody may write to.
 
         Args:
-            key: what it is: level and index.
-            make: called without a lock where the piece is neither kept nor being made. What it raises, all that wait
-                for the piece raise; the next to ask makes it anew.
+            key: what the array is of.
+            make: called without a lock where the array is neither kept nor being made. What it raises is raised to
+                all that wait for the array; the next to ask makes it anew.
         """
         with self._lock:
             kept = self._kept.get(key)
@@ -60,22 +61,22 @@ class TileCache:
         if coming is not None:
             return coming.result()
         try:
-            pixels = make()
-            pixels.flags.writeable = False
+            array = make()
+            array.flags.writeable = False
         except BaseException as error:
             with self._lock:
                 del self._coming[key]
             mine.set_exception(error)
             raise
         with self._lock:
-            self._keep(key, pixels)
+            self._keep(key, array)
             del self._coming[key]
-        mine.set_result(pixels)
-        return pixels
+        mine.set_result(array)
+        return array
 
-    def _keep(self, key: Key, pixels: Pixels) -> None:
-        self._kept[key] = pixels
-        self._bytes += pixels.nbytes
+    def _keep(self, key: Key, array: Pixels) -> None:
+        self._kept[key] = array
+        self._bytes += array.nbytes
         while self._bytes > self._limit and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= dropped.nbytes

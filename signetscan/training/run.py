@@ -1,0 +1,132 @@
+"""A training run from a folder of annotated images to a checkpoint and its report, as `signetscan train` does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from signetscan.dataset import read_dataset, resample
+from signetscan.extras import require
+from signetscan.training.devices import choose_device
+from signetscan.training.engine import describe, fit_options, train
+from signetscan.training.options import preset_options
+from signetscan.training.pseudo_labels import label_dataset
+from signetscan.training.report import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from signetscan.dataset import Dataset
+    from signetscan.training.options import TrainingRequest, TrainOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRead:
+    """The images are read, and resampled where that was asked for."""
+
+    dataset: Dataset
+    """What was read; its warnings say what was left out or looks odd."""
+
+    @property
+    def description(self) -> str:
+        """How many images and boxes there are, in plain words."""
+        return describe(self.dataset.images)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PseudoLabelsAdded:
+    """An earlier run's model has added the boxes that it is sure of."""
+
+    teacher: Path
+    """Its checkpoint."""
+    added: int
+    """Number of new boxes."""
+    thresholds: tuple[float, ...]
+    """Score from which detections of each class became boxes; infinite where none did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProgress:
+    """A step of a stage is done."""
+
+    stage: Literal["training", "validating", "reporting"]
+    """`training` counts batches over the whole run, the others count images; `validating` comes once an epoch."""
+    done: int
+    """Steps done."""
+    total: int
+    """Steps in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochDone:
+    """An epoch is done, and its checkpoint written."""
+
+    metrics: Mapping[str, float]
+    """Its row of the table of metrics."""
+
+
+TrainingEvent = DataRead | PseudoLabelsAdded | TrainingProgress | EpochDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What a training run leaves."""
+
+    checkpoint: Path
+    """The best epoch's checkpoint, to be exported."""
+    report: Path
+    """A page of its curves and figures."""
+
+
+def train_detector(
+    request: TrainingRequest,
+    options: TrainOptions | None = None,
+    on_event: Callable[[TrainingEvent], None] | None = None,
+) -> TrainingResult:
+    """Train a detector on a folder of annotated images, and write its checkpoints and report.
+
+    Args:
+        request: the data, where the run's files go, and what to start from.
+        options: how to train; the paper's recipe by default. See `preset_options`.
+        on_event: called with what happens, as it happens.
+
+    Raises:
+        AnnotationError: the data cannot be used, or images with cells are of too few slides to hold one out.
+        SlideError: a slide cannot be read.
+        DeviceError: there is no GPU where one was asked for.
+        OptionError: options do not fit the data, the teacher or the run to resume.
+        TrainingError: there are no boxes, the folder holds another run, or the loss is not a number.
+        OutputError: a file cannot be written.
+        MissingExtraError: matplotlib is not installed.
+    """
+    tell = on_event or (lambda _: None)
+    require("matplotlib")  # now, not after hours of training
+    dataset = read_dataset(request.data, classes=request.classes, mpp=request.mpp)
+    if request.model_mpp is not None:
+        dataset = resample(dataset, request.model_mpp)
+    tell(DataRead(dataset=dataset))
+    # By the boxes that people drew, whatever a model adds to them.
+    options = fit_options(options or preset_options(), dataset)
+    if request.pseudo_labels is not None:
+        device = choose_device(request.device)
+        dataset, labels = label_dataset(dataset, request.pseudo_labels, options, device)
+        tell(PseudoLabelsAdded(teacher=request.pseudo_labels, added=labels.added, thresholds=labels.thresholds))
+
+    def progress(stage: Literal["training", "validating", "reporting"], done: int, total: int) -> None:
+        tell(TrainingProgress(stage=stage, done=done, total=total))
+
+    checkpoint = train(
+        dataset,
+        options,
+        request.out,
+        device=request.device,
+        weights=request.weights,
+        resume=request.resume,
+        on_progress=partial(progress, "training"),
+        on_validation=partial(progress, "validating"),
+        on_epoch=lambda metrics: tell(EpochDone(metrics=metrics)),
+    )
+    report = write_report(request.out, dataset, device=request.device, on_progress=partial(progress, "reporting"))
+    return TrainingResult(checkpoint=checkpoint, report=report)
