@@ -12,17 +12,20 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from run_records import MADE
 from scanned_slides import many, scanned
 
 from signetscan.annotations import read_geojson
 from signetscan.formats import csv_file
 from signetscan.formats.colours import LABEL_COLOURS
-from signetscan.formats.result_files import ENDINGS
+from signetscan.formats.result_files import RECORD_SUFFIX, SUFFIXES
 from signetscan.formats.writers import write_formats
+from signetscan.results.run_record import ResultFile, write_run_record
+from signetscan.slides import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBS = Path(__file__).resolve().parent / "qupath_stubs"
+pytestmark = pytest.mark.slow
+
 IMPORT, EXPORT = (ROOT / "docs" / "qupath" / f"{name}.groovy" for name in ("import_results", "export_corrections"))
 JARS = [Path("/usr/share/java") / name for name in ("groovy-all.jar", "gson.jar")]
 SIZE = (90_000, 60_000)
@@ -40,18 +45,19 @@ Run = Callable[[Path, list[Image], Path], tuple[list[Image], list[str]]]
 
 
 @pytest.fixture(scope="module")
-def groovy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def groovy(made_once: Callable[[str, Callable[[Path], object]], Path]) -> list[str]:
     """The words that run a Groovy script which sees Gson and the compiled stand-ins."""
     java = shutil.which("java")
     if java is None or not all(jar.exists() for jar in JARS):
         pytest.skip("no Groovy and Gson here: apt-get install groovy libgoogle-gson-java")
-    folder = tmp_path_factory.mktemp("stubs")
     jars = ":".join(map(str, JARS))
     sources = sorted(map(str, STUBS.glob("qupath/**/*.groovy")))
-    compiler = "org.codehaus.groovy.tools.FileSystemCompiler"
-    words = [java, "-cp", jars, compiler, "-d", str(folder), *sources]
-    subprocess.run(words, check=True, timeout=300)  # noqa: S603 - written above
-    return [java, "-Dfile.encoding=UTF-8", "-cp", f"{jars}:{folder}", "groovy.ui.GroovyMain"]
+    compiler = [java, "-cp", jars, "org.codehaus.groovy.tools.FileSystemCompiler", "-d"]
+    compiled = made_once(
+        "qupath-stubs",
+        lambda out: subprocess.run([*compiler, str(out), *sources], check=True, timeout=300),  # noqa: S603 - ours
+    )
+    return [java, "-Dfile.encoding=UTF-8", "-cp", f"{jars}:{compiled}", "groovy.ui.GroovyMain"]
 
 
 @pytest.fixture
@@ -91,47 +97,62 @@ def thing(kind: str, of_class: str | None, number: int = 0, **changes: object) -
 
 
 def write_results(
-    folder: Path, name: str, slide: ScannedSlide, formats: Sequence[str] = ("geojson", "csv"), **of_slide: object
+    folder: Path,
+    name: str,
+    slide: ScannedSlide,
+    formats: Sequence[str] = ("geojson", "csv"),
+    bounds: Bounds | None = None,
 ) -> None:
-    """Results as detect leaves them, with what a script reads of the run record."""
+    """Results as detect leaves them, with their run record."""
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    paths = {each: target.with_name(f"{target.name}.{ENDINGS[each]}") for each in formats}
+    paths = {each: target.with_name(target.name + SUFFIXES[each]) for each in formats}
     write_formats(paths, slide)
     labels = slide.detections.labels.tolist()
-    record = {
-        "slide": {"name": name, "width_px": SIZE[0], "height_px": SIZE[1], "bounds": None, **of_slide},
-        "model": {"classes": list(slide.class_names)},
-        "geojson_origin_px": list(slide.origin),
-        "detections": {each: labels.count(label) for label, each in enumerate(slide.class_names)},
-        "files": {each: {"name": path.name, "bytes": path.stat().st_size} for each, path in paths.items()},
-    }
-    target.with_name(f"{target.name}.run.json").write_text(json.dumps(record), encoding="utf-8")
+    record = replace(
+        MADE,
+        slide=replace(MADE.slide, name=target.name, dimensions=SIZE, bounds=bounds),
+        model=replace(MADE.model, class_names=slide.class_names),
+        geojson_origin=slide.origin,
+        detections={each: labels.count(label) for label, each in enumerate(slide.class_names)},
+        files={each: ResultFile.of(path) for each, path in paths.items()},
+    )
+    write_run_record(target.with_name(target.name + RECORD_SUFFIX), record)
 
 
-def as_geojson(path: Path) -> list[tuple[object, ...]]:
-    """What our GeoJSON says of each detection, by another parser: id, class, colour, box, score."""
+class Shown(NamedTuple):
+    """A detection, as QuPath has it."""
+
+    id: str
+    of_class: str
+    colour: int
+    measurements: dict[str, float]
+    box: list[float]
+    """x, y, width, height, in the image."""
+
+
+def as_geojson(path: Path) -> list[Shown]:
+    """What our GeoJSON says of each detection, by another parser."""
     rows = []
     for feature in json.loads(path.read_text(encoding="utf-8"))["features"]:
         (x0, y0), _, (x1, y1), *_ = feature["geometry"]["coordinates"][0]
         properties = feature["properties"]
         red, green, blue = properties["classification"]["color"]
         colour = int.from_bytes(bytes([255, red, green, blue]), signed=True)
-        box = [x0, y0, x1 - x0, y1 - y0]
-        rows.append((feature["id"], properties["classification"]["name"], colour, box, properties["measurements"]))
+        name, box = properties["classification"]["name"], [x0, y0, x1 - x0, y1 - y0]
+        rows.append(Shown(feature["id"], name, colour, properties["measurements"], box))
     return rows
 
 
-def as_objects(shown: Image) -> list[tuple[object, ...]]:
-    names = ("id", "class", "colour", "box", "measurements")
-    return [tuple(each[name] for name in names) for each in shown["objects"] if each["type"] == "detection"]
+def as_shown(after: Image) -> list[Shown]:
+    names = ("id", "class", "colour", "measurements", "box")
+    return [Shown(*(each[name] for name in names)) for each in after["objects"] if each["type"] == "detection"]
 
 
-def assert_same(shown: Image, path: Path) -> None:
-    ours, theirs = as_objects(shown), as_geojson(path)
-    assert [row[:3] for row in ours] == [row[:3] for row in theirs]
-    assert [row[4] for row in ours] == [row[4] for row in theirs]
-    np.testing.assert_allclose([row[3] for row in ours], [row[3] for row in theirs], atol=1e-6)
+def assert_same(after: Image, path: Path) -> None:
+    shown, expected = as_shown(after), as_geojson(path)
+    assert [row[:4] for row in shown] == [row[:4] for row in expected]
+    np.testing.assert_allclose([row.box for row in shown], [row.box for row in expected], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["csv", "geojson", "geojson.gz"])
@@ -155,8 +176,9 @@ def test_the_script_knows_the_columns_and_colours() -> None:
 
 def test_coordinates_follow_what_qupath_shows(run: Run, tmp_path: Path) -> None:
     """Cropped to the slide's bounds or not, whichever way the GeoJSON counts."""
-    bounds = {"x": 1000, "y": 200, "width": 50_000, "height": 40_000}
-    images, expected = [], []
+    bounds = Bounds(1000, 200, 50_000, 40_000)
+    images: list[Image] = []
+    expected = []
     for origin in ((0, 0), (1000, 200)):
         for kind in ("csv", "geojson"):
             for size, box in (((50_000, 40_000), [100, 30, 30, 35]), (SIZE, [1100, 230, 30, 35])):
@@ -186,7 +208,7 @@ def test_only_what_signetscan_made_is_replaced(run: Run, tmp_path: Path) -> None
     assert [each["id"] for each in second["objects"][:3]] == [each["id"] for each in others]
     assert [each["class"] for each in second["objects"] if each["id"] == changed] == ["Ignore*"]
     ids = {each["id"] for each in second["objects"][3:]}
-    assert ids == {row[0] for row in as_geojson(tmp_path / "r" / "s.geojson")} | {changed}
+    assert ids == {row.id for row in as_geojson(tmp_path / "r" / "s.geojson")} | {changed}
     assert len(ids) == len(second["objects"]) - 3
     said = "1 kept, because somebody changed the class; 2 other detections left as they are"
     assert printed == [f"s.svs: {len(ids) - 1} detections from s.csv; 39 of an earlier import replaced; {said}"]
@@ -195,10 +217,10 @@ def test_only_what_signetscan_made_is_replaced(run: Run, tmp_path: Path) -> None
 def test_what_was_dragged_in_is_not_doubled(run: Run, tmp_path: Path) -> None:
     write_results(tmp_path / "r", "s", replace(many(3), class_names=("Cell",)))
     rows = as_geojson(tmp_path / "r" / "s.geojson")
-    dragged = [thing("detection", of_class, 7, id=identity) for identity, of_class, *_ in rows]
+    dragged = [thing("detection", row.of_class, 7, id=row.id) for row in rows]
     dragged[1]["class"] = "Ignore*"
     (shown,), printed = run(IMPORT, [image(objects=dragged)], tmp_path / "r")
-    assert sorted(each["id"] for each in shown["objects"]) == sorted(str(row[0]) for row in rows)
+    assert sorted(each["id"] for each in shown["objects"]) == sorted(row.id for row in rows)
     assert sorted(each["class"] for each in shown["objects"]) == ["Cell", "Cell", "Ignore*"]
     assert "2 of an earlier import replaced; 1 kept" in printed[0]
 
