@@ -73,7 +73,9 @@ def read_geojson(path: Path) -> Annotations:
 
 
 def read_outlines(path: Path) -> tuple[Region, ...]:
-    """The annotations that have an area, whatever their class, as regions in the file's own frame.
+    """The annotations that have an area, whatever their class, and the TMA cores that are not missing, as regions.
+
+    They are in the file's own frame.
 
     Raises:
         AnnotationError: as `read_geojson`.
@@ -203,7 +205,8 @@ class _OutlineReader(_Reader):
 
     def _add_one(self, geometry: dict[str, Any], properties: dict[str, Any], number: int) -> None:
         rings = self._parts(geometry, number)
-        if _kind(properties) == "annotation" and "Polygon" in geometry["type"]:
+        kind, missing = _kind(properties), properties.get("isMissing") is True
+        if (kind == "annotation" or (kind == "tmaCore" and not missing)) and "Polygon" in geometry["type"]:
             self.regions.append(Region(rings=tuple(rings), normal=False))
 
 
