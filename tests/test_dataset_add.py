@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,8 @@ def place_of(path: Path) -> tuple[int, int, int, int]:
 def images(folder: Path) -> dict[tuple[int, int, int, int], tuple[NDArray[np.float64], bool]]:
     """Boxes in slide pixels and whether the image is normal, by place, as training reads them."""
     found = {}
+    features = [feature for path in folder.glob("*.geojson") for feature in json.loads(path.read_text())["features"]]
+    assert len({uuid.UUID(feature["id"]) for feature in features}) == len(features)
     for image in read_dataset(folder).images:
         x, y, width, height = place_of(image.path)
         assert (image.width, image.height) == (width, height)

@@ -106,8 +106,12 @@ def of_imagescope(path: Path) -> Table:
         for region in regions:
             assert (region.get("Type"), region.get("NegativeROA")) == ("0", "0")
             vertices = region.findall("Vertices/Vertex")
-            box = box_of([(float(vertex.get("X", "")), float(vertex.get("Y", ""))) for vertex in vertices])
-            table.append((layer.get("Name", ""), float(region.get("Text", "")), box))
+            *corners, last = [(float(vertex.get("X", "")), float(vertex.get("Y", ""))) for vertex in vertices]
+            assert last == corners[0], "ASAP joins an open ring to the next"
+            shown = re.fullmatch(r"(\d+) \(score ([\d.]+)\)", region.get("Text", ""))
+            assert shown is not None
+            assert shown[1] == region.get("Id")
+            table.append((layer.get("Name", ""), float(shown[2]), box_of(corners)))
     return table
 
 

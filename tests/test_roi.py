@@ -160,6 +160,21 @@ def detect(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_cores_of_a_tissue_microarray_are_regions_unless_missing(tmp_path: Path) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [corners(left, 0, left + 50, 50)], "isEllipse": True},
+            "properties": {"objectType": "tmaCore", "isMissing": missing},
+        }
+        for left, missing in ((0, False), (100, True))
+    ]
+    path = tmp_path / "cores.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    (core,) = read_roi(path, (0, 0)).regions
+    assert core.box == (0, 0, 50, 50)
+
+
 @pytest.mark.slow
 def test_detect_keeps_to_a_region_and_scans_again_when_it_changes(tmp_path: Path) -> None:
     out = tmp_path / "out"

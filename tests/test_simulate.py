@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -386,6 +387,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeSlide:
 def truth_of(path: Path) -> dict[str, NDArray[np.float64]]:
     """Boxes (N, 4) of each class in a slide's truth."""
     features = json.loads(path.with_name(f"{path.stem}.truth.geojson").read_text())["features"]
+    ids = [uuid.UUID(feature["id"]) for feature in features]
+    assert len(set(ids)) == len(ids)
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ("cells", "positive", "normal")}
     kinds = {
         ("detection", "Signet ring cell"): "cells",

@@ -77,7 +77,9 @@ def read_geojson(path: Path) -> Annotations:
 
 
 def read_areas(path: Path) -> tuple[Region, ...]:
-    """The annotations that have an area, whatever their class, as regions in the file's own frame.
+    """The annotations that have an area, whatever their class, and the TMA cores that are not missing, as regions.
+
+    They are in the file's own frame.
 
     Raises:
         AnnotationError: as `read_geojson`.
@@ -215,7 +217,8 @@ class _AreaParser(_Parser):
 
     def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
         shape, rings = self._parts(geometry, number)
-        if _kind(properties) == "annotation" and "Polygon" in shape:
+        kind, missing = _kind(properties), properties.get("isMissing") is True
+        if (kind == "annotation" or (kind == "tmaCore" and not missing)) and "Polygon" in shape:
             self.regions.append(Region(rings=tuple(rings), normal=False))
 
 

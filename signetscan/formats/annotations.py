@@ -5,16 +5,19 @@ Cells are detection objects, so that a class such as `Normal` is never taken for
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import geojson
 
 from signetscan.annotations import IGNORED_CLASS, NORMAL_REGION, POSITIVE_REGION
 from signetscan.atomic import atomic_text
+from signetscan.formats.blocks import NAMESPACE
 from signetscan.formats.colours import IGNORED_COLOUR, REGION_COLOURS, colour_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,6 +56,7 @@ def write_annotations(
         features.append(rectangle("detection", box, classification(name, colour)))
     areas = [] if ignored is None else ignored.round(2).tolist()
     features += [rectangle("annotation", box, classification(IGNORED_CLASS, IGNORED_COLOUR)) for box in areas]
+    give_ids(features, path.stem)
     with atomic_text(path) as file:
         geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"), allow_nan=False)
         file.write("\n")
@@ -72,6 +76,23 @@ def rectangle(kind: str, box: tuple[float, ...] | list[float], of_class: Mapping
         geometry=geojson.Polygon([ring], precision=2),
         properties={"objectType": kind, "classification": of_class},
     )
+
+
+def give_ids(features: Iterable[geojson.Feature], source: str) -> None:
+    """Give each feature a UUID that is the same whenever the same file is written, and no other feature's.
+
+    Args:
+        features: what `rectangle` made, in the order of the file.
+        source: the name of the image or slide, so that files of a data set have no id in common.
+    """
+    seen: Counter[str] = Counter()
+    for feature in features:
+        properties, (ring,) = feature["properties"], feature["geometry"]["coordinates"]
+        corners = ",".join(f"{x:.2f},{y:.2f}" for x, y in ring)
+        content = f"{source}:{properties['objectType']}:{properties['classification']['name']}:{corners}"
+        seen[content] += 1
+        # The same box may be annotated twice; QuPath takes no two objects of one id.
+        feature["id"] = str(uuid.uuid5(NAMESPACE, f"{content}:{seen[content]}"))
 
 
 def classification(name: str, colour: Colour) -> dict[str, object]:

@@ -17,7 +17,7 @@ from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION
 from signetscan.atomic import atomic_text, make_folder, part_path
 from signetscan.dataset import CLASS_NAME
 from signetscan.errors import OptionError
-from signetscan.formats.annotations import classification, rectangle
+from signetscan.formats.annotations import classification, give_ids, rectangle
 from signetscan.formats.colours import REGION_COLOURS, colour_of
 from signetscan.simulate.camera import random_camera
 from signetscan.simulate.field import render_field
@@ -102,6 +102,7 @@ def write_slide(
         _shrink(levels)
         with part_path(path) as part:
             _write_pyramid(part, levels, options)
+    give_ids(features, path.stem)
     with atomic_text(path.with_name(f"{path.stem}.truth.geojson")) as file:
         geojson.dump(geojson.FeatureCollection(features), file, separators=(",", ":"))
     cells = sum(feature["properties"]["objectType"] == "detection" for feature in features)

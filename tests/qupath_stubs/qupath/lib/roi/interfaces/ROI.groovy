@@ -1,0 +1,5 @@
+package qupath.lib.roi.interfaces
+
+class ROI {
+    double boundsX, boundsY, boundsWidth, boundsHeight
+}
