@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -30,7 +33,6 @@ LAYERS = (
     (
         "boxes",
         "detections",
-        "checks",
         "options",
         "json_values",
         "concurrency",
@@ -166,3 +168,33 @@ def test_tests_and_scripts_do_not_import_each_other() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             first_names = {full.partition(".")[0] for full in imports(path, typing_too=True)}
             assert not first_names & (others | {"tests", "scripts"}), path.name
+
+
+FLAG = re.compile(r"(?<![\w<!(-])--[a-z][a-z-]*")
+NVIDIA_SMI = {"--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"}
+"""Flags of another program, which the library runs."""
+
+
+def texts_of(path: Path) -> list[str]:
+    """What a module says in texts, docstrings and comments, and a page outside its styles."""
+    content = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return [re.sub(r"<style.*?</style>|\bstyle=\"[^\"]*\"", "", content, flags=re.DOTALL)]
+    tokens = tokenize.generate_tokens(io.StringIO(content).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    constants = [node.value for node in ast.walk(ast.parse(content)) if isinstance(node, ast.Constant)]
+    return comments + [text for text in constants if isinstance(text, str) and text not in NVIDIA_SMI]
+
+
+LIBRARY = [
+    path
+    for pattern in ("*.py", "*.html")
+    for path in sorted(PACKAGE.rglob(pattern))
+    if path.relative_to(PACKAGE).parts[0] not in {"cli", "testing"}
+]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_flags_are_named_by_the_command_line_alone(path: Path) -> None:
+    flags = [flag for text in texts_of(path) for flag in FLAG.findall(text)]
+    assert not flags, f"{path}: name the options of an error, and leave its flags to cli/flags.py"

@@ -31,7 +31,7 @@ def write_tiny_model(
     label: int = 0,
 ) -> Path:
     """Write the model, or one that breaks the contract in a chosen way."""
-    constants: dict[str, NDArray[np.generic]] = {
+    constants: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {
         "pixel_axes": np.array([1, 2, 3], np.int64),
         "white": np.array(255, np.float32),
         "one": np.array(1, np.float32),

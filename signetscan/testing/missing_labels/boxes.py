@@ -13,6 +13,8 @@ from signetscan.evaluation import MATCH_IOU
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from signetscan.dataset import AnnotatedImage
 
 
@@ -53,12 +55,12 @@ def count_right(
     return right
 
 
-def is_among(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+def is_among(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which boxes are, number for number, in another list."""
     listed = {tuple(box) for box in others}
     return np.array([tuple(box) in listed for box in boxes], np.bool_)
 
 
-def matched(truth: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def matched(truth: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which boxes of the truth have one of the others on them."""
     return np.asarray(iou_matrix(truth, boxes).max(axis=1, initial=0.0) >= MATCH_IOU)
