@@ -202,7 +202,10 @@ def test_what_cannot_be_decoded_fails_the_slide_or_is_told_to_the_piece(overlap:
         image[y : y + 60, x : x + 60] = (200, 120, 180)
     slide, detector = DamagedSlide([image], mpp=0.25, name="worn"), BlobDetector(tile_size=1024, tile_overlap=overlap)
     options = ScanOptions(tissue_mask=False)
-    with pytest.raises(SlideError, match=r"worn: \d+ places?, \d+\.\d+% of the area.*cannot decode") as caught:
+    with pytest.raises(
+        SlideError,
+        match=r"worn: \d+\.\d+% of the area to scan cannot be decoded \(\d+ pieces?, the first at .*cannot decode",
+    ) as caught:
         detect_slide(slide, detector, options)
     assert caught.value.options == ("max_bad_area",)
     result = detect_slide(slide, detector, replace(options, max_bad_area=0.2))

@@ -1,1 +1,1 @@
-"""One slide: tissue, tiles, the model on each, and the merge of what it finds."""
+"""Scanning one slide: find the tissue, run the model on its tiles, and merge their detections."""

@@ -1,4 +1,4 @@
-"""Reading tiles of a damaged slide: what can be decoded is kept, and the rest is recorded, to the piece."""
+"""Reading tiles of a damaged slide: keeps what can be decoded, and records the pieces that cannot."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PIECE = 256
-"""Side of the pieces in which a tile that cannot be decoded is tried again, view pixels."""
+"""Side of the pieces in which a tile is read again after it could not be decoded, view pixels: a usual
+side of stored tiles, so that a damaged one costs little of its surroundings."""
 BLANK = 255
-"""What is shown to the model in place of what cannot be decoded: glass."""
+"""Grey level that stands in for pixels that cannot be decoded: the model sees white glass there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,9 +33,9 @@ class TilePixels:
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
     unread: tuple[Box, ...] = ()
-    """Pieces, within what the tile owns, that could not be decoded, view pixels."""
+    """Pieces of the part that the tile owns that could not be decoded, view pixels."""
     error: str = ""
-    """Why the first of them could not."""
+    """Why the tile could not be decoded as a whole; empty if it could."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,9 +43,9 @@ class Damage:
     """Unread parts of a slide."""
 
     areas: list[Box] = field(default_factory=list)
-    """Pieces, view pixels; none overlap."""
+    """Pieces that could not be decoded, view pixels; none overlap."""
     error: str = ""
-    """Why the first of them could not."""
+    """Why the first of them could not be decoded."""
 
     def add(self, tile: TilePixels) -> None:
         """Record the unread parts of a tile."""
@@ -53,16 +54,16 @@ class Damage:
 
     @property
     def area(self) -> float:
-        """View pixels."""
+        """Unread area, view pixels."""
         return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in self.areas)
 
 
 def read_tile(view: SlideAtMpp, tile: Tile) -> TilePixels:
-    """Read a tile; where it cannot be decoded, as much of it as can."""
+    """Read a tile, or as much of it as can be decoded."""
     try:
         return TilePixels(pixels=view.read(tile.x, tile.y, tile.width, tile.height))
     except SlideError as error:
-        logger.info("reading what can be read: %s", error)
+        logger.info("reading the tile in pieces: %s", error)
         return _in_pieces(view, tile, str(error))
 
 
@@ -75,6 +76,8 @@ def _in_pieces(view: SlideAtMpp, tile: Tile, error: str) -> TilePixels:
             try:
                 pixels[y - tile.y :, x - tile.x :][:height, :width] = view.read(x, y, width, height)
             except SlideError:
+                # Neighbouring tiles read the rest of the piece too; by recording only its own part, no tile counts an
+                # unread pixel that another counts.
                 owned = tile.clip(x, y, width, height)
                 if owned[0] < owned[2] and owned[1] < owned[3]:
                     unread.append(owned)

@@ -1,4 +1,4 @@
-"""The main job: one slide and one detector in, detections in level-0 pixels out."""
+"""Scanning one slide: takes a slide and a detector, gives detections in level-0 pixels."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 BOX_DECIMALS = 2
-"""Boxes are given to 0.01 level-0 pixel, the grid on which QuPath keeps geometry."""
+"""Boxes are rounded to 0.01 level-0 pixels, the grid on which QuPath keeps geometry."""
 SCORE_DECIMALS = 4
-"""Scores are given to 0.0001, finer than a detector's score is worth."""
+"""Scores are rounded to 0.0001; no detector's score is more precise than that."""
 MIN_SIDE = 0.01
 """A box thinner than this (level-0 pixels) after clipping to the slide is dropped: QuPath refuses empty shapes."""
 
 RUNS_ON_CPU = 1
 """One run of the network uses all cores."""
 RUNS_ON_GPU = 2
-"""While one batch is worked on, the next is copied to the GPU."""
+"""While the network works on one batch, the next is copied to the GPU."""
 STRIP_BYTES = 1 << 27
-"""Tiles are scanned in strips so narrow that the pixels of a row of tiles fit into this: what two rows share is then
-still in the cache of decoded pixels when the second is read."""
+"""Decoded bytes of a row of tiles at most: slides are scanned in strips this narrow, so that the overlap of two rows is
+still in the cache of decoded pixels when the second row is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,13 +65,13 @@ class SlideResult:
     tiles: int
     """Tiles in the grid."""
     tiles_scanned: int
-    """Tiles read and given to the model; the others show no tissue."""
+    """Tiles that the model was run on; the others show no tissue."""
     tissue_mm2: float | None
     """Area of the tissue mask, within the region of interest if there is one, mm²; None where no mask was used."""
     roi: Roi | None = None
-    """The region of interest to which the scan kept."""
+    """The region of interest to which the scan was kept."""
     unread: tuple[Box, ...] = ()
-    """Areas that could not be decoded, and were not looked at, level-0 pixels."""
+    """Areas that could not be decoded and were therefore not scanned, level-0 pixels."""
     unread_mm2: float = 0.0
     """Their area, mm²."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -80,12 +80,12 @@ class SlideResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanPlan:
-    """What of a slide is to be read."""
+    """Which parts of a slide to read."""
 
     tiles: list[Tile]
     """The tiles to scan, in the order of scanning."""
     tiles_in_grid: int
-    """How many there would be if all of the slide were tissue."""
+    """Tiles that cover the whole slide."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm²; None where none was used."""
 
@@ -106,15 +106,15 @@ def detect_slide(
         slide: the slide; its mpp must be known.
         detector: the model.
         options: how to scan.
-        roi: what to keep to. Objects are found whose centre is inside; of the slide around it no more is read than
-            its overview, and what a tile needs to show of a cell's surroundings.
+        roi: keep to this region of interest: only objects whose centre is inside it are detected. Outside it only the
+            overview is read, and the margin that tiles need to show the surroundings of a cell.
         on_progress: called with (tiles done, tiles to scan) after each batch.
 
     Raises:
         MppError: the slide's pixel size is unknown, or does not fit the model.
         SlideError: pixels cannot be decoded.
         ModelError: the model breaks its contract.
-        OptionError: tile size and overlap make no grid.
+        OptionError: tile size and overlap do not make a grid.
     """
     started = time.perf_counter()
     spec = detector.spec
@@ -145,12 +145,12 @@ def detect_slide(
 
 
 def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
-    """Choose what to read of a slide, within a region of interest if there is one.
+    """Choose the tiles to read: those with tissue, within the region of interest if there is one.
 
     Raises:
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read.
-        OptionError: tile size or overlap is not a multiple of the model's stride, or they make no grid.
+        OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
     """
     width, height = view.dimensions
     grid = TileGrid(
@@ -173,7 +173,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
 def _with_tissue(
     tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions
 ) -> list[Tile]:
-    """The tiles that own tissue, cut down to it where that is wanted."""
+    """The tiles whose own part holds tissue, trimmed to it if the options say so."""
     scale_x, scale_y = view.scale
     chosen = []
     for tile in tiles:
@@ -181,9 +181,9 @@ def _with_tissue(
         tissue = mask.bounds(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
         if tissue is None:
             continue
-        around = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
-        cut = trim(tile, around, margin=options.overlap // 2, stride=spec.stride)
-        chosen.append(cut if options.trim_tiles else tile)
+        tissue_in_view = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
+        trimmed = trim(tile, tissue_in_view, margin=options.overlap // 2, stride=spec.stride)
+        chosen.append(trimmed if options.trim_tiles else tile)
     return chosen
 
 
@@ -195,10 +195,10 @@ def _scan_tiles(
     damage: Damage,
     on_progress: Progress | None,
 ) -> list[Detections]:
-    """Read every tile, run the model, and suppress overlaps; detections in view pixels, one entry per tile, in order.
+    """Read the tiles, run the model on them, and suppress overlaps within each; the detections of each, view pixels.
 
-    Three stages run at once: read threads decode tiles ahead, the network runs, and this thread suppresses overlaps in
-    the tiles before.
+    Three stages run at once: read threads decode the next tiles, the network works on a batch, and this thread
+    suppresses overlaps in the tiles before it.
     """
     ahead = options.read_threads + options.batch_size
     pixels = ordered_map(partial(read_tile, view), tiles, workers=options.read_threads, ahead=ahead)
@@ -206,17 +206,17 @@ def _scan_tiles(
     runs = RUNS_ON_GPU if detector.runs_on.on_gpu else RUNS_ON_CPU
     results = ordered_map(partial(_run, detector, options), batches, workers=runs, ahead=runs + 1)
     parts: list[Detections] = []
-    with closing(pixels), closing(results):  # no thread outlives an error
+    with closing(pixels), closing(results):  # so that threads end if an error ends the loop
         for candidates in results:
-            for of_tile in candidates:
-                parts.append(_in_view(of_tile, tiles[len(parts)], options.nms_iou))
+            for tile_candidates in candidates:
+                parts.append(_in_view(tile_candidates, tiles[len(parts)], options.nms_iou))
             if on_progress is not None:
                 on_progress(len(parts), len(tiles))
     return parts
 
 
 def _run(detector: Detector, options: ResolvedScanOptions, batch: list[NDArray[np.uint8]]) -> list[Detections]:
-    """Run the model; where memory is short for a batch, on its halves, which gives the same."""
+    """Run the model on a batch; if memory runs out, on its halves, which gives the same detections."""
     tiles = np.stack(batch) if len(batch) > 1 else batch[0][None]
     try:
         return detector.detect(tiles, options.threshold)
@@ -229,38 +229,37 @@ def _run(detector: Detector, options: ResolvedScanOptions, batch: list[NDArray[n
 
 
 def _pixels_of(tiles: Iterable[TilePixels], damage: Damage) -> Iterator[NDArray[np.uint8]]:
-    """The pixels of tiles; records unread parts."""
+    """Yield the pixels of each tile, and record its unread parts."""
     for tile in tiles:
         damage.add(tile)
         yield tile.pixels
 
 
 def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], options: ResolvedScanOptions) -> None:
-    """Refuse a slide of which too much cannot be read."""
+    """Refuse a slide if more of it is unread than the options allow."""
     scanned = float(area(np.array([tile.seen for tile in tiles]).reshape(-1, 4)).sum())
     if damage.area <= options.max_bad_area * scanned:
         return
-    number = len(damage.areas)
+    pieces = "1 piece" if len(damage.areas) == 1 else f"{len(damage.areas)} pieces"
     x, y = view.to_level0(np.array([damage.areas[0]]))[0, :2]
     message = (
-        f"{view.slide.name}: {number} place{'s' if number > 1 else ''}, {damage.area / scanned:.2%} of the area to "
-        f"scan, cannot be decoded, the first at x {x:.0f}, y {y:.0f} ({damage.error}). Copy the file again, or "
-        "allow for unread area"
+        f"{view.slide.name}: {damage.area / scanned:.2%} of the area to scan cannot be decoded ({pieces}, the first at "
+        f"x {x:.0f}, y {y:.0f}: {damage.error}). Copy the file again, or allow for unread area"
     )
     raise SlideError(message, options=("max_bad_area",))
 
 
 def _in_view(candidates: Detections, tile: Tile, nms_iou: float) -> Detections:
-    """A tile's candidates (tile pixels) as detections of the part that it owns (view pixels)."""
-    # Scores are rounded before anything is ranked by them, so that a runtime's last bits decide nothing.
+    """The detections (view pixels) in the part that a tile owns, from its candidates (tile pixels)."""
+    # Round scores before ranking by them: their last bits differ between runtimes and must not decide what is kept.
     rounded = replace(candidates, scores=candidates.scores.round(SCORE_DECIMALS))
-    alone = suppress(rounded, nms_iou)
-    placed = alone.with_boxes(alone.boxes + np.array([tile.x, tile.y, tile.x, tile.y], np.float64))
-    return keep_owned(placed, tile)
+    kept = suppress(rounded, nms_iou)
+    in_view = kept.with_boxes(kept.boxes + np.array([tile.x, tile.y, tile.x, tile.y], np.float64))
+    return keep_owned(in_view, tile)
 
 
 def _in_level0(detections: Detections, view: SlideAtMpp) -> Detections:
-    """Detections in level-0 pixels, clipped to the slide, on the grid of decimals that outputs use."""
+    """Detections in level-0 pixels, clipped to the slide, rounded as result files have them."""
     width, height = view.slide.dimensions
     boxes = view.to_level0(detections.boxes)
     boxes = np.clip(boxes, 0, np.array([width, height, width, height])).round(BOX_DECIMALS)

@@ -1,13 +1,14 @@
-"""Overlapping boxes among millions, found without looking at all pairs and without holding all that overlap.
+"""Finding the boxes that overlap among millions, without comparing all pairs or holding all overlaps in memory.
 
-Boxes are sorted into lanes, bands of the plane one reach high, and by x within a lane: the boxes whose centre is near
-that of a given one then stand in three runs, in its own lane and the two beside it. Runs are looked up first, so that
-their length is known before any pair is made, and pairs are made a block at a time.
+The plane is cut into lanes, horizontal bands as high as the reach: the greatest distance on an axis between the centres
+of boxes that overlap. Boxes are sorted by lane and by x within a lane, so those near a given box form three runs: in
+its own lane and in those above and below. Runs are looked up first, so that the number of pairs is known before any is
+made; pairs are then made block by block.
 
-If u is the overlap of two sides w and v on one axis, IoU <= u / (w + v - u), and the centres lie (w + v) / 2 - u apart;
-so IoU above t puts the centres nearer than max(w, v) * (1 - t) / (1 + t): the reach. And IoU <= min(w, v) / max(w, v),
-so boxes of very different size need no look at all. Boxes are therefore kept in classes of size, each pair of classes
-with a reach of its own: a few huge boxes do not widen the search of all the others.
+If u is the overlap of two sides w and v on one axis, IoU <= u / (w + v - u), and the centres lie (w + v) / 2 - u apart.
+So IoU above t puts the centres nearer than max(w, v) * (1 - t) / (1 + t): the reach. Also IoU <= min(w, v) / max(w, v),
+so boxes of very different size need not be compared. Boxes are therefore divided into classes of size, and each pair of
+classes has its own reach: a few huge boxes do not widen the search for all others.
 """
 
 from __future__ import annotations
@@ -31,37 +32,37 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PAIRS_AT_ONCE = 1 << 16
-"""Pairs compared at once: few enough to stay in a core's cache."""
+"""Pairs compared at once: few enough for a core's cache."""
 PLANE = 1e8
-"""Centres farther out than this are taken as lying on its border: nearer to each other than they are, so that pairs may
-be looked at for nothing but none is missed. One box gone astray would otherwise cost all others their precision."""
+"""Centres farther out than this are moved to its border. That brings them nearer to each other, so more pairs are
+compared but none is missed; one stray box would otherwise cost all others their precision."""
 MOST_LANES = 1 << 22
-"""Lanes are higher than the reach where there would be more than this, for the same reason."""
+"""Where there would be more lanes than this they are made higher than the reach, for the same reason."""
 ROUNDING = 1e-6
-"""Share of a box's side added to its reach, so that no pair at the threshold is lost to rounding, be it in 32 bits."""
+"""Share of a box's side that is added to its reach, so that rounding, even to 32 bits, loses no pair."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Runs:
-    """For each of some boxes a run of others that may overlap it."""
+    """For each of some boxes, a run of others that may overlap it."""
 
     some: Indices
     """(S,), indices of boxes."""
     others: Indices
     """(M,), indices of boxes, in the order of lanes."""
     starts: Indices
-    """(S,), where in `others` the run of each begins."""
+    """(S,), where in `others` the run of each box begins."""
     ends: Indices
-    """(S,), where it ends."""
+    """(S,), where the run ends."""
 
     @property
     def pairs(self) -> int:
-        """How many pairs that makes."""
+        """Number of pairs."""
         return int((self.ends - self.starts).sum())
 
     def blocks(self, most: int) -> Iterator[tuple[Indices, Indices]]:
-        """The pairs as two index arrays, `most` at a time; a long run is cut where a block is full."""
-        made = np.cumsum(self.ends - self.starts)
+        """The pairs as two index arrays, `most` at a time; a run that does not fit continues in the next."""
+        made = np.cumsum(self.ends - self.starts)  # pairs of all runs up to and with each
         total = int(made[-1]) if len(made) else 0
         for low in range(0, total, most):
             high = min(low + most, total)
@@ -69,8 +70,9 @@ class Runs:
             starts, ends = self.starts[part], self.ends[part]
             before = made[part] - (ends - starts)
             counts = np.minimum(made[part], high) - np.maximum(before, low)
-            places = np.arange(low, high) + np.repeat(starts - before, counts)
-            yield np.repeat(self.some[part], counts), self.others.take(places)
+            # Pair number p, within the run that begins with pair `before`, is of the box at starts + p - before.
+            positions = np.arange(low, high) + np.repeat(starts - before, counts)
+            yield np.repeat(self.some[part], counts), self.others.take(positions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,49 +84,57 @@ class Lanes:
     top: float
     """Least y."""
     reach: float
-    """How far to look along the line, with what rounding may add to a distance on it."""
+    """How far to look along the line, with an allowance for rounding."""
     height: float
-    """Height of a lane, no less than the reach across lanes."""
+    """Height of a lane, at least the reach along y."""
     length: float
-    """Length of a lane on the line: so much more than the points' that a look along one does not lead into the next."""
-    each: int
-    """Lanes of a label, the last of them empty."""
+    """Length of a lane on the line: that of the points and more, so that a search does not run into the next lane."""
+    per_label: int
+    """Lanes of a label; the last is empty, which keeps labels apart."""
 
     @classmethod
     def over(cls, points: Sequence[Floats], labels: int, reach: Floats) -> Self:
-        """Lanes over sets of points, each (N, 2) with N > 0, of so many labels, for a reach in x and y."""
+        """Lanes over sets of points, each (N, 2) with N > 0.
+
+        Args:
+            points: the sets.
+            labels: number of labels.
+            reach: (2,), greatest distance of neighbours along x and y.
+        """
         left, top = (min(float(some[:, axis].min()) for some in points) for axis in (0, 1))
         right, bottom = (max(float(some[:, axis].max()) for some in points) for axis in (0, 1))
         finest = 8 * float(np.spacing(PLANE))
         height = max(float(reach[1]) + finest, (bottom - top) / MOST_LANES)
-        each = int((bottom - top) / height) + 2
+        per_label = int((bottom - top) / height) + 2
         widest = float(reach[0]) + finest
-        widest += 8 * float(np.spacing(labels * each * (right - left + 3 * widest)))
-        return cls(left=left, top=top, reach=widest, height=height, length=right - left + 3 * widest, each=each)
+        # Positions near the end of the line are rounded most, by the spacing of floats there.
+        widest += 8 * float(np.spacing(labels * per_label * (right - left + 3 * widest)))
+        length = right - left + 3 * widest
+        return cls(left=left, top=top, reach=widest, height=height, length=length, per_label=per_label)
 
-    def places(self, points: Floats, labels: Indices) -> Floats:
-        """Where each point, (N, 2), of a label stands on the line, (N,)."""
-        lane = np.floor((points[:, 1] - self.top) / self.height) + labels * self.each
+    def positions(self, points: Floats, labels: Indices) -> Floats:
+        """The position of each point, (N, 2), on the line, (N,), given their labels, (N,)."""
+        lane = np.floor((points[:, 1] - self.top) / self.height) + labels * self.per_label
         return lane * self.length + (points[:, 0] - self.left)
 
     def near(self, some: Floats, others: Floats, step: int) -> tuple[Indices, Indices]:
-        """Where the run of others in the lane `step` further on begins and ends for each of some sorted places."""
+        """For each position, where among the sorted others its run in the lane `step` further on begins and ends."""
         middle = some + step * self.length
         return np.searchsorted(others, middle - self.reach), np.searchsorted(others, middle + self.reach)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Neighbours:
-    """N boxes of one frame, any of which can be asked for those of its label that it overlaps."""
+    """N boxes of one frame, and the search for those of the same label that overlap."""
 
     boxes: Boxes
     """(N, 4)."""
     labels: Indices
     """(N,), from 0 without a gap."""
     sizes: NDArray[np.int16]
-    """(N,), class of size: in a class the longer sides of boxes differ by a factor of less than eight."""
+    """(N,), class of size: within a class the longer sides of boxes differ by a factor of less than eight."""
     sides: dict[int, tuple[float, Floats]]
-    """The least longer side in each class of size, and the greatest width and height."""
+    """For each class of size the least longer side, and the greatest width and height."""
     iou_threshold: float
     """Boxes overlap when their IoU exceeds it, 0 to 1."""
 
@@ -140,62 +150,65 @@ class Neighbours:
         widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
         longer = np.maximum(widths, heights)
         usual = np.median(longer) if len(longer) else 0
-        # frexp gives powers of two; three of them make a class, which for most boxes is that of the usual size.
+        # frexp gives powers of two. A class spans three, so that most boxes are in that of the median size.
         sizes = ((np.frexp(longer / (usual or 1))[1] + 1) // 3).astype(np.int16)
         sides = {}
         for size in np.unique(sizes).tolist():
-            which = sizes == size
-            greatest = np.array([widths[which].max(), heights[which].max()], np.float64)
-            sides[size] = float(longer[which].min()), np.maximum(greatest, 0)
+            in_class = sizes == size
+            greatest = np.array([widths[in_class].max(), heights[in_class].max()], np.float64)
+            sides[size] = float(longer[in_class].min()), np.maximum(greatest, 0)
         numbered = np.unique(labels, return_inverse=True)[1]
         return cls(boxes=boxes, labels=numbered, sizes=sizes, sides=sides, iou_threshold=iou_threshold)
 
     def within(self, which: Indices) -> list[Runs]:
         """Where to look for overlaps among some of the boxes, each pair once."""
-        found = []
+        runs = []
         for reach, large, small in self._scales():
             some = which[self.sizes[which] == large]
-            found += self._runs(reach, some, None if small == large else which[self.sizes[which] == small])
-        return found
+            runs += self._runs(reach, some, None if small == large else which[self.sizes[which] == small])
+        return runs
 
     def between(self, some: Indices, others: Indices) -> list[Runs]:
-        """Where to look for overlaps of some of the boxes with others, none of which is among them."""
-        found = []
+        """Where to look for overlaps of some of the boxes with others; no box may be in both."""
+        runs = []
         for reach, large, small in self._scales():
-            for one, other in {(large, small), (small, large)}:
-                found += self._runs(reach, some[self.sizes[some] == one], others[self.sizes[others] == other])
-        return found
+            for size, other_size in {(large, small), (small, large)}:  # once if both are the same class
+                runs += self._runs(reach, some[self.sizes[some] == size], others[self.sizes[others] == other_size])
+        return runs
 
     def overlapping(self, runs: Sequence[Runs]) -> Iterator[tuple[Indices, Indices]]:
-        """The pairs (one of `some`, one of `others`) that do overlap, block by block."""
+        """The pairs of indices, from `some` and from `others`, whose boxes overlap, block by block."""
         for some, others in (block for run in runs for block in run.blocks(PAIRS_AT_ONCE)):
             over = paired_iou(self.boxes.take(some, axis=0), self.boxes.take(others, axis=0)) > self.iou_threshold
             yield some[over], others[over]
 
     def _scales(self) -> Iterator[tuple[Floats, int, int]]:
-        """Classes of size whose boxes may overlap: reach in x and y, the larger class, and the smaller or the same."""
+        """Pairs of classes of size whose boxes may overlap: reach along x and y, larger class, smaller or same."""
         share = (1 - self.iou_threshold) / (1 + self.iou_threshold) + ROUNDING
         for large, (least, greatest) in self.sides.items():
-            for small, (_, its_greatest) in self.sides.items():
-                if small <= large and its_greatest.max() * (1 + ROUNDING) >= least * self.iou_threshold:
-                    yield np.maximum(greatest, its_greatest) * share, large, small
+            for small, (_, small_greatest) in self.sides.items():
+                if small <= large and small_greatest.max() * (1 + ROUNDING) >= least * self.iou_threshold:
+                    yield np.maximum(greatest, small_greatest) * share, large, small
 
     def _runs(self, reach: Floats, some: Indices, others: Indices | None) -> list[Runs]:
-        """Runs of the others, or without others of the same boxes, whose centres are within reach on both axes."""
+        """Runs of the others, or of the same boxes if there are none, whose centres are within reach on both axes."""
         sets = [some] if others is None else [some, others]
         if not all(map(len, sets)):
             return []
         boxes = [self.boxes.take(which, axis=0).astype(np.float64) for which in sets]
-        points = [np.asarray(np.clip(centres(each), -PLANE, PLANE), np.float64) for each in boxes]
+        points = [np.asarray(np.clip(centres(part), -PLANE, PLANE), np.float64) for part in boxes]
         lanes = Lanes.over(points, int(self.labels.max()) + 1, reach)
-        places = [lanes.places(at, self.labels[which]) for at, which in zip(points, sets, strict=True)]
-        orders = [np.argsort(on_line) for on_line in places]
-        laid = [(which[order], at[order]) for which, at, order in zip(sets, places, orders, strict=True)]
-        (some, here), (others, there) = laid[0], laid[-1]
-        found = []
+        in_order = []
+        for which, part in zip(sets, points, strict=True):
+            positions = lanes.positions(part, self.labels[which])
+            order = np.argsort(positions)
+            in_order.append((which[order], positions[order]))
+        (some, positions), (others, other_positions) = in_order[0], in_order[-1]
+        runs = []
+        # Among the same boxes the lane above needs no search: its boxes find these in the lane below.
         for step in (0, 1) if some is others else (-1, 0, 1):
-            starts, ends = lanes.near(here, there, step)
+            starts, ends = lanes.near(positions, other_positions, step)
             if some is others and step == 0:
                 starts = np.arange(1, len(some) + 1)  # each pair once, and no box with itself
-            found.append(Runs(some=some, others=others, starts=starts, ends=ends))
-        return found
+            runs.append(Runs(some=some, others=others, starts=starts, ends=ends))
+        return runs

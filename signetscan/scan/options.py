@@ -1,4 +1,4 @@
-"""How a slide is scanned: what a user may choose, and what is in force for a model on a machine."""
+"""How a slide is scanned: the options that a user may set, and their values for a given model and machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ CPU_BATCH = 1
 GPU_BATCH = 8
 """Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
 MAX_READ_THREADS = 8
-"""More threads than this read ahead of any model."""
+"""No model is fast enough to need more threads than this."""
 DEFAULT_MIN_TISSUE_UM2 = 1000.0
-"""Pieces smaller than this (µm²) are dust: a dozen cells is more."""
+"""Pieces of tissue smaller than this (µm²) are dust: a dozen cells cover more."""
 MODELS = "the model's"
-"""What decides an option that is not given."""
+"""What an option is if it is not given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanOptions:
-    """How to scan a slide. None leaves the choice to the model, or to what suits the machine; see `resolve`.
+    """How to scan a slide. None leaves the choice to the model or the machine; see `resolve`.
 
     Raises:
         OptionError: a value is out of range.
@@ -98,7 +98,7 @@ class ScanOptions:
         check_options(self)
 
     def resolve(self, detector: Detector) -> ResolvedScanOptions:
-        """The options in force: where nothing is chosen, the model's values, and what suits what it runs on."""
+        """The options in force: those that are None get the model's values, or what suits its device."""
         spec, on_gpu = detector.spec, detector.runs_on.on_gpu
         return ResolvedScanOptions(
             tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
@@ -117,7 +117,7 @@ class ScanOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedScanOptions(ScanOptions):
-    """Options of which each has its value. Made by `ScanOptions.resolve`.
+    """Scan options with every value set. Made by `ScanOptions.resolve`.
 
     Raises:
         OptionError: a value is out of range.

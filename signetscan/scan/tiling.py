@@ -19,7 +19,7 @@ class Tile:
     """One tile. All numbers are view pixels, from the slide's origin."""
 
     index: int
-    """Position in the grid, row by row."""
+    """Number in the grid, row by row."""
     x: int
     """Left edge."""
     y: int
@@ -29,30 +29,30 @@ class Tile:
     height: int
     """Height."""
     owned: Box
-    """x0, y0, x1, y1 of the part whose objects this tile answers for; the parts of all tiles fill the plane."""
+    """x0, y0, x1, y1 of the part whose objects this tile reports; the parts of all tiles cover the plane once."""
 
     @property
     def seen(self) -> Box:
-        """x0, y0, x1, y1 of what it shows of that part: all of it, unless it is trimmed."""
+        """x0, y0, x1, y1 of the owned part that the tile shows: all of it, unless the tile is trimmed."""
         return self.clip(self.x, self.y, self.width, self.height)
 
     def clip(self, x: int, y: int, width: int, height: int) -> Box:
-        """x0, y0, x1, y1 of what this tile owns of a rectangle; nothing if x0 >= x1 or y0 >= y1."""
+        """x0, y0, x1, y1 of the part of a rectangle that this tile owns; empty if x0 >= x1 or y0 >= y1."""
         x0, y0, x1, y1 = self.owned
         return max(x0, x), max(y0, y), min(x1, x + width), min(y1, y + height)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileGrid:
-    """Tiles of one size that cover a plane.
+    """Overlapping tiles of one size that cover a plane.
 
     Tiles start at multiples of `stride`, so that a fully convolutional network sees each object at the same phase of
-    its grid in every tile and in one pass over the whole. There are as few as the largest size allows, and they are no
-    larger than it takes so few to cover the plane: tiles of the largest size would overlap by most of their side where
-    the plane is a little wider than one of them.
+    its grid in every tile as in one pass over the whole plane. There are as few tiles as the largest size allows, and
+    they are only as large as that number requires: of the largest size, two tiles would overlap by most of their side
+    on a plane that is a little wider than one of them.
 
     Raises:
-        OptionError: the numbers make no grid.
+        OptionError: the numbers do not make a grid.
     """
 
     width: int
@@ -64,7 +64,7 @@ class TileGrid:
     overlap: int
     """Least overlap of neighbouring tiles, view pixels; a multiple of `stride` below `tile_size`."""
     stride: int
-    """Tiles start and measure multiples of this, view pixels."""
+    """Positions and sides of tiles are multiples of this, view pixels."""
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.stride) < 1:
@@ -105,8 +105,8 @@ class TileGrid:
             message = f"tile {index} of {len(self)}"
             raise IndexError(message)
         row, column = divmod(index, self.columns)
-        x, x0, x1 = self._place(column, self.columns, self.width, self.tile_width)
-        y, y0, y1 = self._place(row, self.rows, self.height, self.tile_height)
+        x, x0, x1 = self._span(column, self.columns, self.width, self.tile_width)
+        y, y0, y1 = self._span(row, self.rows, self.height, self.tile_height)
         return Tile(index=index, x=x, y=y, width=self.tile_width, height=self.tile_height, owned=(x0, y0, x1, y1))
 
     def __iter__(self) -> Iterator[Tile]:
@@ -124,12 +124,12 @@ class TileGrid:
         return -(-length // self.stride) * self.stride
 
     def _start(self, position: int, count: int, length: int, side: int) -> int:
-        if position == count - 1:  # ends at the edge, or less than a stride behind it
+        if position == count - 1:  # ends at the edge of the plane, or less than a stride beyond it
             return max(0, self._up(length - side))
         return position * (side - self.overlap)
 
-    def _place(self, position: int, count: int, length: int, side: int) -> tuple[int, float, float]:
-        """Start of a tile along one axis, and the ends of what it owns: half of each overlap."""
+    def _span(self, position: int, count: int, length: int, side: int) -> tuple[int, float, float]:
+        """Start of a tile along one axis, and both ends of its own part, which goes to the middle of each overlap."""
         start = self._start(position, count, length, side)
         low, high = 0.0, float(length)
         if position > 0:
@@ -140,13 +140,13 @@ class TileGrid:
 
 
 def trim(tile: Tile, around: Box, *, margin: int, stride: int) -> Tile:
-    """A tile cut down to what matters in it.
+    """Trim a tile to the part of it that matters.
 
     Args:
-        tile: the tile; it goes on owning what it owned.
-        around: x0, y0, x1, y1 of the part of what it owns that matters, view pixels.
-        margin: what is left around that at least, as far as the tile goes, view pixels.
-        stride: the tile's edges go on being at multiples of it, view pixels.
+        tile: the tile; its own part stays the same.
+        around: x0, y0, x1, y1 of what matters in its own part, view pixels.
+        margin: least margin to leave around that within the tile, view pixels.
+        stride: the tile's edges stay at multiples of it, view pixels.
     """
     left, right = _trim_axis(tile.x, tile.width, around[0] - margin, around[2] + margin, stride)
     top, bottom = _trim_axis(tile.y, tile.height, around[1] - margin, around[3] + margin, stride)
@@ -162,7 +162,7 @@ def in_strips(grid: TileGrid, pixels: float) -> list[Tile]:
 
     Args:
         grid: the grid.
-        pixels: a row of tiles within a strip covers at most about this many view pixels, and at least a tile.
+        pixels: about the most view pixels that a row of tiles within a strip covers; a row has at least one tile.
     """
     columns = max(1, int(pixels / (grid.tile_width * grid.tile_height)))
     return sorted(grid, key=lambda tile: (tile.index % grid.columns // columns, tile.index))

@@ -1,7 +1,7 @@
-"""Where on a slide there is tissue, judged on a small overview so that blank glass is not read at full size.
+"""Finding the tissue of a slide on a small overview, so that blank glass is not read at full resolution.
 
-The mask errs on the side of reading too much: signet ring cells lie in pale mucin, and a cell that is never
-read is lost without a word, while a blank tile costs a fraction of a second.
+The mask errs on the side of reading too much: signet ring cells lie in pale mucin, and a cell that is never read is
+missed without notice, while a blank tile costs a fraction of a second.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from signetscan.slides.protocol import Slide
 
 OVERVIEW_MPP = 8.0
-"""Pixel size of the overview, µm: about a nucleus, so that thin strands still count."""
+"""Pixel size of the overview, µm: about that of a nucleus, so that thin strands of tissue still show."""
 MAX_OVERVIEW_SIDE = 8192
 """Largest side of an overview, pixels; a larger slide gets a coarser overview."""
 BLOCK_SIDE = 4096
-"""Side of the pieces in which a slide without a small level is read, pixels of the level read."""
+"""Side of the blocks in which a slide without a small level is read, pixels of that level."""
 
 GLASS_MIN = 200
 """Bare glass is at least this bright in every channel (0 to 255)."""
 GLASS_SHARE = 0.002
-"""Least share of such pixels for their colour to be taken as the slide's glass."""
+"""Least share of such pixels that counts as glass; with fewer, the default colour is used."""
 DEFAULT_GLASS = (245.0, 245.0, 245.0)
-"""Colour of glass where a slide shows none."""
+"""Colour of glass on slides that show none."""
 TISSUE_OD = 0.04
-"""A pixel with this optical density (natural logarithm) over the glass in any channel is tissue: 4% darker, above
-the unevenness of scanners' light and far below the palest mucin, which stains 10% and more."""
+"""A pixel is tissue if its optical density (natural logarithm) exceeds that of the glass by this in any channel. That
+is 4% darker: more than the unevenness of scanners' light, and far less than the palest mucin, which is 10% darker."""
 
 MAX_HOLE_UM2 = 2.5e5
-"""Blank areas inside tissue up to this size (µm²) are read too: lumina, fat, mucin lakes washed out of the section."""
+"""Blank areas inside tissue up to this size (µm²) are scanned too: lumina, fat, mucin lakes that were washed out."""
 MARGIN_UM = 60.0
-"""The mask is widened by this much, µm: a few cells."""
+"""The mask is widened by this much, µm: the width of a few cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TissueMask:
-    """A yes/no overview of a slide."""
+    """Which parts of a slide are tissue, pixel by pixel of an overview."""
 
     mask: NDArray[np.bool_]
     """(rows, columns)."""
@@ -65,9 +65,9 @@ class TissueMask:
         return float(np.count_nonzero(self.mask)) * self.pixel_um2 / 1e6
 
     def bounds(self, x0: float, y0: float, x1: float, y1: float) -> Box | None:
-        """The smallest rectangle around the tissue in a rectangle, within it; None where there is none.
+        """The smallest rectangle around the tissue within a rectangle; None if it holds none.
 
-        All are x0, y0, x1, y1 in level-0 pixels.
+        Both rectangles are x0, y0, x1, y1 in level-0 pixels.
         """
         left, top = max(int(x0 / self.pixel[0]), 0), max(int(y0 / self.pixel[1]), 0)
         right, bottom = max(math.ceil(x1 / self.pixel[0]), 0), max(math.ceil(y1 / self.pixel[1]), 0)
@@ -92,40 +92,40 @@ def find_tissue(slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -
 
     Args:
         slide: the slide.
-        min_area_um2: pieces below this area are left out, µm².
+        min_area_um2: pieces of tissue below this area are left out, µm².
 
     Raises:
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read.
     """
-    everything = whole_slide(slide)
+    whole = whole_slide(slide)
     overview = read_overview(slide, _overview_step(slide))
-    mask = tissue_mask(overview, pixel_um2=everything.pixel_um2, min_area_um2=min_area_um2)
-    return replace(everything, mask=mask)
+    mask = tissue_mask(overview, pixel_um2=whole.pixel_um2, min_area_um2=min_area_um2)
+    return replace(whole, mask=mask)
 
 
 def whole_slide(slide: Slide) -> TissueMask:
-    """A mask that takes all of a slide for tissue, without reading it.
+    """A mask that covers the whole slide; no pixels are read.
 
     Raises:
         MppError: the slide's pixel size is unknown.
     """
-    own = known_mpp(slide)
+    mpp = known_mpp(slide)
     width, height = slide.dimensions
     columns, rows = _overview_size(slide, _overview_step(slide))
     pixel = (width / columns, height / rows)
-    area_um2 = pixel[0] * own.x * pixel[1] * own.y
+    area_um2 = pixel[0] * mpp.x * pixel[1] * mpp.y
     return TissueMask(mask=np.ones((rows, columns), np.bool_), pixel=pixel, pixel_um2=area_um2)
 
 
 def _overview_step(slide: Slide) -> float:
     """Level-0 pixels per pixel of the overview."""
-    own = known_mpp(slide)
-    return max(OVERVIEW_MPP / own.x, OVERVIEW_MPP / own.y, max(slide.dimensions) / MAX_OVERVIEW_SIDE, 1.0)
+    mpp = known_mpp(slide)
+    return max(OVERVIEW_MPP / mpp.x, OVERVIEW_MPP / mpp.y, max(slide.dimensions) / MAX_OVERVIEW_SIDE, 1.0)
 
 
 def _overview_size(slide: Slide, step: float) -> tuple[int, int]:
-    """Width and height of an overview, its own pixels."""
+    """Width and height of the overview, overview pixels."""
     width, height = slide.dimensions
     return max(round(width / step), 1), max(round(height / step), 1)
 
@@ -138,17 +138,19 @@ def tissue_mask(
     Args:
         overview: uint8 (rows, columns, 3).
         pixel_um2: area of a pixel, µm².
-        min_area_um2: pieces below this area are left out, µm².
+        min_area_um2: pieces of tissue below this area are left out, µm².
 
     Returns:
         Boolean (rows, columns).
     """
-    # Of each channel's 256 values, those of tissue: looked up, because an overview has tens of millions of pixels.
+    # Which of the 256 values of a channel are tissue is computed once and looked up for each pixel, because an overview
+    # has tens of millions of them.
     values = np.arange(256, dtype=np.float32)
     stained = np.log((glass_colour(overview)[:, None] + 1) / (values + 1)) > TISSUE_OD  # (3, 256)
     mask: NDArray[np.bool_] = np.zeros(overview.shape[:2], np.bool_)
     for channel in range(3):
         mask |= stained[channel][overview[..., channel]]
+    # Padded, because a closing takes what lies outside for blank, and would open the gaps at the edge again.
     mask = ndimage.binary_closing(np.pad(mask, 2), iterations=2)[2:-2, 2:-2] | mask
     mask = morphology.remove_small_objects(mask, max_size=_pixels(min_area_um2, pixel_um2))
     holes = ndimage.binary_fill_holes(mask) & ~mask
@@ -163,7 +165,7 @@ def tissue_mask(
 def glass_colour(overview: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The colour of bare glass, (3,): the median of the brightest tenth of all bright pixels.
 
-    Exact white is left out, since it is where nothing was scanned.
+    Pure white is left out, since it marks what was not scanned.
     """
     red, green, blue = (overview[..., channel] for channel in range(3))
     darkest = np.minimum(np.minimum(red, green), blue)
@@ -178,7 +180,7 @@ def glass_colour(overview: NDArray[np.uint8]) -> NDArray[np.float32]:
 def read_overview(slide: Slide, step: float) -> NDArray[np.uint8]:
     """The whole slide at one pixel per `step` x `step` level-0 pixels, averaged; uint8 (rows, columns, 3).
 
-    The level used is read in blocks, so that memory stays bounded for a slide that has no small level.
+    The level is read in blocks, so that memory stays bounded for a slide without a small level.
     """
     width, height = slide.dimensions
     columns, rows = _overview_size(slide, step)
