@@ -76,7 +76,7 @@ def test_a_full_disk_stops_the_run_and_with_room_it_goes_on(slides: Path) -> Non
     assert (files, kinds) == ("12", "1")
     said = run.stderr.strip().splitlines()
     assert len(said) == 1
-    assert "cannot be written: No space left on device. The run stops here; started again, it goes on" in said[0]
+    assert "cannot be written: No space left on device. The run stops here. Start it again to continue" in said[0]
 
 
 @mounts

@@ -168,7 +168,7 @@ def test_one_slides_fault_costs_that_slide_only(ward: Ward, workers: int) -> Non
         "bug": "ZeroDivisionError: a bug",
         "cut": "cut short",
         "hang": "not done after 3 s",
-        "memory": "SIGKILL (probably for want of memory",
+        "memory": "SIGKILL (probably for lack of memory",
         "segfault": "SIGSEGV (a decoder crashed",
     }.items():
         assert said in failure(outcomes[name]).reason
@@ -212,7 +212,7 @@ def test_a_failure_is_forgotten_when_it_is_mended(ward: Ward) -> None:
 @pytest.mark.usefixtures("trouble")
 def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     ward.add("b", "full", "z")
-    with pytest.raises(OutputError, match=r"full\.geojson: cannot be written: No space left.*goes on"):
+    with pytest.raises(OutputError, match=r"full\.geojson: cannot be written: No space left.*Start it again to continue"):
         ward.run()
     assert set(ward.results()) == {"a.geojson", "a.csv", "b.geojson", "b.csv"}
     assert ward.leftovers() == []
@@ -224,7 +224,7 @@ def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(ward: Ward, monkeypa
 @pytest.mark.usefixtures("trouble")
 def test_a_share_that_is_gone_stops_the_run(ward: Ward) -> None:
     ward.add("gone", "z")
-    with pytest.raises(SlideError, match=r"slides: the folder of the slides is gone.*goes on"):
+    with pytest.raises(SlideError, match=r"slides: the folder of the slides is gone.*Start it again to continue"):
         ward.run()
     assert sorted(path.name for path in ward.out.iterdir()) == ["a.csv", "a.geojson", "a.run.json"]
 
@@ -261,7 +261,7 @@ def test_a_slide_that_grows_while_it_is_read_fails(ward: Ward, monkeypatch: pyte
         return real(*arguments, **options)
 
     monkeypatch.setattr(slide_module, "detect_slide", grow)
-    with pytest.raises(SlideError, match="changed while it was read"):
+    with pytest.raises(SlideError, match="changed while it was being read"):
         scan_slide(task, ward.request(), load_detector(ward.model, device="cpu"))
     assert list(ward.out.iterdir()) == []
 
@@ -372,7 +372,7 @@ def test_who_was_held_up_for_long_does_not_write_over_another(ward: Ward) -> Non
     assert claim is not None
     os.utime(claim.path, (time.time() - 1000,) * 2)
     assert Claims().take(ward.out / "a") is not None
-    with pytest.raises(SlideError, match="held up"):
+    with pytest.raises(SlideError, match="another run took over the slide"):
         scan_slide(task, ward.request(), load_detector(ward.model, device="cpu"), claim=claim)
     assert ward.results() == {}
 
@@ -390,7 +390,7 @@ def test_a_program_scans_by_one_call(ward: Ward) -> None:
     assert lines == ["begins", "ready", "started", "ended", "started", "ended", "ends"]
     with pytest.raises(OptionError, match="name slides"):
         next(scan_slides([]))
-    with pytest.raises(OptionError, match="one region for several slides"):
+    with pytest.raises(OptionError, match="one file for several slides"):
         list(scan_slides([ward.slides], replace(request, roi=ward.model)))
     with pytest.raises(OptionError, match="the key cannot be read"):
         list(scan_slides([ward.slides], replace(request, pseudonymise=ward.slides / "none")))

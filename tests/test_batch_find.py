@@ -108,8 +108,8 @@ def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
         ("path,threshold\na.svs,2\n", "line 2: threshold must be from 0 to 1"),
         ("path\na.svs\n\x00\n", "slides.csv"),
         ("path\n,\n", "slides.csv"),
-        ("path\na.svs,0.25\n", "line 2: not as many fields as the first line, 1"),
-        ("path,mpp\na.svs\n", "line 2: not as many fields as the first line, 2"),
+        ("path\na.svs,0.25\n", "line 2: the number of fields differs from that of the first line, 1"),
+        ("path,mpp\na.svs\n", "line 2: the number of fields differs from that of the first line, 2"),
     ],
 )
 def test_a_list_that_is_wrong_is_refused_with_the_place(tmp_path: Path, text: str, named: str) -> None:

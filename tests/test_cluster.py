@@ -67,8 +67,8 @@ def test_the_command_on_a_cluster_of_its_own(slide: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out" / "bad.failed.json").exists()
     wrong = run(*command, "--dask", "tcp://127.0.0.1:1", "--device", "cpu")
     assert wrong.returncode == 4, wrong.stderr
-    assert "no such cluster" in wrong.stderr
+    assert "cannot connect to this cluster" in wrong.stderr
     senseless = run(*command, "--dask", "local", "--device", "cpu", "--tile-size", 64, "--overlap", 64)
     assert senseless.returncode == 2, senseless.stderr
     assert "overlap 64 must be from 0 to below the tile size 64. See --tile-size and --overlap" in senseless.stderr
-    assert "no such cluster" not in senseless.stderr
+    assert "cannot connect to this cluster" not in senseless.stderr

@@ -229,5 +229,5 @@ def test_dicom_does_not_go_with_pseudonyms(bench: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret")
     refused = detect(bench, tmp_path / "out", "--format", "dicom", "--pseudonymise", tmp_path / "key")
     assert refused.exit_code == 2
-    assert "copies the patient" in refused.stderr
+    assert "the patient's data" in refused.stderr
     assert not (tmp_path / "out").exists()

@@ -195,7 +195,7 @@ def test_wrong_regions(tmp_path: Path) -> None:
     half = geojson(tmp_path / "x.geojson", ("annotation", "Polygon", [corners(0, 0, 2100, 2120)]))
     (tmp_path / "other.svs").write_bytes(b"")
     status, said = detect(SAMPLE, tmp_path / "other.svs", "--out", tmp_path / "out", "--roi", half)
-    assert (status, "one region for several slides" in " ".join(said.split())) == (2, True)
+    assert (status, "one file for several slides" in " ".join(said.split())) == (2, True)
     (tmp_path / "empty").mkdir()
     status, said = detect(SAMPLE, "--out", tmp_path / "out", "--roi", tmp_path / "empty")
     assert (status, "sample.geojson" in said) == (3, True)

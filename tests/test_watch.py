@@ -20,7 +20,7 @@ class Clock:
 
 def looked(watcher: Watcher, clock: Clock, now: float) -> list[str]:
     clock.now = now
-    return [task.name for task in watcher.look()]
+    return [task.name for task in watcher.new_slides()]
 
 
 def test_a_slide_is_given_once_it_has_come_to_rest(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Many slides: finding them, working on each in a process that may die, and going on where a run was stopped."""
+"""Scanning many slides: finds them, scans each in a process that may crash, and resumes interrupted runs."""

@@ -1,8 +1,9 @@
-"""Claims: files that say who works on which slide, so that runs on several machines share a folder of results.
+"""Claims: files that say which run works on which slide, so that runs on several machines can share a results folder.
 
-A claim is made by creating a file that must not be there yet, which works on network shares as well. Its maker touches
-it every few seconds. One that was not touched for a while, or whose process is gone from this machine, is stale and
-may be taken over; by one taker only, because that one too must create a file that is not there, named after the claim.
+To claim a slide, a run creates a file that must not exist yet, which works on network shares too, and touches it every
+few seconds. A claim that has not been touched for a while, or whose process is gone from this machine, is stale:
+another run may take it over. Only one can, because it must first create a file, named after the stale claim, that must
+not exist either.
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10.0
 """Seconds between two touches of a claim."""
 STALE_S = 120.0
-"""A claim not touched for so many seconds is stale: a dozen missed touches, more than a busy share delays."""
+"""Seconds after which an untouched claim is stale: a dozen missed touches, longer than a busy share delays any."""
 MOST_BYTES = 4096
-"""A claim is a line of text; more is none of ours."""
+"""Bytes read of a claim, which is one line of text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A claim of ours to one slide."""
+    """This run's claim to a slide."""
 
     path: Path
-    """The file that says so."""
+    """The claim's file."""
     token: str
-    """What only our file holds."""
+    """A random text that only this claim's file holds."""
 
     def touch(self) -> None:
-        """Show that we are still working on it."""
-        with contextlib.suppress(OSError):  # if the share is gone, writing results will say so
+        """Show that this run is still working on the slide."""
+        with contextlib.suppress(OSError):  # if the share is gone, writing the results reports it
             os.utime(self.path)
 
     def is_held(self) -> bool:
-        """Whether it is still ours: another run takes over a claim that was not touched for long."""
+        """Whether the claim is still ours; another run may have taken it over if it was not touched for long."""
         return _token(self.path) == self.token
 
     def release(self) -> None:
-        """Give it up, unless another run took it over."""
+        """Remove the claim, unless another run has taken it over."""
         if self.is_held():
             self.path.unlink(missing_ok=True)
 
@@ -62,43 +63,43 @@ class Claims:
     """Name of this machine."""
 
     def take(self, target: Path) -> Claim | None:
-        """Claim what results are written to.
+        """Claim a slide.
 
         Args:
-            target: path of the results, without an ending; its folder exists.
+            target: path of the slide's results without a suffix; its folder exists.
 
         Returns:
-            The claim, or None where somebody else has it.
+            The claim, or None if another run holds it.
 
         Raises:
-            OutputError: the folder cannot be written to.
+            OutputError: the folder is not writable.
         """
         path = target.with_name(f".{target.name}.claim")
         token = uuid.uuid4().hex
         text = json.dumps({"token": token, "host": self.host, "pid": os.getpid()})
         try:
             if not _create(path, text):
-                stale = self._stale(path)
-                if stale is None or not _take_over(path, stale, text, self.stale_s):
+                stale_token = self._stale_token(path)
+                if stale_token is None or not _take_over(path, stale_token, text, self.stale_s):
                     return None
         except OSError as error:
             message = f"{path.parent}: results cannot be written here: {error.strerror or error}"
             raise OutputError(message) from error
         return Claim(path=path, token=token)
 
-    def _stale(self, path: Path) -> str | None:
-        """The token of a claim that is stale; None where it is not."""
+    def _stale_token(self, path: Path) -> str | None:
+        """The token of a claim if it is stale, else None."""
         token, holder = _token(path), _read(path)
         try:
-            untouched = _now_there(path.parent) - path.stat().st_mtime
+            untouched = _file_system_time(path.parent) - path.stat().st_mtime
         except FileNotFoundError:
-            return None  # just released; the next try finds out
-        gone = holder.get("host") == self.host and not _is_alive(holder.get("pid"))
-        return token if untouched > self.stale_s or gone else None
+            return None  # just released: the next try will get it
+        is_gone = holder.get("host") == self.host and not _is_alive(holder.get("pid"))
+        return token if untouched > self.stale_s or is_gone else None
 
 
 def _create(path: Path, text: str) -> bool:
-    """Create a file, whole, if there is none of its name."""
+    """Create a file with a text; False if it exists."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -108,14 +109,14 @@ def _create(path: Path, text: str) -> bool:
 
 
 def _take_over(path: Path, token: str, text: str, stale_s: float) -> bool:
-    """Put our claim in place of a stale one of that token, if no other process does."""
+    """Replace the stale claim of that token by ours; False if another process was first."""
     turn = path.with_name(f"{path.name}.{token}")
     if not _create(turn, ""):
-        with contextlib.suppress(FileNotFoundError):  # its maker is done with it
-            if _now_there(path.parent) - turn.stat().st_mtime > stale_s:
-                turn.unlink(missing_ok=True)  # whoever took it over died in between; the next try may
+        with contextlib.suppress(FileNotFoundError):  # the other process has just finished its turn
+            if _file_system_time(path.parent) - turn.stat().st_mtime > stale_s:
+                turn.unlink(missing_ok=True)  # the other process died in its turn; the next try may take over
         return False
-    if _token(path) != token:  # somebody else had a turn before us
+    if _token(path) != token:  # another process took the claim over before our turn
         turn.unlink(missing_ok=True)
         return False
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
@@ -125,8 +126,8 @@ def _take_over(path: Path, token: str, text: str, stale_s: float) -> bool:
     return True
 
 
-def _now_there(folder: Path) -> float:
-    """The time by the clock of the file system, which may be another machine's."""
+def _file_system_time(folder: Path) -> float:
+    """The time by the clock of the folder's file system, which may be another machine's."""
     probe = folder / f".signetscan-clock.{uuid.uuid4().hex}"
     try:
         probe.touch()
@@ -136,23 +137,23 @@ def _now_there(folder: Path) -> float:
 
 
 def _read(path: Path) -> dict[str, object]:
-    """What a claim says; nothing where it cannot be read or is being written."""
+    """The values in a claim's file; none if it cannot be read or is just being written."""
     try:
         with path.open(encoding="utf-8") as file:
-            found = json.loads(file.read(MOST_BYTES))
+            values = json.loads(file.read(MOST_BYTES))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _token(path: Path) -> str:
-    """A claim's token, fit for the name of a file whatever it says."""
+    """A claim's token. It is part of file names, so a file that gives anything else counts as unreadable."""
     token = _read(path).get("token")
     return token if isinstance(token, str) and token.isalnum() and len(token) <= 64 else "unreadable"
 
 
 def _is_alive(pid: object) -> bool:
-    """Whether a process of this machine runs; one that cannot be told is taken to."""
+    """Whether a process of this machine is running; assumed where it cannot be determined."""
     if not isinstance(pid, int) or pid <= 0 or os.name == "nt":
         return True
     try:

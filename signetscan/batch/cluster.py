@@ -1,4 +1,4 @@
-"""A batch on a Dask cluster: one task per slide; summaries come back, results go to the shared disk."""
+"""A batch on a Dask cluster: one task per slide. Workers write results to the shared disk and return a summary."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from signetscan.models.runtime import Device
 
 LOCAL = "local"
-"""Address of a cluster that is started on this machine, for this run."""
+"""Stands for a cluster that is started on this machine for the run."""
 
 
 def run_on_cluster(
     request: BatchOptions, tasks: Sequence[SlideTask], *, claims: Claims | None = None
 ) -> Generator[SlideEvent]:
-    """Scan slides on the workers of a cluster, which see the same files by the same names.
+    """Scan slides on the workers of a cluster, which must see the same files under the same paths.
 
-    A slide whose worker dies is given to another, by Dask; one that fails is tried once more.
+    If a worker dies, Dask gives its slide to another. A slide that fails is tried once more.
 
     Args:
-        request: what is wanted of the batch; its `dask` is the address of the scheduler, or its file, or `LOCAL`, and
-            its `workers` the processes of a local cluster.
+        request: the batch's options: `dask` is the scheduler's address, its file or `LOCAL`; `workers` is the number
+            of processes of a local cluster.
         tasks: the slides.
         claims: how slides are claimed.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        DeviceError: there is no such cluster, or a worker cannot use the device.
+        DeviceError: the cluster cannot be reached, or a worker cannot use the device.
         ModelError: a worker cannot load the model.
         OptionError: an option makes no sense.
         OutputError: results cannot be written.
@@ -67,8 +67,9 @@ def run_on_cluster(
         client = _connect(stack, request.dask or LOCAL, request.workers or 1)
 
         def submit(task: SlideTask) -> Future[ClusterAnswer]:
-            made: Future[ClusterAnswer] = client.submit(scan_here, task, request, claims, pure=False)
-            return made
+            # Not pure: Dask would give a second try the first one's answer.
+            future: Future[ClusterAnswer] = client.submit(scan_here, task, request, claims, pure=False)
+            return future
 
         running = {submit(task): task for task in tasks}
         stack.callback(lambda: client.cancel(list(running)))
@@ -108,22 +109,22 @@ def _ended(request: BatchOptions, task: SlideTask, answer: Answer) -> Ended:
 
 
 def _result(future: Future[ClusterAnswer]) -> ClusterAnswer:
-    """What a worker said, or that it died, again and again."""
+    """A worker's answer, or a failure if every worker that was given the slide died."""
     from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
     try:
         received: ClusterAnswer = future.result()
     except KilledWorker as error:
-        reason = f"every worker that had it died, {error.allowed_failures + 1} of them"
+        reason = f"every worker that scanned it died ({error.allowed_failures + 1} in all)"
         return ClusterAnswer(answer=Failed(reason=reason))
     return received
 
 
 def _connect(stack: ExitStack, address: str, workers: int) -> Client:
-    """A client of the cluster, closed with the stack.
+    """Connect to the cluster; the stack closes the connection.
 
     Raises:
-        DeviceError: there is no such cluster.
+        DeviceError: the cluster cannot be reached.
     """
     from distributed import Client, LocalCluster  # noqa: PLC0415 - an extra
 
@@ -138,13 +139,13 @@ def _connect(stack: ExitStack, address: str, workers: int) -> Client:
         stack.enter_context(client)
         return client
     except (OSError, ValueError) as error:
-        message = f"{address}: no such cluster: {error}"
+        message = f"{address}: cannot connect to this cluster: {error}"
         raise DeviceError(message, options=("dask",)) from error
 
 
 def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> ClusterAnswer:
-    """Scan a slide in this process, a worker of a cluster, once nobody else is at it."""
-    from signetscan.batch.slide import scan_slide  # noqa: PLC0415 - heavy, and of no use to the client
+    """Scan a slide in this process, a worker of a cluster, once no other run is working on it."""
+    from signetscan.batch.slide import scan_slide  # noqa: PLC0415 - heavy, and the client does not need it
 
     try:
         detector = _detector(request.model, request.device, request.threads)
@@ -157,8 +158,8 @@ def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> Cluster
     except OutputError as error:
         return ClusterAnswer(answer=Full(reason=str(error)))
     with _heartbeat(claim):
-        said = answer(partial(scan_slide, task, request, detector, claim=claim), task, private=request.private)
-    return ClusterAnswer(answer=said, ready=ready_with(detector))
+        slide_answer = answer(partial(scan_slide, task, request, detector, claim=claim), task, private=request.private)
+    return ClusterAnswer(answer=slide_answer, ready=ready_with(detector))
 
 
 @lru_cache(maxsize=1)
@@ -171,11 +172,11 @@ def _detector(model: str, device: Device, threads: int | None) -> OnnxDetector:
 
 @contextmanager
 def _heartbeat(claim: Claim) -> Iterator[None]:
-    """Touch a claim until the block ends, and give it back."""
-    over = threading.Event()
+    """Touch a claim until the block ends, then release it."""
+    ended = threading.Event()
 
     def beat() -> None:
-        while not over.wait(HEARTBEAT_S):
+        while not ended.wait(HEARTBEAT_S):
             claim.touch()
 
     thread = threading.Thread(target=beat, daemon=True)
@@ -183,6 +184,6 @@ def _heartbeat(claim: Claim) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join()
         claim.release()

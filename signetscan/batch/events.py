@@ -1,4 +1,4 @@
-"""What happens in a batch, as whoever runs it is told. Nothing here imports anything heavy."""
+"""The events of a batch, which its caller receives. Nothing here imports anything heavy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A batch begins."""
+    """A batch has begun."""
 
     tasks: tuple[SlideTask, ...]
     """Its slides."""
@@ -24,30 +24,30 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A worker starts on a slide."""
+    """A worker has started on a slide."""
 
     name: str
-    """The slide."""
+    """Name of the slide's results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed:
-    """A slide is further than before."""
+    """The scan of a slide has progressed."""
 
     name: str
-    """The slide."""
+    """Name of the slide's results."""
     done: int
-    """Tiles that are done."""
+    """Tiles scanned."""
     total: int
     """Tiles to scan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried:
-    """A slide failed, and is to be tried again."""
+    """A slide failed and will be tried again."""
 
     name: str
-    """The slide."""
+    """Name of the slide's results."""
     reason: str
     """Why it failed."""
     options: tuple[str, ...] = ()
@@ -56,18 +56,18 @@ class Retried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
-    """Another run works on a slide."""
+    """A slide must wait, because another run is working on it."""
 
     name: str
-    """The slide."""
+    """Name of the slide's results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A slide has ended, well or not."""
+    """The work on a slide has ended, with or without success."""
 
     outcome: SlideOutcome
-    """What became of it."""
+    """What became of the slide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +77,14 @@ class Finished:
     done: int
     """Slides scanned, or planned."""
     skipped: int
-    """Slides that were done before."""
+    """Slides that were already done."""
     failed: int
     """Slides that failed."""
     index: Path | None = None
-    """The list of all reports, where reports are wanted."""
+    """The page that lists all reports; None if none were asked for."""
 
 
 SlideEvent: TypeAlias = Ready | Started | Progressed | Retried | Awaited | Ended
-"""What happens between beginning and end."""
+"""An event between the beginning and the end of a batch."""
 
 Event: TypeAlias = Begun | SlideEvent | Finished

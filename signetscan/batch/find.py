@@ -1,4 +1,4 @@
-"""From what a user names to the slides that are meant: files, folders, patterns and lists."""
+"""Finding the slides that a user names by files, folders, patterns and lists."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 PATTERN_MARKS = frozenset("*?[")
 MAX_LISTED = 1_000_000
-"""Most slides of a list."""
+"""Most slides in a list."""
 
 PSEUDONYM_DIGITS = 20
-"""Hexadecimal digits of a slide's other name: enough that millions have no two alike."""
+"""Hexadecimal digits of a pseudonym: enough to tell millions of slides apart."""
 
 MAX_NAME_BYTES = 180
-"""Longest name of results: file systems take 255 bytes, and claims add some 60."""
+"""Longest name of a slide's results: file systems allow 255 bytes, of which suffixes and claims need some 60."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,11 @@ class SlideTask:
     name: str
     """Name of its results below the output folder, with "/" between folders."""
     root: Path
-    """The folder that was named, or that the file is in: if it is gone, so are all its slides."""
+    """The folder that the user named, or that holds the file: if it is gone, the whole batch stops."""
     options: ScanOptions = field(default_factory=ScanOptions)
     """How it is scanned."""
     mpp: float | None = None
-    """Size of its pixels, µm, in place of what the file says."""
+    """Size of its pixels, µm, instead of what the file says."""
 
 
 def find_slides(
@@ -55,39 +55,39 @@ def find_slides(
     options: ScanOptions | None = None,
     mpp: float | None = None,
 ) -> list[SlideTask]:
-    """All slides of files, folders and patterns, and those of a list, each once, in the order of their paths.
+    """Find all slides of files, folders, patterns and a list; each once, in the order of their paths.
 
-    Slides of a folder keep their folders below it in the names of their results. Of files that would have the same
-    name, as a.svs and a.ndpi, each keeps its suffix.
+    The results of slides in subfolders get the same subfolders. Files whose results would have the same name, such as
+    a.svs and a.ndpi, keep their suffix in it.
 
     Args:
         paths: files, folders and patterns.
         listed: the slides of a list.
         options: how the slides of `paths` are scanned.
-        mpp: size of their pixels, µm, in place of what the files say.
+        mpp: size of their pixels, µm, instead of what the files say.
 
     Raises:
-        OptionError: a path is not there or holds no slide, or two slides would have the same results.
+        OptionError: a path does not exist or holds no slide, or two slides would have the same results.
     """
     tasks: dict[str, SlideTask] = {}
     named = [replace(task, options=options or ScanOptions(), mpp=mpp) for path in paths for task in _expand(path)]
     for task in [*named, *listed]:
         tasks.setdefault(os.path.realpath(task.path), task)
-    return _with_own_names(sorted(tasks.values(), key=lambda task: task.path))
+    return _with_distinct_names(sorted(tasks.values(), key=lambda task: task.path))
 
 
 def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
-    """The slides of a CSV list with a column `path` and any of `LIST_COLUMNS`.
+    """Read the slides of a CSV list with a column `path` and any of `LIST_COLUMNS`.
 
     Args:
         file: the open list.
-        source: what it is, for messages.
-        folder: what paths in it that are not absolute are meant from.
-        request: what is wanted of the batch; a row may have other values for its slide.
-        options: how slides are scanned; a row may have other values for its slide.
+        source: its name, for messages.
+        folder: relative paths in the list start here.
+        request: options of the batch; a row may override some for its slide.
+        options: how slides are scanned; a row may override some for its slide.
 
     Raises:
-        OptionError: a column or value is wrong; the message says in which line.
+        OptionError: a column or value is wrong; the message names the line.
     """
     try:
         rows = csv.DictReader(file)
@@ -99,25 +99,25 @@ def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, o
             raise OptionError(message)
         tasks: list[SlideTask] = []
         for row in rows:
-            place = f"{source}, line {rows.line_num}"
+            line = f"{source}, line {rows.line_num}"
             if len(tasks) == MAX_LISTED:
-                message = f"{place}: more than {MAX_LISTED:,} slides; share them out over several lists"
+                message = f"{line}: more than {MAX_LISTED:,} slides; split the list"
                 raise OptionError(message)
-            if None in row or None in row.values():  # what DictReader makes of fields too many, and too few
-                message = f"{place}: not as many fields as the first line, {len(columns)}"
+            if None in row or None in row.values():  # how DictReader marks surplus and missing fields
+                message = f"{line}: the number of fields differs from that of the first line, {len(columns)}"
                 raise OptionError(message)
-            tasks.append(_listed(row, place, folder, request, options))
+            tasks.append(_listed(row, line, folder, request, options))
         return tasks
     except (csv.Error, UnicodeDecodeError) as error:
-        message = f"{source}: not a table in CSV: {error}"
+        message = f"{source}: not a CSV table: {error}"
         raise OptionError(message) from error
 
 
 def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
-    """One of N parts of about equal length, such as "3/10": every Nth slide, so that a job array can share a batch.
+    """Part I of N of the slides, for a shard such as "3/10": every Nth slide, so that a job array can share a batch.
 
     Raises:
-        OptionError: it is not of that form, or out of range.
+        OptionError: the shard is not of that form, or out of range.
     """
     index, slash, count = shard.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
@@ -127,49 +127,49 @@ def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
 
 
 def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
-    """The same slides, with a keyed hash of each name in its place: the same in every run with the same key."""
+    """The same slides, each named by a keyed hash of its name: the same in every run with the same key."""
     return [
         replace(task, name=hmac.new(key, os.fsencode(task.name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS])
         for task in tasks
     ]
 
 
-def _listed(row: dict[str, str], place: str, folder: Path, request: BatchOptions, options: ScanOptions) -> SlideTask:
+def _listed(row: dict[str, str], line: str, folder: Path, request: BatchOptions, options: ScanOptions) -> SlideTask:
     text = row.pop("path").strip()
     path = folder / text
     if not text or not path.is_file():
-        message = f"{place}: {text or 'no path'}: no such file"
+        message = f"{line}: {text or 'no path'}: no such file"
         raise OptionError(message)
     texts = {column: value.strip() for column, value in row.items() if value.strip()}
     try:
-        of_scan = {name: text for name, text in texts.items() if name in per_slide(ScanOptions)}
-        of_batch = {name: text for name, text in texts.items() if name in per_slide(BatchOptions)}
+        scan_texts = {name: text for name, text in texts.items() if name in per_slide(ScanOptions)}
+        batch_texts = {name: text for name, text in texts.items() if name in per_slide(BatchOptions)}
         return SlideTask(
             path=path,
             name=name_of(path.name),
             root=path.parent,
-            options=with_texts(options, of_scan),
-            mpp=with_texts(request, of_batch).mpp,
+            options=with_texts(options, scan_texts),
+            mpp=with_texts(request, batch_texts).mpp,
         )
     except OptionError as error:
-        message = f"{place}: {error}"
+        message = f"{line}: {error}"
         raise OptionError(message) from error
 
 
 def _expand(path: Path) -> Iterator[SlideTask]:
     if path.is_dir():
-        found = list(slides_below(path))
-        if not found:
+        tasks = list(slides_below(path))
+        if not tasks:
             message = f"{path}: no slide in this folder (looked for {', '.join((*SLIDE_SUFFIXES, *TIFF_SUFFIXES))})"
             raise OptionError(message)
-        yield from found
+        yield from tasks
     elif path.exists():
         yield SlideTask(path=path, name=name_of(path.name), root=path.parent)
     elif not PATTERN_MARKS.intersection(str(path)):
         message = f"{path}: no such file"
         raise OptionError(message)
-    else:  # a pattern that no shell has expanded
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - a pattern may begin at any folder
+    else:  # a pattern that the shell did not expand
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not matches:
             message = f"{path}: no file matches this pattern"
             raise OptionError(message)
@@ -179,14 +179,14 @@ def _expand(path: Path) -> Iterator[SlideTask]:
 
 
 def slides_below(root: Path) -> Iterator[SlideTask]:
-    """All slides of a folder and of those below it, hidden ones aside."""
+    """All slides in a folder and its subfolders, except hidden ones."""
     for path in slide_files(root):
-        inner = path.relative_to(root).parent
-        yield SlideTask(path=path, name=(inner / name_of(path.name)).as_posix(), root=root)
+        subfolder = path.relative_to(root).parent
+        yield SlideTask(path=path, name=(subfolder / name_of(path.name)).as_posix(), root=root)
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for the endings of results; what is cut off a long one is hashed."""
+    """A name that leaves room for the suffixes of results: a long one is cut, and a hash keeps it distinct."""
     folders, slash, last = name.rpartition("/")
     if len(os.fsencode(last)) <= MAX_NAME_BYTES:
         return name
@@ -194,17 +194,17 @@ def _short(name: str) -> str:
     return f"{folders}{slash}{os.fsencode(last)[: MAX_NAME_BYTES - 17].decode(errors='ignore')}~{digest}"
 
 
-def _with_own_names(tasks: list[SlideTask]) -> list[SlideTask]:
-    """Tasks whose results cannot write over each other, on file systems that ignore case too."""
-    named: dict[str, list[SlideTask]] = defaultdict(list)
+def _with_distinct_names(tasks: list[SlideTask]) -> list[SlideTask]:
+    """The tasks, named so that no results overwrite others, even on file systems that ignore case."""
+    by_name: dict[str, list[SlideTask]] = defaultdict(list)
     for task in tasks:
-        named[task.name.casefold()].append(task)
-    apart = []
+        by_name[task.name.casefold()].append(task)
+    renamed = []
     for task in tasks:
-        alike = len(named[task.name.casefold()]) > 1
-        apart.append(replace(task, name=_short(task.name + task.path.suffix if alike else task.name)))
+        is_shared = len(by_name[task.name.casefold()]) > 1
+        renamed.append(replace(task, name=_short(task.name + task.path.suffix if is_shared else task.name)))
     seen: dict[str, SlideTask] = {}
-    for task in apart:
+    for task in renamed:
         other = seen.setdefault(task.name.casefold(), task)
         if other is not task:
             message = (
@@ -212,4 +212,4 @@ def _with_own_names(tasks: list[SlideTask]) -> list[SlideTask]:
                 "or scan them into different folders"
             )
             raise OptionError(message)
-    return apart
+    return renamed

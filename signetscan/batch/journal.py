@@ -1,4 +1,4 @@
-"""The log file of a batch: a line of JSON for each thing that happens."""
+"""The log file of a batch: one line of JSON for each event."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Journal:
         path: the file.
 
     Raises:
-        OutputError: it cannot be opened.
+        OutputError: the file cannot be opened.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -39,7 +39,7 @@ class Journal:
                 raise OutputError(message, options=("log_file",)) from error
 
     def write(self, event: Event) -> None:
-        """Write a line: the time, what happened, and facts about it."""
+        """Write a line with the time, the kind of event and its facts."""
         facts = _facts(event) if self._file is not None else None
         if self._file is not None and facts is not None:
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -58,8 +58,8 @@ class Journal:
             self._file.close()
 
 
-def _facts(event: Event) -> dict[str, Json] | None:  # noqa: PLR0911 - one for each event
-    """What a line holds beside the time; None where an event is not worth one."""
+def _facts(event: Event) -> dict[str, Json] | None:  # noqa: PLR0911 - one return for each event
+    """The content of an event's line apart from the time; None for events that are not logged."""
     match event:
         case Begun():
             return {"event": "begins", "slides": len(event.tasks)}

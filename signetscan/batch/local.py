@@ -1,4 +1,4 @@
-"""A batch on this machine: hands slides to workers, claims them, watches over both, and says what became of each."""
+"""A batch on this machine: claims slides, hands them to worker processes, and reports what becomes of each."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     from signetscan.batch.options import BatchOptions
 
 LOOK_AGAIN_S = 1.0
-"""Seconds between two looks at slides that other runs work on."""
+"""Seconds between two tries to claim the slides that other runs are working on."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Job:
-    """A slide that a worker is at."""
+    """A slide that a worker is scanning."""
 
     task: SlideTask
     claim: Claim | None
-    """None where nothing is written."""
+    """None in a dry run, which writes nothing."""
     started: float
 
-    def let_go(self) -> None:
-        """Give the claim back."""
+    def release_claim(self) -> None:
+        """Release the claim, if there is one."""
         if self.claim is not None:
             self.claim.release()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Slot:
-    """Room for a worker, who may be replaced."""
+    """A worker and what it is doing; a worker that dies is replaced."""
 
     environment: dict[str, str]
     worker: Worker | None = None
@@ -57,24 +57,24 @@ class _Slot:
     job: _Job | None = None
 
     @property
-    def busy(self) -> _Job:
-        """The slide that the worker speaks of."""
+    def current_job(self) -> _Job:
+        """The job that the worker reports on."""
         if self.job is None:
-            message = "a worker speaks of a slide that it was not given"
+            message = "a worker reports on a slide, but has none"
             raise RuntimeError(message)
         return self.job
 
 
 @dataclass(slots=True, kw_only=True)
 class LocalBatch:
-    """A run over many slides in processes of this machine."""
+    """Scans many slides in processes on this machine."""
 
     request: BatchOptions
-    """What is wanted of the batch."""
+    """The options of the batch."""
     tasks: Sequence[SlideTask]
     """The slides."""
     environments: Sequence[dict[str, str]] = ({},)
-    """Environment variables of the workers, in turn; such as which GPU to use."""
+    """Environment variables given to the workers in turn, such as which GPU to use."""
     claims: Claims = field(default_factory=Claims)
     """How slides are claimed."""
     _waiting: deque[SlideTask] = field(default_factory=deque)
@@ -84,7 +84,7 @@ class LocalBatch:
     _beat: float = 0.0
 
     def run(self) -> Generator[SlideEvent]:
-        """Scan all slides. Closing the generator, or an error, ends all workers and gives all claims back.
+        """Scan all slides. Closing the generator, or an error, ends all workers and releases all claims.
 
         Raises:
             DeviceError: the device asked for cannot be used.
@@ -102,13 +102,13 @@ class LocalBatch:
             while self._waiting or self._held or any(slot.job for slot in self._slots):
                 yield from self._hand_out()
                 yield from self._listen()
-                yield from self._end_hanging()
+                yield from self._end_overdue()
                 self._touch_claims()
         finally:
             self._close()
 
     def _hand_out(self) -> Generator[SlideEvent]:
-        """Give slides to workers that have none."""
+        """Give slides to idle workers, and start workers that are missing."""
         for slot in self._slots:
             if slot.job is not None or not (self._waiting or self._held):
                 continue
@@ -124,7 +124,7 @@ class LocalBatch:
                 yield Awaited(name=self._held[0].name)
 
     def _next_job(self) -> _Job | None:
-        """The next slide that nobody else is at; those that somebody is come again later."""
+        """The next slide that no other run is working on; the others are put aside and tried again later."""
         if not self._waiting:
             self._waiting, self._held = self._held, self._waiting
         while self._waiting:
@@ -138,11 +138,11 @@ class LocalBatch:
         return None
 
     def _listen(self) -> Generator[SlideEvent]:
-        """Take what workers say, or wait a little."""
+        """Handle the messages of workers, or wait a little for them."""
         staffed = [(slot, slot.worker) for slot in self._slots if slot.worker is not None]
-        heard = wait([worker.connection for _, worker in staffed], timeout=LOOK_AGAIN_S)
+        readable = wait([worker.connection for _, worker in staffed], timeout=LOOK_AGAIN_S)
         for slot, worker in staffed:
-            if worker.connection not in heard:
+            if worker.connection not in readable:
                 continue
             try:
                 message = worker.connection.recv()
@@ -152,24 +152,24 @@ class LocalBatch:
                 yield from self._take(slot, message)
 
     def _take(self, slot: _Slot, message: WorkerMessage) -> Generator[SlideEvent]:
-        """What a worker said."""
+        """Handle a message of a worker."""
         match message:
             case Ready():
                 slot.ready = True
                 yield message
             case Progress():
-                yield Progressed(name=slot.busy.task.name, done=message.done, total=message.total)
+                yield Progressed(name=slot.current_job.task.name, done=message.done, total=message.total)
             case Done():
-                job, slot.job = slot.busy, None
+                job, slot.job = slot.current_job, None
                 if not self.request.dry_run:
                     forget_failure(self.request.out, job.task.name)
-                job.let_go()
+                job.release_claim()
                 yield Ended(outcome=message.outcome)
             case Failed() | Refused():
-                job, slot.job = slot.busy, None
+                job, slot.job = slot.current_job, None
                 yield from self._failed(job, message)
             case Full():
-                text = f"{message.reason}. The run stops here; started again, it goes on with this slide"
+                text = f"{message.reason}. The run stops here. Start it again to continue with this slide"
                 raise OutputError(text)
             case Unusable():
                 raise message.error
@@ -177,17 +177,18 @@ class LocalBatch:
                 assert_never(message)
 
     def _replace(self, slot: _Slot, worker: Worker) -> Generator[SlideEvent]:
-        """A worker died: the slide it was at has failed, or no worker can live here."""
-        why = worker.why_dead()
+        """Handle the death of a worker: its slide has failed, or, if it had none, no worker can run here."""
+        failure = worker.cause_of_death()
         worker.kill()
         slot.worker = None
         if slot.job is None:
-            message = f"the model cannot be loaded: {why.reason}"
-            raise DeviceError(message, options=why.options)
+            message = f"the model cannot be loaded: {failure.reason}"
+            raise DeviceError(message, options=failure.options)
         job, slot.job = slot.job, None
-        yield from self._failed(job, why)
+        yield from self._failed(job, failure)
 
-    def _end_hanging(self) -> Generator[SlideEvent]:
+    def _end_overdue(self) -> Generator[SlideEvent]:
+        """Kill workers that exceed the time limit for a slide."""
         limit = self.request.slide_timeout
         for slot in self._slots:
             if slot.job is None or slot.worker is None or limit is None:
@@ -198,21 +199,21 @@ class LocalBatch:
                 job, slot.job = slot.job, None
                 yield from self._failed(job, Failed(reason=f"not done after {limit:g} s", options=("slide_timeout",)))
 
-    def _failed(self, job: _Job, why: Failed | Refused) -> Generator[SlideEvent]:
-        """Try a slide once more, at the end, or record that it failed; one that was refused would only fail again."""
+    def _failed(self, job: _Job, failure: Failed | Refused) -> Generator[SlideEvent]:
+        """Queue a slide for another try, or record that it failed. A refused slide gets none: it would fail again."""
         task = job.task
         try:
             check_root(task)
         finally:
-            job.let_go()
+            job.release_claim()
         self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
-        if self._attempts[task.name] < ATTEMPTS and isinstance(why, Failed) and not self.request.dry_run:
+        if self._attempts[task.name] < ATTEMPTS and isinstance(failure, Failed) and not self.request.dry_run:
             self._waiting.append(task)
-            yield Retried(name=task.name, reason=why.reason, options=why.options)
+            yield Retried(name=task.name, reason=failure.reason, options=failure.options)
             return
         if not self.request.dry_run:
-            write_failure(self.request.out, task.name, why.reason)
-        yield Ended(outcome=SlideFailed(name=task.name, reason=why.reason, options=why.options))
+            write_failure(self.request.out, task.name, failure.reason)
+        yield Ended(outcome=SlideFailed(name=task.name, reason=failure.reason, options=failure.options))
 
     def _jobs(self) -> Iterable[_Job]:
         return [slot.job for slot in self._slots if slot.job is not None]
@@ -225,21 +226,21 @@ class LocalBatch:
                     job.claim.touch()
 
     def _close(self) -> None:
-        living = [slot.worker for slot in self._slots if slot.worker is not None]
-        for worker in living:
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
+        for worker in workers:  # all are asked to end before any is waited for
             worker.process.terminate()
-        for worker in living:
+        for worker in workers:
             worker.stop()
         for job in self._jobs():
-            with contextlib.suppress(OSError):  # the share may be what is gone
-                job.let_go()
+            with contextlib.suppress(OSError):  # the share itself may be gone
+                job.release_claim()
 
 
 def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
-    """Claim a slide, and clear away what a process that was killed left of it; None where somebody else has it.
+    """Claim a slide, and remove partial files that a killed process left; None if another run holds the claim.
 
     Raises:
-        OutputError: the folder of its results cannot be written to.
+        OutputError: the folder of its results is not writable.
     """
     target = out / task.name
     make_folder(target.parent)
@@ -251,16 +252,16 @@ def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
 
 
 def check_root(task: SlideTask) -> None:
-    """Stop everything if not only a slide but the folder of the slides cannot be found.
+    """Make sure that the folder of the slides exists: if it is gone, every other slide would fail too.
 
     Raises:
-        SlideError: it cannot.
+        SlideError: the folder is gone.
     """
     if not task.root.exists():
-        message = f"{task.root}: the folder of the slides is gone. The run stops here; started again, it goes on"
+        message = f"{task.root}: the folder of the slides is gone. The run stops here. Start it again to continue"
         raise SlideError(message)
 
 
 def _escaped(name: str) -> str:
-    """A name as a pattern that fits it alone."""
+    """A pattern that matches only this name."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,4 +1,4 @@
-"""What workers say, whether processes of this machine or of a cluster. Nothing here imports anything heavy."""
+"""The messages of workers, on this machine or on a cluster. Nothing here imports anything heavy."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The model is loaded."""
+    """A worker has loaded the model."""
 
     model: str
-    """Its name."""
+    """Name of the model."""
     precision: str
     """Arithmetic of its convolutions: fp32, fp16 or int8."""
     runs_on: Placement
-    """What runs it."""
+    """What the model runs on."""
     megapixels_per_s: float | None = None
-    """Its speed, where that is asked for."""
+    """Its speed; None if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a slide is."""
+    """Progress on a slide."""
 
     done: int
-    """Tiles that are done."""
+    """Tiles scanned."""
     total: int
     """Tiles to scan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A slide is done, was done before, or was looked at."""
+    """A slide is scanned, was scanned before, or is planned."""
 
     outcome: SlideOutcome
     """What became of it."""
@@ -45,7 +45,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A slide has failed; another try may go better."""
+    """A slide has failed; another try may succeed."""
 
     reason: str
     """Why."""
@@ -55,7 +55,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A slide has failed, and would fail again."""
+    """A slide has failed and would fail again."""
 
     reason: str
     """Why."""
@@ -65,7 +65,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Full:
-    """Results cannot be written any more."""
+    """No more results can be written."""
 
     reason: str
     """Why."""
@@ -73,23 +73,23 @@ class Full:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
-    """No slide can be scanned like this."""
+    """No slide can be scanned with this model, device or options."""
 
     error: DeviceError | ModelError | OptionError
-    """Why; raised where the batch runs."""
+    """Why; the process that runs the batch raises it."""
 
 
 Answer: TypeAlias = Done | Failed | Refused | Full | Unusable
-"""What a worker says of a slide at its end."""
+"""A worker's last message about a slide."""
 
 WorkerMessage: TypeAlias = Ready | Progress | Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterAnswer:
-    """What a worker of a cluster says of a slide."""
+    """What a worker of a cluster returns for a slide."""
 
     answer: Answer
-    """What became of it."""
+    """What became of the slide."""
     ready: Ready | None = None
-    """The worker's model, where it could be loaded."""
+    """The worker's model; None if it could not be loaded."""

@@ -1,4 +1,4 @@
-"""What a batch is asked for: which slides, where their results go, and who scans them. Nothing here is heavy."""
+"""The options of a batch: where results go, with which model, and on which workers. Nothing here is heavy."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from signetscan.scan.options import ScanOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
-    """What is wanted of a batch of slides; how each is scanned, `ScanOptions` say.
+    """The options of a batch of slides; `ScanOptions` say how each is scanned.
 
     Raises:
-        OptionError: a value is out of range, or two do not go together.
+        OptionError: a value is out of range, or two contradict each other.
     """
 
     out: Path = option(
-        Path("signetscan-results"), Option(help="Folder for the results, made if need be.", changes_result=False)
+        Path("signetscan-results"),
+        Option(help="Folder for the results; created if it does not exist.", changes_result=False),
     )
     model: str = option(DEFAULT_MODEL, Option(help="Name of a shipped model (accurate, fast), or an ONNX file."))
     device: Device = option(
         "auto",
-        Option(help="Where the model runs; cuda and tensorrt need an NVIDIA GPU, auto takes a GPU if it can."),
+        Option(help="Where the model runs; cuda and tensorrt need an NVIDIA GPU, auto uses a GPU if possible."),
     )
     threads: int | None = option(
         None, Option(help="CPU threads of the model.", low=1, default="one per core", changes_result=False)
@@ -46,13 +47,12 @@ class BatchOptions:
     roi: Path | None = option(
         None,
         Option(
-            help="Scan only the annotations of this GeoJSON, drawn in QuPath; or a folder with NAME.geojson for each "
-            "slide.",
+            help="Scan only the annotations in this GeoJSON from QuPath, or in NAME.geojson of this folder.",
             default="whole slides",
         ),
     )
     bounds_crop: bool = option(
-        True, Option(help="Count GeoJSON from the slide's bounds, as QuPath shows it, or from level 0.")
+        True, Option(help="Count GeoJSON coordinates from the slide's bounds, as QuPath does, or from level 0.")
     )
     formats: tuple[str, ...] = option(
         USUAL_FORMATS,
@@ -66,21 +66,22 @@ class BatchOptions:
     report: bool = option(
         False,
         Option(
-            help="Write NAME.report.html for each slide, and index.html, which lists them all.", changes_result=False
+            help="Write a report, NAME.report.html, for each slide, and index.html, which lists them.",
+            changes_result=False,
         ),
     )
-    overwrite: bool = option(False, Option(help="Scan slides again that are already done.", changes_result=False))
+    overwrite: bool = option(False, Option(help="Scan even slides that are already done.", changes_result=False))
     pseudonymise: Path | None = option(
         None,
         Option(help="Name results by a hash of the slides' names, keyed by this file.", default="by the slides' names"),
     )
     workers: int | None = option(
-        None, Option(help="Slides scanned at a time.", low=1, default="1, or one per GPU", changes_result=False)
+        None, Option(help="Slides scanned at the same time.", low=1, default="1, or one per GPU", changes_result=False)
     )
     slide_timeout: float | None = option(
         None,
         Option(
-            help="Time after which a slide is given up.",
+            help="Time after which a slide fails.",
             unit="s",
             low=0,
             above=True,
@@ -90,34 +91,34 @@ class BatchOptions:
     )
     shard: str | None = option(
         None,
-        Option(help="Only the I-th of N parts of the slides, as I/N, such as 3/10.", default="all"),
+        Option(help="Scan only part I of N of the slides, as I/N, such as 3/10.", default="all"),
     )
     dask: str | None = option(
         None,
         Option(
-            help="Scan on a Dask cluster: its scheduler's address or file, or local for one on this machine.",
+            help="Scan on a Dask cluster: address or file of its scheduler, or local for one on this machine.",
             default="none",
             changes_result=False,
         ),
     )
-    dry_run: bool = option(False, Option(help="Say what would be done, and write nothing.", changes_result=False))
+    dry_run: bool = option(False, Option(help="Show what would be done, and write nothing.", changes_result=False))
     log_file: Path | None = option(
-        None, Option(help="Append what happens to this file, in JSON lines.", default="none", changes_result=False)
+        None, Option(help="Append events to this file, as JSON lines.", default="none", changes_result=False)
     )
-    verbose: bool = option(False, Option(help="Say more.", changes_result=False))
+    verbose: bool = option(False, Option(help="Print more.", changes_result=False))
 
     def __post_init__(self) -> None:
         check_options(self)
         if self.private and "dicom" in self.formats:
-            message = "DICOM annotations copy the patient from the slide, so they do not go with pseudonyms"
+            message = "DICOM annotations contain the patient's data from the slide, so they cannot be pseudonymised"
             raise OptionError(message, options=("formats", "pseudonymise"))
         if self.dask is not None and (self.dry_run or self.slide_timeout):
-            message = "a Dask cluster takes neither a dry run nor a time limit for slides"
+            message = "a Dask cluster supports neither a dry run nor a time limit for slides"
             raise OptionError(message, options=("dask", "dry_run", "slide_timeout"))
 
     @property
     def private(self) -> bool:
-        """Whether slides have other names in results, so that nothing else may name them."""
+        """Whether results have pseudonyms, so that no message or log may contain the names of slides."""
         return self.pseudonymise is not None
 
 
@@ -132,15 +133,15 @@ class WatchOptions:
     settle: float = option(
         60.0,
         Option(
-            help="Time for which a slide's files must not change before it is scanned.", unit="s", low=0, above=True
+            help="Time for which a slide's files must stay unchanged before it is scanned.", unit="s", low=0, above=True
         ),
     )
-    every: float = option(10.0, Option(help="Time between two looks at the folder.", unit="s", low=0, above=True))
-    until_idle: bool = option(False, Option(help="End once all slides that are there are done."))
+    every: float = option(10.0, Option(help="Time between two checks of the folder.", unit="s", low=0, above=True))
+    until_idle: bool = option(False, Option(help="Stop when all slides in the folder are done."))
 
     def __post_init__(self) -> None:
         check_options(self)
 
 
 LIST_COLUMNS = (*per_slide(BatchOptions), *per_slide(ScanOptions))
-"""Columns that a list of slides may have beside `path`; each overrides the option of its name for one slide."""
+"""Columns that a list of slides may have besides `path`; each overrides the option of its name for one slide."""

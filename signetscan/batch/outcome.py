@@ -23,9 +23,9 @@ class SlideScanned:
     record: RunRecord
     """Its run record."""
     warnings: tuple[str, ...] = ()
-    """What is odd about it."""
+    """What the user should know about it."""
     seconds: float
-    """Time it took."""
+    """Time that the scan took, s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class SlideSkipped:
     record: RunRecord
     """Its run record."""
     warnings: tuple[str, ...] = ()
-    """Why formats that are asked for cannot hold it."""
+    """Why some of the requested formats cannot hold its detections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +65,16 @@ class PlannedScan:
     tiles: int
     """Tiles to scan."""
     megapixels: float
-    """What they hold, millions of pixels at the model's mpp."""
+    """Size of the tiles, millions of pixels at the model's mpp."""
     tissue_mm2: float | None
-    """Area of the tissue mask, mm²; None where none is used."""
+    """Area of the tissue mask, mm²; None if no mask is used."""
     done: bool
-    """Whether results are already there."""
+    """Whether the slide is already scanned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlidePlanned:
-    """A slide was only looked at."""
+    """A slide was examined in a dry run, but not scanned."""
 
     name: str
     """Name of its results below the output folder."""
@@ -86,12 +86,12 @@ SlideOutcome: TypeAlias = SlideScanned | SlideSkipped | SlideFailed | SlidePlann
 
 
 def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:
-    """What log files and other programs are told of a slide."""
+    """The outcome of a slide for log files and JSON output."""
     match outcome:
         case SlideScanned():
-            return _facts(outcome, "done") | _of_record(outcome) | {"seconds": round(outcome.seconds, 1)}
+            return _facts(outcome, "done") | _record_facts(outcome) | {"seconds": round(outcome.seconds, 1)}
         case SlideSkipped():
-            return _facts(outcome, "skipped") | _of_record(outcome)
+            return _facts(outcome, "skipped") | _record_facts(outcome)
         case SlideFailed():
             return _facts(outcome, "failed") | ({"reason": printable(outcome.reason)} if outcome.reason else {})
         case SlidePlanned():
@@ -114,7 +114,7 @@ def _facts(outcome: SlideOutcome, status: str) -> dict[str, Json]:
     return {"slide": printable(outcome.name), "status": status}
 
 
-def _of_record(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
+def _record_facts(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
     record = outcome.record
     facts: dict[str, Json] = {
         "detections": dict(record.detections),
@@ -126,7 +126,7 @@ def _of_record(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
 
 
 def hidden(text: str, path: Path, name: str) -> str:
-    """A text about a slide without its path or file name, with the name that its results have in their place."""
+    """Replace the path and the file name of a slide in a text by the name of its results."""
     for part in (str(path), path.name, path.stem):
         # Whole words only: a slide may be called "a".
         text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", lambda _: name, text)
@@ -134,5 +134,5 @@ def hidden(text: str, path: Path, name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text for a terminal or a log: no character that moves the cursor, breaks the line or cannot be encoded."""
+    """Escape characters that move the cursor, break the line or cannot be encoded, for a terminal or a log."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -1,4 +1,4 @@
-"""A batch from beginning to end: what to do by one call, for the command line and for programs."""
+"""Running a whole batch by one call, for the command line and for programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from signetscan.batch.find import SlideTask
 
 STDIN = "<stdin>"
-"""What an open standard input is called."""
+"""The `name` of standard input."""
 
 
 def scan_slides(
@@ -39,10 +39,10 @@ def scan_slides(
     *,
     slide_list: IO[str] | None = None,
 ) -> Generator[Event]:
-    """Find the objects of many slides and write the results; slides that are already done are skipped.
+    """Detect objects on many slides and write the results; slides that are already done are skipped.
 
-    The first event is `Begun`, the last one `Finished`. A slide that fails costs that slide alone. Closing the
-    generator, or an error, ends all workers; nothing is left half-written, and another call goes on.
+    The first event is `Begun`, the last one `Finished`. A slide that fails does not affect the others. Closing the
+    generator, or an error, ends all workers; no file is left half-written, and another call continues the batch.
 
     Example:
         for event in scan_slides([Path("slides")], BatchOptions(out=Path("results")), ScanOptions(threshold=0.6)):
@@ -51,20 +51,20 @@ def scan_slides(
 
     Args:
         paths: slides, folders of slides, and patterns.
-        request: what is wanted of the batch.
+        request: options of the batch.
         options: how each slide is scanned.
         slide_list: an open CSV file with a column `path`, and any of `signetscan.batch.options.LIST_COLUMNS`.
 
     Raises:
-        OptionError: an option makes no sense, or a path is not there or holds no slide.
-        DeviceError: the device asked for cannot be used, or there is no such cluster.
+        OptionError: an option makes no sense, or a path does not exist or holds no slide.
+        DeviceError: the device asked for cannot be used, or the cluster cannot be reached.
         ModelError: there is no such model, or it cannot be loaded.
         OutputError: results cannot be written: the disk is full, or the folder is gone.
         SlideError: the folder of the slides is gone.
         ModuleNotFoundError: a library that a format needs is not installed.
     """
     request, options = request or BatchOptions(), options or ScanOptions()
-    listed = [] if slide_list is None else _listed(slide_list, request, options)
+    listed = [] if slide_list is None else _read_list(slide_list, request, options)
     if not paths and not listed:
         message = "name slides, folders of slides, or a list of slides"
         raise OptionError(message, options=("slide_list",))
@@ -79,7 +79,7 @@ def scan_slides(
 
 
 def run_batch(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[Event]:
-    """Scan slides that are found already; see `scan_slides`."""
+    """Scan the slides of tasks; see `scan_slides`."""
     yield Begun(tasks=tuple(tasks))
     done = skipped = failed = 0
     with closing(_scan(request, tasks)) as events:
@@ -89,11 +89,11 @@ def run_batch(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[Ev
                 failed += isinstance(event.outcome, SlideFailed)
                 done += not isinstance(event.outcome, SlideSkipped | SlideFailed)
             yield event
-    yield Finished(done=done, skipped=skipped, failed=failed, index=_index_of_reports(request))
+    yield Finished(done=done, skipped=skipped, failed=failed, index=_write_index(request))
 
 
 def _scan(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[SlideEvent]:
-    """Scan slides here or on a cluster."""
+    """Scan slides on this machine or on a cluster."""
     if request.dask is not None:
         from signetscan.batch.cluster import run_on_cluster  # noqa: PLC0415 - an extra
 
@@ -103,7 +103,7 @@ def _scan(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[SlideE
 
 
 def prepared(request: BatchOptions) -> BatchOptions:
-    """What is wanted of a batch, with the model's file, and as many workers and threads as suit this machine.
+    """The options of a batch with the model's file, and with as many workers and threads as suit this machine.
 
     Raises:
         ModelError: there is no such model.
@@ -116,13 +116,13 @@ def prepared(request: BatchOptions) -> BatchOptions:
         model=str(find_model(request.model)),
         formats=tuple(dict.fromkeys(request.formats)),
         workers=workers,
-        # Slides that are scanned at the same time share the cores.
+        # Workers share the cores.
         threads=request.threads or (max(1, cpu_count() // workers) if workers > 1 else None),
     )
 
 
 def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:
-    """The slides, by pseudonyms if that is asked for.
+    """The slides, named by pseudonyms if the options ask for them.
 
     Raises:
         OptionError: the key cannot be read.
@@ -138,10 +138,10 @@ def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:
 
 
 def check_roi(path: Path | None, *, one_slide: bool) -> None:
-    """Make sure that a region of interest is there, and is not one for slides that it was not drawn on.
+    """Make sure that a region of interest exists, and that each slide gets its own.
 
     Raises:
-        OptionError: it is not.
+        OptionError: the path does not exist, or is one file for several slides.
     """
     if path is None:
         return
@@ -149,19 +149,19 @@ def check_roi(path: Path | None, *, one_slide: bool) -> None:
         message = f"region of interest {path}: no such file or folder"
         raise OptionError(message, options=("roi",))
     if not one_slide and not path.is_dir():
-        message = f"region of interest {path}: one region for several slides; name a folder with NAME.geojson for each"
+        message = f"region of interest {path}: one file for several slides; give a folder with NAME.geojson for each"
         raise OptionError(message, options=("roi",))
 
 
-def _listed(slide_list: IO[str], request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
-    """The slides of a list; paths in one that is a file are meant from its folder."""
+def _read_list(slide_list: IO[str], request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
+    """The slides of a list; relative paths start from the list's folder, or from the working folder for stdin."""
     source = str(getattr(slide_list, "name", STDIN))
     folder = Path() if source == STDIN else Path(source).parent
     return read_list(slide_list, source, folder, request, options)
 
 
-def _index_of_reports(request: BatchOptions) -> Path | None:
-    """Write the list of all reports in the output folder, where reports are wanted, and give its path."""
+def _write_index(request: BatchOptions) -> Path | None:
+    """Write the page that lists all reports in the output folder; gives its path, or None if there are no reports."""
     if not request.report or request.dry_run:
         return None
     from signetscan.reports.index import INDEX_NAME, find_entries, write_index  # noqa: PLC0415 - an extra
@@ -172,15 +172,15 @@ def _index_of_reports(request: BatchOptions) -> Path | None:
 
 
 def _gpus(request: BatchOptions) -> list[str]:
-    """The GPUs that workers share out among them, if there are several."""
+    """The GPUs to divide among workers, if there are several."""
     if request.device == "cpu":
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        gpus = [each.strip() for each in visible.split(",") if each.strip()]
+        gpus = [gpu.strip() for gpu in visible.split(",") if gpu.strip()]
     elif shutil.which("nvidia-smi") is None:
         gpus = []
     else:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)  # noqa: S607
-        gpus = [str(index) for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)  # noqa: S607
+        gpus = [str(index) for index, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU ")]
     return gpus if len(gpus) > 1 else []

@@ -1,4 +1,4 @@
-"""One slide of a batch, in a worker: open it, see whether it is already done, scan it, write its results."""
+"""One slide of a batch, in a worker: opens it, checks whether it is already done, scans it and writes the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signetscan.scan.detect import detect_slide, plan_scan
 from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
-from signetscan.slides.opening import told_of
+from signetscan.slides.opening import as_slide_errors
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from signetscan.slides import Slide
 
 COARSE = 1.5
-"""A slide whose pixels are so many times as large as the model's is worth a warning."""
+"""A slide whose pixels are more than this many times as large as the model's gets a warning."""
 SPEED_TILE = 1024
-"""Side of the tile by which a model's speed is judged, pixels."""
+"""Side of the tile on which a model's speed is measured, pixels."""
 ROI_SUFFIXES = (".geojson", ".geojson.gz")
-"""Of the files in a folder of regions of interest."""
+"""Suffixes of the files in a folder of regions of interest, in the order in which they are tried."""
 
 
 def scan_slide(
@@ -51,29 +51,29 @@ def scan_slide(
     *,
     claim: Claim | None = None,
 ) -> SlideScanned | SlideSkipped:
-    """Scan a slide, unless results of the same slide, model and options are there, and write the results.
+    """Scan a slide and write the results, unless there are results of the same slide, model and options.
 
     Raises:
-        SlideError: the slide cannot be read, or changed meanwhile.
+        SlideError: the slide cannot be read or changed meanwhile, or another run has taken it over.
         OptionError: an option makes no sense.
         OutputError: a file cannot be written.
     """
     started = time.monotonic()
-    before = _state(task.path)
+    state = _state(task.path)
     options = task.options.resolve(detector)
     with open_slide(task.path, mpp=task.mpp) as slide:
         roi = _roi_of(task, request, slide)
-        key = run_key(slide, before[0], detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        key = run_key(slide, state[0], detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
         finished = None if request.overwrite else _finished(task, request, key, slide)
         if finished is not None:
             warnings = tuple(why for name, why in finished.unfit.items() if name in request.formats)
             return SlideSkipped(name=task.name, record=finished, warnings=warnings)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
-        if _state(task.path) != before:
-            message = f"{task.path}: the file changed while it was read; wait until it is copied"
+        if _state(task.path) != state:
+            message = f"{task.path}: the file changed while it was being read; scan it again once it is copied"
             raise SlideError(message)
         if claim is not None and not claim.is_held():
-            message = f"{task.name}: this run was held up for so long that another took the slide over"
+            message = f"{task.name}: this run paused for so long that another run took over the slide"
             raise SlideError(message)
         written = write_results(
             request.out / task.name,
@@ -97,21 +97,21 @@ def scan_slide(
 
 
 def _finished(task: SlideTask, request: BatchOptions, key: str, slide: Slide) -> RunRecord | None:
-    """The record of results that are there already; what is asked for and missing is added to them."""
+    """The run record of a finished scan, after adding the formats and the report that are still missing."""
     path = add_suffix(request.out / task.name, RECORD_SUFFIX)
     record = finished_record(path, key)
     if record is None:
         return None
     missing = [name for name in request.formats if name not in {*record.files, *record.unfit}]
-    report = request.report and not add_suffix(request.out / task.name, REPORT_SUFFIX).is_file()
-    if not missing and not report:
+    needs_report = request.report and not add_suffix(request.out / task.name, REPORT_SUFFIX).is_file()
+    if not missing and not needs_report:
         return record
     if not set(READABLE_FORMATS) & set(record.files):
-        return None  # it can only be scanned again
+        return None  # no format to read the detections from: the slide must be scanned again
     stored = load_result(path, slide=task.path)
     if missing:
         stored = add_formats(stored, missing)
-    if report:
+    if needs_report:
         _write_report(stored, slide)
     return stored.record
 
@@ -123,7 +123,7 @@ def _write_report(stored: StoredResult, slide: Slide) -> None:
 
 
 def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> SlidePlanned:
-    """Look at a slide and say what scanning it would take.
+    """Find out what scanning a slide would take.
 
     Raises:
         SlideError: the slide cannot be read.
@@ -153,19 +153,19 @@ def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
     """The region of interest of a slide.
 
     Raises:
-        AnnotationError: its file is not there, or no region.
+        AnnotationError: its file is missing, cannot be read or holds no region.
     """
     if request.roi is None:
         return None
     path = request.roi
     if path.is_dir():
-        named = [add_suffix(path / task.name, suffix) for suffix in ROI_SUFFIXES]
-        path = next((each for each in named if each.exists()), named[0])
+        candidates = [add_suffix(path / task.name, suffix) for suffix in ROI_SUFFIXES]
+        path = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
     return read_roi(path, qupath_origin(slide, crop_to_bounds=request.bounds_crop))
 
 
 def speed_of(detector: Detector) -> float:
-    """Megapixels a second of a model, by two runs on noise, the second of which is timed."""
+    """Megapixels that a model scans in a second, measured on noise; a first run, which is slower, is not timed."""
     side = min(SPEED_TILE, detector.spec.tile_size)
     tile = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
     detector.detect(tile, detector.spec.score_threshold)
@@ -175,27 +175,29 @@ def speed_of(detector: Detector) -> float:
 
 
 def warnings_of(slide: Slide, detector: Detector, result: SlideResult) -> list[str]:
-    """What a user should know about a slide that was scanned."""
-    found = []
+    """What the user should know about a scanned slide."""
+    warnings = []
     mpp = slide.mpp
     if mpp is not None and COARSE < mpp.x / detector.spec.mpp <= MAX_ENLARGEMENT:
-        found.append(
+        warnings.append(
             f"the slide has {mpp.x:g} µm/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} µm/px; "
             "expect missed cells"
         )
-    overlap, least = result.options.overlap, detector.spec.tile_overlap
-    if overlap < least:
-        found.append(
-            f"an overlap of {overlap} px is below the model's {least} px; cells at the borders of tiles may be scored "
-            "differently, missed or doubled"
+    overlap, usual = result.options.overlap, detector.spec.tile_overlap
+    if overlap < usual:
+        warnings.append(
+            f"an overlap of {overlap} px is below the model's {usual} px; cells at the borders of tiles may be missed, "
+            "reported twice or get other scores"
         )
     if result.unread_mm2 > 0:
-        found.append(f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record says where")
-    return found
+        warnings.append(
+            f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record lists the areas"
+        )
+    return warnings
 
 
 def _state(path: Path) -> tuple[int, int]:
-    """Size and time of change of a slide's file."""
-    with told_of(path):
-        found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    """Size (bytes) and time of the last change (ns) of a slide's file."""
+    with as_slide_errors(path):
+        stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

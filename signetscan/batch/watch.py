@@ -1,4 +1,4 @@
-"""Watching a folder: slides are scanned as they arrive, each once its files no longer change."""
+"""Watching a folder: slides are scanned as they arrive, each when its files have stopped changing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from signetscan.batch.find import SlideTask
 
 State = tuple[int, int]
-"""Bytes of a slide's files, and the last time that one changed, ns."""
+"""Total size of a slide's files, bytes, and the time of their last change, ns."""
 
 
 def watch_folder(
@@ -30,14 +30,14 @@ def watch_folder(
     options: ScanOptions | None = None,
     watch: WatchOptions | None = None,
 ) -> Generator[Event]:
-    """Scan slides as they arrive in a folder, and those that are there; without end, unless that is asked for.
+    """Scan the slides in a folder and those that arrive; without end, unless `watch.until_idle` is set.
 
-    Whenever slides have arrived they are scanned as by `signetscan.batch.run.scan_slides`, with the same events. A
-    slide that failed is tried again when it changes.
+    New slides are scanned as by `signetscan.batch.run.scan_slides`, with the same events. A slide that failed is tried
+    again when it changes.
 
     Args:
-        folder: the folder; it need not be there yet.
-        request: what is wanted of each batch.
+        folder: the folder; it need not exist yet.
+        request: options of each batch.
         options: how each slide is scanned.
         watch: how the folder is watched.
 
@@ -50,7 +50,7 @@ def watch_folder(
     watcher = Watcher(folder=folder, settle_s=watch.settle)
     with Journal(request.log_file) as journal:
         while True:
-            arrived = [replace(task, options=options, mpp=request.mpp) for task in watcher.look()]
+            arrived = [replace(task, options=options, mpp=request.mpp) for task in watcher.new_slides()]
             if arrived:
                 with closing(run_batch(request, renamed(arrived, request))) as events:
                     for event in events:
@@ -63,20 +63,20 @@ def watch_folder(
 
 @dataclass(slots=True, kw_only=True)
 class Watcher:
-    """Looks at a folder now and again, which works on network shares too, where nobody tells of changes."""
+    """Polls a folder, because network shares do not notify of changes."""
 
     folder: Path
-    """The folder; it need not be there yet."""
+    """The folder; it need not exist yet."""
     settle_s: float
-    """Seconds for which a slide's files must not change before it counts as copied."""
+    """Seconds without a change of a slide's files after which it counts as copied."""
     clock: Callable[[], float] = time.monotonic
-    """Tells the time, seconds."""
+    """Gives the time, seconds."""
     _seen: dict[Path, tuple[State, float]] = field(default_factory=dict)
     _given: dict[Path, State] = field(default_factory=dict)
 
-    def look(self) -> list[SlideTask]:
-        """The slides that are new, or have changed, and have come to rest since; each is given once."""
-        now, rested = self.clock(), []
+    def new_slides(self) -> list[SlideTask]:
+        """The slides that are new or changed and have been copied completely; each version is given once."""
+        now, copied = self.clock(), []
         for task in slides_below(self.folder) if self.folder.is_dir() else ():
             state = _state(task.path)
             if state is None:  # just gone
@@ -85,20 +85,20 @@ class Watcher:
                 self._seen[task.path] = (state, now)
             elif now - self._seen[task.path][1] >= self.settle_s and self._given.get(task.path) != state:
                 self._given[task.path] = state
-                rested.append(task)
-        return rested
+                copied.append(task)
+        return copied
 
     def is_idle(self) -> bool:
-        """Whether all slides that were seen have been given."""
+        """Whether `new_slides` has given all slides in the folder."""
         return all(self._given.get(path) == state for path, (state, _) in self._seen.items() if path.exists())
 
 
 def _state(path: Path) -> State | None:
-    """Of a slide's file, and of the folder of its name beside it, where MRXS and VMS keep the pixels."""
-    beside = path.with_suffix("")
+    """The state of a slide: of its file, and of the folder of its name, where MRXS and VMS keep the pixels."""
+    pixel_folder = path.with_suffix("")
     try:
-        files = [path, *(beside.iterdir() if beside.is_dir() else ())]
-        found = [file.stat() for file in files]
+        files = [path, *(pixel_folder.iterdir() if pixel_folder.is_dir() else ())]
+        stats = [file.stat() for file in files]
     except OSError:
         return None
-    return sum(each.st_size for each in found), max(each.st_mtime_ns for each in found)
+    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)

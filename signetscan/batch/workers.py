@@ -1,6 +1,6 @@
-"""Processes that scan slides: each has the model loaded, may die at any time, and dies with its parent.
+"""Processes that scan slides: each loads the model once, may die at any time, and dies with its parent.
 
-A decoder that ends the process, a kill for want of memory, or a hang, so costs one slide.
+A decoder that crashes the process, a kill for lack of memory, or a hang thus costs only one slide.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
-"""Linux's prctl for a signal at the parent's death."""
+"""The option of Linux's prctl that asks for a signal when the parent dies."""
 STOP_S = 10.0
-"""Seconds that a worker gets to leave nothing half-written."""
+"""Seconds that a worker gets to remove partial files when it is asked to end."""
 
 
 class Worker:
     """A process that scans slides one after another.
 
     Args:
-        request: what is wanted of every slide.
-        environment: environment variables that it has beside this process's.
+        request: options of the batch.
+        environment: environment variables that it gets in addition to those of this process.
     """
 
     def __init__(self, request: BatchOptions, environment: dict[str, str] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection: Connection[Assignment, WorkerMessage]
         self.connection, theirs = context.Pipe()
-        # Nothing is ever sent through the lifeline: that its other end is gone says that this process is.
+        # Nothing is ever sent through the lifeline: that it closes tells the worker that this process has ended.
         theirs_alive, self._lifeline = context.Pipe(duplex=False)
         self.process = context.Process(
             target=work, args=(request, theirs, theirs_alive, environment or {}), daemon=True, name="signetscan-worker"
@@ -70,34 +70,34 @@ class Worker:
         theirs_alive.close()
 
     def give(self, task: SlideTask, claim: Claim | None) -> None:
-        """Let it scan a slide, on a claim to it."""
+        """Let the worker scan a slide, which was claimed before."""
         self.connection.send((task, claim))
 
     def stop(self) -> None:
-        """End it, if need be by force; nothing it wrote is half a file."""
+        """Ask the worker to end, so that it removes partial files; kill it if it does not."""
         if self.process.is_alive():
             self.process.terminate()
             self.process.join(STOP_S)
         self.kill()
 
     def kill(self) -> None:
-        """End it by force."""
+        """Kill the worker."""
         self.process.kill()
         self.process.join()
         self.connection.close()
         self._lifeline.close()
 
-    def why_dead(self) -> Failed:
-        """What ended the process."""
+    def cause_of_death(self) -> Failed:
+        """Why the process ended."""
         self.process.join(STOP_S)
         code = self.process.exitcode
         if code is None or code >= 0:
             return Failed(reason=f"its process ended with status {code}")
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = {
-            "SIGSEGV": " (a decoder crashed on it: the file is damaged)",
+            "SIGSEGV": " (a decoder crashed: the file is damaged)",
             "SIGABRT": " (a decoder gave up: the file is damaged, or memory ran out)",
-            "SIGKILL": " (probably for want of memory: try fewer workers or smaller tiles)",
+            "SIGKILL": " (probably for lack of memory: try fewer workers or smaller tiles)",
         }.get(name, "")
         options = ("workers", "tile_size") if name == "SIGKILL" else ()
         return Failed(reason=f"its process was ended by {name}{hint}", options=options)
@@ -109,12 +109,12 @@ def work(
     lifeline: Connection[None, None],
     environment: dict[str, str],
 ) -> None:
-    """A worker's whole life."""
+    """The main function of a worker process."""
     os.environ.update(environment)
     _die_with_parent(lifeline)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides what it means
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that files being written are removed
-    if request.verbose and not request.private:  # what is logged names files
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that partial files are removed
+    if request.verbose and not request.private:  # the log contains file names
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     try:
         from signetscan.batch.slide import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
@@ -126,13 +126,13 @@ def work(
         return
     connection.send(ready_with(detector, megapixels_per_s=speed_of(detector) if request.dry_run else None))
 
-    def tell(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         connection.send(Progress(done=done, total=total))
 
     def job(task: SlideTask, claim: Claim | None) -> SlideOutcome:
         if request.dry_run:
             return plan_slide(task, request, detector)
-        return scan_slide(task, request, detector, tell, claim=claim)
+        return scan_slide(task, request, detector, report_progress, claim=claim)
 
     while True:
         try:
@@ -143,7 +143,7 @@ def work(
 
 
 def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> Ready:
-    """What a worker says of its model."""
+    """The message that a worker has loaded its model."""
     return Ready(
         model=detector.spec.name,
         precision=detector.spec.precision,
@@ -152,13 +152,13 @@ def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> 
     )
 
 
-def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -> Answer:  # noqa: PLR0911 - one for each kind of error
-    """What a worker says of a slide, whatever happens to it.
+def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -> Answer:  # noqa: PLR0911 - one return for each kind of error
+    """Run the job of a slide, and give the message about its outcome, whatever happens.
 
     Args:
-        job: scans it.
+        job: scans the slide.
         task: the slide.
-        private: whether nothing may say its real name.
+        private: whether the message must not contain the slide's name or path.
     """
 
     def reason(text: object) -> str:
@@ -182,7 +182,7 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
 
 
 def _die_with_parent(lifeline: Connection[None, None]) -> None:
-    """Make sure that no worker outlives the process that started it, even one killed by force."""
+    """Make sure that the worker ends when the process that started it does, even if that is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

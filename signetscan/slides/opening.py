@@ -1,4 +1,4 @@
-"""Opening a file as a slide with whichever reader takes it."""
+"""Opening a file as a slide, with the slide reader that fits."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_PAGES = 64
-"""Pages of a TIFF whose size is looked at before it is opened; slides have a dozen."""
+"""Pages of a TIFF whose size is checked before it is opened; slides have a dozen."""
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, default_mpp: float | None = None) -> Slide:
-    """Open a slide: by OpenSlide, by tifffile where OpenSlide refuses a readable TIFF, or as a plain JPEG or PNG.
+    """Open a slide: by OpenSlide, by tifffile if OpenSlide refuses a readable TIFF, or as a plain JPEG or PNG.
 
     Args:
         path: the slide's file (for MRXS and multi-file DICOM, one of its files).
-        mpp: size of a level-0 pixel in µm/px, in place of what the file says.
-        default_mpp: the same, where neither `mpp` nor the file says it.
+        mpp: size of a level-0 pixel in µm/px, instead of what the file says.
+        default_mpp: the size if neither `mpp` nor the file gives one.
 
     Raises:
         SlideError: the file is missing, is not a slide or cannot be read; the message says which.
-        MppError: `mpp` or `default_mpp` is not a size.
+        MppError: `mpp` or `default_mpp` is not the size of a pixel.
     """
     path = Path(path)
     known, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
@@ -51,27 +51,27 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
     width, height = slide.dimensions
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         slide.close()
-        message = f"{path}: says it is {width} x {height} px, which no slide is; the file is damaged"
+        message = f"{path}: its header declares {width} x {height} px, more than any slide has; the file is damaged"
         raise SlideError(message)
     slide.mpp = known or slide.mpp or default
     return slide
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse a TIFF that says it is huge: OpenSlide takes gigabytes for what it says of itself while opening it."""
+    """Refuse a TIFF that claims to be huge: OpenSlide allocates gigabytes for it on opening."""
     if not _is_tiff(path):
         return
     try:
         with tifffile.TiffFile(path) as file:
             pages = [page for page in file.pages[:MAX_PAGES] if isinstance(page, tifffile.TiffPage)]
             sizes: list[tuple[object, object]] = [(page.imagewidth, page.imagelength) for page in pages]
-    except Exception:  # the slide boundary: damaged in whatever way, and whoever opens it next says how
+    except Exception:  # the slide boundary: damaged in any way; the slide reader that opens it next says how
         logger.debug("%s: its directories cannot be read", path, exc_info=True)
         return
     for width, height in sizes:
         # A tag whose count is damaged is several numbers.
         if not (isinstance(width, int) and isinstance(height, int)) or max(width, height) > MAX_SIDE:
-            message = f"{path}: says it is {width} x {height} px, which no slide is; the file is damaged"
+            message = f"{path}: its header declares {width} x {height} px, more than any slide has; the file is damaged"
             raise SlideError(message)
 
 
@@ -94,7 +94,7 @@ def _open(path: Path) -> OpenSlideSlide | TiffSlide | ArraySlide:
 
 
 def _check_is_file(path: Path) -> None:
-    with told_of(path):
+    with as_slide_errors(path):
         if path.is_dir():
             message = f"{path}: a folder, not a slide; name the slide file in it"
             raise SlideError(message)
@@ -105,8 +105,8 @@ def _check_is_file(path: Path) -> None:
 
 
 @contextmanager
-def told_of(path: Path) -> Iterator[None]:
-    """Turn what the system says of a slide's file into a `SlideError` that names it."""
+def as_slide_errors(path: Path) -> Iterator[None]:
+    """Raise the system's errors about a slide's file as a `SlideError` that names it."""
     try:
         yield
     except FileNotFoundError as error:
