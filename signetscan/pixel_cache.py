@@ -1,4 +1,4 @@
-"""Decoded pixels, kept for whoever asks next."""
+"""A cache of decoded pixels, shared by threads."""
 
 from __future__ import annotations
 
@@ -19,58 +19,58 @@ Key = TypeVar("Key")
 
 
 class PixelCache(Generic[Key]):
-    """The arrays used last, up to a number of bytes. Safe to use from several threads.
+    """Keeps the arrays used last, up to a number of bytes. Safe to use from several threads.
 
-    An array is made once, however many threads ask for it at the same moment: the first makes it, without holding up
-    those that want other arrays, and the others wait for it.
+    If several threads ask for an array at the same moment, the first makes it and the others wait for it. Threads that
+    want other arrays are not held up.
 
     Args:
         limit: bytes to keep; the newest array is kept even if it alone is larger, so that a plain TIFF whose one strip
-            is the whole image is not decoded again for every window.
+            is the whole image is not decoded again for each window.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: OrderedDict[Key, Pixels] = OrderedDict()
-        self._coming: dict[Key, Future[Pixels]] = {}
+        self._being_made: dict[Key, Future[Pixels]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays that are kept."""
+        """Total size of the arrays that are kept, bytes."""
         return self._bytes
 
     def get(self, key: Key, make: Callable[[], Pixels]) -> Pixels:
-        """An array, which nobody may write to.
+        """Get an array, which is read-only.
 
         Args:
-            key: what the array is of.
-            make: called without a lock where the array is neither kept nor being made. What it raises is raised to
-                all that wait for the array; the next to ask makes it anew.
+            key: identifies the array.
+            make: makes the array if it is neither kept nor being made; called without a lock. If it raises, so do all
+                calls that wait for the array; the next call tries again.
         """
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:
                 self._kept.move_to_end(key)
                 return kept
-            coming = self._coming.get(key)
+            being_made = self._being_made.get(key)
             mine: Future[Pixels] = Future()
-            if coming is None:
-                self._coming[key] = mine
-        if coming is not None:
-            return coming.result()
+            if being_made is None:
+                self._being_made[key] = mine
+        if being_made is not None:
+            return being_made.result()
         try:
             array = make()
             array.flags.writeable = False
         except BaseException as error:
             with self._lock:
-                del self._coming[key]
+                del self._being_made[key]
             mine.set_exception(error)
             raise
         with self._lock:
             self._keep(key, array)
-            del self._coming[key]
+            del self._being_made[key]
         mine.set_result(array)
         return array
 

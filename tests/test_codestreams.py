@@ -59,12 +59,12 @@ def test_fill_bytes_and_padding_are_taken() -> None:
         (inserted(WHOLE, b"\xff\xd8"), "header"),
         (inserted(WHOLE, b"\xff\xd0"), "header"),
         (inserted(WHOLE, b"\xff\xfe\0\1"), "header"),
-        (inserted(WHOLE, b"\xff\xd9"), "picture"),
-        (inserted(WHOLE, b"\xff\xc0\0\x0b\x08\0\x18\0\x28\1\1\x11\0"), "picture"),
+        (inserted(WHOLE, b"\xff\xd9"), "no image, or with two"),
+        (inserted(WHOLE, b"\xff\xc0\0\x0b\x08\0\x18\0\x28\1\1\x11\0"), "no image, or with two"),
         (jpeg(PIXELS, progressive=True), "one pass"),
         (jpeg(texture(24, 48)), "48 x 24"),
         (jpeg(texture(32, 40)), "40 x 32"),
-        (jpeg(PIXELS[..., 0]), "1 channels"),
+        (jpeg(PIXELS[..., 0]), "1 channel,"),
         (WHOLE[:-2], "cut short"),
         (WHOLE[:-20] + b"\xff\xff\xff" + WHOLE[-17:], "overwritten"),
         (WHOLE[:-20] + b"\xff\xd9" + WHOLE[-18:], "overwritten"),
@@ -112,9 +112,9 @@ def test_a_result_is_bounded_wherever_its_header_stands() -> None:
     boxed = bytes(imagecodecs.jpeg2k_encode(PIXELS, codecformat="jp2"))
     for stream, is_jpeg in ((WHOLE, True), (data, False), (boxed, False), (b"ab" + data, False)):
         check_bounded(stream, 40 * 24 * 3, is_jpeg=is_jpeg)
-        with pytest.raises(ValueError, match="more than its place"):
+        with pytest.raises(ValueError, match="more than the strip or tile holds"):
             check_bounded(stream, 40 * 24 * 3 - 1, is_jpeg=is_jpeg)
-    with pytest.raises(ValueError, match="more than its place"):
+    with pytest.raises(ValueError, match="more than the strip or tile holds"):
         check_bounded(data[:8] + b"\0\0\0\1" + data[12:] + data, 40 * 24 * 3 - 1, is_jpeg=False)
 
 

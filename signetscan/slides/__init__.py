@@ -1,4 +1,4 @@
-"""Whole-slide images: one protocol, and a reader for each way a slide is stored."""
+"""Whole-slide images: one protocol, and a slide reader for each way in which slides are stored."""
 
 from __future__ import annotations
 

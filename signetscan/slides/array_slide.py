@@ -1,4 +1,4 @@
-"""A slide held in memory, for tests and for callers who already have pixels."""
+"""A slide held in memory, for plain pictures, tests and callers who already have pixels."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class ArraySlide:
     Args:
         levels: uint8 arrays of shape (height, width, 3), largest first.
         mpp: size of a level-0 pixel, µm/px.
-        name: name used for outputs.
-        bounds: the scanned part, as some file formats declare it.
-        format_name: what kind of file the pixels are from.
+        name: name used in messages and results.
+        bounds: the scanned part, level-0 pixels, as some file formats declare it.
+        format_name: kind of file that the pixels are from.
 
     Raises:
-        SlideError: no level, or one of the wrong type or shape.
+        SlideError: there is no level, or a level has the wrong type or shape.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ArraySlide:
 
     @property
     def decoder(self) -> str:
-        """Nothing is left to decode."""
+        """What decodes the pixels: nothing, they are in memory."""
         return "memory"
 
     @property
@@ -104,10 +104,10 @@ class ArraySlide:
 
 
 def cut(image: NDArray[np.uint8], x: int, y: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A (height, width, 3) window of an image, white where the window leaves it.
+    """A window of an image, (height, width, 3), white outside the image.
 
     Args:
-        image: (H, W, 3).
+        image: uint8 (H, W, 3).
         x: left edge of the window, pixels of the image; may be negative.
         y: top edge.
         size: width and height of the window.

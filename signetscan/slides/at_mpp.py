@@ -1,4 +1,4 @@
-"""A slide seen at one resolution, whatever levels it has."""
+"""A slide resampled to one resolution, whatever levels it has."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from signetscan.slides.protocol import Slide
 
 MAX_ENLARGEMENT = 4.0
-"""A slide coarser than this many times the wanted mpp holds too little to be worth enlarging."""
+"""A slide coarser than this many times the wanted mpp shows too little detail to be worth enlarging."""
 
 SAME_SIZE = 0.04
-"""Pixels this much larger or smaller than wanted are as good. Scanners' pixels are seldom exact (0.2525, 0.499, 0.2425
-µm); cells differ in size by far more, and pixels taken as they are, or averaged by whole numbers, cost a
-small part of what a resampling costs."""
+"""Pixels may be this share larger or smaller than wanted. Scanners' pixels are seldom exact (0.2525, 0.499, 0.2425 µm),
+cells differ in size by far more, and to take pixels as they are, or to average whole numbers of them, costs a small
+part of what resampling costs."""
 
 FILTER_REACH = 2.0
-"""Pixels on each side that the bicubic filter looks at, in pixels of the coarser of the two images."""
+"""Pixels on each side that the bicubic filter uses, in pixels of the coarser of the two images."""
 
 SAME_SCALE = 1e-6
-"""Below this relative difference two scales are the same."""
+"""Scales whose relative difference is smaller than this count as the same."""
 
 
 class SlideAtMpp:
@@ -41,40 +41,40 @@ class SlideAtMpp:
 
     Windows are in *view pixels*: squares of `mpp` µm whose grid starts at the slide's level-0 origin. View pixel i
     covers level-0 pixels [i * scale, (i + 1) * scale), so that coordinates convert by one factor per axis and
-    neighbouring windows fit without a seam.
+    neighbouring windows join without a seam.
 
-    Where a view pixel is a whole number of pixels of a level along each axis, it is their mean; anything else is
-    resampled by a bicubic filter.
+    A view pixel that is a whole number of level pixels wide and high is their mean; all others are resampled by a
+    bicubic filter.
 
     Args:
         slide: the slide.
         mpp: wanted size of a pixel, µm/px.
-        slack: the view's pixels may be larger or smaller than wanted by this share of their size, where that makes
-            them whole numbers of pixels of a level.
+        slack: share by which view pixels may be larger or smaller than wanted, if that makes them whole numbers of
+            level pixels.
 
     Raises:
-        MppError: the slide's own mpp is unknown, or too coarse for the wanted one.
+        MppError: the slide's mpp is unknown, or too coarse for the wanted one.
     """
 
     def __init__(self, slide: Slide, mpp: float, *, slack: float = SAME_SIZE) -> None:
-        own = known_mpp(slide)
-        if max(own.x, own.y) > mpp * MAX_ENLARGEMENT:
+        known = known_mpp(slide)
+        if max(known.x, known.y) > mpp * MAX_ENLARGEMENT:
             message = (
-                f"{slide.name}: its pixels are {own.x:g} µm wide ({own.source}), too coarse for a model that works at "
-                f"{mpp:g} µm/px. Use a scan of higher magnification, or correct the size"
+                f"{slide.name}: its pixels are {known.x:g} µm wide ({known.source}), too coarse for a model that works "
+                f"at {mpp:g} µm/px. Use a scan of higher magnification, or correct the size"
             )
             raise MppError(message, options=("mpp",))
         self.slide = slide
-        wanted = (mpp / own.x, mpp / own.y)
+        wanted = (mpp / known.x, mpp / known.y)
         self._level = best_level(slide.level_downsamples, min(wanted), slack)
         self._downsample = slide.level_downsamples[self._level]
         self._whole = _whole_numbers([scale / self._downsample for scale in wanted], slack)
-        """Pixels of the level per view pixel along x and y, where these are whole numbers."""
+        """Level pixels per view pixel along x and y if these are whole numbers, else None."""
         if self._whole is not None:
             wanted = (self._whole[0] * self._downsample, self._whole[1] * self._downsample)
         self.scale = wanted
         """Level-0 pixels per view pixel, along x and y."""
-        self.pixel_um = (self.scale[0] * own.x, self.scale[1] * own.y)
+        self.pixel_um = (self.scale[0] * known.x, self.scale[1] * known.y)
         """Width and height of a view pixel, µm."""
         width, height = slide.dimensions
         self.dimensions = (math.ceil(width / self.scale[0]), math.ceil(height / self.scale[1]))
@@ -106,45 +106,45 @@ class SlideAtMpp:
         return np.asarray(resized)
 
     def to_level0(self, boxes: NDArray[Float]) -> NDArray[np.float64]:
-        """Boxes (N, 4) in view pixels as boxes in level-0 pixels (float64: x may pass 200,000)."""
+        """Convert boxes (N, 4) from view pixels to level-0 pixels; float64, because x may exceed 200,000."""
         scaled: NDArray[np.float64] = boxes.astype(np.float64) * np.array([*self.scale, *self.scale])
         return scaled
 
 
 def best_level(downsamples: tuple[float, ...], scale: float, slack: float = SAME_SIZE) -> int:
-    """The coarsest level that is still about as fine as `scale` level-0 pixels per wanted pixel."""
+    """The coarsest level with a downsample of at most `scale`, give or take the slack; level 0 if there is none."""
     fine = [level for level, downsample in enumerate(downsamples) if downsample <= scale * (1 + slack)]
     return max(fine, key=lambda level: downsamples[level], default=0)
 
 
 def _whole_numbers(ratios: Sequence[float], slack: float) -> tuple[int, int] | None:
-    """Both ratios as whole numbers from 1, where they are that but for the slack."""
+    """Both ratios rounded to whole numbers of at least 1; None if one differs by more than the slack."""
     x, y = (max(1, round(ratio)) for ratio in ratios)
     is_near = all(abs(whole / ratio - 1) <= max(slack, SAME_SCALE) for whole, ratio in zip((x, y), ratios, strict=True))
     return (x, y) if is_near else None
 
 
 def _averaged(pixels: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.uint8]:
-    """The mean of each block of `block` (width, height) pixels; pixels are (H, W, 3)."""
+    """The means of blocks of pixels: (H, W, 3) reduced by a block's (width, height)."""
     return pixels if block == (1, 1) else np.asarray(Image.fromarray(pixels).reduce(block))
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """One axis of a window: which pixels of a level to read, and where in them the window lies."""
+    """One axis of a window: which level pixels to read, and where among them the window lies."""
 
     location: int
-    """Where to read, level-0 pixels."""
+    """Where to start reading, level-0 pixels."""
     size: int
     """How much to read, level pixels."""
     start: float
-    """Where the window starts in what was read, level pixels."""
+    """Start of the window within the pixels read, level pixels."""
     end: float
-    """Where the window ends, level pixels."""
+    """End of the window within the pixels read, level pixels."""
 
     @classmethod
     def of(cls, position: int, length: int, ratio: float, downsample: float) -> Self:
-        """Plan a read.
+        """Plan the reading of a window along one axis.
 
         Args:
             position: start of the window, view pixels.
@@ -154,8 +154,8 @@ class _Span:
         """
         start = position * ratio
         margin = FILTER_REACH * max(ratio, 1)
-        # A location is a whole level-0 pixel; where the downsample is not whole this lands between two pixels of the
-        # level, so the window is placed from where the reader really starts.
+        # A location is a whole number of level-0 pixels. If the downsample is not whole, it falls between two pixels of
+        # the level, so the window is placed relative to where reading really starts.
         location = math.floor((math.floor(start - margin)) * downsample)
         origin = location / downsample
         size = math.ceil(start + length * ratio + margin - origin)

@@ -1,6 +1,6 @@
-"""What the headers of JPEG and JPEG 2000 data say, read before a decoder trusts them.
+"""Checks of the headers of JPEG and JPEG 2000 data, before a decoder trusts them.
 
-A decoder takes the size of its result from the data, so a tile of a few bytes may ask for gigabytes.
+A decoder takes the size of its output from the data, so a tile of a few bytes may ask for gigabytes of memory.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers that begin a frame: all of these but those of Huffman tables, extensions and arithmetic conditioning."""
+"""Markers that begin a frame. Excluded are those of Huffman tables, extensions and arithmetic conditioning."""
 SEQUENTIAL = (0xC0, 0xC1)
-"""Frames coded with Huffman tables in one pass."""
+"""Frames coded with Huffman tables in one pass (baseline and extended sequential)."""
 RESTARTS = tuple(bytes([0xFF, marker]) for marker in range(0xD0, 0xD8))
 BARE = frozenset({0x00, 0x01, SOI, *range(0xD0, 0xD8)})
-"""Markers without content, none of which stands in a header."""
+"""Markers without content, none of which may occur in a header."""
 J2K_START = b"\xff\x4f\xff\x51"
-"""The first bytes of a JPEG 2000 codestream: its start, and the marker of its size."""
+"""The first bytes of a JPEG 2000 codestream: the start marker and the size marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a codestream says it decodes to."""
+    """The image that a codestream declares."""
 
     width: int
     """Width, pixels."""
@@ -35,16 +35,16 @@ class Frame:
     components: int
     """Channels."""
     kind: int = 0
-    """Marker of a JPEG's frame: which process coded it."""
+    """Marker of a JPEG's frame, which tells the coding process."""
     start: int = 0
-    """Where a JPEG's coded pixels begin, bytes."""
+    """Offset of a JPEG's coded pixels, bytes."""
 
 
 def jpeg_frame(data: bytes) -> Frame:
-    """The frame of a JPEG.
+    """Read the frame of a JPEG.
 
     Raises:
-        ValueError: a header that no encoder writes.
+        ValueError: the header is one that no encoder writes.
     """
     frame = None
     for marker, start, end in _segments(data):
@@ -55,15 +55,15 @@ def jpeg_frame(data: bytes) -> Frame:
             frame = (width, height, components, marker)
         elif marker in FRAMES:
             break
-    message = "a JPEG without a picture, or with two"
+    message = "a JPEG with no image, or with two"
     raise ValueError(message)
 
 
 def check_tables(tables: bytes) -> None:
-    """Refuse JPEG tables that hold an image, whose size a decoder would take for that of every tile.
+    """Refuse JPEG tables that hold an image, because a decoder would take its size for that of every tile.
 
     Raises:
-        ValueError: it does.
+        ValueError: they hold an image.
     """
     if any(marker in FRAMES or marker == SOS for marker, _, _ in _segments(tables)):
         message = "its JPEG tables hold an image"
@@ -71,22 +71,22 @@ def check_tables(tables: bytes) -> None:
 
 
 def check_jpeg(data: bytes, expected: Frame) -> None:
-    """Refuse a JPEG that OpenSlide would refuse, as far as can be told without decoding it.
+    """Refuse a JPEG that OpenSlide would refuse, as far as can be decided without decoding it.
 
     Args:
         data: one sequential JPEG, as libjpeg takes it.
         expected: size and number of channels that it must have.
 
     Raises:
-        ValueError: it has another size or process, or is cut short or overwritten.
+        ValueError: it has another size or coding process, or is cut short or overwritten.
     """
     frame = jpeg_frame(data)
     if frame.kind not in SEQUENTIAL:
         message = "a JPEG that is not coded in one pass"
         raise ValueError(message)
     _check_size(frame, expected)
-    # libjpeg fills up what is missing and only warns, which OpenSlide takes for an error and imagecodecs ignores. In
-    # coded pixels 0xFF is followed by 0, or by a restart marker; the end must be there.
+    # libjpeg fills in missing pixels with only a warning, which OpenSlide treats as an error and imagecodecs ignores.
+    # In coded pixels 0xFF may only be followed by 0 or a restart marker, and the end marker must be present.
     end = data.rfind(bytes([0xFF, EOI]))
     markers = data.count(b"\xff", frame.start, end) - data.count(b"\xff\0", frame.start, end)
     if end < frame.start or (markers and markers != sum(data.count(mark, frame.start, end) for mark in RESTARTS)):
@@ -95,17 +95,17 @@ def check_jpeg(data: bytes, expected: Frame) -> None:
 
 
 def jpeg2000_frame(data: bytes, start: int = 0) -> Frame:
-    """The frame of a JPEG 2000 codestream.
+    """Read the frame of a JPEG 2000 codestream.
 
     Args:
         data: bytes that hold it.
-        start: where it begins.
+        start: offset of its first byte.
 
     Raises:
         ValueError: no codestream of 8-bit channels begins there.
     """
-    # Length and capabilities, then width, height and offsets of image and of tiles, then the number of components and
-    # three bytes for each: depth, and how many times fewer columns and rows it has.
+    # After length and capabilities come width, height and offsets of the image and of its tiles, then the number of
+    # components, and for each of them three bytes: depth (minus 1), and subsampling of columns and of rows.
     head = data[start : start + 42]
     if len(head) < 42 or not head.startswith(J2K_START):
         message = "its JPEG 2000 header is damaged"
@@ -114,46 +114,46 @@ def jpeg2000_frame(data: bytes, start: int = 0) -> Frame:
     (components,) = struct.unpack(">H", head[40:42])
     layout = data[start + 42 : start + 42 + 3 * components]
     if (left, top) != (0, 0) or len(layout) < 3 * components or set(layout[::3]) != {7}:
-        message = "a JPEG 2000 image with an offset, or not of 8 bits a channel"
+        message = "a JPEG 2000 image that has an offset or not 8 bits per channel"
         raise ValueError(message)
     return Frame(right, bottom, components)
 
 
 def check_jpeg2000(data: bytes, expected: Frame) -> None:
-    """Refuse a JPEG 2000 codestream of another size.
+    """Refuse a JPEG 2000 codestream that is not of the expected size.
 
     Raises:
-        ValueError: it is.
+        ValueError: it has another size, or its header is damaged.
     """
     _check_size(jpeg2000_frame(data), expected)
 
 
 def check_bounded(data: bytes, limit: int, *, is_jpeg: bool) -> None:
-    """Refuse JPEG or JPEG 2000 data that decodes to more than it should.
+    """Refuse JPEG or JPEG 2000 data that decodes to more values than a limit.
 
     Args:
-        data: a JPEG, or anything that holds JPEG 2000 codestreams.
-        limit: most values that it may decode to.
-        is_jpeg: which of the two it is.
+        data: a JPEG, or data that holds JPEG 2000 codestreams.
+        limit: the most values that it may decode to.
+        is_jpeg: whether it is a JPEG.
 
     Raises:
-        ValueError: it does, or its header is damaged.
+        ValueError: it decodes to more, or its header is damaged.
     """
     frames = [jpeg_frame(data)] if is_jpeg else [jpeg2000_frame(data, start) for start in _starts(data)]
     for frame in frames:
         if frame.width * frame.height * frame.components > limit:
-            message = f"it says that it decodes to {_size(frame)}, more than its place"
+            message = f"its header declares {_size(frame)}, more than the strip or tile holds"
             raise ValueError(message)
 
 
 def _check_size(frame: Frame, expected: Frame) -> None:
     if _size(frame) != _size(expected):
-        message = f"it says that it decodes to {_size(frame)}, not to {_size(expected)}"
+        message = f"its header declares {_size(frame)}, not {_size(expected)}"
         raise ValueError(message)
 
 
 def _size(frame: Frame) -> str:
-    return f"{frame.width} x {frame.height} px of {frame.components} channels"
+    return f"{frame.width} x {frame.height} px with {frame.components} channel{'' if frame.components == 1 else 's'}"
 
 
 def _starts(data: bytes) -> Iterator[int]:
@@ -164,28 +164,28 @@ def _starts(data: bytes) -> Iterator[int]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of the content of each segment, up to the first scan or the end of the image.
+    """Marker, and start and end of the content, of each segment up to the first scan or the end of the image.
 
-    Stricter than libjpeg, which skips what it does not know: a frame must not hide from this and be seen by libjpeg.
+    Stricter than libjpeg, which skips what it does not know: no frame that libjpeg sees may be hidden from this check.
 
     Raises:
-        ValueError: anything is not as an encoder writes it.
+        ValueError: the header is not as an encoder writes it.
     """
-    at = 2 if data[:2] == bytes([0xFF, SOI]) else len(data)
-    while at + 2 <= len(data) and data[at] == 0xFF and data[at + 1] not in BARE:
-        marker = data[at + 1]
+    offset = 2 if data[:2] == bytes([0xFF, SOI]) else len(data)
+    while offset + 2 <= len(data) and data[offset] == 0xFF and data[offset + 1] not in BARE:
+        marker = data[offset + 1]
         if marker == 0xFF:  # a fill byte
-            at += 1
+            offset += 1
             continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        end = offset + 2 + int.from_bytes(data[offset + 2 : offset + 4])
         if marker == EOI:
-            yield marker, at + 2, at + 2
+            yield marker, offset + 2, offset + 2
             return
-        if end < at + 4 or end > len(data):
+        if end < offset + 4 or end > len(data):
             break
-        yield marker, at + 4, end
+        yield marker, offset + 4, end
         if marker == SOS:
             return
-        at = end
+        offset = end
     message = "its JPEG header is damaged"
     raise ValueError(message)

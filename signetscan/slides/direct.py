@@ -1,8 +1,8 @@
-"""Reading the tiles of a slide without OpenSlide, where that is proven to give OpenSlide's pixels.
+"""Reading the tiles of a slide without OpenSlide, if a comparison shows that this gives OpenSlide's pixels.
 
-OpenSlide draws tiles onto a canvas, which takes several times as long as decoding them, and decodes those that
-neighbouring windows share again. It keeps the last word: it opens the slide and says what its levels are, and it reads
-whatever is out of the ordinary, so that fill, interpolation and errors are its own.
+OpenSlide draws tiles onto a canvas, which takes several times as long as decoding them, and decodes tiles that windows
+share again for each. It remains the authority: it opens the slide and defines its levels, and it reads everything out
+of the ordinary, so that filling, interpolation and errors are OpenSlide's.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VENDORS = ("aperio", "generic-tiff")
-"""Formats of OpenSlide whose levels are plain tiled TIFF images. Others shift, repeat or invent tiles."""
+"""OpenSlide's formats whose levels are plain tiled TIFF images. In others tiles are shifted, repeated or made up."""
 MAX_PAGES = 256
-"""A slide of more TIFF images is left to OpenSlide; scanners write a dozen."""
+"""A slide with more TIFF images is left to OpenSlide; scanners write a dozen."""
 MAX_TILE_SIDE = 4096
-"""A slide of larger tiles (pixels) is left to OpenSlide: windows would not share them well."""
+"""A slide with larger tiles (pixels) is left to OpenSlide: few of them would fit into the cache."""
 BLOCK = 4096
 """OpenSlide draws a larger window (level pixels) in blocks of this side, each from its own level-0 location."""
 
@@ -46,39 +46,39 @@ COLOURS: dict[int, tuple[tuple[int, int], ...]] = {
     tifffile.COMPRESSION.DEFLATE: (*GREY, RGB),
     tifffile.COMPRESSION.ADOBE_DEFLATE: (*GREY, RGB),
     tifffile.COMPRESSION.JPEG: (*GREY, RGB, YCBCR),
-    tifffile.COMPRESSION.APERIO_JP2000_YCBC: (RGB, YCBCR),  # both go by the compression alone
+    tifffile.COMPRESSION.APERIO_JP2000_YCBC: (RGB, YCBCR),  # both decoders go by the compression alone
     tifffile.COMPRESSION.APERIO_JP2000_RGB: (RGB, YCBCR),
 }
 """Channels and photometric interpretations that are read directly, by compression."""
 PREDICTABLE = (tifffile.COMPRESSION.LZW, tifffile.COMPRESSION.DEFLATE, tifffile.COMPRESSION.ADOBE_DEFLATE)
-"""Compressions with which both subtract neighbouring pixels where the directory says so."""
+"""Compressions with which both decoders support the predictor (differences of neighbouring pixels)."""
 
 TOLERANCE: dict[int, int] = {tifffile.COMPRESSION.APERIO_JP2000_YCBC: 1}
 """Grey levels by which pixels may differ from OpenSlide's, by compression; 0 for any other.
 
-Aperio's JPEG 2000 in YCbCr is decoded by OpenJPEG in both, but OpenSlide then rounds the three sums that give red,
-green and blue, and imagecodecs (OpenJPEG's `sycc_to_rgb`) cuts them off: over all 256 x 256 pairs of chroma values the
+OpenJPEG decodes Aperio's JPEG 2000 in YCbCr for both. But OpenSlide then rounds the three sums that give red, green and
+blue, while imagecodecs (OpenJPEG's `sycc_to_rgb`) truncates them: over all 256 x 256 pairs of chroma values the
 difference is -1, 0 or 1.
 """
 
 OPEN_ERRORS = (*DECODE_ERRORS, struct.error, AttributeError, AssertionError, ArithmeticError, MemoryError)
-"""What tifffile raises on a directory that it does not understand. OpenSlide does, so it is no error here."""
+"""What tifffile raises on a directory that it does not understand. OpenSlide understands it, so this is no error."""
 
 
 class NotDirectError(Exception):
-    """The slide is left to OpenSlide; the message says why."""
+    """OpenSlide must read the slide; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A slide as OpenSlide sees it."""
+    """A slide as OpenSlide describes it."""
 
     path: Path
     """The file."""
     vendor: str
-    """Its format."""
+    """The file's format, as OpenSlide names it."""
     dimensions: tuple[tuple[int, int], ...]
-    """Width and height of each level, its own pixels."""
+    """Width and height of each level, pixels of the level."""
     downsamples: tuple[float, ...]
     """Level-0 pixels per pixel of each level."""
     background: tuple[int, int, int]
@@ -86,7 +86,7 @@ class Origin:
 
 
 class DirectReader:
-    """The pixels of a slide by tifffile. Safe to read from several threads. Made by `open_direct`."""
+    """Reads a slide's pixels by tifffile, from several threads if wanted. Made by `open_direct`."""
 
     def __init__(self, origin: Origin, pixels: TiffPixels) -> None:
         self._origin = origin
@@ -94,7 +94,7 @@ class DirectReader:
         self._usable = tuple(_usable(origin.vendor, pixels.levels))
 
     def read(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
-        """A window as `Slide.read_region` gives it, or None where OpenSlide must be asked."""
+        """A window as `Slide.read_region` gives it; None if OpenSlide must read it."""
         if not 0 <= level < len(self._usable) or not self._usable[level] or min(size) < 1:
             return None
         downsample = self._origin.downsamples[level]
@@ -108,26 +108,26 @@ class DirectReader:
             return None
 
     def check(self, read: Read, compressions: Sequence[int]) -> None:
-        """Compare some tiles with OpenSlide's.
+        """Compare a few tiles with OpenSlide's.
 
         Args:
             read: OpenSlide's `Slide.read_region`.
-            compressions: how each level is stored.
+            compressions: compression of each level.
 
         Raises:
-            NotDirectError: some differ, or cannot be decoded.
-            SlideError: from `read`.
+            NotDirectError: a tile differs or cannot be decoded.
+            SlideError: `read` raises it.
         """
         for level, compression in enumerate(compressions):
-            # JPEG 2000 takes 5 ms a tile in either way, so levels that are stored alike are compared once.
+            # A JPEG 2000 tile takes both decoders 5 ms, so levels that are stored like level 0 are not compared again.
             if level > 0 and compression == compressions[0] and compression in JPEG2000S:
                 continue
             for location, size in self._samples(level):
-                own = self.read(location, level, size)
-                if own is None:
+                pixels = self.read(location, level, size)
+                if pixels is None:
                     message = f"a tile of level {level} cannot be decoded"
                     raise NotDirectError(message)
-                difference = np.abs(own.astype(np.int16) - read(location, level, size)).max()
+                difference = np.abs(pixels.astype(np.int16) - read(location, level, size)).max()
                 if difference > TOLERANCE.get(compression, 0):
                     message = f"pixels of level {level} differ by {difference}"
                     raise NotDirectError(message)
@@ -137,15 +137,15 @@ class DirectReader:
         self._pixels.close()
 
     def _samples(self, level: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        """Location and size of the tiles to compare: the one with most in it, and the last of level 0, for the edge."""
+        """Location and size of the tiles to compare: the one with most bytes, and the last of level 0, at its edge."""
         if not self._usable[level]:
             return
         image, downsample = self._pixels.levels[level], self._origin.downsamples[level]
         counts = image.counts[: image.across * image.down]
         fullest = counts.index(max(counts))
         for index in dict.fromkeys((fullest, len(counts) - 1) if level == 0 else (fullest,)):
-            if not downsample.is_integer():  # no other tile begins at a whole pixel of both
-                index = 0  # noqa: PLW2901 - as if it had been chosen
+            if not downsample.is_integer():  # only the first tile begins at a whole pixel of both levels
+                index = 0  # noqa: PLW2901 - replaces the choice
             if counts[index]:
                 row, column = divmod(index, image.across)
                 location = (int(column * image.piece_width * downsample), int(row * image.piece_height * downsample))
@@ -153,15 +153,15 @@ class DirectReader:
 
 
 def open_direct(origin: Origin, read: Read) -> DirectReader:
-    """Open a slide beside OpenSlide.
+    """Open a slide for direct reading.
 
     Args:
         origin: the slide.
-        read: OpenSlide's `Slide.read_region`, to compare with.
+        read: OpenSlide's `Slide.read_region`, for the comparison.
 
     Raises:
-        NotDirectError: the slide is left to OpenSlide.
-        SlideError: from `read`.
+        NotDirectError: OpenSlide must read the slide.
+        SlideError: `read` raises it.
     """
     if origin.vendor not in VENDORS:
         message = f"the format {origin.vendor}"
@@ -186,7 +186,7 @@ def open_direct(origin: Origin, read: Read) -> DirectReader:
 
 
 def whole_pixel(location: int, size: int, downsample: float) -> int | None:
-    """The first pixel of a window along one axis, level pixels; None where OpenSlide interpolates between pixels.
+    """First pixel of a window along one axis, level pixels; None if OpenSlide would interpolate between pixels.
 
     Args:
         location: start of the window, level-0 pixels.
@@ -201,17 +201,17 @@ def whole_pixel(location: int, size: int, downsample: float) -> int | None:
 
 
 def _level_pages(file: tifffile.TiffFile, origin: Origin) -> list[tifffile.TiffPage]:
-    """The TIFF image of each level, found as OpenSlide finds it.
+    """The TIFF image of each level, chosen as OpenSlide chooses it.
 
     Raises:
-        NotDirectError: they are not clear, or one is stored in a way that is not known to give the same pixels.
+        NotDirectError: the images do not match the levels, or one is stored in a way that may give other pixels.
     """
     pages = [page for page in islice(file.pages, MAX_PAGES + 1) if isinstance(page, tifffile.TiffPage)]
     if len(pages) > MAX_PAGES:
         message = f"more than {MAX_PAGES} images"
         raise NotDirectError(message)
     tiled = [page for page in pages if page.is_tiled]
-    if origin.vendor == "generic-tiff":  # the first image and all smaller copies; Aperio's are all that are tiled
+    if origin.vendor == "generic-tiff":  # the first image and its smaller copies; Aperio's levels are all tiled images
         tiled = [page for page in tiled if page.index == 0 or (254 in page.tags and page.subfiletype & 1)]
         tiled.sort(key=lambda page: -page.imagewidth)
     sizes = tuple((page.imagewidth, page.imagelength) for page in tiled)
@@ -224,12 +224,12 @@ def _level_pages(file: tifffile.TiffFile, origin: Origin) -> list[tifffile.TiffP
 
 
 def _check_storage(level: int, page: tifffile.TiffPage) -> None:
-    """Refuse what OpenSlide and tifffile are not known to understand alike.
+    """Refuse a page unless OpenSlide and tifffile are known to decode it alike.
 
     Raises:
-        NotDirectError: the page is stored in such a way.
+        NotDirectError: they are not; the message says why.
     """
-    known = {
+    checks = {
         "compression or colour": (page.samplesperpixel, page.photometric) in COLOURS.get(page.compression, ()),
         "predictor": page.predictor == 1 or (page.predictor == 2 and page.compression in PREDICTABLE),
         "bits": page.dtype == np.uint8 and page.bitspersample == 8,
@@ -238,18 +238,18 @@ def _check_storage(level: int, page: tifffile.TiffPage) -> None:
         "orientation": page.tags.valueof(274, 1) == 1 and page.fillorder == 1,
         "tile size": 0 < page.tilewidth <= MAX_TILE_SIDE and 0 < page.tilelength <= MAX_TILE_SIDE,
     }
-    for what, is_known in known.items():
-        if not is_known:
+    for what, passes in checks.items():
+        if not passes:
             message = f"the {what} of level {level}"
             raise NotDirectError(message)
 
 
 def _usable(vendor: str, levels: Sequence[TiffLevel]) -> Iterator[bool]:
-    """Which levels are read directly."""
-    clean = True
+    """Whether each level can be read directly."""
+    is_sound = True
     for level in levels:
         counts = level.counts[: level.across * level.down]
-        yield clean and any(counts)
-        # Aperio's coarser tiles over a missing one are often damaged, so OpenSlide takes them for missing too.
+        yield is_sound and any(counts)
+        # In Aperio's files the tiles over a missing one are often damaged on coarser levels, so OpenSlide ignores them.
         if vendor == "aperio" and not all(counts):
-            clean = False
+            is_sound = False

@@ -1,4 +1,4 @@
-"""Telling slides apart by content, without reading gigabytes."""
+"""Identifying slides by content, without reading gigabytes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLE_BYTES = 1 << 20
+"""Bytes hashed at the start and at the end of a file."""
 
 
 def file_fingerprint(path: Path) -> str:
     """SHA-256 of the file's size and of its first and last mebibyte.
 
-    Used where OpenSlide has no quickhash: enough to tell slides apart, and quick on a network share.
+    Used where OpenSlide has no quickhash. It is enough to tell slides apart, and quick on a network share.
     """
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())

@@ -1,4 +1,4 @@
-"""Opening JPEG, PNG and other plain pictures with Pillow, the same way wherever one is read."""
+"""Opening JPEG, PNG and other plain pictures with Pillow; all code that reads them uses this."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises on files that it cannot open or decode; SyntaxError is a broken chunk of a PNG."""
+"""What Pillow raises on files that it cannot open or decode; SyntaxError is for a broken chunk of a PNG."""
 
 
 def open_image(path: Path, formats: list[str] | None = None) -> Image.Image:
-    """Open a picture, to be decoded later; the caller checks its size, so Pillow's warning about that is silent.
+    """Open a picture without decoding it. Pillow's warning about large pictures is off: callers check the size.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""LZW by libtiff, because imagecodecs' own decoder follows damaged data out of its memory and ends the process."""
+"""LZW by libtiff, because imagecodecs' decoder reads out of bounds on damaged data, which ends the process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHORT, LONG = 3, 4
-"""Types of TIFF values, of two and of four bytes."""
+"""Codes of TIFF's two-byte and four-byte types."""
 
 
 def lzw_decode(
@@ -23,7 +23,7 @@ def lzw_decode(
     Args:
         data: the stored bytes.
         shape: rows, columns and channels to decode.
-        is_differenced: whether each value is the difference to the pixel on its left (predictor 2).
+        is_differenced: whether each value is the difference from the pixel on its left (predictor 2).
         bit_order: FillOrder of the TIFF file: 1, or 2 where the bits of each byte are stored backwards.
 
     Returns:
@@ -33,7 +33,8 @@ def lzw_decode(
         RuntimeError: the data is damaged or too short.
     """
     rows, columns, channels = shape
-    # A TIFF file in memory, with one strip whose channels lie side by side as in a grey image.
+    # A TIFF file in memory with one strip. It declares a grey image whose rows hold all channels side by side, so that
+    # libtiff gives the values as they are.
     tags = (
         (256, LONG, columns * channels),  # width
         (257, LONG, rows),  # height

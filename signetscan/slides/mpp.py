@@ -1,4 +1,4 @@
-"""The size of a slide's pixels, and where it comes from."""
+"""The size of a slide's pixels and its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from signetscan.errors import MppError
 
 
 class MppSource(StrEnum):
-    """Where the size of a slide's pixels comes from, as messages and run records have it."""
+    """Where the size of a slide's pixels comes from, in the words of messages and run records."""
 
     GIVEN = "given by the user"
     PROPERTIES = "slide properties"
@@ -18,13 +18,13 @@ class MppSource(StrEnum):
 
 
 PRINT_RESOLUTION_UM = 20.0
-"""A TIFF tag that gives larger pixels than this (1270 per inch) is a print setting, such as 72 per inch, put there
-by an editor: no microscope scanner makes it."""
+"""A TIFF tag that gives larger pixels than this (1270 per inch) is the print setting of an image editor, such as 72 per
+inch: no slide scanner has such pixels."""
 
 MAX_MPP = 1000.0
 """No pixel of a slide is a millimetre wide."""
 
-MICRONS_PER_UNIT = {"inch": 25400.0, "centimeter": 10000.0, "millimeter": 1000.0, "micrometer": 1.0}
+UM_PER_UNIT = {"inch": 25400.0, "centimeter": 10000.0, "millimeter": 1000.0, "micrometer": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,17 @@ class Mpp:
 
 
 def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
-    """Pixel size from TIFF resolution tags, or None where they do not tell it.
+    """Pixel size from TIFF resolution tags; None if they do not give it.
 
     Args:
         x: pixels per unit along the width.
         y: pixels per unit along the height.
         unit: inch, centimeter, millimeter or micrometer in any case; any other value means that the numbers
-            are only a ratio.
+            give only a ratio.
     """
-    microns = MICRONS_PER_UNIT.get(unit.lower())
-    if microns is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
+    um = UM_PER_UNIT.get(unit.lower())
+    if um is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
         return None
-    if max(microns / x, microns / y) > PRINT_RESOLUTION_UM:
+    if max(um / x, um / y) > PRINT_RESOLUTION_UM:
         return None
-    return Mpp(microns / x, microns / y, MppSource.TIFF_TAGS)
+    return Mpp(um / x, um / y, MppSource.TIFF_TAGS)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_TILE_PIXELS = 1 << 28
-"""OpenSlide ends the process where it gets no memory for a tile, so that one said to be larger must not be read."""
+"""Largest tile, pixels: OpenSlide ends the process if it gets no memory for a tile, so none may be larger."""
 
 
 class OpenSlideSlide:
@@ -35,11 +35,11 @@ class OpenSlideSlide:
 
     Args:
         path: the file.
-        direct: whether its tiles may be decoded without OpenSlide, which is faster, where the pixels are the same.
+        direct: whether tiles may be decoded without OpenSlide, which is faster, if the pixels are the same.
 
     Raises:
-        openslide.OpenSlideError: OpenSlide does not open the file.
-        SlideError: it says that its tiles are larger than any memory.
+        openslide.OpenSlideError: OpenSlide cannot open the file.
+        SlideError: the file declares tiles that are too large for memory.
     """
 
     def __init__(self, path: Path, *, direct: bool = True) -> None:
@@ -92,11 +92,12 @@ class OpenSlideSlide:
         except NotDirectError as error:
             reason: Exception = error
         except SlideError as error:
-            # After an error OpenSlide refuses every further read on a handle, and nobody has asked for this tile yet.
+            # After an error OpenSlide refuses all further reads on a handle. No user has asked for this tile yet,
+            # so the slide must stay readable.
             self._handle.close()
             self._handle = openslide.OpenSlide(self._path)
             reason = error
-        logger.debug("%s: left to OpenSlide: %s", self._path, reason)
+        logger.debug("%s: read by OpenSlide: %s", self._path, reason)
         return None
 
     def _read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -110,9 +111,9 @@ class OpenSlideSlide:
         return np.asarray(Image.alpha_composite(backdrop, rgba).convert("RGB"))
 
     def _read_afresh(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
-        """Read with a new handle: after an error a handle refuses everything, also to other threads.
+        """Read with a new handle, because after an error a handle refuses all reads, those of other threads too.
 
-        The old one is closed when the last thread has let go of it.
+        The old handle is closed when the last thread that uses it is done.
         """
         with self._reopening:
             try:
@@ -120,7 +121,7 @@ class OpenSlideSlide:
                 try:
                     rgba = handle.read_region(location, level, size)
                 except openslide.OpenSlideError:
-                    handle = openslide.OpenSlide(self._path)  # for the reads to come
+                    handle = openslide.OpenSlide(self._path)  # for later reads
                     raise
                 finally:
                     self._handle = handle
@@ -147,12 +148,12 @@ def _check_tiles(properties: Mapping[str, str], levels: int, path: Path) -> None
     for level in range(levels):
         width, height = (_number(properties, f"openslide.level[{level}].tile-{side}") for side in ("width", "height"))
         if width * height > MAX_TILE_PIXELS:
-            message = f"{path}: says it is stored in tiles of {width:.0f} x {height:.0f} px; the file is damaged"
+            message = f"{path}: its header declares tiles of {width:.0f} x {height:.0f} px; the file is damaged"
             raise SlideError(message)
 
 
 def _mpp(properties: Mapping[str, str]) -> Mpp | None:
-    # OpenSlide takes a plain TIFF's mpp from its resolution tags without asking whether they are a scanner's.
+    # OpenSlide takes a plain TIFF's mpp from its resolution tags even if these are a print setting.
     if properties.get(openslide.PROPERTY_NAME_VENDOR) != "generic-tiff":
         x = _number(properties, openslide.PROPERTY_NAME_MPP_X)
         y = _number(properties, openslide.PROPERTY_NAME_MPP_Y)
@@ -169,7 +170,7 @@ def _bounds(properties: Mapping[str, str]) -> Bounds | None:
         openslide.PROPERTY_NAME_BOUNDS_WIDTH,
         openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
     )
-    # All four or none, as QuPath takes it.
+    # QuPath, too, uses bounds only if all four are given.
     if not all(key in properties for key in keys):
         return None
     return Bounds(*(int(_number(properties, key)) for key in keys))
@@ -185,7 +186,7 @@ def _background(properties: Mapping[str, str]) -> tuple[int, int, int]:
 
 
 def _number(properties: Mapping[str, str], key: str) -> float:
-    """The property as a number, 0 where it is missing or is not one."""
+    """The property as a number; 0 if it is missing or not a number."""
     try:
         return float(properties.get(key, "0"))
     except ValueError:

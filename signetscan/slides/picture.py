@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
-"""First bytes of the files that are taken as pictures."""
+"""First bytes of the files that are opened as pictures."""
 
 MAX_PIXELS = 100_000_000
-"""Largest picture, pixels: it is held in memory."""
+"""Largest picture, pixels; pictures are held in memory."""
 
 
 def picture_format(path: Path) -> str | None:
-    """JPEG or PNG by a file's first bytes, or None."""
+    """JPEG or PNG, by a file's first bytes; None if it is neither."""
     with path.open("rb") as file:
         first = file.read(max(map(len, SIGNATURES)))
     return next((name for signature, name in SIGNATURES.items() if first.startswith(signature)), None)
 
 
 def open_picture(path: Path, format_name: str) -> ArraySlide:
-    """Read a picture whole; transparency is laid over white. It does not say how large its pixels are.
+    """Read a whole picture, with transparency over white; its mpp is unknown.
 
     Args:
         path: the file.
-        format_name: what `picture_format` says it is; no other decoder is tried.
+        format_name: the format that `picture_format` gave; no other decoder is tried.
 
     Raises:
         SlideError: it cannot be decoded or is too large.
@@ -44,8 +44,8 @@ def open_picture(path: Path, format_name: str) -> ArraySlide:
                 size = f"{image.width} x {image.height} px"
                 message = f"{path}: {size} is too large for a {format_name}; save it as a tiled TIFF"
                 raise SlideError(message)
-            if image.mode.startswith(("I", "F")):  # Pillow would cut the values off at 255
-                message = f"{path}: has more than 8 bits a channel; save it as 8-bit RGB"
+            if image.mode.startswith(("I", "F")):  # Pillow would clip the values at 255
+                message = f"{path}: has more than 8 bits per channel; save it as 8-bit RGB"
                 raise SlideError(message)
             rgba = image.convert("RGBA")
     except UNREADABLE as error:

@@ -1,4 +1,4 @@
-"""What every slide can do, whatever file it comes from, and what follows from it."""
+"""The protocol that all slide readers follow, and functions of any slide."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from signetscan.slides.mpp import Mpp
 
 MAX_SIDE = 1 << 20
-"""No scanner makes a slide of more pixels on a side; a header that says so is broken or hostile."""
+"""Largest side of a slide, pixels: a header that declares more is broken or hostile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,19 @@ class Slide(Protocol):
 
     @property
     def name(self) -> str:
-        """The file's name without folder and ending."""
+        """The file's name without folder and suffix."""
 
     @property
     def format_name(self) -> str:
-        """What kind of file it is, as the reader names it."""
+        """Kind of file, as the slide reader names it."""
 
     @property
     def decoder(self) -> str:
-        """What turns the file's tiles into pixels: openslide or tifffile; memory where they are held there."""
+        """What decodes the pixels: openslide or tifffile, or memory for a slide that is held there."""
 
     @property
     def fingerprint(self) -> str:
-        """A text that is the same for the same content and differs for another slide."""
+        """A text that identifies the content: the same for copies, different for other slides."""
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -67,11 +67,11 @@ class Slide(Protocol):
 
     @property
     def mpp(self) -> Mpp | None:
-        """Size of a level-0 pixel, µm/px; None where nothing says it."""
+        """Size of a level-0 pixel, µm/px; None if it is unknown."""
 
     @property
     def bounds(self) -> Bounds | None:
-        """The scanned part, where the file declares one (QuPath crops to it)."""
+        """The scanned part if the file declares one (QuPath crops to it), else None."""
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read pixels of one level.
@@ -82,18 +82,18 @@ class Slide(Protocol):
             size: width and height, pixels of that level.
 
         Returns:
-            uint8, (height, width, 3). What lies outside the slide, or was not scanned, has the slide's
-            background colour (white unless the file says otherwise).
+            uint8, (height, width, 3). Pixels outside the slide, or not scanned, have the slide's background
+            colour (white unless the file says otherwise).
 
         Raises:
-            SlideError: the pixels cannot be decoded; the message names the file and the place.
+            SlideError: the pixels cannot be decoded; the message names the file and the location.
         """
 
     def close(self) -> None:
         """Release the file. Reading afterwards is an error."""
 
     def __enter__(self) -> Self:
-        """Use the slide in a `with` block, which closes it."""
+        """Enter a `with` block, which closes the slide at its end."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,10 +102,10 @@ class Slide(Protocol):
 
 
 def known_mpp(slide: Slide) -> Mpp:
-    """The slide's pixel size.
+    """The slide's mpp.
 
     Raises:
-        MppError: nothing says it.
+        MppError: it is unknown.
     """
     if slide.mpp is None:
         message = (
@@ -117,6 +117,6 @@ def known_mpp(slide: Slide) -> Mpp:
 
 
 def qupath_origin(slide: Slide, *, crop_to_bounds: bool) -> tuple[int, int]:
-    """The point that QuPath takes as (0, 0), level-0 pixels: it crops a slide to its bounds, unless told not to."""
+    """QuPath's point (0, 0) in level-0 pixels: the corner of the bounds, if QuPath crops the slide to them."""
     bounds = slide.bounds
     return (bounds.x, bounds.y) if bounds is not None and crop_to_bounds else (0, 0)

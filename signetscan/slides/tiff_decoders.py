@@ -1,6 +1,6 @@
-"""Turning the stored bytes of TIFF strips and tiles into pixels: strictly, as OpenSlide does, or tolerantly.
+"""Decoding the stored bytes of TIFF strips and tiles: strictly, as OpenSlide does, or tolerantly.
 
-Whatever the bytes say of their own size is checked before a decoder trusts it.
+The size that the bytes declare is checked before a decoder trusts it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Decode = Callable[[bytes, int], NDArray[np.uint8]]
 
-# What tifffile logs about a broken file is in the error that is raised here; it must not reach the terminal too.
+# The errors raised here say what tifffile logs about a broken file, so its log must not reach the terminal too.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 DECODE_ERRORS = (
@@ -37,7 +37,7 @@ DECODE_ERRORS = (
     ZeroDivisionError,
     MemoryError,
 )
-"""What tifffile and the codecs raise on data they cannot decode (imagecodecs' errors are RuntimeErrors)."""
+"""What tifffile and codecs raise on data that they cannot decode (imagecodecs' errors are RuntimeErrors)."""
 
 JPEGS = {
     tifffile.COMPRESSION.OJPEG,
@@ -52,22 +52,22 @@ JPEG2000S = {
     tifffile.COMPRESSION.JPEG_2000_LOSSY,
 }
 CRASHING = {tifffile.COMPRESSION.JPEGXR, tifffile.COMPRESSION.JPEGXR_NDPI}
-"""What imagecodecs cannot decode safely."""
+"""Compressions that imagecodecs cannot decode safely."""
 
 
 def tolerant_decoder(page: tifffile.TiffPage) -> Decode:
-    """Pixels of a page as tifffile understands them: anything, but no more than belongs into a piece.
+    """A decoder of a page's strips or tiles that accepts all that tifffile does, but no more pixels than fit.
 
     Raises:
-        ValueError: nothing of it can be decoded.
+        ValueError: no strip or tile of the page can be decoded.
     """
     if page.compression in CRASHING:
-        message = f"{tifffile.COMPRESSION(page.compression).name} is not read, since damaged data ends the process"
+        message = f"{tifffile.COMPRESSION(page.compression).name} is not supported: damaged data would end the process"
         raise ValueError(message)
     if page.compression == tifffile.COMPRESSION.LZW:
         return _lzw(page)
     tables = _tables(page)
-    decode = page.decode  # made here, because several threads must not make it at once
+    decode = page.decode  # tifffile makes it on first use, which several threads must not do at once
     frame = frame_of(page)
     limit = frame.width * frame.height * frame.components
 
@@ -75,9 +75,9 @@ def tolerant_decoder(page: tifffile.TiffPage) -> Decode:
         if page.compression in JPEGS | JPEG2000S:
             check_bounded(data, limit, is_jpeg=page.compression in JPEGS)
         elif page.compression == tifffile.COMPRESSION.NONE:
-            data = data[:limit]  # a view of it is kept
+            data = data[:limit]  # the cache keeps the data, of which the pixels are a view
         pixels = decode(data, index, jpegtables=tables)[0]
-        if pixels is None:  # tifffile's word for a missing piece
+        if pixels is None:  # how tifffile marks a missing piece
             message = "nothing is stored"
             raise ValueError(message)
         return _as_colour(pixels[0], page)
@@ -86,14 +86,14 @@ def tolerant_decoder(page: tifffile.TiffPage) -> Decode:
 
 
 def strict_decoder(page: tifffile.TiffPage) -> Decode:
-    """Pixels of a page's tiles as OpenSlide gives them; what OpenSlide refuses is refused.
+    """A decoder of a page's tiles that gives OpenSlide's pixels and refuses what OpenSlide refuses.
 
-    With one known gap: imagecodecs hides libjpeg's warnings, which OpenSlide takes for errors. A JPEG that is cut
-    short, blanked or overwritten by some hundred bytes is refused all the same. Where less is wrong within its coded
-    pixels, OpenSlide refuses some that pass here with wrong pixels, as most flipped bits pass OpenSlide, too.
+    It has one known gap: imagecodecs hides libjpeg's warnings, which OpenSlide treats as errors. A JPEG that is cut
+    short, blanked or overwritten over some hundred bytes is refused all the same. If less of its coded pixels is wrong,
+    some JPEGs that OpenSlide refuses pass here with wrong pixels; most flipped bits pass OpenSlide, too.
 
     Raises:
-        ValueError: nothing of it can be decoded.
+        ValueError: no tile of the page can be decoded.
     """
     if page.compression == tifffile.COMPRESSION.JPEG:
         return _strict_jpeg(page)
@@ -102,8 +102,8 @@ def strict_decoder(page: tifffile.TiffPage) -> Decode:
 
     def decoded(data: bytes, index: int) -> NDArray[np.uint8]:
         pixels = tolerant(data, index)
-        if pixels.shape[:2] != (expected.height, expected.width):  # tifffile also takes a tile cut to the image
-            message = "its pixels do not fill it"
+        if pixels.shape[:2] != (expected.height, expected.width):  # tifffile also accepts tiles cut to the image
+            message = "it has fewer pixels than a tile"
             raise ValueError(message)
         return pixels
 
@@ -112,12 +112,12 @@ def strict_decoder(page: tifffile.TiffPage) -> Decode:
 
 def _lzw(page: tifffile.TiffPage) -> Decode:
     if page.predictor not in {1, 2}:
-        message = f"predictor {page.predictor} of 8-bit values"
+        message = f"predictor {page.predictor} is not one for 8-bit values"
         raise ValueError(message)
     frame = frame_of(page)
 
     def decoded(data: bytes, index: int) -> NDArray[np.uint8]:
-        # The last strip has only the rows that are left; a tile is stored whole.
+        # The last strip holds only the remaining rows; tiles are always stored whole.
         rows = frame.height if page.is_tiled else min(frame.height, page.imagelength - index * frame.height)
         shape = (rows, frame.width, frame.components)
         pixels = lzw_decode(data, shape, is_differenced=page.predictor == 2, bit_order=page.fillorder)
@@ -129,14 +129,14 @@ def _lzw(page: tifffile.TiffPage) -> Decode:
 def _strict_jpeg(page: tifffile.TiffPage) -> Decode:
     tables = _tables(page)
     expected = frame_of(page)
-    # OpenSlide goes by the TIFF tag, whatever the JPEG's own markers say; Aperio's say nothing.
+    # OpenSlide goes by the TIFF tag, not by the JPEG's markers, which Aperio's files lack.
     colours = {tifffile.PHOTOMETRIC.YCBCR: ("YCBCR", "RGB"), tifffile.PHOTOMETRIC.RGB: ("RGB", "RGB")}
     stored, wanted = colours.get(tifffile.PHOTOMETRIC(page.photometric), ("GRAYSCALE", "GRAYSCALE"))
 
-    def decoded(data: bytes, index: int) -> NDArray[np.uint8]:  # noqa: ARG001 - a JPEG does not depend on its place
+    def decoded(data: bytes, index: int) -> NDArray[np.uint8]:  # noqa: ARG001 - same signature for all decoders
         check_jpeg(data, expected)
         pixels = imagecodecs.jpeg8_decode(data, tables=tables, colorspace=stored, outcolorspace=wanted)
-        # Where libjpeg runs out of data it leaves the rest as it was, without light or colour: half of 255.
+        # If libjpeg runs out of data, it leaves the rest at zero coefficients, which is mid-grey.
         if (pixels[-4:, -4:] == 128).all():
             message = "a JPEG that ends too early"
             raise ValueError(message)
@@ -150,7 +150,7 @@ def _jpeg2000(page: tifffile.TiffPage) -> Decode:
 
     def decoded(data: bytes, index: int) -> NDArray[np.uint8]:  # noqa: ARG001 - as above
         check_jpeg2000(data, expected)
-        # Not by tifffile, which refuses chroma of half the width, as Aperio's has.
+        # Not by tifffile, which refuses subsampled chroma such as Aperio's.
         pixels: NDArray[np.uint8] = imagecodecs.jpeg2k_decode(data)
         return pixels
 
@@ -165,14 +165,14 @@ def _tables(page: tifffile.TiffPage) -> bytes | None:
 
 
 def frame_of(page: tifffile.TiffPage) -> Frame:
-    """The size of the page's pieces."""
+    """Size and channels of a page's strips or tiles."""
     if page.is_tiled:
         return Frame(page.tilewidth, page.tilelength, page.samplesperpixel)
     return Frame(page.imagewidth, min(page.rowsperstrip, page.imagelength), page.samplesperpixel)
 
 
 def _as_colour(pixels: NDArray[np.uint8], page: tifffile.TiffPage) -> NDArray[np.uint8]:
-    """(rows, columns, 1, 3 or 4) as (rows, columns, 1 or 3): darkness as light, transparency over white."""
+    """Pixels (rows, columns, 1, 3 or 4) as (rows, columns, 1 or 3): inverted if white is 0, transparency over white."""
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = 255 - pixels
     if pixels.shape[2] == 4:

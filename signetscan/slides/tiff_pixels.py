@@ -1,4 +1,4 @@
-"""Windows of TIFF images, put together from the strips or tiles in which they are stored."""
+"""Reading windows of TIFF images from the strips or tiles in which they are stored."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from signetscan.slides.tiff_decoders import Decode
 
 CACHE_BYTES = 1 << 28
-"""Decoded pieces kept for the neighbouring reads: enough for a row of windows 1024 px high over a slide 70,000 px wide,
-so that the next row finds there what it shares with it."""
+"""Bytes of decoded pieces that are kept for neighbouring reads: enough for a row of windows 1024 px high on a slide
+70,000 px wide, so that the next row finds the pieces that both rows share."""
 READ_SLACK = 1 << 16
-"""A stored piece may be this many bytes larger than twice its pixels; no codec comes near."""
+"""A stored piece may take this many bytes more than twice its pixels; no codec comes near that."""
 
 
 class PieceError(Exception):
@@ -34,22 +34,22 @@ class PieceError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TiffLevel:
-    """One image of a TIFF file and how it is stored: in pieces, row by row, which are strips or tiles."""
+    """An image of a TIFF file, stored row by row in pieces, which are strips or tiles."""
 
     width: int
     """Width, pixels."""
     height: int
     """Height, pixels."""
     piece_width: int
-    """Width of a piece, pixels; the last of a row may reach beyond the image."""
+    """Width of a piece, pixels; the last in a row may extend beyond the image."""
     piece_height: int
     """Height of a piece, pixels."""
     offsets: tuple[int, ...]
-    """Where in the file each piece is, bytes."""
+    """Offset of each piece in the file, bytes."""
     counts: tuple[int, ...]
-    """How long each stored piece is, bytes; 0 where it is missing."""
+    """Length of each stored piece, bytes; 0 if it is missing."""
     channels: int
-    """Stored values of a pixel."""
+    """Stored values per pixel."""
     decode: Decode
     """Turns a stored piece and its index into pixels, uint8 (height, width, 1 or 3); raises DECODE_ERRORS."""
 
@@ -65,12 +65,12 @@ class TiffLevel:
 
     @property
     def most_bytes(self) -> int:
-        """Longest stored piece that is read, bytes."""
+        """Length of the longest stored piece that is read, bytes."""
         return 2 * self.piece_width * self.piece_height * self.channels + READ_SLACK
 
     @classmethod
     def of(cls, page: tifffile.TiffPage, decode: Decode) -> TiffLevel:
-        """The level that a page is."""
+        """Describe a page as a level."""
         frame = frame_of(page)
         return cls(
             width=page.imagewidth,
@@ -120,7 +120,7 @@ class TiffPixels:
         Raises:
             PieceError: a strip or tile that it touches is missing or cannot be decoded, or the file is closed.
         """
-        if self._file.filehandle.closed:  # what is kept would still be given
+        if self._file.filehandle.closed:  # the cache could still answer
             message = "the file is closed"
             raise PieceError(message)
         image = self.levels[level]
@@ -133,13 +133,13 @@ class TiffPixels:
         if left >= right or top >= bottom:
             return window
         pieces = list(image.pieces(left, top, right, bottom))
-        for index, _, _ in pieces:  # all, before any is decoded in vain
+        for index, _, _ in pieces:  # check all, so that none is decoded in vain
             self._check_stored(image, index)
-        for index, at_x, at_y in pieces:
-            x0, x1 = max(left, at_x), min(right, at_x + image.piece_width)
-            y0, y1 = max(top, at_y), min(bottom, at_y + image.piece_height)
+        for index, piece_x, piece_y in pieces:
+            x0, x1 = max(left, piece_x), min(right, piece_x + image.piece_width)
+            y0, y1 = max(top, piece_y), min(bottom, piece_y + image.piece_height)
             pixels = self._cache.get((level, index), partial(self._decoded, image, index))
-            window[y0 - y : y1 - y, x0 - x : x1 - x] = pixels[y0 - at_y : y1 - at_y, x0 - at_x : x1 - at_x]
+            window[y0 - y : y1 - y, x0 - x : x1 - x] = pixels[y0 - piece_y : y1 - piece_y, x0 - piece_x : x1 - piece_x]
         return window
 
     def close(self) -> None:
@@ -153,11 +153,11 @@ class TiffPixels:
             message = f"strip or tile {index} is missing"
             raise PieceError(message)
         if offset < 0 or count > image.most_bytes or offset + count > self._bytes:
-            message = f"strip or tile {index} is said to be {count} bytes at {offset}, where no such thing can be"
+            message = f"strip or tile {index} cannot be {count} bytes at offset {offset}, as the directory declares"
             raise PieceError(message)
 
     def _decoded(self, image: TiffLevel, index: int) -> NDArray[np.uint8]:
-        """One piece, (rows, columns, 1 or 3); it covers at least the part of the level that it is for."""
+        """Decode a piece, (rows, columns, 1 or 3), which must cover at least its part of the level."""
         row, column = divmod(index, image.across)
         needed = (
             min(image.piece_height, image.height - row * image.piece_height),
@@ -174,21 +174,21 @@ class TiffPixels:
         return pixels
 
     def _stored(self, offset: int, count: int) -> bytes:
-        """Bytes of the file.
+        """Read bytes of the file.
 
         Raises:
             OSError: they cannot be read.
-            ValueError: the file ends before.
+            ValueError: the file ends before them.
         """
         handle = self._file.filehandle
         read_at = getattr(os, "pread", None)
         if read_at is not None:
             data: bytes = read_at(handle.fileno(), count, offset)
-        else:  # Windows: the file has one position for all threads
+        else:  # Windows: all threads share one position in the file
             with self._seek:
                 handle.seek(offset)
                 data = handle.read(count)
         if len(data) < count:
-            message = "the file ends before it does"
+            message = "the file ends within it"
             raise ValueError(message)
         return data

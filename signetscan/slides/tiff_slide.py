@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_SEGMENT_BYTES = 1 << 29
-"""Largest strip or tile that is decoded: one strip of a plain TIFF may be the whole image."""
+"""Largest strip or tile that is decoded, bytes: a plain TIFF may store the whole image as one strip."""
 
 WHITE = (255, 255, 255)
 
@@ -40,7 +40,7 @@ class TiffSlide:
         path: the file.
 
     Raises:
-        SlideError: the file is not a TIFF image of a kind that can be read.
+        SlideError: the file is not a TIFF, is damaged, or stores its pixels in a way that is not supported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,7 +113,7 @@ class TiffSlide:
 
 
 def _refuse_damaged(file: tifffile.TiffFile, path: Path) -> None:
-    """A scanner's own format comes here only when OpenSlide, which knows it, refuses the file."""
+    """Refuse scanners' formats: they come here only if OpenSlide, which supports them, has refused the file."""
     for maker in ("svs", "ndpi", "scn", "bif", "philips"):
         if getattr(file, f"is_{maker}"):
             message = f"{path}: an {maker.upper()} slide that is damaged or cut short; copy or scan it again"
@@ -123,7 +123,7 @@ def _refuse_damaged(file: tifffile.TiffFile, path: Path) -> None:
 def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPage]:
     """The pages of the first image's pyramid, checked to be 8-bit RGB or grey."""
     if not file.series:
-        message = f"{path}: a TIFF file without an image; it is damaged or was cut short: copy it again"
+        message = f"{path}: a TIFF file without an image; it is damaged or cut short: copy it again"
         raise SlideError(message)
     pages = []
     for level in file.series[0].levels:
@@ -149,10 +149,10 @@ def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffP
 def _check_segments(page: tifffile.TiffPage, path: Path) -> None:
     height, width = page.chunks[-3:-1] if page.samplesperpixel > 1 else page.chunks[-2:]
     if min(height, width) < 1 or min(page.imagelength, page.imagewidth) < 1:
-        message = f"{path}: its directory says it is stored in pieces of {width} x {height} px; the file is damaged"
+        message = f"{path}: its directory declares strips or tiles of {width} x {height} px; the file is damaged"
         raise SlideError(message)
     if height * width * page.samplesperpixel > MAX_SEGMENT_BYTES:
-        message = f"{path}: stored as one piece of {width} x {height} px, too large to read; save it as a tiled TIFF"
+        message = f"{path}: its strips or tiles of {width} x {height} px are too large to read; save it as a tiled TIFF"
         raise SlideError(message)
     ends = (start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True))
     if max(ends, default=0) > path.stat().st_size:
@@ -162,9 +162,9 @@ def _check_segments(page: tifffile.TiffPage, path: Path) -> None:
 
 def _mpp(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp | None:
     if file.is_ome and file.ome_metadata:
-        found = _ome_mpp(file.ome_metadata)
-        if found is not None:
-            return found
+        mpp = _ome_mpp(file.ome_metadata)
+        if mpp is not None:
+            return mpp
     tags = page.tags
     if not {"XResolution", "YResolution", "ResolutionUnit"} <= {tag.name for tag in tags}:
         return None
@@ -174,7 +174,7 @@ def _mpp(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp | None:
 
 
 def _ome_mpp(xml: str) -> Mpp | None:
-    """PhysicalSizeX and PhysicalSizeY of the first image, where given in µm."""
+    """PhysicalSizeX and PhysicalSizeY of the first image; None if they are missing or not in µm."""
     from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - only OME-TIFF needs it
 
     try:
@@ -192,7 +192,7 @@ def _ome_mpp(xml: str) -> Mpp | None:
 
 
 def _ratio(value: object) -> float:
-    """A TIFF rational (two whole numbers) as a float, 0 where it is not one."""
+    """A TIFF rational (two whole numbers) as a float; 0 if the value is none."""
     match value:
         case (int(top), int(bottom)) if bottom:
             return top / bottom
