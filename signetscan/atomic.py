@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole."""
+"""Writing files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PACKING = 6
-"""How hard gzip tries, 1 to 9; above it files of detections hardly shrink."""
+GZIP_LEVEL = 6
+"""Compression level, 1 to 9; higher levels hardly make files of detections smaller."""
 
 
 @contextmanager
 def part_path(path: Path) -> Iterator[Path]:
-    """A place beside `path` for a writer to fill, renamed to `path` when the block ends without an error.
+    """Give a temporary path in the folder of `path`, and rename the file to `path` if the block ends without an error.
 
-    On an error what was written is removed, and a file that already stood at `path` stays as it was.
+    On an error the temporary file is removed, and a file that was at `path` before is unchanged.
 
     Raises:
         OutputError: the file cannot be written.
@@ -39,13 +39,13 @@ def part_path(path: Path) -> Iterator[Path]:
         message = f"{path}: cannot be written: {why}"
         raise OutputError(message) from error
     finally:
-        with suppress(OSError):  # of a name that is too long, or on a share that is gone, nothing was written
+        with suppress(OSError):  # nothing was written if the name is too long or the share is gone
             part.unlink()
 
 
 @contextmanager
 def atomic_text(path: Path) -> Iterator[IO[str]]:
-    """Open a UTF-8 text file for writing that appears as a whole or not at all.
+    """Open a UTF-8 text file for writing; it appears complete or not at all.
 
     Raises:
         OutputError: the file cannot be written.
@@ -56,7 +56,7 @@ def atomic_text(path: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def atomic_gzip(path: Path) -> Iterator[IO[str]]:
-    """Open a gzipped UTF-8 text file for writing that appears as a whole or not at all; the same text, the same bytes.
+    """Open a gzipped UTF-8 text file for writing; it appears complete or not at all; same text, same bytes.
 
     Raises:
         OutputError: the file cannot be written.
@@ -64,23 +64,23 @@ def atomic_gzip(path: Path) -> Iterator[IO[str]]:
     with (
         part_path(path) as part,
         part.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=PACKING, fileobj=file, mtime=0) as packed,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text,
     ):
         yield text
 
 
 def free_bytes(folder: Path) -> int:
-    """Room where a folder is, or would be if it were made."""
-    there = next(each for each in [folder, *folder.absolute().parents] if each.exists())
-    return shutil.disk_usage(there).free
+    """Free space, bytes, on the disk of a folder, which need not exist yet."""
+    existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
+    return shutil.disk_usage(existing).free
 
 
 def make_folder(path: Path) -> None:
     """Make a folder for results, with its parents.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: it cannot be made, or is not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

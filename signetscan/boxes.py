@@ -1,6 +1,6 @@
 """Boxes as float arrays of shape (N, 4): x0, y0, x1, y1 with x1 > x0 and y1 > y0.
 
-The frame (level-0 pixels, tile pixels, um) is the caller's and is the same for all boxes of a call.
+The caller chooses the frame (level-0 pixels, tile pixels, µm), which is the same for all boxes of a call.
 Coordinates are continuous: pixel i covers [i, i + 1).
 """
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Float = np.float32 | np.float64
-    """Numbers of boxes and points. `np.floating` would not do for types: it has an Any in it."""
+    """Coordinates of boxes and points. Not `np.floating`, because that contains an `Any`."""
     Boxes = NDArray[Float]
 
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 of a single box or place."""
+"""x0, y0, x1, y1 of a single box."""
 
 
 def area(boxes: Boxes) -> NDArray[Float]:
@@ -61,6 +61,6 @@ def iou_matrix(a: Boxes, b: Boxes) -> NDArray[Float]:
 
 
 def _ratio(overlap: NDArray[Float], union: NDArray[Float]) -> NDArray[Float]:
-    """Overlap / union, 0 for boxes of no area."""
+    """Overlap / union; 0 for boxes without area."""
     result: NDArray[Float] = overlap / np.maximum(union, np.finfo(union.dtype).tiny)
     return result

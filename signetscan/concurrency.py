@@ -1,4 +1,4 @@
-"""Running work on several threads with bounded memory and a fixed order of results. All concurrency lives here."""
+"""Running work on threads or processes, with bounded memory and results in a fixed order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 def cpu_count() -> int:
     """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: a container or a batch job may have been given only some
+    if hasattr(os, "sched_getaffinity"):  # Linux: a container or a batch job may be limited to some
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
@@ -26,17 +26,17 @@ def cpu_count() -> int:
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
 ) -> Generator[Result]:
-    """Apply a function on several threads and give the results in the order of the items.
+    """Apply a function on several threads, and yield the results in the order of the items.
 
-    At most `ahead` results are being made or waiting to be taken, so a slow consumer holds the workers back and
-    memory stays bounded. An error in the function is raised to the consumer when that item's turn comes; what was
-    not begun is then dropped, and what was is waited for. The same happens when the consumer stops early.
+    At most `ahead` results are being computed or waiting to be consumed, so a slow consumer holds the threads back and
+    memory stays bounded. If the function raises, the consumer gets the error in that item's turn. Calls that have begun
+    are then waited for, and the others are dropped. The same happens if the consumer stops early.
 
     Args:
-        function: called on a worker thread; must be safe to call from several at once.
+        function: must be safe to call from several threads at once.
         items: consumed lazily, on the consumer's thread.
         workers: number of threads.
-        ahead: bound on unfinished and untaken results.
+        ahead: most results that are not consumed yet.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="signetscan") as pool:
@@ -54,7 +54,7 @@ def ordered_map(
 def batched(
     items: Iterable[Item], size: int, *, kind: Callable[[Item], object] = lambda _: None
 ) -> Iterator[list[Item]]:
-    """Lists of up to `size` items, in order, each of one kind: where the kind changes, a new list begins."""
+    """Lists of up to `size` consecutive items of the same kind; where the kind changes, a new list begins."""
     batch: list[Item] = []
     for item in items:
         if batch and kind(item) != kind(batch[0]):
@@ -69,17 +69,17 @@ def batched(
 
 
 def process_map(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
-    """Apply a function in several processes and give the results in the order of the items.
+    """Apply a function in several processes, and yield the results in the order of the items.
 
     Args:
-        function: importable by name, with arguments and results that can be pickled.
-        items: what to apply it to.
-        workers: number of processes; 1 stays in this one.
+        function: must be importable by name, and its arguments and results picklable.
+        items: its arguments.
+        workers: number of processes; 1 means this process.
     """
     if workers == 1:
         yield from map(function, items)
         return
-    # A fresh interpreter a worker: a copy of this one would take over locks that its threads hold.
+    # Spawned, not forked: a fork would inherit locks that other threads hold, which nobody would ever release.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             yield from pool.map(function, items)

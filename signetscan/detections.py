@@ -1,4 +1,4 @@
-"""What was found: many boxes with their scores and labels, as arrays."""
+"""Detections as arrays of boxes, scores and labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Detections:
-    """N detections. The frame of the boxes is said by whoever returns them.
+    """N detections. Functions that return them say in which frame the boxes are.
 
     Raises:
         ValueError: the arrays do not fit together, or hold a value that is not finite.
@@ -32,10 +32,10 @@ class Detections:
     def __post_init__(self) -> None:
         count = len(self.boxes)
         if self.boxes.shape != (count, 4) or self.scores.shape != (count,) or self.labels.shape != (count,):
-            message = f"{self.boxes.shape} boxes, {self.scores.shape} scores and {self.labels.shape} labels"
+            message = f"{self.boxes.shape} boxes do not match {self.scores.shape} scores and {self.labels.shape} labels"
             raise ValueError(message)
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
-            message = "detections hold a value that is not a number"
+            message = "detections hold a value that is not finite"
             raise ValueError(message)
 
     @classmethod
@@ -45,7 +45,7 @@ class Detections:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Self:
-        """All parts, in their order."""
+        """The detections of all parts, in that order."""
         if not parts:
             return cls.empty()
         return cls(
@@ -58,12 +58,12 @@ class Detections:
         return len(self.boxes)
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
-        """The detections that a mask or an array of indices picks, in that order."""
+        """The detections that a mask selects, or those at some indices, in that order."""
         index = np.flatnonzero(which) if which.dtype == np.bool_ else which
         return type(self)(
             boxes=self.boxes.take(index, axis=0), scores=self.scores.take(index), labels=self.labels.take(index)
         )
 
     def with_boxes(self, boxes: NDArray[np.float64]) -> Self:
-        """The same detections with their boxes in another frame."""
+        """The same detections with other boxes, such as those in another frame."""
         return type(self)(boxes=boxes, scores=self.scores, labels=self.labels)

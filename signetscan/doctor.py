@@ -1,4 +1,4 @@
-"""Whether this machine can run signetscan: each part is really used once."""
+"""Checks whether this machine can run signetscan, by using each part once."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from signetscan.models.runtime import Device
 
 State = Literal["ok", "absent", "broken"]
-"""It works; it is not there, and is not needed; it must be mended."""
+"""Works; is absent but not needed; must be repaired."""
 
 DEFAULT_OUT = Path("signetscan-results")
 """Folder that results go to unless another is named."""
 SIDE = 512
-"""Side of the pictures that parts are tried on, pixels."""
+"""Side of the images on which parts are tested, pixels."""
 LOW_DISK_GB = 5.0
-"""Less free space than this is a problem: a run that fills the disk stops."""
+"""Less free space than this is a problem, because a full disk stops a run."""
 CODECS = ("JPEG", "JPEG2K", "LZW")
-"""Compressions of slides that are decoded without OpenSlide."""
+"""Compressions that imagecodecs decodes in place of OpenSlide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +50,20 @@ class Finding:
     part: str
     """Its name."""
     state: State
-    """Whether it works."""
+    """Whether the part works."""
     detail: str
-    """What was seen, and what to do about it."""
+    """What the check showed, and what to do if it failed."""
 
 
 def check_machine(model: str = DEFAULT_MODEL, out: Path = DEFAULT_OUT) -> Iterator[Finding]:
-    """Try all parts, one after another.
+    """Check all parts, one after another.
 
     Args:
         model: name of a shipped model, or path of a model file, to run.
-        out: folder that results are to go to; it need not be there.
+        out: folder for results; it need not exist.
 
     Yields:
-        What was found out, part by part.
+        The state of each part.
 
     Raises:
         ModelError: there is no such model.
@@ -78,7 +78,7 @@ def check_machine(model: str = DEFAULT_MODEL, out: Path = DEFAULT_OUT) -> Iterat
 
 
 def _slides() -> Finding:
-    """Write a tiled TIFF and let OpenSlide read it."""
+    """Write a tiled TIFF and read it with OpenSlide."""
     import openslide  # noqa: PLC0415 - its absence is a finding
     import tifffile  # noqa: PLC0415
 
@@ -94,7 +94,7 @@ def _slides() -> Finding:
     version = openslide.__library_version__
     if not same:
         return Finding(
-            part="slides", state="broken", detail=f"OpenSlide {version} gives other pixels than were written"
+            part="slides", state="broken", detail=f"OpenSlide {version} reads other pixels than were written"
         )
     return Finding(
         part="slides", state="ok", detail=f"OpenSlide {version}: SVS, NDPI, MRXS, SCN, BIF, DICOM, TIFF and more"
@@ -112,7 +112,7 @@ def _codecs() -> Finding:
 
 
 def _runtime(model: Path) -> Iterator[Finding]:
-    """Run the model on every device that the installed runtime knows."""
+    """Run the model on each device that the installed runtime supports."""
     versions = runtime_versions()
     detail = ", ".join(f"{name} {version}" for name, version in versions.items()) or "not installed"
     if len(versions) > 1:
@@ -132,8 +132,9 @@ def _runtime(model: Path) -> Iterator[Finding]:
         try:
             yield Finding(part=f"model on {device}", state="ok", detail=_run(model, device))
         except SignetscanError as error:
-            wanted = device == "cuda"  # TensorRT is a choice; a GPU build without a GPU is a mistake
-            yield Finding(part=f"model on {device}", state="broken" if wanted else "absent", detail=str(error))
+            # TensorRT is optional, but a GPU build of the runtime that cannot use the GPU is a mistake.
+            state: State = "broken" if device == "cuda" else "absent"
+            yield Finding(part=f"model on {device}", state=state, detail=str(error))
 
 
 def _run(model: Path, device: Device) -> str:
@@ -146,15 +147,16 @@ def _run(model: Path, device: Device) -> str:
 def _gpu() -> Finding:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding(part="gpu", state="absent", detail="no NVIDIA driver on this machine (nvidia-smi is not there)")
+        return Finding(part="gpu", state="absent", detail="no NVIDIA driver on this machine (nvidia-smi is missing)")
     query = "--query-gpu=name,driver_version,memory.total"
-    done = subprocess.run([tool, query, "--format=csv,noheader"], capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode != 0:
-        return Finding(part="gpu", state="absent", detail=f"nvidia-smi: {(done.stdout + done.stderr).strip()[:200]}")
-    return Finding(part="gpu", state="ok", detail="; ".join(done.stdout.strip().splitlines()))
+    process = subprocess.run([tool, query, "--format=csv,noheader"], capture_output=True, text=True, check=False)  # noqa: S603
+    if process.returncode != 0:
+        output = (process.stdout + process.stderr).strip()
+        return Finding(part="gpu", state="absent", detail=f"nvidia-smi: {output[:200]}")
+    return Finding(part="gpu", state="ok", detail="; ".join(process.stdout.strip().splitlines()))
 
 
 def _disk(out: Path) -> Finding:
     free = free_bytes(out) / 1e9
     state: State = "ok" if free >= LOW_DISK_GB else "broken"
-    return Finding(part="disk", state=state, detail=f"{free:.0f} GB free where results go ({out})")
+    return Finding(part="disk", state=state, detail=f"{free:.0f} GB free for results in {out}")

@@ -1,4 +1,4 @@
-"""The errors a caller may want to catch: one root, one class for each kind of cause.
+"""The errors that a caller may want to catch: one root, and a class for each kind of cause.
 
 Each message says what is wrong, in which file, and what to do about it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 
 ABOUT_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR})
-"""What the system says where a file's own name is the matter."""
+"""Codes of system errors that are caused by the name of a single file."""
 
 
 class SignetscanError(Exception):
@@ -16,7 +16,7 @@ class SignetscanError(Exception):
 
     Args:
         message: what is wrong, in which file, and what to do.
-        options: names of the options that are wrong, or that would help; the command line adds its flags for them.
+        options: names of the options that are wrong or would help; the command line adds their flags to the message.
     """
 
     def __init__(self, message: str, *, options: tuple[str, ...] = ()) -> None:
@@ -52,7 +52,7 @@ class SlideError(SignetscanError):
 
 
 class MppError(SlideError):
-    """The size of a slide's pixels (um/px) is unknown or cannot be right."""
+    """The size of a slide's pixels (µm/px) is unknown or cannot be right."""
 
 
 class ModelError(SignetscanError):
@@ -64,15 +64,15 @@ class DeviceError(SignetscanError):
 
 
 class AnnotationError(SignetscanError):
-    """An annotation file or a data set of annotated images is not usable."""
+    """An annotation file or a data set of annotated images cannot be used."""
 
 
 class TrainingError(SignetscanError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class ResultError(SignetscanError):
-    """Results of an earlier run are not there, or not what they say they are."""
+    """Results of an earlier run are missing, damaged or contradictory."""
 
 
 class UnfitError(SignetscanError):
@@ -84,6 +84,6 @@ class OutputError(SignetscanError):
 
     @property
     def stops_all(self) -> bool:
-        """Whether no other slide's results could be written either: unless it is about one file's name."""
+        """Whether no other slide's results could be written either: unless the error is due to one file's name."""
         cause = self.__cause__
         return not (isinstance(cause, OSError) and cause.errno in ABOUT_ONE_FILE)

@@ -1,4 +1,4 @@
-"""What a file is: a slide or a model."""
+"""Describing a slide or a model."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlideInfo:
-    """A slide."""
+    """The description of a slide."""
 
     file: str
     """Its file's name."""
     format_name: str
-    """What kind of file it is."""
+    """Kind of file, as the slide reader names it."""
     dimensions: tuple[int, int]
     """Width and height, level-0 pixels."""
     mpp: Mpp | None
-    """Size of a level-0 pixel; None where nothing says it."""
+    """Size of a level-0 pixel, µm/px; None if it is unknown."""
     level_dimensions: tuple[tuple[int, int], ...]
     """Width and height of each level in its own pixels, largest first."""
     level_downsamples: tuple[float, ...]
     """Level-0 pixels per pixel of each level."""
     bounds: Bounds | None
-    """The scanned part, where the file declares one."""
+    """The scanned part if the file declares one, else None."""
     fingerprint: str
-    """Identifies its content."""
+    """Identifies the slide's content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """A model that can be run."""
+    """The description of a model."""
 
     file: str
     """Its file's name."""
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file, hexadecimal."""
     spec: ModelSpec
-    """What it says of itself."""
+    """The contract in the file's metadata."""
 
 
 def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | ModelInfo:
-    """What a slide, a model file or a shipped model is.
+    """Describe a slide, a model file or a shipped model.
 
     Args:
         name_or_path: path of a slide or of a model file, or name of a shipped model.
-        mpp: size of the slide's pixels, µm/px, in place of what its file says.
+        mpp: size of the slide's pixels, µm/px, instead of what its file says.
 
     Raises:
         SlideError: the slide cannot be opened.
         ModelError: the model cannot be loaded.
-        DeviceError: no runtime for models is installed.
+        DeviceError: ONNX Runtime is not installed.
     """
     path = Path(name_or_path)
     if name_or_path.endswith(".onnx") or (not path.exists() and shipped_model(name_or_path) is not None):

@@ -1,4 +1,4 @@
-"""JSON that comes from files: its type, and taking values of known types out of it."""
+"""JSON from files: its type, and reading values of known types."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-"""Any value of JSON."""
+"""Any JSON value."""
 
 
 class JsonError(ValueError):
-    """A value is missing or of another type than it should be; the message names it."""
+    """A value is missing or has the wrong type; the message names it."""
 
 
 def parse_json(text: str | bytes) -> Json:
-    """What a text in JSON says.
+    """Parse a text as JSON.
 
     Raises:
-        JsonError: it is not JSON, or nested without end.
+        JsonError: it is not JSON, or is nested too deeply.
     """
     try:
         value: Json = json.loads(text)
@@ -34,19 +34,19 @@ def parse_json(text: str | bytes) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class JsonTable:
-    """An object of JSON. Each method takes a value out by its key.
+    """A JSON object, whose methods read a value by its key.
 
-    They raise `JsonError` where the value is missing or of another type.
+    They raise `JsonError` if the value is missing or has another type.
     """
 
     values: Mapping[str, Json]
-    """What it holds."""
+    """The values by key."""
     name: str = ""
-    """Where it stands in its file, with dots between keys; empty for the whole."""
+    """Path of the object in its file, with dots between keys; empty for the outermost object."""
 
     @classmethod
     def of(cls, value: Json, name: str = "") -> JsonTable:
-        """A value that must be an object."""
+        """Take a value, which must be an object."""
         if not isinstance(value, dict):
             message = f"{name or 'it'} must be a table, not {_short(value)}"
             raise JsonError(message)
@@ -57,7 +57,7 @@ class JsonTable:
         return JsonTable.of(self._value(key), self._name(key))
 
     def table_or_none(self, key: str) -> JsonTable | None:
-        """An object, or None where null or nothing stands."""
+        """An object, or None if it is null or missing."""
         return None if self.values.get(key) is None else self.table(key)
 
     def array(self, key: str) -> list[Json]:
@@ -75,7 +75,7 @@ class JsonTable:
         return value
 
     def text_or(self, key: str, default: str) -> str:
-        """A text, or the default where null or nothing stands."""
+        """A text, or the default if it is null or missing."""
         return default if self.values.get(key) is None else self.text(key)
 
     def number(self, key: str, *, low: float = -math.inf) -> float:
@@ -86,7 +86,7 @@ class JsonTable:
         return float(value)
 
     def number_or_none(self, key: str, *, low: float = -math.inf) -> float | None:
-        """A finite number that is not below `low`, or None where null or nothing stands."""
+        """A finite number that is not below `low`, or None if it is null or missing."""
         return None if self.values.get(key) is None else self.number(key, low=low)
 
     def whole(self, key: str, *, low: float = -math.inf) -> int:
@@ -98,26 +98,27 @@ class JsonTable:
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """An array of finite numbers."""
-        found = tuple(float(each) for each in self.array(key) if is_number(each))
-        if len(found) != len(self.array(key)):
+        values = self.array(key)
+        numbers = tuple(float(value) for value in values if is_number(value))
+        if len(numbers) != len(values):
             raise self._wrong(key, "a list of numbers")
-        return found
+        return numbers
 
     def wholes(self, key: str) -> tuple[int, ...]:
         """An array of whole numbers."""
         values = self.array(key)
-        found = tuple(each for each in values if isinstance(each, int) and not isinstance(each, bool))
-        if len(found) != len(values):
+        wholes = tuple(value for value in values if isinstance(value, int) and not isinstance(value, bool))
+        if len(wholes) != len(values):
             raise self._wrong(key, "a list of whole numbers")
-        return found
+        return wholes
 
     def texts(self, key: str) -> tuple[str, ...]:
         """An array of texts."""
         values = self.array(key)
-        found = tuple(each for each in values if isinstance(each, str))
-        if len(found) != len(values):
+        texts = tuple(value for value in values if isinstance(value, str))
+        if len(texts) != len(values):
             raise self._wrong(key, "a list of texts")
-        return found
+        return texts
 
     def _name(self, key: str) -> str:
         return f"{self.name}.{key}" if self.name else key
@@ -133,7 +134,7 @@ class JsonTable:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a finite number; one too large for a float is not."""
+    """Whether a value is a finite number that a float can hold."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     try:
@@ -147,6 +148,6 @@ def _from(low: float) -> str:
 
 
 def _short(value: Json) -> str:
-    """A value in a message, however long it is."""
+    """A value for a message, cut to 60 characters; of a list or table only its type."""
     text = repr(value) if not isinstance(value, dict | list) else type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."

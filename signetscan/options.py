@@ -1,8 +1,8 @@
 """Options that describe themselves.
 
-An options class is a frozen dataclass whose fields are made by `option`. What an `Option` says of a field is all that
-the command line, settings files, lists of slides, run records and keys need to know, so an option is added in one
-place: its field.
+An options class is a frozen dataclass whose fields are made by `option`. The `Option` of a field holds all that the
+command line, settings files, lists of slides, run records and keys need to know, so an option is added in one place:
+its field.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Scalar = bool | int | float | str | Path
 Value = Scalar | tuple[Scalar, ...] | None
-"""What an option may be."""
+"""Types of an option's value."""
 
 T = TypeVar("T")
 
@@ -30,36 +30,36 @@ ABOUT = "option"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What is to be known of an option beside its name, type and default."""
+    """The description of an option: all but its name, type and default."""
 
     help: str
     """One sentence for users; the command line shows it."""
     unit: str = ""
-    """Unit of a number, such as "px" or "µm²"."""
+    """Unit of its number, such as "px" or "µm²"."""
     low: float = -math.inf
     """Lowest value."""
     high: float = math.inf
     """Highest value."""
     above: bool = False
-    """Whether `low` itself is too low."""
+    """Whether the value must be above `low`, not just at least `low`."""
     default: str = ""
-    """What None stands for, such as "the model's"; "none" where nothing does."""
+    """What the default None means, such as "the model's" or "none"."""
     changes_result: bool = True
-    """Whether the result depends on it, so that results of another value are not the same."""
+    """Whether results depend on it, so that results with another value cannot be reused."""
     per_slide: bool = False
-    """Whether a row of a list of slides may set it for that slide."""
+    """Whether a list of slides may set it for each slide."""
     choices: tuple[str, ...] = ()
-    """The texts that it may be, where its type does not name them."""
+    """The texts that are allowed, if its type does not list them."""
     opposite: str = ""
-    """For a switch, the name of switching it off; "no" before the option's own by default."""
+    """Name of the flag that switches it off; by default "no-" and the option's name."""
     former: str = ""
-    """A name that it had once, which is still taken."""
+    """Its former name, which is still accepted."""
     flag: str = ""
-    """The flag's name where it is not the field's, such as the singular of what may be given several times."""
+    """Name of its flag if that is not the field's, such as the singular for a flag that may be given several times."""
 
     @property
     def range(self) -> str:
-        """The range in words, such as "from 0 to 1"; empty where any number will do."""
+        """The range in words, such as "from 0 to 1"; empty if all numbers are allowed."""
         lower = "" if self.low == -math.inf else f"{'above' if self.above else 'from'} {self.low:.15g}"
         if self.high == math.inf:
             return lower.replace("from", "at least")
@@ -67,26 +67,27 @@ class Option:
 
 
 def option(default: T, about: Option) -> T:
-    """A field of an options class.
+    """Make a field of an options class.
 
     Args:
-        default: its default; a class attribute of this type is what type checkers see.
-        about: what is to be known of it.
+        default: default value of the option; type checkers see an attribute of its type.
+        about: description of the option.
     """
-    made: T = field(default=default, metadata={ABOUT: about})
-    return made
+    options_field: T = field(default=default, metadata={ABOUT: about})
+    return options_field
 
 
 def options_of(cls: type) -> dict[str, Option]:
-    """The options of a class, in the order of its fields. A subclass may narrow a field's type without `option`."""
-    found: dict[str, Option] = {}
-    for each in fields(cls):
+    """The descriptions of a class's options by name, in the order of its fields."""
+    options: dict[str, Option] = {}
+    for options_field in fields(cls):
+        # A subclass that only narrows a field's type has no description of its own, so its bases are searched too.
         for base in cls.__mro__:
-            about = getattr(base, "__dataclass_fields__", {}).get(each.name)
-            if about is not None and ABOUT in about.metadata:
-                found[each.name] = about.metadata[ABOUT]
+            base_field = getattr(base, "__dataclass_fields__", {}).get(options_field.name)
+            if base_field is not None and ABOUT in base_field.metadata:
+                options[options_field.name] = base_field.metadata[ABOUT]
                 break
-    return found
+    return options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,32 +97,34 @@ class Kind:
     scalar: type
     """bool, int, float, str or Path."""
     choices: tuple[str, ...] = ()
-    """The texts that it may be; any by default."""
+    """The texts that are allowed; empty if all are."""
     many: bool = False
-    """Whether it is a tuple of these."""
+    """Whether the option is a tuple of such values."""
     optional: bool = False
     """Whether it may be None."""
 
 
 _kinds: dict[type, dict[str, Kind]] = {}
-"""What `kinds_of` found, since type hints take long to evaluate."""
+"""Results of `kinds_of`, kept because type hints take long to evaluate."""
 
 
 def kinds_of(cls: type) -> dict[str, Kind]:
     """The types of a class's options, by name."""
     if cls not in _kinds:
         hints = get_type_hints(cls)
-        made = {name: (_kind(hints[name]), about.choices) for name, about in options_of(cls).items()}
-        _kinds[cls] = {name: replace(kind, choices=choices or kind.choices) for name, (kind, choices) in made.items()}
+        kinds = {}
+        for name, about in options_of(cls).items():
+            kind = _kind(hints[name])
+            kinds[name] = replace(kind, choices=about.choices or kind.choices)
+        _kinds[cls] = kinds
     return _kinds[cls]
 
 
 def _kind(hint: object) -> Kind:
     if get_origin(hint) in {Union, types.UnionType}:  # X | None
-        return replace(_kind(next(each for each in get_args(hint) if each is not type(None))), optional=True)
+        return replace(_kind(next(member for member in get_args(hint) if member is not type(None))), optional=True)
     if get_origin(hint) is tuple:
-        one = _kind(get_args(hint)[0])
-        return Kind(scalar=one.scalar, choices=one.choices, many=True)
+        return replace(_kind(get_args(hint)[0]), many=True)
     if get_origin(hint) is Literal:
         return Kind(scalar=str, choices=get_args(hint))
     if isinstance(hint, type):
@@ -130,28 +133,28 @@ def _kind(hint: object) -> Kind:
 
 
 def words(name: str) -> str:
-    """An option's name in a sentence."""
+    """An option's name as words of a sentence."""
     return name.replace("_", " ")
 
 
 def check_options(options: object) -> None:
-    """Make sure that every option has a value that makes sense; called where an options class is made.
+    """Check the value of every option; called by an options class when it is made.
 
     Raises:
-        OptionError: a number is out of range, or a text is none of the choices; the message names it.
+        OptionError: a number is out of range, or a text is not among the choices; the message names the option.
     """
     kinds = kinds_of(type(options))
     for name, about in options_of(type(options)).items():
         value = getattr(options, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            problem = _problem(each, kinds[name], about)
-            if problem:
-                message = f"{words(name)} must be {problem}, not {each}"
+        for single in value if isinstance(value, tuple) else (value,):
+            wanted = _violated(single, kinds[name], about)
+            if wanted:
+                message = f"{words(name)} must be {wanted}, not {single}"
                 raise OptionError(message, options=(name,))
 
 
-def _problem(value: object, kind: Kind, about: Option) -> str:
-    """What a value should be and is not."""
+def _violated(value: object, kind: Kind, about: Option) -> str:
+    """The requirement that a value does not meet, in words; empty if it meets all."""
     if value is None:
         return ""
     if kind.choices:
@@ -165,10 +168,10 @@ def _problem(value: object, kind: Kind, about: Option) -> str:
 
 
 def parse_option(cls: type, name: str, text: str) -> Scalar:
-    """The value of an option that a text gives, such as a field of a list.
+    """Parse the value of an option, such as a field of a list of slides.
 
     Raises:
-        OptionError: it is not of the option's type.
+        OptionError: the text is not a value of the option's type.
     """
     scalar = kinds_of(cls)[name].scalar
     try:
@@ -187,10 +190,10 @@ def parse_option(cls: type, name: str, text: str) -> Scalar:
 
 
 def with_texts(options: T, texts: Mapping[str, str]) -> T:
-    """The options with other values for some of them, which texts give.
+    """Replace some of the options by values parsed from texts.
 
     Raises:
-        OptionError: a text is not of its option's type, or out of range.
+        OptionError: a text is not a value of its option's type, or the value is out of range.
     """
     cls = type(options)
     values = {name: getattr(options, name) for name in options_of(cls)}
@@ -198,32 +201,32 @@ def with_texts(options: T, texts: Mapping[str, str]) -> T:
 
 
 def per_slide(cls: type) -> tuple[str, ...]:
-    """Names of the options that a list of slides may set for each slide."""
+    """The names of the options that a list of slides may set for each slide."""
     return tuple(name for name, about in options_of(cls).items() if about.per_slide)
 
 
 def result_values(options: object) -> dict[str, Value]:
-    """The values of the options on which results depend, by name."""
+    """The values, by name, of the options on which results depend."""
     return {name: getattr(options, name) for name, about in options_of(type(options)).items() if about.changes_result}
 
 
 def options_from(cls: type[T], values: Mapping[str, object], **others: object) -> T:
-    """Options of a class from plain values such as JSON has, by their present or former names.
+    """Make the options of a class from plain values, such as those of JSON, by present or former names.
 
     Args:
         cls: the class.
-        values: a value for each option; what is missing has its default.
-        others: fields of the class that are no options.
+        values: the values; options without one keep their defaults.
+        others: values of fields of the class that are not options.
 
     Raises:
-        OptionError: a value is of no option, of the wrong type or out of range.
+        OptionError: there is no option of a name, or a value has the wrong type or is out of range.
     """
-    abouts, kinds = options_of(cls), kinds_of(cls)
-    present = {about.former: name for name, about in abouts.items() if about.former}
+    options, kinds = options_of(cls), kinds_of(cls)
+    present_names = {about.former: name for name, about in options.items() if about.former}
     typed: dict[str, object] = {}
     for given, value in values.items():
-        name = present.get(given, given)
-        if name not in abouts:
+        name = present_names.get(given, given)
+        if name not in options:
             message = f"there is no option {words(given)}"
             raise OptionError(message, options=(given,))
         typed[name] = _of_kind(name, value, kinds[name])
@@ -231,10 +234,10 @@ def options_from(cls: type[T], values: Mapping[str, object], **others: object) -
 
 
 def _of_kind(name: str, value: object, kind: Kind) -> Value:
-    """A plain value as an option holds it.
+    """Convert a plain value to an option's type.
 
     Raises:
-        OptionError: it is of another type.
+        OptionError: it has another type.
     """
     if value is None and kind.optional:
         return None
@@ -243,14 +246,14 @@ def _of_kind(name: str, value: object, kind: Kind) -> Value:
     if not isinstance(value, list | tuple):
         message = f"{words(name)} must be a list, not {value!r:.60}"
         raise OptionError(message, options=(name,))
-    return tuple(_scalar(name, each, kind.scalar) for each in value)
+    return tuple(_scalar(name, single, kind.scalar) for single in value)
 
 
 def _scalar(name: str, value: object, scalar: type) -> Scalar:
     if scalar is Path and isinstance(value, str):
         return Path(value)
     accepted = int | float if scalar is float else scalar
-    # A bool is an int to Python, but no number to anybody else.
+    # To Python a bool is an int, but it is not a number to users.
     fits = isinstance(value, accepted) and isinstance(value, bool) == (scalar is bool)
     if not fits or not isinstance(value, bool | int | float | str | Path):
         message = f"{words(name)} must be of the type {scalar.__name__}, not {value!r:.60}"

@@ -1,4 +1,4 @@
-"""The two dyes of H&E, by what they take from red, green and blue light."""
+"""The stain vectors of haematoxylin and eosin: the light that each absorbs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 HAEMATOXYLIN = np.array([0.61, 0.70, 0.37])
 EOSIN = np.array([0.14, 0.88, 0.42])
-"""Optical densities in R, G, B: between the vectors of Ruifrok and Johnston (2001), whose eosin is more magenta than
-most scanners show it, and those that Macenko et al. found in whole slides (2009)."""
+"""Optical densities in R, G, B. They lie between the vectors of Ruifrok and Johnston (2001), whose eosin is more
+magenta than on most scanners, and those that Macenko et al. (2009) measured on whole slides."""
 
 
 def across(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The unit vector (3,) at right angles to two dyes: what they cannot express."""
-    rest = np.cross(first, second)
-    return np.asarray(rest / np.linalg.norm(rest))
+    """The unit vector (3,) perpendicular to two stain vectors: the direction of colour that they cannot express."""
+    normal = np.cross(first, second)
+    return np.asarray(normal / np.linalg.norm(normal))

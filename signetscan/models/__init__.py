@@ -1,1 +1,1 @@
-"""What a model file promises, finding one, and running it."""
+"""Model files: their contract, finding one, loading it and running it."""

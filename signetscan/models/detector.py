@@ -1,4 +1,4 @@
-"""From a model file to a detector: what it must be, and what it finds in tiles."""
+"""Loading a model file as a detector: checks the contract, and gives the candidates in tiles."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from signetscan.models.runtime import Device
 
 MAX_MODEL_BYTES = 1 << 30
-"""A detector of more than a gibibyte is not one of ours."""
+"""Largest model file, bytes; detectors are far smaller."""
 
 
 class Detector(Protocol):
-    """Finds objects in tiles. Tests bring their own."""
+    """Detects objects in tiles. Training and tests have their own implementations."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -39,23 +39,23 @@ class Detector(Protocol):
 
     @property
     def runs_on(self) -> Placement:
-        """What really runs the model."""
+        """What the model really runs on."""
 
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
-        """Find objects in a batch.
+        """Detect objects in a batch of tiles.
 
         Args:
             tiles: uint8 (B, H, W, 3), RGB; H and W are multiples of `spec.stride`.
-            score_threshold: lowest score to report.
+            score_threshold: lowest score of a candidate.
 
         Returns:
-            For each tile its candidates in tile pixels, before any suppression.
+            The candidates of each tile, in tile pixels, before any suppression.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OnnxDetector:
-    """A model file that is loaded. Made by `load_detector`."""
+    """A loaded model file. Made by `load_detector`."""
 
     spec: ModelSpec
     """What the model is."""
@@ -66,21 +66,24 @@ class OnnxDetector:
 
     @property
     def runs_on(self) -> Placement:
-        """What runs the model."""
+        """What the model runs on."""
         return self.session.runs_on
 
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
-        """Find objects in a batch of tiles; see `Detector.detect`.
+        """Detect objects in a batch of tiles; see `Detector.detect`.
 
         Raises:
-            ModelError: the model gives something else than its contract says.
+            ModelError: the model's outputs break the contract.
         """
         boxes, scores, labels = self.session.run(tiles)
         if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape or len(scores) != len(tiles):
-            message = f"model {self.spec.name}: outputs of shapes {boxes.shape}, {scores.shape}, {labels.shape}"
+            message = (
+                f"model {self.spec.name}: the shapes of its outputs do not fit together: boxes {boxes.shape}, "
+                f"scores {scores.shape}, labels {labels.shape}"
+            )
             raise ModelError(message)
         if labels.size and not (labels.min() >= 0 and labels.max() < len(self.spec.class_names)):
-            message = f"model {self.spec.name}: labels from {labels.min()} to {labels.max()}, which have no class name"
+            message = f"model {self.spec.name}: labels {labels.min()} to {labels.max()}, some without a class name"
             raise ModelError(message)
         return candidates(boxes, scores, labels, score_threshold)
 
@@ -88,36 +91,36 @@ class OnnxDetector:
 def candidates(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], labels: NDArray[np.int64], score_threshold: float
 ) -> list[Detections]:
-    """The outputs of a model, by the contract, as detections of each tile.
+    """Turn the outputs of a model, which keep the contract, into the candidates of each tile.
 
     Args:
         boxes: (B, K, 4), tile pixels.
         scores: (B, K).
         labels: (B, K).
-        score_threshold: lowest score to keep; boxes without area or with a value that is not a number go too.
+        score_threshold: lowest score to keep. Boxes that are empty or not finite are dropped too.
     """
-    found = []
+    per_tile = []
     for tile_boxes, tile_scores, tile_labels in zip(boxes, scores, labels, strict=True):
         keep = tile_scores >= score_threshold
         kept = tile_boxes[keep].astype(np.float64)
         solid = np.isfinite(kept).all(axis=1) & (kept[:, 2:] > kept[:, :2]).all(axis=1)
-        found.append(
+        per_tile.append(
             Detections(
                 boxes=kept[solid],
                 scores=tile_scores[keep][solid].astype(np.float32),
                 labels=tile_labels[keep][solid].astype(np.int64),
             )
         )
-    return found
+    return per_tile
 
 
 def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", threads: int | None = None) -> OnnxDetector:
-    """Load a model file and make sure that it keeps the contract and runs where it should.
+    """Load a model file, check that it keeps the contract, and prepare it on a device.
 
     Args:
         path: the ONNX file.
         device: where to run it; see `signetscan.models.runtime.Device`.
-        threads: CPU threads within an operation; all cores by default.
+        threads: CPU threads per operation; one per core by default.
 
     Raises:
         ModelError: the file is missing, is not a model or breaks the contract (the message names the field).
@@ -139,27 +142,27 @@ def _read(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if path.is_dir():
-            message = f"{path}: a folder, not a model; name the .onnx file in it"
+            message = f"{path}: a folder, not a model; give the .onnx file in it"
             raise ModelError(message)
         if not 0 < size <= MAX_MODEL_BYTES:
             message = f"{path}: {size} bytes is not the size of a model"
             raise ModelError(message)
         return path.read_bytes()
     except OSError as error:
-        message = f"{path}: cannot read the model: {error.strerror}"
+        message = f"{path}: the model cannot be read: {error.strerror}"
         raise ModelError(message) from error
 
 
 def _check_graph(session: Session, spec: ModelSpec) -> None:
-    """Compare the graph's inputs and outputs with the contract."""
+    """Check the graph's inputs and outputs against the contract."""
     inputs = {value.name: value for value in session.inputs}
     outputs = {value.name: value for value in session.outputs}
     if list(inputs) != [INPUT_NAME]:
         message = f"inputs are {list(inputs)}; the contract has one, {INPUT_NAME}"
         raise ModelError(message)
-    wanted = {INPUT_NAME: ("tensor(uint8)", 4), "boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2)}
-    wanted["labels"] = ("tensor(int64)", 2)
-    for name, (kind, rank) in wanted.items():
+    contract = {INPUT_NAME: ("tensor(uint8)", 4), "boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2)}
+    contract["labels"] = ("tensor(int64)", 2)
+    for name, (kind, rank) in contract.items():
         value = inputs.get(name) or outputs.get(name)
         if value is None:
             message = f"output {name} is missing"

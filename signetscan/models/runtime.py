@@ -1,4 +1,4 @@
-"""The runtime (ONNX Runtime): which devices it can use, and sessions on them. No other module knows it."""
+"""The runtime (ONNX Runtime): the devices that it can use, and sessions on them. No other module imports it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
-"""Where a model runs. `cuda` must run on an NVIDIA GPU, `tensorrt` there by TensorRT, which takes minutes to prepare a
-model once; `auto` takes CUDA if it can, or the CPU."""
+"""Where a model runs. `cuda` requires an NVIDIA GPU; `tensorrt` requires TensorRT on one, and takes minutes to prepare
+a model the first time; `auto` uses CUDA if possible, else the CPU."""
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
 TENSORRT_PROVIDER = "TensorrtExecutionProvider"
 
-WANTED = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "tensorrt": TENSORRT_PROVIDER}
-"""The execution provider that must load, by device."""
+PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "tensorrt": TENSORRT_PROVIDER}
+"""The execution provider that each device requires."""
 
 CUDA_OPTIONS = {
-    # The other ways try many algorithms for each new shape of tiles, for seconds.
+    # The other settings spend seconds trying algorithms for each new shape of tiles.
     "cudnn_conv_algo_search": "HEURISTIC",
-    # Memory as it is needed, not in powers of two: several processes may share a GPU.
+    # Allocate what is needed, not powers of two, because several processes may share a GPU.
     "arena_extend_strategy": "kSameAsRequested",
 }
 
 NO_MEMORY = ("Failed to allocate memory", "out of memory", "bad allocation", "CUDNN_STATUS_ALLOC_FAILED")
-"""Words by which the runtime, CUDA and cuDNN say that memory has run out."""
+"""Texts in the errors of the runtime, CUDA and cuDNN that mean that memory has run out."""
 
 BOTH_RUNTIMES = (
     "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files: "
@@ -47,22 +47,22 @@ BOTH_RUNTIMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Session:
-    """A model that is loaded. Made by `open_session`."""
+    """A loaded model. Made by `open_session`."""
 
     session: Any
     """The `onnxruntime.InferenceSession`."""
     runs_on: Placement
-    """The execution provider that runs it."""
+    """The execution provider that runs the model."""
     memory: str | None = None
-    """Kind of memory that tiles are put in for the model ("cuda"); None where it is that of the program."""
-    _places: threading.local = field(default_factory=threading.local)
-    """Room for tiles on the device, one for each thread, so that one batch is copied while another is worked on."""
+    """Kind of memory to which tiles are copied for the model ("cuda"); None if it reads them where they are."""
+    _buffers: threading.local = field(default_factory=threading.local)
+    """A buffer for tiles on the device for each thread, so that one batch is copied while the model runs on another."""
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What is written in the model file beside the graph."""
-        found: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        return found
+        """The metadata in the model file."""
+        entries: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        return entries
 
     @property
     def inputs(self) -> list[Any]:
@@ -71,7 +71,7 @@ class Session:
 
     @property
     def outputs(self) -> list[Any]:
-        """The graph's outputs, as `inputs`."""
+        """The graph's outputs, with the same attributes as `inputs`."""
         return list(self.session.get_outputs())
 
     def run(self, tiles: NDArray[np.uint8]) -> list[NDArray[Any]]:
@@ -83,8 +83,9 @@ class Session:
         try:
             return self._run(tiles)
         except Exception as error:  # the runtime's own exceptions share no base below Exception
-            if _is_of_runtime(error) and any(words in str(error) for words in NO_MEMORY):
-                message = f"no memory for a batch of {len(tiles)} tiles of {tiles.shape[2]} x {tiles.shape[1]} px"
+            if _is_of_runtime(error) and any(text in str(error) for text in NO_MEMORY):
+                batch = "1 tile" if len(tiles) == 1 else f"{len(tiles)} tiles"
+                message = f"not enough memory for a batch of {batch} of {tiles.shape[2]} x {tiles.shape[1]} px"
                 raise MemoryError(message) from error
             raise
 
@@ -92,43 +93,43 @@ class Session:
         if self.memory is None:
             return list(self.session.run(list(OUTPUT_NAMES), {INPUT_NAME: tiles}))
         binding = self.session.io_binding()
-        binding.bind_ortvalue_input(INPUT_NAME, self._placed(tiles))
+        binding.bind_ortvalue_input(INPUT_NAME, self._on_device(tiles))
         for name in OUTPUT_NAMES:
-            binding.bind_output(name)  # a few thousand numbers, wanted here
+            binding.bind_output(name)  # outputs are a few thousand numbers, so they are copied to the CPU
         self.session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
 
-    def _placed(self, tiles: NDArray[np.uint8]) -> Any:  # noqa: ANN401
-        """The tiles on the device, where the last batch of this thread was if it had their shape."""
-        place = getattr(self._places, "value", None)
-        if place is None or place.shape() != list(tiles.shape):
-            place = _runtime().OrtValue.ortvalue_from_numpy(tiles, self.memory, 0)
-            self._places.value = place
+    def _on_device(self, tiles: NDArray[np.uint8]) -> Any:  # noqa: ANN401
+        """Copy tiles to the device, into the buffer of this thread's last batch if it had the same shape."""
+        buffer = getattr(self._buffers, "value", None)
+        if buffer is None or buffer.shape() != list(tiles.shape):
+            buffer = _runtime().OrtValue.ortvalue_from_numpy(tiles, self.memory, 0)
+            self._buffers.value = buffer
         else:
-            place.update_inplace(tiles)
-        return place
+            buffer.update_inplace(tiles)
+        return buffer
 
 
 def open_session(content: bytes, path: Path, *, device: Device = "auto", threads: int | None = None) -> Session:
     """Load a model.
 
     Args:
-        content: the model file's bytes; so a model cannot name other files for its weights.
-        path: where they are from, for messages.
+        content: the model file's bytes: given bytes, a model cannot load its weights from other files.
+        path: the model file, for messages.
         device: where to run it.
-        threads: CPU threads within an operation; all cores by default.
+        threads: CPU threads per operation; one per core by default.
 
     Raises:
-        ModelError: it is not a model.
+        ModelError: the file is not a model that the runtime can load.
         DeviceError: the device asked for cannot be used, or no runtime is installed.
     """
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    # Planned ahead, the memory of all maps is one block, and half as large again (measured; no slower without).
+    # Memory planned ahead is one block for all feature maps and half as large again; measured, it is no faster.
     options.enable_mem_pattern = False
-    # Read threads and the model share the cores: a thread that waits for another must not keep a core busy, and work is
-    # cut into more pieces than threads, for when one of them is held up.
+    # Read threads and the model share the cores. So a thread that waits must not keep a core busy, and work is cut into
+    # more pieces than threads, so that the others can take over from a thread that is held up.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.dynamic_block_base", "4")
     if threads:
@@ -142,7 +143,7 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
             raise ModelError(message) from error
         raise
     provider = session.get_providers()[0]
-    if device != "auto" and provider != WANTED[device]:
+    if device != "auto" and provider != PROVIDERS[device]:
         raise DeviceError(_why_not(runtime, device), options=("device",))
     on_gpu = provider != CPU_PROVIDER
     runs_on = Placement(name=provider, on_gpu=on_gpu)
@@ -158,13 +159,13 @@ def _runtime() -> Any:  # noqa: ANN401 - the module has no types
 
 
 def _providers(runtime: Any, device: Device) -> list[str | tuple[str, dict[str, str]]]:  # noqa: ANN401
-    """What may run the model, the first that loads does.
+    """The execution providers that may run the model; the first that loads runs it.
 
     Raises:
         DeviceError: the installed runtime has no such provider.
     """
     available = runtime.get_available_providers()
-    if device not in {"auto", "cpu"} and WANTED[device] not in available:
+    if device not in {"auto", "cpu"} and PROVIDERS[device] not in available:
         raise DeviceError(_why_not(runtime, device), options=("device",))
     providers: list[str | tuple[str, dict[str, str]]] = [CPU_PROVIDER]
     if device != "cpu" and CUDA_PROVIDER in available:
@@ -189,7 +190,7 @@ def _tensorrt_options() -> dict[str, str]:
 
 
 def available_providers() -> list[str]:
-    """The execution providers that the installed runtime knows; whether they load is another question.
+    """The execution providers that the installed runtime contains; they may still fail to load.
 
     Raises:
         DeviceError: no runtime is installed.
@@ -199,13 +200,13 @@ def available_providers() -> list[str]:
 
 def runtime_versions() -> dict[str, str]:
     """The installed ONNX Runtime distributions and their versions."""
-    found = {}
+    versions = {}
     for name in ("onnxruntime", "onnxruntime-gpu"):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _why_not(runtime: Any, device: Device) -> str:  # noqa: ANN401

@@ -1,14 +1,14 @@
-"""The model contract: what one ONNX file promises, carried in its own metadata.
+"""The model contract, which every ONNX file of a model keeps; the file's metadata says the rest about it.
 
-The graph takes one input and gives three outputs:
+The graph has one input and three outputs:
 
 - `tiles`: uint8, (B, H, W, 3), RGB. B is free; H and W are multiples of `ModelSpec.stride`.
 - `boxes`: float32, (B, K, 4), x0, y0, x1, y1 in tile pixels.
-- `scores`: float32, (B, K), in [0, 1], falling along K.
-- `labels`: int64, (B, K), index into `ModelSpec.class_names`.
+- `scores`: float32, (B, K), from 0 to 1, falling along K.
+- `labels`: int64, (B, K), indices into `ModelSpec.class_names`.
 
-K may depend on H and W. Normalisation, box decoding and the choice of the K best are inside the graph;
-score threshold, non-maximum suppression and everything about the slide are outside.
+K may depend on H and W. The graph does the normalisation, the decoding of boxes and the choice of the K best. The score
+threshold, non-maximum suppression and all that concerns the slide are outside of it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ CONTRACT_VERSION = 1
 INPUT_NAME = "tiles"
 OUTPUT_NAMES = ("boxes", "scores", "labels")
 METADATA_PREFIX = "signetscan."
-"""Each field of `ModelSpec` is one entry of the ONNX metadata: this prefix + field name -> JSON value."""
+"""Each field of `ModelSpec` is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
 OPTIONAL = ("precision",)
-"""Fields that a file need not have."""
+"""Fields that a file may lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """What a program must know to run a model and to say what it is.
+    """What a program must know to run a model, and what users should know about it.
 
     Raises:
         ModelError: a value is missing, of the wrong type or out of range; the message names the field.
@@ -47,19 +47,19 @@ class ModelSpec:
     mpp: float
     """Size of a tile pixel, µm/px."""
     tile_size: int
-    """Side of the tiles the model is meant for, tile pixels; a multiple of `stride`."""
+    """Side of the tiles that suit the model, tile pixels; a multiple of `stride`."""
     tile_overlap: int
-    """Overlap of neighbouring tiles that keeps every cell whole in one of them, tile pixels."""
+    """Overlap of neighbouring tiles with which every cell is whole in at least one of them, tile pixels."""
     stride: int
-    """Sides and steps of tiles must be multiples of this (the coarsest feature map's), tile pixels."""
+    """Stride of the coarsest feature map, tile pixels; sides and positions of tiles must be multiples of it."""
     class_names: tuple[str, ...]
     """Name of each label."""
     score_threshold: float
-    """Detections below this score are dropped unless the user asks otherwise."""
+    """Lowest score of a detection, unless the user sets another."""
     nms_iou: float
-    """Of two boxes of one label that overlap by more than this IoU only the higher-scoring one is kept."""
+    """Of two boxes with the same label that overlap by more than this IoU, only the one with the higher score stays."""
     training_data: str
-    """What the model learnt from, in plain words."""
+    """The data that the model was trained on, in plain words."""
     recipe: Mapping[str, Json]
     """Options of the training run."""
     licence: str
@@ -67,7 +67,7 @@ class ModelSpec:
     intended_use: str
     """What the model is for, and what it is not for."""
     precision: str = "fp32"
-    """Arithmetic of the convolutions: fp32, fp16 or int8. A file that does not say is older than this field."""
+    """Arithmetic of the convolutions: fp32, fp16 or int8. Files older than this field are fp32."""
     contract: int = CONTRACT_VERSION
     """Version of this contract."""
 
@@ -83,13 +83,13 @@ class ModelSpec:
             if not isinstance(getattr(self, name), str)
         ]
         if not (is_number(self.mpp) and 0 < self.mpp <= 100):
-            problems.append(f"mpp must be a number of µm/px above 0, not {self.mpp!r}")
+            problems.append(f"mpp must be a number of µm/px above 0 and up to 100, not {self.mpp!r}")
         if not _is_whole(self.stride) or not 1 <= self.stride <= 1024:
             return [*problems, f"stride must be a whole number of pixels from 1 to 1024, not {self.stride!r}"]
         for name, low in (("tile_size", self.stride), ("tile_overlap", 0)):
             value = getattr(self, name)
             if not _is_whole(value) or not low <= value <= 16384 or value % self.stride:
-                problems.append(f"{name} must be a multiple of the stride {self.stride}, not {value!r}")
+                problems.append(f"{name} must be a multiple of the stride {self.stride} up to 16384, not {value!r}")
         if not problems and self.tile_overlap >= self.tile_size:
             problems.append(f"tile_overlap {self.tile_overlap} must be below tile_size {self.tile_size}")
         for name in ("score_threshold", "nms_iou"):
@@ -105,7 +105,7 @@ class ModelSpec:
         return problems
 
     def to_metadata(self) -> dict[str, str]:
-        """The entries to store in the ONNX file's metadata."""
+        """The contract as entries of an ONNX file's metadata."""
         return {
             METADATA_PREFIX + field.name: json.dumps(getattr(self, field.name), sort_keys=True)
             for field in fields(self)
@@ -142,7 +142,7 @@ class ModelSpec:
 
 
 def _entry(metadata: Mapping[str, str], name: str) -> tuple[Json, ...]:
-    """The value of a field, or nothing where a field that a file need not have is missing."""
+    """The value of a field; empty if an optional field is missing."""
     key = METADATA_PREFIX + name
     if key not in metadata:
         if name in OPTIONAL:
@@ -157,14 +157,14 @@ def _entry(metadata: Mapping[str, str], name: str) -> tuple[Json, ...]:
 
 
 def _check_contract(contract: object) -> None:
-    """Refuse a file of another version before its fields are looked at, which may then mean something else."""
+    """Refuse a file of another version before reading its fields, which may have another meaning there."""
     if contract != CONTRACT_VERSION:
         message = f"contract is {contract!r}; this version of signetscan reads contract {CONTRACT_VERSION}"
         raise ModelError(message)
 
 
 def _is_name(value: object) -> bool:
-    """Whether a value is a text that files can hold: half of a pair of surrogates, which JSON lets pass, is none."""
+    """Whether a value is a text that can be encoded; JSON also allows half of a pair of surrogates, which cannot."""
     return isinstance(value, str) and value != "" and value.encode(errors="replace").decode() == value
 
 

@@ -1,4 +1,4 @@
-"""Finding a model: a path, or the name of one that ships with signetscan."""
+"""Finding a model by its path, or by the name of one that ships with signetscan."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from signetscan.errors import ModelError
 
 DEFAULT_MODEL = "signet-sim-2"
-"""The model used where none is named."""
+"""The model used if none is named."""
 
 ROLES = {"accurate": "signet-sim-2", "fast": "signet-sim-2-int8"}
-"""What the shipped models are for. FROC of the fast one is within 0.005 of that of the accurate one (its card)."""
+"""Shipped models by role. The FROC of the fast one is within 0.005 of that of the accurate one (see its card)."""
 
 FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "models")
-"""Where shipped models are: inside an installed package, or beside it in a checkout."""
+"""Where shipped models are: inside an installed package, and next to it in a checkout."""
 
 
 def shipped_models() -> dict[str, Path]:
-    """Name and file of every model that ships with this installation."""
+    """The files of the models that ship with this installation, by name."""
     return {path.stem: path for folder in reversed(FOLDERS) for path in sorted(folder.glob("*.onnx"))}
 
 
 def shipped_model(name: str) -> Path | None:
-    """The file of a shipped model by its name or role; None where there is none."""
+    """The file of a shipped model by its name or role; None if there is no such model."""
     return shipped_models().get(ROLES.get(name, name))
 
 
@@ -38,9 +38,9 @@ def find_model(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.exists():
         return path
-    found = shipped_model(name_or_path)
-    if found is not None:
-        return found
+    model = shipped_model(name_or_path)
+    if model is not None:
+        return model
     shipped = shipped_models()
     names = ", ".join([*(role for role, name in ROLES.items() if name in shipped), *shipped]) or "none"
     message = f"{name_or_path}: no such model file, nor a shipped model (shipped: {names})"
