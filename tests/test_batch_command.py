@@ -178,7 +178,7 @@ def test_settings_come_from_flag_environment_project_and_user_in_this_order(
         ("model = 'fast'\n", "model"),
         ("[detect\n", "TOML"),
         ("[detect]\nworkers = 'many'\n", "many"),
-        ("[simulate.slide]\nwidth = 512\n", "commands of two words"),
+        ("[simulate.slide]\nwidth = 512\n", "commands with two words"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_names_it(store: Path, tmp_path: Path, text: str, named: str) -> None:

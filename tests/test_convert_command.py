@@ -161,9 +161,8 @@ def test_a_library_that_is_not_installed_is_named_before_anything_is_done(
     before = names_in(tmp_path)
     for refused in (run("convert", tmp_path, "--format", name), detect(bench, tmp_path / "out", "--format", name)):
         assert refused.exit_code == 1
-        assert (
-            refused.stderr.splitlines()[-1] == f'Error: {library} is not installed: pip install "signetscan[formats]"'
-        )
+        error = f'Error: {library} is not installed: pip install "signetscan[formats]"'
+        assert refused.stderr.splitlines()[-1] == error
     assert names_in(tmp_path) == before
 
 

@@ -105,7 +105,7 @@ def test_numbers_of_things_are_words_of_a_sentence(capsys: pytest.CaptureFixture
         ("fp32", CPU, ""),
         ("int8", CPU, ""),
         ("fp32", GPU, ""),
-        ("int8", GPU, " A model in 8-bit integers is made for CPUs, and slow there."),
+        ("int8", GPU, " This int8 model is made for CPUs, and is slow on a GPU."),
     ],
 )
 def test_what_a_model_runs_on_is_said_once(
@@ -132,4 +132,4 @@ def test_a_plan_says_how_long_it_takes(capsys: pytest.CaptureFixture[str], tmp_p
         request=BatchOptions(out=tmp_path, dry_run=True, device="cpu"),
     )
     assert out == ["a.svs: 10 x 20 px of 0.25 µm (given by the user): 1 tile of 240.0 Mpx"]
-    assert err[1].startswith("About 2 minutes, by the model's speed on one tile here, and 500 bytes for each cell; ")
+    assert err[1].startswith("About 2 minutes, by the model's speed on one tile here, and 500 bytes per cell; ")

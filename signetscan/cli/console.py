@@ -1,4 +1,4 @@
-"""What people see while they wait: a bar on a terminal, plain lines elsewhere. All of it goes to stderr."""
+"""Output of the command line: results on stdout; notes and progress (bars, or lines without a terminal) on stderr."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     Update = Callable[[int, int], None]
 
 LINE_EVERY_S = 10.0
-"""Seconds between two plain lines: enough for a log to show life, few enough not to fill it."""
-
+"""Seconds between two lines: they show that the run is alive without filling a log."""
 
 FILE = click.Path(path_type=Path, readable=False)
-"""Type of arguments that are files or folders. Whether they are there, and may be read, the library finds out, so that
-it is said in one way and one slide without permission does not stop a batch."""
+"""Type of arguments that are files or folders. The library checks whether they exist and can be read, so that its
+messages are the same everywhere and a slide without permission does not stop a batch."""
 POSITIVE = click.FloatRange(min=0, min_open=True)
 """Type of options that are sizes."""
 SHARE = click.FloatRange(0, 1)
@@ -31,9 +30,9 @@ SHARE = click.FloatRange(0, 1)
 
 
 def note(message: str, *, quiet: bool = False) -> None:
-    """Say something that is not a result."""
+    """Print a message that is not a result."""
     if not quiet:
-        print(message, file=sys.stderr)  # which rich keeps clear of a bar, unlike click's own way to stderr
+        print(message, file=sys.stderr)  # not click.echo: rich keeps only print clear of its bars
 
 
 def counted(number: int, thing: str) -> str:
@@ -44,7 +43,7 @@ def counted(number: int, thing: str) -> str:
 
 
 _bars_shown: list[Progress] = []
-"""The bars on the terminal, of which there is one set at most."""
+"""The bars on the terminal; there is at most one set."""
 
 
 def result(text: str) -> None:
@@ -57,19 +56,19 @@ def result(text: str) -> None:
 
 
 class Stage(Protocol):
-    """Begins a stage of a job; see `stages`."""
+    """Starts showing a stage of a job; see `stages`."""
 
     def __call__(self, what: str, unit: str, /, *, brief: bool) -> Update:
-        """Gives a function to call with (done, total)."""
+        """Start a stage; gives a function to call with (done, total)."""
 
 
 @contextmanager
 def progress(what: str, *, unit: str, quiet: bool = False) -> Iterator[Update]:
-    """Show how far a job is.
+    """Show the progress of a job.
 
     Args:
-        what: what is being done.
-        unit: what is counted.
+        what: name of the job.
+        unit: what is counted, in the plural.
         quiet: whether to show nothing.
 
     Yields:
@@ -81,14 +80,14 @@ def progress(what: str, *, unit: str, quiet: bool = False) -> Iterator[Update]:
 
 @contextmanager
 def stages(*, quiet: bool = False) -> Iterator[Stage]:
-    """Show how far a job is that has stages, some of which come again and again.
+    """Show the progress of a job with several stages, some of which may recur.
 
     Args:
         quiet: whether to show nothing.
 
     Yields:
-        A function to call with what is done in a stage and what is counted, which gives one to call with
-        (done, total). A `brief` stage is shown only while it lasts.
+        A function to call with the name of a stage and what it counts. It gives a function to call with (done, total).
+        A `brief` stage is shown only while it lasts.
     """
     if quiet:
         yield _no_stage
@@ -99,7 +98,7 @@ def stages(*, quiet: bool = False) -> Iterator[Stage]:
         yield _lines
 
 
-def _no_stage(_what: str, _unit: str, *, brief: bool) -> Update:  # noqa: ARG001 - one signature
+def _no_stage(_what: str, _unit: str, *, brief: bool) -> Update:  # noqa: ARG001 - same signature for all stages
     return lambda _done, _total: None
 
 
@@ -116,7 +115,7 @@ def _bars() -> Iterator[Stage]:
             task = bars.add_task(what, total=None, visible=not brief)
 
             def update(done: int, total: int) -> None:
-                if brief and done <= 1:
+                if brief and done <= 1:  # the stage begins, for the first time or again
                     bars.reset(task, visible=True)
                 bars.update(task, completed=done, total=total, visible=not brief or done < total)
 
@@ -135,13 +134,13 @@ def _lines(what: str, unit: str, *, brief: bool) -> Update:
     def update(done: int, total: int) -> None:
         nonlocal started, last, first, latest
         now = time.monotonic()
-        if done <= latest or (brief and not latest):  # the stage begins, now or again
+        if done <= latest or (brief and not latest):  # the stage begins, for the first time or again
             started, last, first = now, now, done
         latest = done
         if now - last < LINE_EVERY_S and (brief or done < total):
             return
         last = now
-        # Of a stage that is over with its first step no rate is known.
+        # A stage that ends with its first step has no rate.
         rate = f", {(done - first) / (now - started):.1f} a second" if done > first and now > started else ""
         click.echo(f"{what}: {done} of {total} {unit}{rate}", err=True)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @slide_option
 @click.option(
-    "--out", "-o", type=FILE, help="Folder for the files; made if it is not there.  [default: beside the results]"
+    "--out", "-o", type=FILE, help="Folder for the files; created if it does not exist.  [default: next to the results]"
 )
 @click.pass_context
 def convert(
@@ -40,13 +40,14 @@ def convert(
 ) -> None:
     """Write results in more formats, without scanning again.
 
-    RESULT is a folder of results, or any file of one slide's. Formats: geojson and geojson.gz (QuPath), csv, parquet
-    (GeoParquet), dicom (Microscopy Bulk Simple Annotations; only of DICOM slides, and needs --slide), asap,
+    RESULT is a folder of results, or any result file of one slide. Formats: geojson and geojson.gz (QuPath), csv,
+    parquet (GeoParquet), dicom (Microscopy Bulk Simple Annotations; only for DICOM slides, and needs --slide), asap,
     imagescope, and heatmap (density as an OME-TIFF).
 
-    Prints the files that were written, and an error for each that could not be; the others are written all the same.
+    Prints the names of the files written, and an error for each file that could not be written; the others are written
+    all the same.
 
-    Exit status: 0 all done, 1 something could not be written, 2 wrong usage.
+    Exit status: 0 all done, 1 some files could not be written, 2 wrong usage.
 
     Example: signetscan convert results --format parquet --format asap
     """
@@ -64,6 +65,6 @@ def convert(
             failed = True
     without_results = failed_slides(results)
     if without_results:
-        note(f"Note: nothing to convert of {printable(failures_in_words(without_results))}")
+        note(f"Note: there is nothing to convert of {printable(failures_in_words(without_results))}")
     if failed:
         context.exit(FATAL)

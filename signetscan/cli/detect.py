@@ -41,12 +41,12 @@ def detect(
 ) -> None:
     """Find signet ring cells in slides.
 
-    Name files, folders or patterns, or give a list of slides. For each slide it writes NAME.geojson (drag it onto the
-    slide in QuPath), NAME.csv and NAME.run.json. A file appears only when it is whole. Slides that are already done
-    with the same model and options are skipped.
+    Give files, folders or patterns, or a list of slides. Writes for each slide NAME.geojson (drag it onto the slide in
+    QuPath), NAME.csv and NAME.run.json. A file appears only when it is complete. Slides that are already done with the
+    same model and options are skipped.
 
-    Exit status: 0 all done, 1 stopped by an error, 2 wrong usage, 3 some slides failed, 4 no such device or model,
-    130 interrupted.
+    Exit status: 0 all done, 1 stopped by an error, 2 wrong usage, 3 some slides failed, 4 the device or the model
+    cannot be used, 130 interrupted.
 
     Example: signetscan detect biopsy.svs --out results
     """

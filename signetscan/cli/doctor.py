@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,15 +22,17 @@ MARKS = {"ok": "ok", "absent": "--", "broken": "BROKEN"}
     "-o",
     type=FILE,
     default=Path("signetscan-results"),
-    help="Folder that results are to go to.",
+    help="Folder for results, whose disk is checked.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -> None:
     """Check whether this machine can run signetscan.
 
-    Says what to fix where it cannot. Opens a slide, runs the model on each device that the installed runtime knows, and
-    looks at the disk. Exit status 0 if all works, 4 if something is broken.
+    Opens a slide, runs the model on each device that the installed runtime supports, and checks the disk. Says what to
+    fix where something is broken.
+
+    Exit status: 0 all works, 4 something is broken.
 
     Example: signetscan doctor --out results
     """
@@ -41,6 +44,6 @@ def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -
         if not as_json:
             click.echo(f"{MARKS[finding.state]:6s}  {finding.part}: {finding.detail}")
     if as_json:
-        click.echo(json.dumps([{"part": each.part, "state": each.state, "detail": each.detail} for each in findings]))
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
     if any(finding.state == "broken" for finding in findings):
         context.exit(ENVIRONMENT)

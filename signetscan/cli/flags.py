@@ -1,7 +1,8 @@
-"""From options that describe themselves to flags of a command, and from what a user gave back to options."""
+"""Making a command's flags from classes of options, and the options from the values of the flags."""
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,28 +21,28 @@ T = TypeVar("T")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 SHORT = {"out": "-o", "quiet": "-q", "verbose": "-v"}
-"""Flags of one letter."""
+"""Short flags, by option."""
 
 
 class Flag(click.Option):
-    """A flag that takes its former name too, and shows only the one it has."""
+    """A flag that also accepts its former name, which help does not show."""
 
     def __init__(self, *args: Any, former: str = "", **kwargs: Any) -> None:  # noqa: ANN401 - click's signature
         super().__init__(*args, **kwargs)
         self.former = former
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """What `--help` says."""
-        shown = self.opts, self.secondary_opts
+        """The line of `--help`, without the former name."""
+        names = self.opts, self.secondary_opts
         hidden = {self.former, f"--no-{self.former.removeprefix('--')}"}
-        self.opts, self.secondary_opts = ([each for each in opts if each not in hidden] for opts in shown)
+        self.opts, self.secondary_opts = ([name for name in group if name not in hidden] for group in names)
         try:
             return super().get_help_record(ctx)
         finally:
-            self.opts, self.secondary_opts = shown
+            self.opts, self.secondary_opts = names
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The value that the environment gives, under the name of today or the former one."""
+        """The value of the environment variable of the name or of the former name."""
         value = super().resolve_envvar_value(ctx)
         if value is None and self.former and ctx.auto_envvar_prefix is not None:
             name = self.former.removeprefix("--").replace("-", "_")
@@ -68,12 +69,12 @@ def flags_of(*classes: type, leave_out: tuple[str, ...] = ()) -> Callable[[Comma
 
 
 def given(cls: type[T], values: Mapping[str, object], **others: object) -> T:
-    """Options of a class from the values of a command's flags; those that it does not offer have their defaults.
+    """Make the options of a class from a command's flags; options without a flag keep their defaults.
 
     Args:
         cls: the class.
-        values: the values by the options' names, perhaps among others.
-        others: fields of the class that are no options.
+        values: values of the options by name; others are ignored.
+        others: values of fields of the class that are not options.
 
     Raises:
         OptionError: a value makes no sense.
@@ -82,7 +83,7 @@ def given(cls: type[T], values: Mapping[str, object], **others: object) -> T:
 
 
 def with_flags(error: SignetscanError, command: click.Command) -> str:
-    """What an error says, and the flags of the options that it is about."""
+    """An error's message, followed by the flags of the options that it concerns."""
     flags = {parameter.name: parameter.opts for parameter in command.params if isinstance(parameter, click.Option)}
     named = [next(flag for flag in flags[name] if flag.startswith("--")) for name in error.options if name in flags]
     if not named:
@@ -103,14 +104,14 @@ def _flag(name: str, about: Option, kind: Kind, default: object) -> Callable[[Co
     names = [flag, *([SHORT[name]] if name in SHORT else [])]
     former = f"--{about.former.replace('_', '-')}" if about.former else ""
     if kind.scalar is bool:
-        if default is not False:  # what is None unless it is said can be switched on and off
+        if default is not False:  # an option that is None by default can be switched on and off
             names[0] += f"/--{(about.opposite or f'no-{about.flag or name}').replace('_', '-')}"
             former = former and f"{former}/--no-{former.removeprefix('--')}"
         switches = [*names, *([former] if former else [])]
         return click.option(
             *switches, name, cls=Flag, former=former.partition("/")[0], is_flag=True, default=default, help=help_text
         )
-    made: Callable[[Command], Command] = click.option(
+    decorator: Callable[[Command], Command] = click.option(
         *names,
         *([former] if former else []),
         name,
@@ -118,16 +119,16 @@ def _flag(name: str, about: Option, kind: Kind, default: object) -> Callable[[Co
         former=former,
         type=_type(kind, about),
         multiple=kind.many,
-        default=None if about.default and not kind.many else default,  # what None stands for is decided later
+        default=None if about.default and not kind.many else default,  # what None means is decided later
         help=help_text,
     )
-    return made
+    return decorator
 
 
 def _type(kind: Kind, about: Option) -> click.ParamType[Any]:
     if kind.choices:
         return click.Choice(kind.choices)
-    low, high = (None if abs(each) == float("inf") else each for each in (about.low, about.high))
+    low, high = (None if math.isinf(bound) else bound for bound in (about.low, about.high))
     if kind.scalar is int:
         return click.IntRange(None if low is None else int(low), None if high is None else int(high), about.above)
     if kind.scalar is float:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.option("--mpp", type=POSITIVE, help="Size of the slide's pixels, µm/px.  [default: what the file says]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, mpp: float | None, *, as_json: bool) -> None:
-    """Describe the slide or the model at PATH.
+    """Describe a slide or a model.
 
-    PATH may also be the name of a model that ships with signetscan.
+    PATH is a slide, a model file, or the name of a model that ships with signetscan.
 
     Example: signetscan info biopsy.svs
     """
@@ -36,7 +36,7 @@ def info(path: str, mpp: float | None, *, as_json: bool) -> None:
 
 
 def _plain(value: object) -> str:
-    """A value as people read it: lists with semicolons, tables as `name value, name value`."""
+    """A value as plain text: lists with semicolons, tables as `name value, name value`."""
     match value:
         case dict():
             pairs = (

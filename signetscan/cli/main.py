@@ -26,16 +26,16 @@ from signetscan.errors import OptionError, SignetscanError
 from signetscan.extras import EXTRAS, missing
 
 COMMAND = "signetscan.command"
-"""Where a context keeps the command that runs."""
+"""Key, in the context, of the command that runs."""
 
 
 class Commands(click.Group):
-    """A group that turns the library's errors into one line: exit status 2 for options, 1 for all else."""
+    """A group that prints the library's errors as one line, with exit status 2 for options and 1 for all others."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, and keep it in mind: errors are told with its flags."""
+        """Find the command, and remember it, because errors are printed with its flags."""
         name, command, rest = super().resolve_command(ctx, args)
         inner = command.commands.get(rest[0]) if isinstance(command, click.Group) and rest else None
         ctx.meta[COMMAND] = inner or command

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 @click.command()
 @results_argument
 @slide_option
-@click.option("--out", "-o", type=FILE, help="Folder for the reports.  [default: beside the results]")
+@click.option("--out", "-o", type=FILE, help="Folder for the reports.  [default: next to the results]")
 def report(results: tuple[Path, ...], slide: Path | None, out: Path | None) -> None:
     """Write an HTML report of each slide from earlier results.
 
-    The reports are listed in index.html. RESULT is a folder of results, or any file of one slide's. Each report is one
-    HTML file that needs nothing beside it: an overview with the density of detections and their hot spots, pictures of
-    single detections, and their scores.
+    RESULT is a folder of results, or any result file of one slide. Each report is one self-contained HTML file: an
+    overview with the density of detections and their hot spots, pictures of single detections, and their scores. The
+    page index.html lists the reports.
 
     Example: signetscan report results --slide slides
     """
     from signetscan.formats.result_files import check_libraries
 
     if slide is None:
-        message = "reports show pictures of the slides, whose files results do not name: give --slide FILE or FOLDER"
+        message = "reports show pictures of the slides, but results do not name the slides' files: give --slide"
         raise click.UsageError(message)
     check_libraries(["report"])  # before jinja2 is imported below
     from signetscan.reports.from_results import report_results

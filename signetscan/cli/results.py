@@ -1,4 +1,4 @@
-"""The arguments of commands that take results of an earlier run."""
+"""Arguments of the commands that read results of an earlier run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import click
 from signetscan.cli.console import FILE
 
 results_argument = click.argument("results", type=FILE, nargs=-1, required=True, metavar="RESULT...")
-"""Folders of results, or any file of one slide's."""
+"""Folders of results, or any result files of slides."""
 slide_option = click.option(
     "--slide",
     type=FILE,
-    help="The slide of the result, or a folder that holds it: results do not name the files of slides.  "
+    help="The slide of the result, or a folder with it, because results do not name the slides' files.  "
     "[default: none]",
 )

@@ -1,4 +1,4 @@
-"""What `detect` and `watch` say: results on stdout, how it goes on stderr."""
+"""The output of `detect` and `watch`: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
     from signetscan.batch.outcome import SlideOutcome
     from signetscan.cli.console import Stage, Update
 
-BYTES_A_CELL = 500
-"""A detection takes about so many bytes of GeoJSON and CSV together."""
+BYTES_PER_CELL = 500
+"""About the size of a detection in GeoJSON and CSV together, bytes."""
 
 
 class ScanMessages:
-    """Takes the events of one batch after another; used in a `with` block, which clears bars away.
+    """Prints the events of one batch after another. Use it in a `with` block, which removes the progress bars.
 
     Args:
-        request: what was asked for.
-        command: the command, whose flags are named where they would help.
-        as_json: whether to print lines of JSON.
-        quiet: whether to print nothing but errors and results.
+        request: options of the batch.
+        command: the command, whose flags errors name.
+        as_json: whether to print results as lines of JSON.
+        quiet: whether to print only errors and results.
     """
 
     def __init__(self, request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> None:
         self._request, self._command = request, command
         self._as_json, self._quiet = as_json, quiet
         self.failed_in_all = 0
-        """Slides that failed, of all batches."""
+        """Slides that failed in all batches so far."""
         self._bars = ExitStack()
         self._stage: Stage
         self._ready: Ready | None = None
@@ -66,11 +66,11 @@ class ScanMessages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Clear bars away."""
+        """Remove the progress bars."""
         self._bars.close()
 
     def take(self, event: Event) -> None:
-        """Say what an event has to say."""
+        """Print an event."""
         match event:
             case Begun():
                 self._begin(event.tasks)
@@ -82,8 +82,8 @@ class ScanMessages:
             case Started():
                 note(f"{printable(event.name)}: started", quiet=self._quiet or not self._request.verbose)
             case Awaited():
-                busy = f"{printable(event.name)}: another run is working on it; waiting"
-                note(busy, quiet=self._quiet or not self._request.verbose)
+                waiting = f"{printable(event.name)}: waiting, because another run is working on it"
+                note(waiting, quiet=self._quiet or not self._request.verbose)
             case Retried():
                 note(f"{self._about_slide(event)}. It will be tried once more.", quiet=self._quiet)
             case Ended():
@@ -106,22 +106,20 @@ class ScanMessages:
         self._slides = None if self._alone else self._stage("slides", "slides", brief=False)
 
     def _finish(self, event: Finished) -> None:
-        """Say what became of all slides, and where the list of their reports is."""
+        """Print a summary of all slides, and where the list of reports is."""
         self._bars.close()
         self.failed_in_all += event.failed
         if self._seconds:
             minutes = round(self._seconds / 60)
             length = f"About {counted(minutes, 'minute')}" if minutes else "Less than a minute"
             note(
-                f"{length}, by the model's speed on one tile here, and {BYTES_A_CELL} bytes for each cell; "
+                f"{length}, by the model's speed on one tile here, and {BYTES_PER_CELL} bytes per cell; "
                 f"{free_bytes(self._request.out) / 1e9:.0f} GB are free."
             )
         elif not self._alone:
-            others = [(event.skipped, "already done"), (event.failed, "failed")]
-            parts = [
-                f"{counted(event.done, 'slide')} scanned",
-                *(f"{number} {what}" for number, what in others if number),
-            ]
+            parts = [f"{counted(event.done, 'slide')} scanned"]
+            parts += [f"{event.skipped} already done"] if event.skipped else []
+            parts += [f"{event.failed} failed"] if event.failed else []
             note(", ".join(parts), quiet=self._quiet)
         if event.index is not None:
             note(f"Reports: {printable(str(event.index))}", quiet=self._quiet)
@@ -132,23 +130,23 @@ class ScanMessages:
         self._ready = ready
         line = f"Model {ready.model} runs on {ready.runs_on.name}."
         if ready.precision == "int8" and ready.runs_on.on_gpu:
-            line += " A model in 8-bit integers is made for CPUs, and slow there."
+            line += " This int8 model is made for CPUs, and is slow on a GPU."
         if self._request.device == "auto" and not ready.runs_on.on_gpu and "onnxruntime-gpu" in runtime_versions():
-            line += " onnxruntime-gpu is installed, but CUDA could not be loaded: try --device cuda to see why."
+            line += " onnxruntime-gpu is installed, but CUDA could not be loaded; --device cuda shows why."
         note(line, quiet=self._quiet)
 
     def _about_slide(self, failure: SlideFailed | Retried) -> str:
-        """A reason with the flags that would help, and the slide's name before it unless it says that itself."""
+        """The reason of a failure and the flags that would help, after the slide's name unless the reason has it."""
         error = SlideError(printable(failure.reason), options=failure.options)
-        reason, last = with_flags(error, self._command), printable(failure.name.rpartition("/")[2])
+        reason, file_name = with_flags(error, self._command), printable(failure.name.rpartition("/")[2])
         if printable(self._files[failure.name]) in reason:
             return reason
-        return f"{printable(failure.name)}: {reason.removeprefix(f'{last}: ')}"
+        return f"{printable(failure.name)}: {reason.removeprefix(f'{file_name}: ')}"
 
     def _progress(self, event: Progressed) -> None:
         if event.name not in self._tiles:
-            shown = printable(self._files[event.name] if self._alone else event.name)
-            self._tiles[event.name] = self._stage(shown, "tiles", brief=not self._alone)
+            title = printable(self._files[event.name] if self._alone else event.name)
+            self._tiles[event.name] = self._stage(title, "tiles", brief=not self._alone)
         self._tiles[event.name](event.done, event.total)
 
     def _ended(self, outcome: SlideOutcome) -> None:
@@ -177,15 +175,15 @@ class ScanMessages:
                 state = "already done" if plan.done else f"{counted(plan.tiles, 'tile')} of {plan.megapixels:.1f} Mpx"
                 result(f"{name}: {size}: {state}")
             case SlideScanned() | SlideSkipped():
-                again = ", already done" if isinstance(outcome, SlideSkipped) else ""
-                result(f"{name}: {_detections(outcome)}{again}")
+                skipped = ", already done" if isinstance(outcome, SlideSkipped) else ""
+                result(f"{name}: {_counts(outcome)}{skipped}")
                 if self._alone:
                     self._say_files(outcome)
             case _:
                 assert_never(outcome)
 
     def _say_files(self, outcome: SlideScanned | SlideSkipped) -> None:
-        """Where the results are."""
+        """Print the paths of the results."""
         target = self._request.out / outcome.name
         suffixes = [RECORD_SUFFIX, *([REPORT_SUFFIX] if self._request.report else [])]
         names = [file.name for file in outcome.record.files.values()]
@@ -193,8 +191,8 @@ class ScanMessages:
             result(f"  {printable(str(target.with_name(name)))}")
 
 
-def _detections(outcome: SlideScanned | SlideSkipped) -> str:
-    """What was found on a slide, and where."""
+def _counts(outcome: SlideScanned | SlideSkipped) -> str:
+    """Numbers of detections on a slide, of tiles, and the area of tissue."""
     record = outcome.record
     counts = ", ".join(counted(count, printable(label)) for label, count in record.detections.items())
     tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm² of tissue)"

@@ -1,4 +1,4 @@
-"""How `detect` and `watch` show a scan, and how they end."""
+"""Showing the progress and setting the exit status of `detect` and `watch`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EnvironmentFailure(click.ClickException):
 
 @contextmanager
 def ends_cleanly(context: click.Context) -> Iterator[None]:
-    """Give a device or a model that cannot be used, and an interruption, an exit status of its own."""
+    """Exit with a status of its own if the device or the model cannot be used, or if the scan is interrupted."""
     from signetscan.errors import DeviceError, ModelError
 
     end_on_sigterm()
@@ -40,12 +40,12 @@ def ends_cleanly(context: click.Context) -> Iterator[None]:
     except (DeviceError, ModelError) as error:
         raise EnvironmentFailure(with_flags(error, context.command)) from error
     except KeyboardInterrupt:
-        note("Interrupted. Started again, the run goes on with the slides that are not done.")
+        note("Interrupted. Run the same command again to continue with the slides that are not done.")
         context.exit(INTERRUPTED)
 
 
 def end_on_sigterm() -> None:
-    """Treat a request to end the process like Ctrl-C."""
+    """Treat SIGTERM, the request to end the process, like Ctrl-C."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -54,7 +54,7 @@ def end_on_sigterm() -> None:
 
 
 def show(events: Generator[Event], request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> int:
-    """Say what happens, to the end; gives how many slides failed."""
+    """Print the events of a scan until it ends; gives the number of slides that failed."""
     with closing(events), ScanMessages(request, command, as_json=as_json, quiet=quiet) as messages:
         for event in events:
             messages.take(event)

@@ -1,14 +1,14 @@
-"""Exit statuses beside 0, that all is done."""
+"""Exit statuses other than 0, which means that all is done."""
 
 from __future__ import annotations
 
 FATAL = 1
-"""It could not be done."""
+"""An error stopped the command."""
 USAGE = 2
-"""It was asked for in a way that makes no sense."""
+"""The arguments or options make no sense."""
 SOME_FAILED = 3
 """Some slides failed; the others are done."""
 ENVIRONMENT = 4
 """The device or the model asked for cannot be used here."""
 INTERRUPTED = 130
-"""It was told to stop."""
+"""The user or the system ended the command."""

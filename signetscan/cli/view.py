@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     "--slide",
     type=FILE,
     required=True,
-    help="The slide of the result, or a folder that holds it: results do not name the files of slides.",
+    help="The slide of the result, or a folder with it, because results do not name the slides' files.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen at; 0 takes a free one.")
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option("--out", "-o", type=FILE, help="File of the marks.  [default: NAME.corrected.geojson beside the result]")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 means any free one.")
+@click.option("--no-browser", is_flag=True, help="Print the address, but do not open a browser.")
+@click.option("--out", "-o", type=FILE, help="File for marks.  [default: NAME.corrected.geojson next to the result]")
 def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser: bool) -> None:
     """Review and correct the detections of a slide in the browser.
 
-    RESULT is any file that detect wrote of one slide. Accept or reject detections, and add missed cells; each mark is
-    saved at once, as GeoJSON for QuPath, and is there again the next time. Press ? in the page for its keys, and Ctrl-C
-    here to end.
+    RESULT is any result file of the slide. Accept or reject detections, and add missed cells. Each mark is saved at
+    once, as GeoJSON for QuPath, and shown again the next time. Press ? on the page to see its keys, and Ctrl-C here to
+    end.
 
-    Only this machine can connect, and only with the address that is printed: whoever has it can see the slide. On a
-    machine that others use too, give --no-browser, or they may find the address in the list of processes.
+    Only this machine can connect, and only with the printed address, which gives access to the slide. On a machine
+    that others use too, give --no-browser, so that they cannot find the address in the list of processes.
 
     Example: signetscan view results/biopsy.run.json --slide biopsy.svs
     """
@@ -47,7 +47,7 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
             result(server.url)
             note(f"Marks are saved to {server.viewer.marks_path}. Press Ctrl-C to end.")
             if not no_browser:
-                # In a thread, because a browser in the terminal returns only when it is left.
+                # In a thread, because a browser that runs in the terminal returns only when the user quits it.
                 threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
             server.serve_forever()
         except KeyboardInterrupt:

@@ -23,18 +23,21 @@ from signetscan.scan.options import ScanOptions
 def watch(context: click.Context, /, folder: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Find signet ring cells in slides as they arrive in FOLDER.
 
-    Slides that are there already are scanned too. A slide is scanned once its files have not changed for --settle
-    seconds. It goes on until it is interrupted; what is done stays done. A slide that failed is tried again when it
-    changes. Exit status as for detect.
+    Slides that are already in FOLDER are scanned too. A slide is scanned when its files have not changed for --settle
+    seconds. A slide that failed is tried again when it changes. Runs until it is interrupted; finished slides are not
+    scanned again.
+
+    Exit status: as for detect.
 
     Example: signetscan watch scanner --out results
     """
     from signetscan.batch.watch import watch_folder
 
-    request, options, chosen = given(BatchOptions, values), given(ScanOptions, values), given(WatchOptions, values)
+    request, options = given(BatchOptions, values), given(ScanOptions, values)
+    watch_options = given(WatchOptions, values)
     note(f"Watching {folder}.", quiet=quiet)
     with ends_cleanly(context):
-        events = watch_folder(folder, request, options, chosen)
+        events = watch_folder(folder, request, options, watch_options)
         failed = show(events, request, context.command, as_json=as_json, quiet=quiet)
     if failed:
         context.exit(SOME_FAILED)
