@@ -31,14 +31,14 @@ def names(*paths: Path) -> list[str]:
     return [task.name for task in find_slides(paths)]
 
 
-def test_a_folder_gives_its_slides_in_order_with_the_folders_below_it(tmp_path: Path) -> None:
+def test_a_folder_gives_its_slides_and_those_of_subfolders_in_order(tmp_path: Path) -> None:
     touch(tmp_path, "b.svs", "a.SVS", "sub/deeper/c.ndpi", "d.ome.tif", "notes.txt", "label.png", "a.xml")
     touch(tmp_path, ".hidden.svs", "._b.svs", ".cache/e.svs")
     assert names(tmp_path) == ["a", "b", "d", "sub/deeper/c"]
     assert {task.root for task in find_slides([tmp_path])} == {tmp_path}
 
 
-def test_results_that_end_as_slides_do_are_not_slides(tmp_path: Path) -> None:
+def test_results_with_suffixes_of_slides_are_not_slides(tmp_path: Path) -> None:
     touch(tmp_path, "a.svs", *(f"a{suffix}" for suffix in SUFFIXES.values()), "B.HEATMAP.OME.TIF", "c.ome.tif")
     touch(tmp_path, "d.dcm", "d.ann.dcm")
     assert names(tmp_path) == ["a", "c", "d"]
@@ -46,7 +46,7 @@ def test_results_that_end_as_slides_do_are_not_slides(tmp_path: Path) -> None:
     assert names(tmp_path / "d.ann.dcm") == ["d.ann"], "unless it is named itself"
 
 
-def test_slides_of_many_files_count_once(tmp_path: Path) -> None:
+def test_a_slide_of_many_files_counts_once(tmp_path: Path) -> None:
     touch(tmp_path, "m.mrxs", "m/Slidedat.ini", "m/Data0000.dat", "m/Index.dat")
     series = {"one.dcm": b"1.2.3", "two.dcm": b"1.2.3", "other.dcm": b"1.2.4", "none.dcm": None}
     for length, (name, number) in enumerate(series.items()):
@@ -62,7 +62,7 @@ def test_a_slide_named_twice_counts_once(tmp_path: Path) -> None:
     assert names(*paths) == ["a", "b"]
 
 
-def test_patterns_that_no_shell_expanded(tmp_path: Path) -> None:
+def test_patterns_that_the_shell_did_not_expand(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.svs", "y/b.svs", "y/b.csv", "z/deep/c.svs")
     assert names(tmp_path / "*" / "*.svs") == ["a", "b"]
     assert names(tmp_path / "**" / "*.svs") == ["a", "b", "c"]
@@ -77,7 +77,7 @@ def test_patterns_that_no_shell_expanded(tmp_path: Path) -> None:
         names(tmp_path / "empty")
 
 
-def test_results_never_write_over_each_other(tmp_path: Path) -> None:
+def test_results_of_different_slides_have_different_names(tmp_path: Path) -> None:
     touch(tmp_path, "one/a.svs", "one/a.ndpi", "one/A.tif", "two/a.svs")
     assert names(tmp_path / "one") == ["A.tif", "a.ndpi", "a.svs"]
     assert names(tmp_path) == ["one/A.tif", "one/a.ndpi", "one/a.svs", "two/a"]
@@ -112,13 +112,13 @@ def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:
         ("path,mpp\na.svs\n", "line 2: the number of fields differs from that of the first line, 2"),
     ],
 )
-def test_a_list_that_is_wrong_is_refused_with_the_place(tmp_path: Path, text: str, named: str) -> None:
+def test_an_error_in_a_list_names_the_line(tmp_path: Path, text: str, named: str) -> None:
     touch(tmp_path, "a.svs")
     with pytest.raises(OptionError, match=named):
         listed(text, tmp_path)
 
 
-def test_a_list_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.svs")
     monkeypatch.setattr("signetscan.batch.find.MAX_LISTED", 3)
     lines = ["path", *["a.svs"] * 3]
@@ -128,7 +128,7 @@ def test_a_list_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @given(st.integers(0, 40), st.integers(1, 12))
-def test_shards_are_all_slides_once(count: int, parts: int) -> None:
+def test_shards_hold_each_slide_once(count: int, parts: int) -> None:
     tasks = [task_named(f"{index}") for index in range(count)]
     shards = [shard_of(tasks, f"{index}/{parts}") for index in range(1, parts + 1)]
     assert sorted(task.name for shard in shards for task in shard) == sorted(task.name for task in tasks)
@@ -168,11 +168,11 @@ def test_what_is_printed_is_one_plain_line(text: str) -> None:
     assert printable(said) == said
 
 
-def test_names_are_those_of_files_without_their_ending() -> None:
+def test_names_are_those_of_files_without_their_suffix() -> None:
     assert [name_of(name) for name in ("a.svs", "a.b.svs", "a.ome.tif", "a", ".svs")] == ["a", "a.b", "a", "a", "svs"]
 
 
-def test_file_names_from_hell_are_found_and_printed(tmp_path: Path) -> None:
+def test_slides_with_odd_file_names_are_found_and_printed(tmp_path: Path) -> None:
     hostile = ["=cmd|' C calc'!A0.svs", "<script>alert(1)<.svs", "new\nline.svs", " space .svs", "\u202egpj.svs"]
     for name in hostile:
         (tmp_path / name).touch()

@@ -34,7 +34,7 @@ def dead_pid() -> int:
     return process.pid
 
 
-def test_a_claim_is_held_by_one_until_it_is_released(tmp_path: Path) -> None:
+def test_only_one_run_holds_a_claim_until_it_is_released(tmp_path: Path) -> None:
     first = Claims().take(tmp_path / "a slide")
     assert first is not None
     assert Claims().take(tmp_path / "a slide") is None
@@ -73,7 +73,7 @@ def test_a_touched_claim_is_not_stale(tmp_path: Path) -> None:
     assert Claims(host="here").take(tmp_path / "a slide") is None
 
 
-def test_who_was_taken_over_lets_the_new_claim_be(tmp_path: Path) -> None:
+def test_a_run_that_lost_its_claim_does_not_release_the_new_one(tmp_path: Path) -> None:
     old = Claims(host="there").take(tmp_path / "a slide")
     assert old is not None
     os.utime(old.path, (time.time() - 1000,) * 2)
@@ -86,7 +86,7 @@ def test_who_was_taken_over_lets_the_new_claim_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"token": "../../x"}', '{"token": 5}', "x" * 100_000])
-def test_a_claim_that_says_nonsense_is_taken_over_when_it_is_old(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_claim_is_taken_over_when_it_is_old(tmp_path: Path, content: str) -> None:
     path = claim_file(tmp_path)
     path.write_text(content)
     assert Claims().take(tmp_path / "a slide") is None
@@ -95,7 +95,7 @@ def test_a_claim_that_says_nonsense_is_taken_over_when_it_is_old(tmp_path: Path,
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_taker_that_died_in_between_blocks_nobody_for_ever(tmp_path: Path) -> None:
+def test_a_run_that_died_while_taking_over_does_not_block_others_forever(tmp_path: Path) -> None:
     path = claim_file(tmp_path)
     write_claim(path, host="there", pid=1, age=1000)
     turn = path.with_name(f"{path.name}.abc")
@@ -106,7 +106,7 @@ def test_a_taker_that_died_in_between_blocks_nobody_for_ever(tmp_path: Path) -> 
     assert Claims().take(tmp_path / "a slide") is not None
 
 
-def test_of_many_takers_of_a_stale_claim_one_gets_it(tmp_path: Path) -> None:
+def test_only_one_of_many_runs_takes_over_a_stale_claim(tmp_path: Path) -> None:
     for round_ in range(30):
         target = tmp_path / f"slide {round_}"
         write_claim(tmp_path / f".slide {round_}.claim", host="there", pid=1, age=1000)

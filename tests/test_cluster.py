@@ -1,4 +1,4 @@
-"""A Dask cluster, in a process of its own: it starts many, and warns as it likes."""
+"""A Dask cluster, run in a separate process, because it starts processes of its own and emits warnings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path) -> None:
+def test_slides_of_a_killed_and_of_a_stalled_worker_are_scanned(slide: Path, tmp_path: Path) -> None:
     done = run(
         ROOT / "scripts" / "tools" / "check_cluster.py",
         slide,
@@ -52,7 +52,7 @@ def test_a_killed_and_a_stalled_worker_cost_nothing(slide: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_the_command_on_a_cluster_of_its_own(slide: Path, tmp_path: Path) -> None:
+def test_the_command_starts_a_local_cluster(slide: Path, tmp_path: Path) -> None:
     shutil.copy(slide, slide.with_name("b.svs"))
     slide.with_name("bad.svs").write_text("no slide")
     command = ("-m", "signetscan", "detect", slide.parent, "--out", tmp_path / "out", "--model", tmp_path / "tiny.onnx")

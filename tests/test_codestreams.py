@@ -34,7 +34,7 @@ def inserted(data: bytes, segment: bytes) -> bytes:
 @pytest.mark.parametrize(
     "options", [{}, {"subsampling": 0}, {"optimize": True}, {"restart_marker_blocks": 1}, {"comment": "a"}]
 )
-def test_what_encoders_write_is_taken(options: dict[str, object]) -> None:
+def test_the_output_of_encoders_is_accepted(options: dict[str, object]) -> None:
     data = jpeg(PIXELS, **options)
     frame = jpeg_frame(data)
     assert (frame.width, frame.height, frame.components, frame.kind) == (40, 24, 3, 0xC0)
@@ -43,7 +43,7 @@ def test_what_encoders_write_is_taken(options: dict[str, object]) -> None:
     check_tables(abbreviated(data)[1])
 
 
-def test_fill_bytes_and_padding_are_taken() -> None:
+def test_fill_bytes_and_padding_are_accepted() -> None:
     check_jpeg(inserted(WHOLE, b"\xff\xff"), EXPECTED)
     check_jpeg(WHOLE + bytes(5), EXPECTED)
 
@@ -71,7 +71,7 @@ def test_fill_bytes_and_padding_are_taken() -> None:
         (WHOLE[:-20] + b"\xff\xc4" + WHOLE[-18:], "overwritten"),
     ],
 )
-def test_what_openslide_would_not_read_alike_is_refused(data: bytes, reason: str) -> None:
+def test_data_that_openslide_reads_differently_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         check_jpeg(data, EXPECTED)
 
@@ -107,7 +107,7 @@ def test_jpeg_2000() -> None:
         check_jpeg2000(data, Frame(40, 25, 3))
 
 
-def test_a_result_is_bounded_wherever_its_header_stands() -> None:
+def test_the_decoded_size_is_bounded_wherever_the_header_is() -> None:
     data = bytes(imagecodecs.jpeg2k_encode(PIXELS, codecformat="j2k"))
     boxed = bytes(imagecodecs.jpeg2k_encode(PIXELS, codecformat="jp2"))
     for stream, is_jpeg in ((WHOLE, True), (data, False), (boxed, False), (b"ab" + data, False)):
@@ -119,7 +119,7 @@ def test_a_result_is_bounded_wherever_its_header_stands() -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, len(WHOLE)), st.integers(0, 60))
-def test_any_bytes_are_taken_or_refused(noise: bytes, at: int, drop: int) -> None:
+def test_any_bytes_are_accepted_or_refused(noise: bytes, at: int, drop: int) -> None:
     data = WHOLE[:at] + noise + WHOLE[at + drop :]
     codestream = b"\xff\x4f\xff\x51" + noise
     with contextlib.suppress(ValueError):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIDES_UM = (9.0, 14.0, 20.0)
 FINE = 8
-"""Pixels of the drawing per level-0 pixel: edges fall on fractions of a pixel, as they do in life."""
+"""Pixels of the drawing per level-0 pixel: edges fall on fractions of a pixel, as on real slides."""
 
 
 def drawn_slide(mpp: float, size_um: float = 420.0, *, levels: int = 1, seed: int = 3) -> tuple[ArraySlide, np.ndarray]:
@@ -47,13 +47,13 @@ def drawn_slide(mpp: float, size_um: float = 420.0, *, levels: int = 1, seed: in
     return ArraySlide(arrays, mpp=mpp, name=f"drawn-{mpp}"), np.array(truth, np.float64) * 2 / FINE
 
 
-def errors_of(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Differences (N, 4) of each truth to the found box with the nearest centre; the counts must be equal."""
-    assert len(found) == len(truth)
-    distance = np.abs((found[:, None, :] - truth[None]).reshape(len(found), len(truth), 4)).sum(axis=2)
+def errors_of(detected: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Differences (N, 4) between each true box and the detected one with the nearest centre; counts must be equal."""
+    assert len(detected) == len(truth)
+    distance = np.abs((detected[:, None, :] - truth[None]).reshape(len(detected), len(truth), 4)).sum(axis=2)
     nearest = distance.argmin(axis=0)
     assert len(set(nearest.tolist())) == len(truth)
-    return np.asarray(found[nearest] - truth)
+    return np.asarray(detected[nearest] - truth)
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_tiles_see_the_same_pixels_as_one_pass() -> None:
 
 
 @pytest.mark.slow
-def test_every_object_is_found_once_whatever_the_tiles() -> None:
+def test_every_object_is_detected_once_for_any_size_of_tiles() -> None:
     slide, truth = drawn_slide(0.25)
     for size, overlap in ((128, 96), (256, 96), (256, 128), (512, 96), (2048, 0)):
         options = ScanOptions(tile_size=size, overlap=overlap)
@@ -96,9 +96,9 @@ def test_result_does_not_depend_on_batches_threads_and_device() -> None:
         detector = BlobDetector()
         detector.runs_on = Placement(name="anything", on_gpu=on_gpu)
         options = ScanOptions(batch_size=batch_size, read_threads=read_threads)
-        found = detect_slide(slide, detector, options).detections
+        detected = detect_slide(slide, detector, options).detections
         assert max(detector.batches) <= batch_size
-        results.append((found.boxes.tobytes(), found.scores.tobytes(), found.labels.tobytes()))
+        results.append((detected.boxes.tobytes(), detected.scores.tobytes(), detected.labels.tobytes()))
     assert len(set(results)) == 1
 
 
@@ -127,7 +127,7 @@ def test_blank_slide_gives_an_empty_result() -> None:
     assert unmasked.tissue_mm2 is None
 
 
-def test_tiles_without_tissue_are_skipped_and_progress_is_told() -> None:
+def test_tiles_without_tissue_are_skipped_and_progress_is_reported() -> None:
     image = np.full((3000, 3000, 3), 252, np.uint8)
     image[200:340, 200:340] = (200, 120, 180)
     detector, told = BlobDetector(tile_overlap=192), []
@@ -140,7 +140,7 @@ def test_tiles_without_tissue_are_skipped_and_progress_is_told() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_trimmed_tiles_show_the_model_less_and_find_the_same(batch_size: int) -> None:
+def test_trimmed_tiles_give_the_same_detections_from_fewer_pixels(batch_size: int) -> None:
     image = np.full((3000, 3000, 3), 252, np.uint8)
     for x, y in ((200, 200), (640, 900), (1800, 1500), (2700, 2800)):
         image[y : y + 140, x : x + 140] = (200, 120, 180)
@@ -156,7 +156,7 @@ def test_trimmed_tiles_show_the_model_less_and_find_the_same(batch_size: int) ->
 
 
 class CrampedDetector(BlobDetector):
-    """Has room for so many tiles at once."""
+    """Has memory for only so many tiles at once."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class CrampedDetector(BlobDetector):
 
 
 @pytest.mark.parametrize("room", [1, 3])
-def test_a_batch_that_has_no_room_is_halved(room: int) -> None:
+def test_a_batch_too_large_for_memory_is_halved(room: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     slide, detector = ArraySlide([image], mpp=0.25), CrampedDetector(room)
     options = ScanOptions(batch_size=7, tissue_mask=False)
@@ -196,7 +196,7 @@ class DamagedSlide(ArraySlide):
 
 
 @pytest.mark.parametrize("overlap", [0, 64, 128])
-def test_what_cannot_be_decoded_fails_the_slide_or_is_told_to_the_piece(overlap: int) -> None:
+def test_unread_area_fails_the_slide_or_is_recorded_to_the_piece(overlap: int) -> None:
     image = np.full((2048, 2048, 3), 252, np.uint8)
     for x, y in ((200, 200), (1300, 1100), (1700, 1800)):
         image[y : y + 60, x : x + 60] = (200, 120, 180)
@@ -214,7 +214,7 @@ def test_what_cannot_be_decoded_fails_the_slide_or_is_told_to_the_piece(overlap:
     hit = np.zeros((2048, 2048), np.int64)
     for x0, y0, x1, y1 in boxes.astype(int):
         hit[y0:y1, x0:x1] += 1
-    assert hit.max() == 1, "no place is counted twice"
+    assert hit.max() == 1, "no pixel is counted twice"
     x0, y0, x1, y1 = slide.damage
     assert hit[y0:y1, x0:x1].all()
     assert result.unread_mm2 == pytest.approx(hit.sum() * 0.25**2 / 1e6)

@@ -50,8 +50,8 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     pair.close()
 
 
-def left_to_openslide(path: Path) -> None:
-    """The slide is, and reads as ever."""
+def check_left_to_openslide(path: Path) -> None:
+    """Check that the slide is left to OpenSlide and can be read."""
     with OpenSlideSlide(path) as slide, OpenSlideSlide(path, direct=False) as reference:
         assert (slide.decoder, reference.decoder) == ("openslide", "openslide")
         size = slide.dimensions
@@ -66,14 +66,14 @@ def left_to_openslide(path: Path) -> None:
     place=st.tuples(st.integers(-90, WIDTH + 20), st.integers(-90, HEIGHT + 20)),
     size=st.tuples(st.integers(1, 200), st.integers(1, 200)),
 )
-def test_windows_are_openslides(stored: Pair, level: int, place: tuple[int, int], size: tuple[int, int]) -> None:
+def test_windows_equal_openslides(stored: Pair, level: int, place: tuple[int, int], size: tuple[int, int]) -> None:
     assert stored.slide.decoder == "tifffile"
     location = (place[0] * 2**level, place[1] * 2**level)
     assert stored.direct(location, level, size) is not None
     assert stored.differs(location, level, size) == 0
 
 
-def test_what_is_seen_of_a_slide_stays(stored: Pair) -> None:
+def test_a_slides_properties_stay_the_same(stored: Pair) -> None:
     for name in ("name", "format_name", "fingerprint", "dimensions", "level_dimensions", "level_downsamples", "mpp"):
         assert getattr(stored.slide, name) == getattr(stored.reference, name)
     assert stored.slide.bounds == stored.reference.bounds
@@ -109,8 +109,8 @@ def test_tables_stored_apart(tmp_path: Path, opened: Opener) -> None:
     assert pair.differs((0, 0), 0, (WIDTH, HEIGHT)) == 0
 
 
-def test_the_tiff_tag_says_what_the_colours_are(tmp_path: Path, opened: Opener) -> None:
-    """Whatever the JPEG says; Aperio's RGB says nothing, which would be YCbCr."""
+def test_the_tiff_tag_decides_the_colour_space(tmp_path: Path, opened: Opener) -> None:
+    """The JPEG's markers do not: Aperio's RGB has none, which would mean YCbCr."""
     tiles = [jpeg(tile, subsampling=0) for tile in tiles_of(texture(HEIGHT, WIDTH))]
     path = write_stored(tmp_path / "a.svs", tiles, WIDTH, HEIGHT, photometric="rgb", subsampling=None, **APERIO)
     pair = opened(path)
@@ -161,7 +161,7 @@ def test_every_multiple_of_a_whole_downsample_is_a_whole_pixel(pixel: int, size:
         assert whole_pixel(int(pixel * downsample) + 1, size, downsample) is None
 
 
-def test_between_two_pixels_openslide_interpolates(tmp_path: Path, opened: Opener) -> None:
+def test_windows_between_two_pixels_are_interpolated_by_openslide(tmp_path: Path, opened: Opener) -> None:
     pair = opened(write(tmp_path / "a.tif", texture(155, 211), 2))
     assert pair.slide.decoder == "tifffile"
     downsample = pair.slide.level_downsamples[1]
@@ -174,7 +174,7 @@ def test_between_two_pixels_openslide_interpolates(tmp_path: Path, opened: Opene
 
 
 def test_a_window_that_openslide_draws_in_blocks(tmp_path: Path, opened: Opener) -> None:
-    """Its second block, 4096 pixels on, begins between two pixels where the downsample is no whole number."""
+    """Its second block, 4096 pixels on, begins between two pixels if the downsample is not a whole number."""
     pair = opened(write(tmp_path / "a.tif", texture(34, 8601), 2, compression="jpeg"))
     assert pair.slide.decoder == "tifffile"
     assert pair.direct((0, 0), 1, (4096, 17)) is not None
@@ -183,7 +183,7 @@ def test_a_window_that_openslide_draws_in_blocks(tmp_path: Path, opened: Opener)
         assert pair.differs((0, 0), level, size) == 0
 
 
-def test_a_level_that_is_not_there_is_left_to_openslide(tmp_path: Path, opened: Opener) -> None:
+def test_a_level_that_does_not_exist_is_left_to_openslide(tmp_path: Path, opened: Opener) -> None:
     pair = opened(write(tmp_path / "a.tif", texture(HEIGHT, WIDTH)))
     for level in (-1, 1, 7):
         assert pair.differs((0, 0), level, (20, 20)) == 0
@@ -228,7 +228,7 @@ def progressive(path: Path) -> Path:
 
 
 def unlike(path: Path) -> Path:
-    """JPEG 2000 in YCbCr with chroma of full width, which imagecodecs does not know for YCbCr."""
+    """JPEG 2000 in YCbCr with chroma of full width, which imagecodecs does not take for YCbCr."""
     return write(path, texture(HEIGHT, WIDTH), compression=33003, **APERIO)
 
 
@@ -267,7 +267,7 @@ def planar(path: Path) -> Path:
         (planar, "planes"),
     ],
 )
-def test_what_may_look_otherwise_is_left_to_openslide(
+def test_slides_that_may_decode_differently_are_left_to_openslide(
     tmp_path: Path,
     make: Callable[[Path], Path],
     reason: str,
@@ -275,7 +275,7 @@ def test_what_may_look_otherwise_is_left_to_openslide(
 ) -> None:
     path = make(tmp_path / "a.svs")
     with caplog.at_level(logging.DEBUG, "signetscan"):
-        left_to_openslide(path)
+        check_left_to_openslide(path)
     assert any(str(path) in line and reason in line for line in caplog.messages), caplog.messages
 
 
@@ -309,7 +309,7 @@ def test_other_formats_are_not_even_opened(tmp_path: Path) -> None:
         open_direct(origin, read)
 
 
-def test_a_stripped_thumbnail_is_no_level(tmp_path: Path, opened: Opener) -> None:
+def test_a_stripped_thumbnail_is_not_a_level(tmp_path: Path, opened: Opener) -> None:
     image = texture(HEIGHT, WIDTH)
     with tifffile.TiffWriter(tmp_path / "a.svs") as file:
         for pixels, tile in ((image, (TILE, TILE)), (image[::3, ::3], None), (image[::4, ::4], (TILE, TILE))):

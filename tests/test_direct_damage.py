@@ -65,7 +65,7 @@ def error_of(slide: OpenSlideSlide, location: tuple[int, int]) -> str:
 
 
 def victim(path: Path) -> int:
-    """A tile that opening does not look at: neither the longest nor the last."""
+    """A tile that is not compared on opening: neither the longest nor the last."""
     lengths = [count for _, count in spans(path)[0]]
     return 5 if lengths[5] < max(lengths) else 6
 
@@ -75,7 +75,7 @@ def cut(at: int, count: int, path: Path) -> None:
 
 
 def early(at: int, count: int, path: Path) -> None:
-    """Ends properly, but too soon."""
+    """A JPEG that ends properly but too early."""
     overwrite(path, at + count // 2, b"\xff\xd9" + bytes(count - count // 2 - 2))
 
 
@@ -89,7 +89,7 @@ def middle(at: int, count: int, path: Path) -> None:
 
 
 def bomb(at: int, count: int, path: Path) -> None:
-    """Says that it decodes to 60,000 x 60,000 pixels."""
+    """A JPEG that declares 60,000 x 60,000 pixels."""
     data = path.read_bytes()[at : at + count]
     if data.startswith(b"\xff\x4f"):
         overwrite(path, at + 8, (60000).to_bytes(4) * 2)
@@ -118,7 +118,7 @@ def bomb(at: int, count: int, path: Path) -> None:
         ("lzw-differences", cut),
     ],
 )
-def test_a_damaged_tile_is_an_error_as_ever(
+def test_a_damaged_tile_is_an_error_as_with_openslide(
     tmp_path: Path,
     opened: Opener,
     monkeypatch: pytest.MonkeyPatch,
@@ -139,8 +139,8 @@ def test_a_damaged_tile_is_an_error_as_ever(
     assert pair.direct((0, 0), 0, (TILE, TILE)) is not None, "the others are read"
 
 
-def test_a_tile_with_too_few_pixels_is_an_error_as_ever(tmp_path: Path, opened: Opener) -> None:
-    """One that holds only what lies within the image, which tifffile takes for whole."""
+def test_a_tile_with_too_few_pixels_is_an_error_as_with_openslide(tmp_path: Path, opened: Opener) -> None:
+    """A tile that holds only the pixels within the image, which tifffile accepts."""
     image = texture(HEIGHT, WIDTH)
     path = write(tmp_path / "a.tif", image, **KINDS["deflate"])
     data = zlib.compress(np.ascontiguousarray(image[:TILE, 3 * TILE :]).tobytes(), 9)
@@ -151,7 +151,7 @@ def test_a_tile_with_too_few_pixels_is_an_error_as_ever(tmp_path: Path, opened: 
     assert error_of(pair.slide, (3 * TILE, 0)) == error_of(pair.reference, (3 * TILE, 0))
 
 
-def test_half_a_grey_jpeg_is_what_openslide_makes_of_it(tmp_path: Path, opened: Opener) -> None:
+def test_half_a_grey_jpeg_is_read_as_openslide_reads_it(tmp_path: Path, opened: Opener) -> None:
     path = write(tmp_path / "a.tif", texture(HEIGHT, WIDTH), **KINDS["jpeg-grey"])
     cut(*spans(path)[0][5], path)
     pair = opened(path)
@@ -195,7 +195,7 @@ def hide_damage(path: Path, tile: int) -> None:
     pytest.fail("no such damage was found")
 
 
-def test_damage_where_the_check_looks_shows_only_where_it_is(tmp_path: Path, opened: Opener) -> None:
+def test_damage_in_a_compared_tile_affects_only_that_tile(tmp_path: Path, opened: Opener) -> None:
     """After an error OpenSlide refuses all reads on a handle; opening must not leave it so."""
     path = write(tmp_path / "a.tif", texture(HEIGHT, WIDTH), **KINDS["jpeg-420"])
     tile = victim(path)
@@ -262,10 +262,10 @@ def test_a_tile_larger_than_memory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [2**31, 2**32 - 1])
-def test_a_tile_that_says_it_is_longer_than_the_file(
+def test_a_tile_that_is_declared_longer_than_the_file(
     tmp_path: Path, opened: Opener, monkeypatch: pytest.MonkeyPatch, value: int
 ) -> None:
-    """No memory is asked for it."""
+    """No memory is allocated for it."""
     path = write(tmp_path / "a.tif", texture(HEIGHT, WIDTH), **KINDS["deflate"])
     set_count(path, 0, 5, value)
     asked: list[int] = []
@@ -330,7 +330,7 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open
         assert cache.nbytes == limit
 
 
-def test_where_files_cannot_be_read_at_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systems_that_cannot_read_files_at_an_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows: threads take turns at the file's one position."""
     monkeypatch.delattr(os, "pread", raising=False)
     seek = tifffile.FileHandle.seek

@@ -1,4 +1,4 @@
-"""Values out of JSON that anybody may have written: of the type they should be, or named."""
+"""Reading values from untrusted JSON: each has the right type, or an error names it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLE = JsonTable.of(
 
 
 @given(ANY, st.sampled_from(METHODS))
-def test_whatever_stands_there_gives_a_value_or_says_what_is_wrong(value: Json, method: str) -> None:
+def test_any_json_gives_a_value_or_an_error_in_words(value: Json, method: str) -> None:
     table = JsonTable.of({"key": value})
     try:
         getattr(table, method)("key")
@@ -64,22 +64,22 @@ def test_values_come_out_as_they_are() -> None:
         ("table", "a", "a must be a table, not list"),
     ],
 )
-def test_what_is_wrong_is_named(method: str, key: str, message: str) -> None:
+def test_an_error_names_the_value(method: str, key: str, message: str) -> None:
     with pytest.raises(JsonError, match=re.escape(message)):
         getattr(TABLE, method)(key)
 
 
-def test_a_name_says_where_in_the_file() -> None:
+def test_an_error_gives_the_path_in_the_file() -> None:
     with pytest.raises(JsonError, match=re.escape("t.x must be a text")):
         TABLE.table("t").text("x")
 
 
 @pytest.mark.parametrize("text", ["{", b"\xff", "[" * 100_000, ""])
-def test_what_is_no_json_is_refused(text: str | bytes) -> None:
+def test_text_that_is_not_json_is_refused(text: str | bytes) -> None:
     with pytest.raises(JsonError, match="not JSON"):
         parse_json(text)
 
 
-def test_a_huge_number_is_none() -> None:
+def test_a_number_too_large_for_a_float_is_not_a_number() -> None:
     assert not is_number(10**400)
     assert is_number(json.loads("1e308"))

@@ -34,27 +34,29 @@ def detections(draw: st.DrawFn, most: int = 40) -> Detections:
     return Detections(boxes=boxes, scores=table[:, 4].astype(np.float32), labels=table[:, 5].astype(np.int64))
 
 
-def by_all_keys(found: Detections) -> list[int]:
-    """The order of `best_first`, as Python sorts."""
-    rows = zip((-found.scores).tolist(), found.boxes.tolist(), found.labels.tolist(), strict=True)
+def by_all_keys(detected: Detections) -> list[int]:
+    """The order of `best_first`, by Python's sort on all keys."""
+    rows = zip((-detected.scores).tolist(), detected.boxes.tolist(), detected.labels.tolist(), strict=True)
     keys = [(score, *box, label) for score, box, label in rows]
-    return sorted(range(len(found)), key=keys.__getitem__)
+    return sorted(range(len(detected)), key=keys.__getitem__)
 
 
-def one_by_one(found: Detections, threshold: float) -> list[int]:
-    """Greedy suppression as everybody knows it: the indices of the kept, best first."""
+def one_by_one(detected: Detections, threshold: float) -> list[int]:
+    """The textbook loop of greedy suppression: indices of the kept detections, best first."""
     kept: list[int] = []
-    for index in by_all_keys(found):
-        rivals = [other for other in kept if found.labels[other] == found.labels[index]]
-        if not (iou_matrix(found.boxes[[index]], found.boxes[rivals]) > threshold).any():
+    for index in by_all_keys(detected):
+        rivals = [other for other in kept if detected.labels[other] == detected.labels[index]]
+        if not (iou_matrix(detected.boxes[[index]], detected.boxes[rivals]) > threshold).any():
             kept.append(index)
     return kept
 
 
-def rows_of(found: Detections) -> list[tuple[float, ...]]:
+def rows_of(detected: Detections) -> list[tuple[float, ...]]:
     return [
         (score, *box, label)
-        for score, box, label in zip(found.scores.tolist(), found.boxes.tolist(), found.labels.tolist(), strict=True)
+        for score, box, label in zip(
+            detected.scores.tolist(), detected.boxes.tolist(), detected.labels.tolist(), strict=True
+        )
     ]
 
 
@@ -67,55 +69,57 @@ THRESHOLDS = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
 
 
 @given(detections(), THRESHOLDS)
-def test_suppression_is_greedy(found: Detections, threshold: float) -> None:
-    assert same_bits(suppress(found, threshold), found.select(np.array(one_by_one(found, threshold), np.intp)))
+def test_suppression_is_greedy(detected: Detections, threshold: float) -> None:
+    assert same_bits(suppress(detected, threshold), detected.select(np.array(one_by_one(detected, threshold), np.intp)))
 
 
 @given(detections(), THRESHOLDS, st.integers(1, 12), st.integers(0, 6))
-def test_suppression_in_many_rounds_is_the_same(found: Detections, threshold: float, at_once: int, pairs: int) -> None:
+def test_suppression_in_many_rounds_is_the_same(
+    detected: Detections, threshold: float, at_once: int, pairs: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge, "MOST_AT_ONCE", at_once)
         patch.setattr(merge, "MOST_PAIRS", pairs)
         patch.setattr(neighbours, "PAIRS_AT_ONCE", 3)
-        kept = suppress(found, threshold)
-    assert same_bits(kept, found.select(np.array(one_by_one(found, threshold), np.intp)))
+        kept = suppress(detected, threshold)
+    assert same_bits(kept, detected.select(np.array(one_by_one(detected, threshold), np.intp)))
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.4, 0.8])
-def test_suppression_of_a_crowd(threshold: float) -> None:
+def test_suppression_of_a_dense_crowd(threshold: float) -> None:
     rng = np.random.default_rng(0)
     cells = rng.uniform(0, 1200, (300, 2))
     middle = cells[rng.integers(0, 300, 2000)] + rng.normal(0, 4, (2000, 2))
     size = rng.normal(60, 8, (2000, 2)).clip(20)
-    found = Detections(
+    detected = Detections(
         boxes=np.concatenate([middle - size / 2, middle + size / 2], axis=1),
         scores=rng.random(2000).round(2).astype(np.float32),
         labels=rng.integers(0, 3, 2000),
     )
-    expected = found.select(np.array(one_by_one(found, threshold)))
-    assert same_bits(suppress(found, threshold), expected)
+    expected = detected.select(np.array(one_by_one(detected, threshold)))
+    assert same_bits(suppress(detected, threshold), expected)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge, "MOST_PAIRS", 100)
-        assert same_bits(suppress(found, threshold), expected)
+        assert same_bits(suppress(detected, threshold), expected)
 
 
 @given(detections())
-def test_best_first_breaks_ties_by_place_label_and_arrival(found: Detections) -> None:
-    assert best_first(found).tolist() == by_all_keys(found)
+def test_best_first_breaks_ties_by_box_label_and_index(detected: Detections) -> None:
+    assert best_first(detected).tolist() == by_all_keys(detected)
 
 
-def test_best_first_of_values_that_32_bits_do_not_tell_apart() -> None:
+def test_best_first_of_values_that_are_equal_in_32_bits() -> None:
     edges = np.array([3.0, 1e300, -1e300, 1 + 1e-12, 1.0, -0.0, 0.0, -1e-300, 1e-300, -3.0, -3 - 1e-12])
-    found = Detections(
+    detected = Detections(
         boxes=np.stack([edges, np.arange(11.0)[::-1], edges, edges], axis=1),
         scores=np.full(11, 0.5, np.float32),
         labels=np.zeros(11, np.int64),
     )
-    assert best_first(found).tolist() == by_all_keys(found)
+    assert best_first(detected).tolist() == by_all_keys(detected)
 
 
 def test_memory_is_bounded_where_thousands_of_boxes_lie_on_one_spot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """20,000 boxes on one spot make 200 million pairs; few are looked at, and few at once."""
+    """20,000 boxes on one spot make 200 million pairs; only few are compared, and few at once."""
     looked_at: list[int] = []
     held: list[int] = []
 
@@ -135,46 +139,46 @@ def test_memory_is_bounded_where_thousands_of_boxes_lie_on_one_spot(monkeypatch:
     rng = np.random.default_rng(0)
     middle = 50_000 + rng.normal(0, 6, (20_000, 2))
     size = rng.normal(60, 8, (20_000, 2)).clip(30)
-    found = Detections(
+    detected = Detections(
         boxes=np.concatenate([middle - size / 2, middle + size / 2], axis=1),
         scores=rng.random(20_000).astype(np.float32).round(4),
         labels=np.zeros(20_000, np.int64),
     )
-    assert 1 <= len(suppress(found, 0.4)) < 20
+    assert 1 <= len(suppress(detected, 0.4)) < 20
     assert max(looked_at) <= neighbours.PAIRS_AT_ONCE
     assert max(held) <= 100_000
     assert sum(looked_at) < 1_000_000
 
 
-def test_a_long_chain_takes_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each box of a row depends on the one before it: decided in rounds over all boxes, that would be a round each."""
+def test_a_long_chain_is_decided_in_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each box of a row depends on the one before it: if each round took all boxes, every box would need a round."""
     decided: list[object] = []
     plain = merge._decide
     monkeypatch.setattr(merge, "_decide", lambda *arguments: decided.append(plain(*arguments)))
     left = np.arange(5000) * 20.0
-    found = Detections(
+    detected = Detections(
         boxes=np.stack([left, left * 0, left + 60, left * 0 + 60], axis=1),
         scores=np.linspace(1, 0, 5000, dtype=np.float32),
         labels=np.zeros(5000, np.int64),
     )
-    assert suppress(found, 0.4).boxes[:, 0].tolist() == left[::2].tolist()
+    assert suppress(detected, 0.4).boxes[:, 0].tolist() == left[::2].tolist()
     assert len(decided) == 1
 
 
 @given(detections(), st.randoms(use_true_random=False))
-def test_order_of_arrival_does_not_show(found: Detections, random: object) -> None:
-    order = np.arange(len(found))
+def test_the_result_does_not_depend_on_the_order_of_detections(detected: Detections, random: object) -> None:
+    order = np.arange(len(detected))
     random.shuffle(order)  # type: ignore[attr-defined]
-    assert rows_of(suppress(found.select(order), 0.4)) == rows_of(suppress(found, 0.4))
+    assert rows_of(suppress(detected.select(order), 0.4)) == rows_of(suppress(detected, 0.4))
 
 
 def test_result_is_sorted_best_first() -> None:
-    found = Detections(
+    detected = Detections(
         boxes=np.array([[0.0, 0, 9, 9], [50, 50, 60, 60], [90, 0, 99, 9]]),
         scores=np.array([0.2, 0.9, 0.5], np.float32),
         labels=np.zeros(3, np.int64),
     )
-    assert suppress(found, 0.5).scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+    assert suppress(detected, 0.5).scores.tolist() == sorted(detected.scores.tolist(), reverse=True)
 
 
 def tile_at(owned: tuple[float, float, float, float]) -> Tile:
@@ -187,14 +191,14 @@ def one(x: float, y: float, score: float = 0.9) -> Detections:
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3))
-def test_an_object_on_a_seam_is_found_once(jitter_a: float, jitter_b: float) -> None:
-    """Two tiles that place the same object some pixels apart, on either side of the border between them."""
+def test_an_object_on_a_seam_is_kept_once(jitter_a: float, jitter_b: float) -> None:
+    """Two tiles see the same object some pixels apart, on either side of the border between their parts."""
     left, right = tile_at((0, 0, 100, 200)), tile_at((100, 0, 200, 200))
     parts = [keep_owned(one(100 + jitter_a, 50), left), keep_owned(one(100 + jitter_b, 50, 0.8), right)]
     assert len(merge_tiles(parts, 0.5)) == 1
 
 
-def test_what_another_tile_owns_is_left_to_it() -> None:
+def test_objects_that_another_tile_owns_are_dropped() -> None:
     tile = tile_at((0, 0, 100, 100))
     assert len(keep_owned(one(100 + SEAM_MARGIN + 0.1, 50), tile)) == 0
     assert len(keep_owned(one(50, 100 + SEAM_MARGIN - 0.1), tile)) == 1
@@ -203,7 +207,7 @@ def test_what_another_tile_owns_is_left_to_it() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(("place", "kept"), [(91.9, False), (92, True), (150, True), (207.9, True), (208, False)])
-def test_a_tile_answers_for_its_part_and_a_margin_on_every_side(axis: int, place: float, *, kept: bool) -> None:
+def test_a_tile_keeps_objects_in_its_part_and_a_margin_around_it(axis: int, place: float, *, kept: bool) -> None:
     centre = [150.0, 150.0]
     centre[axis] = place
     assert SEAM_MARGIN == 8
@@ -215,5 +219,5 @@ def test_zero_has_no_sign() -> None:
     """Of two boxes at x = 0 the upper one comes first, whichever zero it has."""
     for zeros in ((0.0, -0.0), (-0.0, 0.0)):
         boxes = np.array([[zeros[0], 9, 20, 30], [zeros[1], 5, 20, 30]])
-        found = Detections(boxes=boxes, scores=np.full(2, 0.5, np.float32), labels=np.zeros(2, np.int64))
-        assert best_first(found).tolist() == [1, 0]
+        detected = Detections(boxes=boxes, scores=np.full(2, 0.5, np.float32), labels=np.zeros(2, np.int64))
+        assert best_first(detected).tolist() == [1, 0]

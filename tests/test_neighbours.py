@@ -1,4 +1,4 @@
-"""The search for overlapping boxes, held to a look at all pairs; and how much it may look at, counted, not timed."""
+"""The search for overlapping boxes against a comparison of all pairs, and the number of pairs that it compares."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ def by_all_pairs(boxes: Boxes, labels: NDArray[np.int64], threshold: float) -> N
 
 
 @given(fields(), THRESHOLDS)
-def test_pairs_are_all_that_overlap_each_once(field: tuple[Boxes, NDArray[np.int64]], threshold: float) -> None:
+def test_each_overlapping_pair_is_given_once(field: tuple[Boxes, NDArray[np.int64]], threshold: float) -> None:
     boxes, labels = field
     search = Neighbours.of(boxes, labels, threshold)
-    found = sorted(sorted(pair) for pair in listed(search.overlapping(search.within(np.arange(len(boxes))))))
-    assert found == np.argwhere(np.triu(by_all_pairs(boxes, labels, threshold), 1)).tolist()
+    pairs_found = sorted(sorted(pair) for pair in listed(search.overlapping(search.within(np.arange(len(boxes))))))
+    assert pairs_found == np.argwhere(np.triu(by_all_pairs(boxes, labels, threshold), 1)).tolist()
 
 
 @pytest.mark.parametrize("top", range(-60, 30, 10))
 def test_labels_never_mix_on_either_side_of_zero(top: int) -> None:
-    """Labels are laid out one after another by the height of the plane, wherever that lies."""
+    """Lanes of labels follow one another at the height of the plane, wherever its origin is."""
     rng = np.random.default_rng(0)
     corner = rng.uniform((0, top), (60, top + 40), (120, 2))
     boxes, labels = np.concatenate([corner, corner + 10], axis=1), rng.integers(0, 3, 120)
     search = Neighbours.of(boxes, labels, 0.1)
-    found = sorted(sorted(pair) for pair in listed(search.overlapping(search.within(np.arange(120)))))
-    assert found == np.argwhere(np.triu(by_all_pairs(boxes, labels, 0.1), 1)).tolist()
+    pairs_found = sorted(sorted(pair) for pair in listed(search.overlapping(search.within(np.arange(120)))))
+    assert pairs_found == np.argwhere(np.triu(by_all_pairs(boxes, labels, 0.1), 1)).tolist()
 
 
 @given(fields(), THRESHOLDS, st.randoms(use_true_random=False))
@@ -73,10 +73,10 @@ def test_pairs_between_two_sets(field: tuple[Boxes, NDArray[np.int64]], threshol
     order = np.array(random.sample(range(len(boxes)), len(boxes)), np.intp)
     some, others = order[: len(order) // 3], order[len(order) // 3 :]
     search = Neighbours.of(boxes, labels, threshold)
-    found = listed(search.overlapping(search.between(some, others)))
+    pairs_found = listed(search.overlapping(search.between(some, others)))
     between = np.zeros((len(boxes), len(boxes)), np.bool_)
     between[np.ix_(some, others)] = True
-    assert sorted(map(list, found)) == np.argwhere(between & by_all_pairs(boxes, labels, threshold)).tolist()
+    assert sorted(map(list, pairs_found)) == np.argwhere(between & by_all_pairs(boxes, labels, threshold)).tolist()
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
@@ -85,7 +85,7 @@ def test_pairs_between_two_sets(field: tuple[Boxes, NDArray[np.int64]], threshol
 def test_pairs_at_the_threshold(
     side: float, far: float, spread: float, threshold: float, kind: type[np.floating]
 ) -> None:
-    """Pairs of equal boxes, each of a label of its own, shifted by the reach and the least steps less and more."""
+    """Pairs of equal boxes, one pair per label, shifted by the reach and by the smallest steps less and more."""
     rng = np.random.default_rng(0)
     count = 2000
     corner = (far + rng.uniform(0, spread * side, (count, 2))).astype(kind)
@@ -108,7 +108,7 @@ def test_pairs_at_the_threshold(
 
 
 def test_a_wide_box_and_a_taller_thin_one() -> None:
-    """Of two classes of size that of the smaller boxes may have the greater width."""
+    """The class of the smaller boxes may have the greater width."""
     boxes = np.concatenate([[[0, 0, 100, 60], [88, 0, 98, 500]], scattered(50) + 1000])
     search = Neighbours.of(boxes, np.zeros(52, np.int64), 0.05)
     assert len(search.sides) == 2
@@ -141,13 +141,13 @@ def scattered(count: int, seed: int = 0) -> Boxes:
 
 
 def looked_at(boxes: Boxes, labels: NDArray[np.int64] | None = None, threshold: float = 0.4) -> int:
-    """How many pairs the search looks at for all overlaps among the boxes."""
+    """Number of pairs that the search compares to find all overlaps among the boxes."""
     labels = np.zeros(len(boxes), np.int64) if labels is None else labels
     search = Neighbours.of(boxes, labels, threshold)
     return sum(run.pairs for run in search.within(np.arange(len(boxes))))
 
 
-def test_few_more_pairs_are_looked_at_than_overlap() -> None:
+def test_few_more_pairs_are_compared_than_overlap() -> None:
     assert looked_at(scattered(3000)) < 3 * 3000
 
 
@@ -166,8 +166,8 @@ def test_odd_boxes_do_not_widen_the_search_for_the_others(odd: list[list[float]]
     assert looked_at(np.concatenate([usual, odd])) <= 1.5 * looked_at(usual)
 
 
-def test_labels_do_not_meet() -> None:
-    """Boxes of one place, each of a label of its own, make no pair."""
+def test_boxes_of_different_labels_make_no_pair() -> None:
+    """Identical boxes that all have different labels."""
     same = np.tile(scattered(1), (500, 1))
     assert looked_at(same) == 500 * 499 // 2
     assert looked_at(same, labels=np.arange(500)) == 0
@@ -188,7 +188,7 @@ def test_pairs_are_made_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(sizes) == 780
 
 
-def test_a_search_among_nothing() -> None:
+def test_a_search_among_no_boxes() -> None:
     search = Neighbours.of(np.empty((0, 4)), np.empty(0, np.int64), 0.4)
     assert search.within(np.arange(0)) == []
     assert search.between(np.arange(0), np.arange(0)) == []

@@ -75,7 +75,7 @@ def test_a_narrower_class_has_the_same_options() -> None:
         InForce(size=0)
 
 
-def test_results_depend_on_what_says_so() -> None:
+def test_result_values_are_those_of_options_that_change_results() -> None:
     assert result_values(Chosen(size=2)) == {"size": 2, "share": 0.5, "kind": "a", "sure": True}
 
 

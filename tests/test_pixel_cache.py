@@ -30,7 +30,7 @@ def never() -> NDArray[np.uint8]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 60)), max_size=60), st.integers(1, 120))
-def test_it_holds_what_was_used_last_and_no_more(uses: list[tuple[int, int]], limit: int) -> None:
+def test_the_cache_holds_only_the_pieces_used_last(uses: list[tuple[int, int]], limit: int) -> None:
     cache = PixelCache[tuple[int, int]](limit)
     recent: dict[int, int] = {}  # in the order of use
     for number, size in uses:
@@ -52,20 +52,20 @@ def test_a_piece_larger_than_the_cache_is_kept_until_the_next() -> None:
     assert cache.nbytes == 3
 
 
-def test_levels_are_told_apart() -> None:
+def test_pieces_of_different_levels_are_distinct() -> None:
     cache = PixelCache[tuple[int, int]](100)
     assert len(cache.get((0, 1), maker(3))) == 3
     assert len(cache.get((1, 1), maker(4))) == 4
 
 
-def test_nobody_can_write_into_a_kept_piece() -> None:
+def test_kept_pieces_are_read_only() -> None:
     cache = PixelCache[tuple[int, int]](100)
     for _ in range(2):
         with pytest.raises(ValueError, match="read-only"):
             cache.get((0, 0), maker(3))[:] = 1
 
 
-def test_a_piece_is_made_once_for_all_who_want_it_and_holds_up_nobody_else() -> None:
+def test_a_piece_is_made_once_for_all_threads_without_blocking_others() -> None:
     cache = PixelCache[tuple[int, int]](100)
     begun, may_end = threading.Event(), threading.Event()
     made = []
@@ -87,7 +87,7 @@ def test_a_piece_is_made_once_for_all_who_want_it_and_holds_up_nobody_else() -> 
     assert got[0].tolist() == [7] * 5
 
 
-def test_an_error_reaches_all_who_wait_and_is_forgotten() -> None:
+def test_an_error_reaches_all_waiting_threads_and_is_not_kept() -> None:
     cache = PixelCache[tuple[int, int]](100)
     begun, may_fail = threading.Event(), threading.Event()
     tries = []

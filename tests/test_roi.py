@@ -1,4 +1,4 @@
-"""A region of interest: what is inside is found as in a whole scan, and what is outside is not read."""
+"""A region of interest: detections inside are those of a whole scan, and pixels outside are not read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def corners(x0: float, y0: float, x1: float, y1: float) -> list[list[float]]:
 
 
 class Watched(ArraySlide):
-    """A slide that keeps what is read of it at full size."""
+    """A slide that records which of its level-0 pixels are read."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         super().__init__([pixels], mpp=0.25, name="watched")
@@ -68,7 +68,7 @@ HOLE = corners(900, 800, 1300, 1200)
 @pytest.mark.slow
 @pytest.mark.parametrize("tissue", [True, False])
 @pytest.mark.parametrize("trimmed", [True, False])
-def test_what_is_inside_is_found_and_what_is_outside_not_read(*, tissue: bool, trimmed: bool) -> None:
+def test_objects_inside_are_detected_and_pixels_outside_are_not_read(*, tissue: bool, trimmed: bool) -> None:
     image, boxes = drawn()
     slide, detector = Watched(image), BlobDetector()
     options = ScanOptions(tissue_mask=tissue, trim_tiles=trimmed).resolve(detector)
@@ -95,7 +95,7 @@ coordinate = st.floats(-300, 2000, allow_nan=False)
     st.integers(0, 2**32 - 1),
 )
 @example([(0.0, 0.0), (8.0, 0.0), (341.0, 16.0)], 3.0, 0)  # narrower than a pixel of the mask
-def test_no_part_falls_out_of_the_mask(ring: list[tuple[float, float]], pixel: float, seed: int) -> None:
+def test_no_part_of_a_region_is_lost_in_the_mask(ring: list[tuple[float, float]], pixel: float, seed: int) -> None:
     roi = roi_of([list(point) for point in ring])
     rows, columns = int(1500 / pixel), int(1700 / pixel)
     mask = TissueMask(mask=np.ones((rows, columns), np.bool_), pixel=(pixel, pixel), pixel_um2=1)

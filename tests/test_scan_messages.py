@@ -1,4 +1,4 @@
-"""What `detect` and `watch` say of what happens."""
+"""The messages of `detect` and `watch`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_failures_of_one_batch_after_another_add_up(capsys: pytest.CaptureFixtur
     assert said(capsys, *batch, *batch)[2] == 2
 
 
-def test_numbers_of_things_are_words_of_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_have_the_right_plural(capsys: pytest.CaptureFixture[str]) -> None:
     out, err, _ = said(
         capsys,
         Begun(tasks=(task("a"), task("b"), task("c"))),
@@ -108,7 +108,7 @@ def test_numbers_of_things_are_words_of_a_sentence(capsys: pytest.CaptureFixture
         ("int8", GPU, " This int8 model is made for CPUs, and is slow on a GPU."),
     ],
 )
-def test_what_a_model_runs_on_is_said_once(
+def test_the_device_of_a_model_is_printed_once(
     capsys: pytest.CaptureFixture[str], precision: str, runs_on: Placement, more: str
 ) -> None:
     ready = Ready(model="m", precision=precision, runs_on=runs_on)
@@ -118,7 +118,7 @@ def test_what_a_model_runs_on_is_said_once(
     assert said(capsys, Begun(tasks=(task("a"),)), ready, request=request, quiet=True)[1] == []
 
 
-def test_a_plan_says_how_long_it_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_dry_run_prints_how_long_the_scan_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plan = PlannedScan(
         width_px=10, height_px=20, mpp=Mpp(0.25, 0.25), tiles=1, megapixels=240.0, tissue_mm2=None, done=False
     )

@@ -105,7 +105,7 @@ class MoreOptions(ScanOptions):
         check_options(self)
 
 
-def test_an_option_more_is_one_field_more() -> None:
+def test_another_option_is_just_another_field() -> None:
     @click.command()
     @flags_of(MoreOptions)
     @click.pass_context
@@ -124,9 +124,7 @@ def test_an_option_more_is_one_field_more() -> None:
 
 
 @pytest.mark.parametrize(("on_gpu", "batch_size", "trimmed"), [(False, 1, True), (True, 8, False)])
-def test_what_is_not_chosen_is_left_to_the_model_and_what_it_runs_on(
-    on_gpu: bool, batch_size: int, trimmed: bool
-) -> None:
+def test_options_not_given_come_from_the_model_and_its_device(on_gpu: bool, batch_size: int, trimmed: bool) -> None:
     detector = BlobDetector(tile_size=512, tile_overlap=128, score_threshold=0.3, nms_iou=0.2)
     detector.runs_on = Placement(name="any", on_gpu=on_gpu)
     resolved = ScanOptions().resolve(detector)
@@ -138,7 +136,7 @@ def test_what_is_not_chosen_is_left_to_the_model_and_what_it_runs_on(
     assert (zero.overlap, zero.threshold, zero.nms_iou) == (0, 0, 0)
 
 
-def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
+def test_contradictory_options_are_refused(tmp_path: Path) -> None:
     for wrong in (
         {"formats": ("csv", "dicom"), "pseudonymise": tmp_path},
         {"dask": "local", "dry_run": True},
@@ -154,7 +152,7 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
         WatchOptions(settle=0)
 
 
-def test_the_former_name_of_an_option_is_taken_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_former_name_of_an_option_is_accepted_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     detect = cli.commands["detect"]
 

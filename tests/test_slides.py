@@ -78,7 +78,7 @@ def test_grey_inverted_and_transparent_pixels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels[10:], rgba[10:, :, :3])
 
 
-def test_ome_tiff_says_its_mpp(tmp_path: Path) -> None:
+def test_ome_tiff_gives_its_mpp(tmp_path: Path) -> None:
     image = picture(64, 80)
     path = tmp_path / "x.ome.tif"
     metadata = {"axes": "YXS", "PhysicalSizeX": 0.4, "PhysicalSizeY": 0.5}
@@ -107,7 +107,7 @@ def test_a_tiff_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
 
 @pytest.mark.parametrize("compression", [None, "deflate", "lzw", "packbits", "jpeg", "jpeg2000", "zstd", "lzma"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_last_strip_has_the_rows_that_are_left(tmp_path: Path, compression: str | None, channels: int) -> None:
+def test_the_last_strip_has_the_remaining_rows(tmp_path: Path, compression: str | None, channels: int) -> None:
     image = picture(50, 40, channels)
     path = tmp_path / "a.tif"
     photometric = {1: "minisblack", 3: "rgb"}[channels]
@@ -141,8 +141,8 @@ def test_a_damaged_strip_never_ends_the_process(tmp_path: Path, compression: str
         assert slide.read_region((0, 50), 0, (60, 20)).shape == (20, 60, 3)
 
 
-def test_lzw_whose_first_code_means_nothing(tmp_path: Path) -> None:
-    """The decoder of imagecodecs follows it out of its memory."""
+def test_lzw_with_an_invalid_first_code(tmp_path: Path) -> None:
+    """On such data the decoder of imagecodecs reads out of bounds."""
     path = stripped(tmp_path / "a.tif", picture(70, 60), compression="lzw")
     bits = "".join(f"{code:09b}" for code in (256, 400, *range(258, 400)))
     overwrite(path, spans(path)[0][0][0], int(bits + "0" * (-len(bits) % 8), 2).to_bytes(-(-len(bits) // 8)))
@@ -174,7 +174,7 @@ def test_a_strip_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000"])
-def test_a_strip_that_says_it_is_huge_is_not_decoded(
+def test_a_strip_that_declares_a_huge_size_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str
 ) -> None:
     path = stripped(tmp_path / "a.tif", picture(50, 40), compression=compression)
@@ -285,7 +285,7 @@ def test_resolution_tags_never_give_a_wrong_kind_of_mpp(x: float, y: float, unit
 
 
 @pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan"), float("inf"), 1e6])
-def test_an_mpp_that_is_no_size_is_refused(tmp_path: Path, mpp: float) -> None:
+def test_an_mpp_that_is_not_a_size_is_refused(tmp_path: Path, mpp: float) -> None:
     with pytest.raises(MppError, match="not the size of a pixel") as caught:
         open_slide(tiled(tmp_path / "t.tif", picture(100, 100)), mpp=mpp)
     assert caught.value.options == ("mpp",)
@@ -363,7 +363,7 @@ def test_a_picture_is_a_slide_without_mpp(tmp_path: Path, ending: str) -> None:
         assert known_mpp(slide).x == 0.25
 
 
-def test_what_shows_through_a_picture_is_white(tmp_path: Path) -> None:
+def test_transparent_pixels_of_a_picture_are_white(tmp_path: Path) -> None:
     rgba = np.zeros((4, 4, 4), np.uint8)
     rgba[:2] = (10, 20, 30, 255)
     Image.fromarray(rgba, "RGBA").save(tmp_path / "a.png")
@@ -397,7 +397,7 @@ def test_a_picture_cut_short_or_too_large_or_too_deep_is_refused(
 
 
 @pytest.mark.parametrize(("kind", "count"), [(1, 2), (3, 2), (4, 2)])
-def test_a_size_of_two_numbers_is_damage(tmp_path: Path, kind: int, count: int) -> None:
+def test_a_size_tag_with_two_numbers_is_refused_as_damage(tmp_path: Path, kind: int, count: int) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.full((64, 96, 3), 200, np.uint8))
     with tifffile.TiffFile(path) as file:

@@ -32,7 +32,7 @@ def test_owned_parts_fill_the_plane_once(grid: TileGrid) -> None:
 
 
 @given(grids())
-def test_tiles_hold_what_they_own_with_half_an_overlap_around(grid: TileGrid) -> None:
+def test_tiles_hold_their_own_part_with_half_an_overlap_around_it(grid: TileGrid) -> None:
     for tile in grid:
         for start, side, low, high, end in (
             (tile.x, tile.width, tile.owned[0], tile.owned[2], grid.width),
@@ -48,7 +48,7 @@ def test_tiles_hold_what_they_own_with_half_an_overlap_around(grid: TileGrid) ->
 
 
 @given(grids())
-def test_a_grid_has_no_tile_too_many(grid: TileGrid) -> None:
+def test_a_grid_has_as_few_tiles_as_possible(grid: TileGrid) -> None:
     assert len(list(grid)) == len(grid) == grid.columns * grid.rows
     step = grid.tile_size - grid.overlap
     assert grid.columns <= 1 + -(-max(grid.width - grid.tile_size, 0) // step)
@@ -64,7 +64,7 @@ def test_a_grid_has_no_tile_too_many(grid: TileGrid) -> None:
 
 
 @given(grids(), st.tuples(*[st.floats(0, 1)] * 4), st.data())
-def test_a_trimmed_tile_holds_what_matters_and_its_margin_and_little_else(
+def test_a_trimmed_tile_holds_the_part_and_its_margin_and_little_else(
     grid: TileGrid, part: tuple[float, float, float, float], data: st.DataObject
 ) -> None:
     tile = grid[data.draw(st.integers(0, len(grid) - 1))]
@@ -102,6 +102,6 @@ def test_strips_hold_every_tile_once_and_are_no_wider_than_asked(grid: TileGrid,
 @pytest.mark.parametrize(
     ("size", "overlap", "stride"), [(100, 0, 32), (128, 20, 32), (128, 128, 32), (64, -32, 32), (0, 0, 32)]
 )
-def test_numbers_that_make_no_grid_are_refused(size: int, overlap: int, stride: int) -> None:
+def test_sizes_that_do_not_make_a_grid_are_refused(size: int, overlap: int, stride: int) -> None:
     with pytest.raises(OptionError):
         TileGrid(width=500, height=500, tile_size=size, overlap=overlap, stride=stride)

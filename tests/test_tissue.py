@@ -66,7 +66,7 @@ def test_overview_is_the_average_of_the_slide(levels: int) -> None:
     assert np.abs(overview - expected).max() < 1.5, "rounding, once a level"
 
 
-def test_mask_answers_for_rectangles_in_level0_pixels() -> None:
+def test_the_mask_is_queried_by_rectangles_in_level0_pixels() -> None:
     image = np.full((1600, 1600, 3), 245, np.uint8)
     image[800:960, 320:480] = (180, 90, 150)
     mask = find_tissue(ArraySlide([image], mpp=0.5))
@@ -87,7 +87,7 @@ def test_mask_answers_for_rectangles_in_level0_pixels() -> None:
 
 
 def densities(slide_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64], float]:
-    """An overview of the real slide, its optical density over glass, and the area of its pixels in um2."""
+    """An overview of the real slide, its optical density over glass, and the area of its pixels in µm²."""
     with open_slide(slide_path) as slide:
         overview = read_overview(slide, 16)
         assert slide.mpp is not None

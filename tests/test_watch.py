@@ -23,7 +23,7 @@ def looked(watcher: Watcher, clock: Clock, now: float) -> list[str]:
     return [task.name for task in watcher.new_slides()]
 
 
-def test_a_slide_is_given_once_it_has_come_to_rest(tmp_path: Path) -> None:
+def test_a_slide_is_given_when_it_has_stopped_changing(tmp_path: Path) -> None:
     clock = Clock()
     watcher = Watcher(folder=tmp_path / "scanner", settle_s=60, clock=clock)
     assert looked(watcher, clock, 0) == [], "the folder is not there yet"
@@ -48,7 +48,7 @@ def test_a_slide_is_given_once_it_has_come_to_rest(tmp_path: Path) -> None:
     assert watcher.is_idle()
 
 
-def test_files_beside_a_slide_must_come_to_rest_too(tmp_path: Path) -> None:
+def test_the_files_of_a_slides_folder_must_stop_changing_too(tmp_path: Path) -> None:
     clock = Clock()
     watcher = Watcher(folder=tmp_path, settle_s=60, clock=clock)
     (tmp_path / "m.mrxs").write_bytes(b"head")
