@@ -94,8 +94,8 @@ def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, o
         columns = [column.strip() for column in rows.fieldnames or []]
         rows.fieldnames = columns
         if "path" not in columns or not {*columns} <= {"path", *LIST_COLUMNS}:
-            wanted = ", ".join(LIST_COLUMNS)
-            message = f"{source}: the first line must name the columns: path, and any of {wanted}; it is {columns}"
+            allowed = ", ".join(LIST_COLUMNS)
+            message = f"{source}: the first line must name the columns path, and any of {allowed}, not {columns}"
             raise OptionError(message)
         tasks: list[SlideTask] = []
         for row in rows:

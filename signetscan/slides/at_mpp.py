@@ -65,14 +65,14 @@ class SlideAtMpp:
             )
             raise MppError(message, options=("mpp",))
         self.slide = slide
-        wanted = (mpp / known.x, mpp / known.y)
-        self._level = best_level(slide.level_downsamples, min(wanted), slack)
+        scale = (mpp / known.x, mpp / known.y)
+        self._level = best_level(slide.level_downsamples, min(scale), slack)
         self._downsample = slide.level_downsamples[self._level]
-        self._whole = _whole_numbers([scale / self._downsample for scale in wanted], slack)
+        self._whole = _whole_numbers([factor / self._downsample for factor in scale], slack)
         """Level pixels per view pixel along x and y if these are whole numbers, else None."""
         if self._whole is not None:
-            wanted = (self._whole[0] * self._downsample, self._whole[1] * self._downsample)
-        self.scale = wanted
+            scale = (self._whole[0] * self._downsample, self._whole[1] * self._downsample)
+        self.scale = scale
         """Level-0 pixels per view pixel, along x and y."""
         self.pixel_um = (self.scale[0] * known.x, self.scale[1] * known.y)
         """Width and height of a view pixel, µm."""

@@ -1,8 +1,8 @@
 """Reading the tiles of a slide without OpenSlide, if a comparison shows that this gives OpenSlide's pixels.
 
-OpenSlide draws tiles onto a canvas, which takes several times as long as decoding them, and decodes tiles that windows
-share again for each. It remains the authority: it opens the slide and defines its levels, and it reads everything out
-of the ordinary, so that filling, interpolation and errors are OpenSlide's.
+OpenSlide draws tiles onto a canvas, which takes several times as long as decoding them, and decodes a tile again for
+each window that shows it. It remains the authority: it opens the slide and defines its levels, and it reads everything
+out of the ordinary, so that filling, interpolation and errors are OpenSlide's.
 """
 
 from __future__ import annotations
