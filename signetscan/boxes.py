@@ -32,13 +32,14 @@ def centres(boxes: Boxes) -> NDArray[Float]:
 
 
 def centre_in_any(boxes: Boxes, areas: Boxes) -> NDArray[np.bool_]:
-    """Which boxes, (N,), have their centre in any of some areas (M, 4); an area holds its left and top edges."""
+    """Whether each box, (N,), has its centre in any of the areas, (M, 4), whose left and top edges count as inside."""
     inside = np.zeros(len(boxes), np.bool_)
     x, y = centres(boxes).T
+    # Sorted by x, the centres between the left and right edges of an area are one run, which is found by bisection.
     order = np.argsort(x)
-    along = x[order]
+    sorted_x = x[order]
     for x0, y0, x1, y1 in areas.tolist():
-        near = order[np.searchsorted(along, x0) : np.searchsorted(along, x1)]
+        near = order[np.searchsorted(sorted_x, x0) : np.searchsorted(sorted_x, x1)]
         inside[near] |= (y[near] >= y0) & (y[near] < y1)
     return inside
 

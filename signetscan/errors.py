@@ -32,7 +32,7 @@ class MissingExtraError(SignetscanError):
     """An optional library is not installed.
 
     Args:
-        library: the library.
+        library: name of the library.
         extra: the extra of signetscan that installs it.
     """
 
@@ -43,7 +43,7 @@ class MissingExtraError(SignetscanError):
         self.extra = extra
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """How to carry it to another process."""
+        """Pickle it by its arguments, because the default would pass the message as the library."""
         return type(self), (self.library, self.extra)
 
 

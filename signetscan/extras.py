@@ -1,4 +1,4 @@
-"""Libraries that only some tasks need, and the extras of the package that install them."""
+"""Optional libraries, and the extras of the package that install them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ EXTRAS = {
     "highdicom": "formats",
     "distributed": "dask",
 }
-"""The extra that installs each library."""
+"""The extra that installs each optional library."""
 
 
 def require(*libraries: str) -> None:
-    """Make sure that optional libraries are installed, before the work that needs them starts.
+    """Check that optional libraries are installed, before the work that needs them starts.
 
     Args:
-        libraries: names of `EXTRAS`.
+        libraries: names of libraries in `EXTRAS`.
 
     Raises:
         MissingExtraError: one is not installed; the message says how to install it.
