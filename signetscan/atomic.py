@@ -31,6 +31,7 @@ def part_path(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+        # Without a sync, a power cut after the rename could leave an empty file under the final name.
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)

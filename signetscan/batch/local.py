@@ -96,6 +96,7 @@ class LocalBatch:
         if not self.request.dry_run:
             make_folder(self.request.out)
         self._waiting.extend(self.tasks)
+        # More workers than slides would load the model for nothing.
         count = max(1, min(self.request.workers or 1, len(self.tasks)))
         self._slots = [_Slot(environment=self.environments[i % len(self.environments)]) for i in range(count)]
         try:
@@ -202,6 +203,7 @@ class LocalBatch:
     def _failed(self, job: _Job, failure: Failed | Refused) -> Generator[SlideEvent]:
         """Queue a slide for another try, or record that it failed. A refused slide gets none: it would fail again."""
         task = job.task
+        # If the folder is gone the run stops, but other runs must still be able to claim the slide.
         try:
             check_root(task)
         finally:

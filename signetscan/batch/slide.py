@@ -72,6 +72,7 @@ def scan_slide(
         if _state(task.path) != state:
             message = f"{task.path}: the file changed while it was being read; scan it again once it is copied"
             raise SlideError(message)
+        # Checked as late as possible: two runs that write the same files would mix their results.
         if claim is not None and not claim.is_held():
             message = f"{task.name}: this run paused for so long that another run took over the slide"
             raise SlideError(message)

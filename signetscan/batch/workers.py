@@ -66,6 +66,7 @@ class Worker:
             target=work, args=(request, theirs, theirs_alive, environment or {}), daemon=True, name="signetscan-worker"
         )
         self.process.start()
+        # With this process's copies closed, reading fails as soon as the worker is dead.
         theirs.close()
         theirs_alive.close()
 

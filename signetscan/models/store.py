@@ -18,6 +18,7 @@ FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "models")
 
 def shipped_models() -> dict[str, Path]:
     """The files of the models that ship with this installation, by name."""
+    # Later entries replace earlier ones, so the folders are taken from the last to the first.
     return {path.stem: path for folder in reversed(FOLDERS) for path in sorted(folder.glob("*.onnx"))}
 
 

@@ -156,6 +156,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     grid = TileGrid(
         width=width, height=height, tile_size=options.tile_size, overlap=options.overlap, stride=spec.stride
     )
+    # Decoded pixels take three bytes each, at level 0 in the worst case.
     tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
     if not options.tissue_mask and roi is None:
         return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None)
@@ -177,11 +178,12 @@ def _with_tissue(
     scale_x, scale_y = view.scale
     chosen = []
     for tile in tiles:
-        x0, y0, x1, y1 = tile.owned
+        x0, y0, x1, y1 = tile.owned  # view pixels, while the mask is asked in level-0 pixels
         tissue = mask.bounds(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
         if tissue is None:
             continue
         tissue_in_view = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
+        # Half an overlap is what an untrimmed tile shows around its own part.
         trimmed = trim(tile, tissue_in_view, margin=options.overlap // 2, stride=spec.stride)
         chosen.append(trimmed if options.trim_tiles else tile)
     return chosen
@@ -200,6 +202,7 @@ def _scan_tiles(
     Three stages run at once: read threads decode the next tiles, the network works on a batch, and this thread
     suppresses overlaps in the tiles before it.
     """
+    # While the network works on a batch, all threads are busy and the next batch waits, complete.
     ahead = options.read_threads + options.batch_size
     pixels = ordered_map(partial(read_tile, view), tiles, workers=options.read_threads, ahead=ahead)
     batches = batched(_pixels_of(pixels, damage), options.batch_size, kind=np.shape)

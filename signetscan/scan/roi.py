@@ -39,8 +39,9 @@ class Roi:
         digest = hashlib.sha256()
         for region in self.regions:
             for ring in region.rings:
+                # The length goes first, so that points cannot move to the next ring unnoticed.
                 digest.update(len(ring).to_bytes(8, "little") + ring.astype("<f8").tobytes())
-            digest.update(b"|")
+            digest.update(b"|")  # so that a ring cannot move to the next region unnoticed
         return digest.hexdigest()
 
     def holds(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:

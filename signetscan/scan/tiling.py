@@ -113,9 +113,11 @@ class TileGrid:
         return (self[index] for index in range(len(self)))
 
     def _count(self, length: int) -> int:
+        # n tiles cover n * (side - overlap) + overlap pixels; -(-a // b) rounds up.
         return 1 + max(0, -(-(length - self.tile_size) // (self.tile_size - self.overlap)))
 
     def _side(self, length: int) -> int:
+        # The same sum, solved for the side: the smallest with which so many tiles cover the length.
         count = self._count(length)
         return self._up(-(-(length + (count - 1) * self.overlap) // count))
 

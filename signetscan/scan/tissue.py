@@ -75,6 +75,7 @@ class TissueMask:
         columns, rows = np.flatnonzero(part.any(axis=0)), np.flatnonzero(part.any(axis=1))
         if len(columns) == 0:
             return None
+        # Mask pixels at the rectangle's edges extend beyond it.
         return (
             max(x0, (left + int(columns[0])) * self.pixel[0]),
             max(y0, (top + int(rows[0])) * self.pixel[1]),
@@ -121,6 +122,7 @@ def whole_slide(slide: Slide) -> TissueMask:
 def _overview_step(slide: Slide) -> float:
     """Level-0 pixels per pixel of the overview."""
     mpp = known_mpp(slide)
+    # The coarsest of what both axes and the largest side ask for, but never finer than level 0.
     return max(OVERVIEW_MPP / mpp.x, OVERVIEW_MPP / mpp.y, max(slide.dimensions) / MAX_OVERVIEW_SIDE, 1.0)
 
 

@@ -93,6 +93,7 @@ class SlideAtMpp:
             SlideError: the pixels cannot be decoded.
         """
         left, top = x * self.scale[0], y * self.scale[1]
+        # Only from a whole level-0 pixel on do the level's pixels fall into whole blocks.
         if self._whole is not None and left.is_integer() and top.is_integer():
             size = (width * self._whole[0], height * self._whole[1])
             return _averaged(self.slide.read_region((int(left), int(top)), self._level, size), self._whole)

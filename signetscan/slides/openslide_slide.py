@@ -47,7 +47,7 @@ class OpenSlideSlide:
         properties = self._handle.properties
         _check_tiles(properties, self._handle.level_count, path)
         self._path = path
-        self._reopening = threading.Lock()
+        self._reopening = threading.Lock()  # one thread replaces a failed handle at a time
         self.name = path.stem
         self.format_name = properties.get(openslide.PROPERTY_NAME_VENDOR, "OpenSlide")
         self.fingerprint = properties.get(openslide.PROPERTY_NAME_QUICKHASH1) or file_fingerprint(path)
