@@ -51,14 +51,14 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ComparisonResult:
-    """A comparison, and the page of it."""
+    """A comparison and its page."""
 
     comparison: Comparison
     """The figures."""
     notes: tuple[str, ...]
-    """What was left out or taken for granted, and which slides have no pictures."""
+    """What was left out or assumed, and which slides have no pictures."""
     page: Path | None
-    """The page, if one was written."""
+    """The page; None if none was requested."""
 
 
 def compare_files(
@@ -73,9 +73,9 @@ def compare_files(
         page: whether and how to write a page; none by default.
 
     Raises:
-        AnnotationError: a file cannot be used, or nothing fits together.
-        ResultError: results are damaged, or nothing is left but failed slides.
-        OptionError: there is no slide where pictures are to come from.
+        AnnotationError: a file cannot be used, or no slide is in both.
+        ResultError: results are damaged, or all slides failed.
+        OptionError: the folder of slides for the pictures holds none.
         SlideError: a slide cannot be read.
         OutputError: the page cannot be written.
     """
@@ -91,18 +91,20 @@ def compare_files(
 
 
 def _with_folder(path: Path) -> str:
-    """A name with that of the folder that it is in, and no more: paths may tell whose slides they are."""
+    """The name of a path with that of its folder, and no more: longer paths may reveal whose slides they are."""
     return "/".join(path.resolve().parts[-2:])
 
 
 def _slides(comparison: Comparison, where: Path) -> tuple[dict[str, Path], list[str]]:
     """File of each slide by its name, and why others have no pictures."""
     slides, missing = {}, []
-    for one in comparison.slides:
+    for slide in comparison.slides:
         try:
-            slides[one.name] = slide_named(one.name, where) if one.record is None else slide_of(one.record, where)
+            slides[slide.name] = (
+                slide_named(slide.name, where) if slide.record is None else slide_of(slide.record, where)
+            )
         except ResultError as error:
-            missing.append(f"no pictures of {one.name}: {error}")
+            missing.append(f"no pictures of {slide.name}: {error}")
     return slides, missing
 
 
@@ -129,7 +131,7 @@ def write_comparison(
     """
     pictured = [slide for slide in comparison.slides if slide.name in slides]
     groups = []
-    for side, name, colour in (("only_a", a, BoxColour.ALARM), ("only_b", b, BoxColour.MISS)):
+    for side, name, colour in (("only_a", a, BoxColour.FALSE_POSITIVE), ("only_b", b, BoxColour.MISS)):
         scored = not (side == "only_b" and comparison.by_reviewer)
         disagreements = [
             disagreement

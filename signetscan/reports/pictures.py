@@ -33,7 +33,7 @@ class BoxColour(StrEnum):
 
     HIT = "#1557b0"
     MISS = "#ffb000"
-    ALARM = "#d1101c"
+    FALSE_POSITIVE = "#d1101c"
     UNMATCHED = "#00a86b"
 
 
