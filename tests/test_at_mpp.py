@@ -29,8 +29,8 @@ def test_a_view_pixel_is_the_mean_of_the_pixels_it_covers(
     view = SlideAtMpp(ArraySlide([pixels], mpp=0.25), 0.25 * factor * (1 + off))
     assert list(view.scale) == [factor, factor]
     seen = view.read(x, y, *size)
-    around = np.pad(pixels, ((200, 200), (200, 200), (0, 0)), constant_values=255).astype(float)
-    window = around[200 + y * factor :, 200 + x * factor :][: size[1] * factor, : size[0] * factor]
+    around = np.pad(pixels, ((300, 300), (300, 300), (0, 0)), constant_values=255).astype(float)
+    window = around[300 + y * factor :, 300 + x * factor :][: size[1] * factor, : size[0] * factor]
     means = window.reshape(size[1], factor, size[0], factor, 3).mean(axis=(1, 3))
     assert seen.shape == (size[1], size[0], 3)
     assert np.abs(seen - means).max() < 0.6  # Pillow divides by multiplying, a little off

@@ -331,7 +331,7 @@ def test_slides_are_found_by_name_where_no_record_is(runs: tuple[Path, Path], tm
     assert "no pictures of s: " in result.stderr
     page = (tmp_path / "out" / "comparison.html").read_text()
     assert len(pictures(page)) == 2
-    assert "of\n2 slides 1 was at hand" in page
+    assert "pictures are from\n1 of 2 slides" in page
 
 
 def test_the_page_in_a_browser(read: tuple[Path, Path], tmp_path: Path, browser: Browser) -> None:

@@ -106,7 +106,7 @@ def test_what_is_unfit_is_an_error_and_all_else_is_done(bench: Path, tmp_path: P
     assert done.exit_code == 1
     assert done.stdout == f"{tmp_path / 'a.asap.xml'}\n"
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: a: not written as dicom: DICOM annotations can only be of DICOM slides")
+    assert line.startswith("Error: a: not written as dicom: only DICOM slides can have DICOM annotations")
     record = record_of(tmp_path, "a")
     assert list(record["files"]) == ["csv", "asap"]
     assert list(record["unfit"]) == ["dicom"]
@@ -196,13 +196,13 @@ def test_detect_writes_formats_and_adds_those_asked_for_later(bench: Path, tmp_p
 def test_dicom_of_another_slide_is_a_warning(bench: Path, tmp_path: Path) -> None:
     done = detect(bench, tmp_path, "--format", "csv", "--format", "dicom")
     assert done.exit_code == 0, done.output
-    assert "Warning: a: DICOM annotations can only be of DICOM slides" in done.stderr
+    assert "Warning: a: only DICOM slides can have DICOM annotations" in done.stderr
     record = record_of(tmp_path, "a")
     assert (list(record["files"]), list(record["unfit"])) == (["csv"], ["dicom"])
     assert names_in(tmp_path) == ["a.csv", "a.run.json"]
     again = detect(bench, tmp_path, "--format", "csv", "--format", "dicom", "--json")
     assert json.loads(again.stdout)["status"] == "skipped"
-    assert "Warning: a: DICOM annotations can only be of DICOM slides" in again.stderr
+    assert "Warning: a: only DICOM slides can have DICOM annotations" in again.stderr
 
 
 @pytest.mark.slow

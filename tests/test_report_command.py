@@ -170,7 +170,7 @@ def test_pixels_of_a_size_that_the_user_gave_keep_it(store: Path, tmp_path: Path
     [
         (("results",), "--slide", 2),
         (("results", "--slide", "slides/a.svs"), "b", 1),
-        (("results/sub/b.csv", "--slide", "slides/a.svs"), "a.svs: not the slide that b is of", 1),
+        (("results/sub/b.csv", "--slide", "slides/a.svs"), "a.svs: not the slide of b", 1),
         (("slides", "--slide", "slides"), "no results of signetscan", 1),
         (("none", "--slide", "slides"), "no such file", 1),
         ((), "RESULT", 2),

@@ -72,7 +72,13 @@ def set_slider(page: Page, hundredths: int) -> None:
 def test_it_says_what_was_found_and_what_it_is_not_for(browser: Browser, report: Path) -> None:
     with shown(browser, report) as page:
         text = page.inner_text("main")
-    for said in ("4,000", "Research only, not for diagnosis", "tests of <reports> & more", "0.0600 mm²", "--mpp"):
+    for said in (
+        "4,000",
+        "Research only, not for diagnosis",
+        "tests of <reports> & more",
+        "0.0600 mm²",
+        "given by the user",
+    ):
         assert said in text
     assert re.search(r"Per mm² of tissue\s+444\b", text), "4000 in 9 mm2"
 

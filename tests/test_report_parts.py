@@ -132,9 +132,9 @@ def test_the_histogram_starts_at_the_threshold_and_loses_nobody() -> None:
 def test_marks_of_the_axis_are_few_and_in_place(first: int) -> None:
     ticks = axis_ticks(first)
     assert 1 <= len(ticks) <= 7
-    assert (ticks[-1].score, ticks[-1].place) == (1.0, 100.0)
+    assert (ticks[-1].score, ticks[-1].position) == (1.0, 100.0)
     for tick in ticks:
-        assert tick.place == pytest.approx(100 * (tick.score * 100 - first) / (100 - first))
+        assert tick.position == pytest.approx(100 * (tick.score * 100 - first) / (100 - first))
 
 
 def test_densities_have_three_digits() -> None:

@@ -24,7 +24,7 @@ def test_a_box_is_drawn_where_it_is() -> None:
     """A dark square of 40 px in the middle of 112 px, shown twice as large: its box runs along its edges."""
     pixels = np.full((300, 400, 3), 200, np.uint8)
     pixels[100:140, 200:240] = 20
-    shown = opened(thumbnail_uri(pixels, (200, 100, 240, 140), BoxColour.ALARM, window=112))
+    shown = opened(thumbnail_uri(pixels, (200, 100, 240, 140), BoxColour.FALSE_POSITIVE, window=112))
     assert shown.shape == (224, 224, 3)
     red = (shown[..., 0] > 150) & (shown[..., 1] < 110) & (shown[..., 2] < 110)
     rows, columns = np.nonzero(red)

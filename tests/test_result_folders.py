@@ -288,7 +288,7 @@ def test_reports_of_nested_folders(results: Path, tmp_path: Path) -> None:
 def test_converting_tells_what_was_written_and_what_failed(results: Path) -> None:
     converted = {one.name: one for one in convert_results([results], ["asap", "dicom", "asap"], slides=SAMPLE)}
     assert converted["b"].files == (results / "ward" / "b.asap.xml",)
-    assert "only be of DICOM slides" in converted["b"].unfit["dicom"]
+    assert "only DICOM slides can have DICOM annotations" in converted["b"].unfit["dicom"]
     assert not any(one.problem for one in converted.values())
     status, out, err = run("convert", results, "--format", "csv")
     assert (status, out.count(".csv")) == (0, 3)

@@ -1,6 +1,6 @@
-"""What was annotated in one image, as GeoJSON that QuPath opens and training reads back.
+"""Annotations of one image as GeoJSON that QuPath opens and training reads back.
 
-Cells are detection objects, so that a class such as `Normal` is never taken for a region.
+Cells are detection objects, so that a cell class such as `Normal` is never taken for a region.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def write_annotations(
     normal: bool,
     ignored: NDArray[Float] | None = None,
 ) -> None:
-    """Write the annotations of an image that was looked through as a whole.
+    """Write the annotations of an image that somebody looked through as a whole.
 
     Args:
         path: the file to write.
@@ -63,12 +63,12 @@ def write_annotations(
 
 
 def rectangle(kind: str, box: tuple[float, ...] | list[float], of_class: Mapping[str, object]) -> geojson.Feature:
-    """An object of QuPath's.
+    """A rectangle as an object of QuPath.
 
     Args:
         kind: annotation or detection.
-        box: x0, y0, x1, y1 in the file's frame, pixels; kept to two decimals.
-        of_class: what `classification` gives of its class.
+        box: x0, y0, x1, y1 in the file's frame, pixels; rounded to two decimals.
+        of_class: its class, from `classification`.
     """
     x0, y0, x1, y1 = box
     ring = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
@@ -96,5 +96,5 @@ def give_ids(features: Iterable[geojson.Feature], source: str) -> None:
 
 
 def classification(name: str, colour: Colour) -> dict[str, object]:
-    """A class as QuPath has it, which asks for the colour too."""
+    """A class as QuPath reads it; a class without a colour aborts the import."""
     return {"name": name, "color": list(colour)}

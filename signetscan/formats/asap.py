@@ -1,8 +1,8 @@
 """Detections as annotations for ASAP, the viewer of the CAMELYON challenges.
 
-One group for each class, one polygon of four corners for each detection; the ring is not closed by a fifth. Coordinates
-are level-0 pixels from the corner of level 0: ASAP does not crop to a slide's bounds. The format has no place for a
-number of an annotation, so the score is a part of its name.
+Each class is a group, and each detection a polygon of four corners; no fifth corner closes the ring. Coordinates are
+level-0 pixels from the corner of level 0: ASAP does not crop to a slide's bounds. The format has no field for a number,
+so the score is a part of the annotation's name.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from signetscan.formats.scanned_slide import ScannedSlide
 
 NO_GROUP = "None"
-"""What ASAP writes of an annotation without a group, so that no class may be called so."""
+"""ASAP's name for the group of annotations without a group, so no class may have it."""
 
 
 def write_asap(path: Path, scanned: ScannedSlide) -> None:
-    """Write a group for each class, and the detections in the order given, block by block.
+    """Write a group for each class, and the detections in their order, block by block.
 
     Args:
         path: the file to write.
@@ -55,8 +55,8 @@ def _colour(label: int) -> str:
 
 
 def _template(group: str, label: int) -> str:
-    """The text of a class's annotations, with marks for number, score and the eight coordinates."""
-    group = group.replace("%", "%%")
+    """The text of an annotation of a class, with placeholders for number, score and the eight coordinates."""
+    group = group.replace("%", "%%")  # the text is filled in printf style
     corners = "".join(f'<Coordinate Order="{order}" X="%s" Y="%s"/>' for order in range(4))
     return (
         f'<Annotation Name="%d (score %.4f)" Type="Polygon" PartOfGroup={group} Color="{_colour(label)}">'

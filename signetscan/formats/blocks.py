@@ -1,4 +1,4 @@
-"""Rows of results as text, a block at a time, so that memory does not grow with their number."""
+"""Rows of results as text, a block at a time, so that memory does not grow with the number of detections."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://signetscan/detection")
-"""Root of the detections' ids."""
+"""Namespace of the detections' ids."""
 
 ROWS_AT_ONCE = 4096
-"""Rows of a block: enough that work on whole blocks pays, a megabyte or two of text."""
+"""Rows of a block: enough that array operations pay off, and no more than a megabyte or two of text."""
 
 VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-"""The digit of a UUID that RFC 9562 gives two fixed bits, by what it was."""
+"""The variant digit of a UUID by the digit of the hash: RFC 9562 fixes two of its bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RowBlock:
-    """Some rows of the results."""
+    """Consecutive rows of the results."""
 
     detections: Detections
     """Boxes in level-0 pixels."""
     ids: list[str]
-    """A UUID for each, the same in every run that finds the same box."""
+    """A UUID for each detection, the same in every run that finds the same box."""
     edges: str
-    """Its box as a line of text, x0,y0,x1,y1 with two decimals."""
+    """A line of text for each detection: x0,y0,x1,y1 with two decimals."""
 
 
 def blocks(detections: Detections, class_names: Sequence[str], source: str) -> Iterator[RowBlock]:
-    """Detections in blocks of rows, in their order.
+    """Split detections into blocks of rows, in their order.
 
     Args:
         detections: boxes in level-0 pixels.
         class_names: name of each label.
-        source: what slide and model the detections come from (their fingerprints), for stable ids.
+        source: fingerprints of the slide and the model that the detections come from, for stable ids.
     """
     base = uuid.uuid5(NAMESPACE, source)
-    started = {
+    # An id is the UUID of the name "CLASS:x0,y0,x1,y1". All ids of a class share the hash of its beginning.
+    class_hashes = {
         label: hashlib.sha1(base.bytes + f"{class_names[label]}:".encode(), usedforsecurity=False)
         for label in np.unique(detections.labels).tolist()
     }
@@ -55,7 +56,7 @@ def blocks(detections: Detections, class_names: Sequence[str], source: str) -> I
         part = detections.select(np.arange(start, min(start + ROWS_AT_ONCE, len(detections))))
         edges = edges_as_text(part.boxes)
         rows = zip(part.labels.tolist(), edges.splitlines(), strict=True)
-        ids = [_uuid5(started[label], row) for label, row in rows]
+        ids = [_uuid5(class_hashes[label], row) for label, row in rows]
         yield RowBlock(detections=part, ids=ids, edges=edges)
 
 
@@ -72,22 +73,23 @@ def edges_of(block: RowBlock) -> tuple[list[str], list[str], list[str], list[str
 
 
 def filled(templates: Sequence[str], columns: Sequence[Sequence[object]], separator: str) -> str:
-    """Rows of text: the template of each (printf style), with the row's value of every column filled in.
+    """Fill the templates (printf style) of all rows with the values of the columns, and join the rows.
 
-    All rows are filled at once, which is several times quicker than one by one.
+    One formatting of all rows is several times faster than one for each row.
     """
+    # Row by row, as the joined template reads them: each column goes to every len(columns)-th position.
     values: list[object] = [None] * (len(columns) * len(templates))
     for index, column in enumerate(columns):
         values[index :: len(columns)] = column
     return separator.join(templates) % tuple(values)
 
 
-def _uuid5(started: hashlib._Hash, name: str) -> str:
-    """What `uuid.uuid5` gives for a name, where its hash has been started with the namespace and the name's beginning.
+def _uuid5(prefix_hash: hashlib._Hash, name: str) -> str:
+    """The same as `uuid.uuid5`, from a hash that holds the namespace and the beginning of the name already.
 
-    It is written out because `uuid` makes an object of each, which takes longer than all else in a row.
+    It is written out because `uuid` makes an object for each id, which takes longer than the rest of a row.
     """
-    whole = started.copy()
-    whole.update(name.encode())
-    digits = whole.hexdigest()
+    full_hash = prefix_hash.copy()
+    full_hash.update(name.encode())
+    digits = full_hash.hexdigest()
     return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{VARIANT[digits[16]]}{digits[17:20]}-{digits[20:32]}"

@@ -1,4 +1,4 @@
-"""Colours of what is written, the same in every format."""
+"""Colours of classes and regions, the same in every format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABEL_COLOURS: tuple[Colour, ...] = (
     (106, 61, 154),
     (177, 89, 40),
 )
-"""Of the first labels; they repeat after the sixth."""
+"""Colours of the labels; they repeat after the sixth."""
 IGNORED_COLOUR: Colour = (180, 180, 180)
 """QuPath's colour of its class `Ignore*`."""
 REGION_COLOURS: dict[str, Colour] = {POSITIVE_REGION: (255, 127, 0), NORMAL_REGION: (51, 160, 44)}

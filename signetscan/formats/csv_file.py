@@ -28,25 +28,25 @@ COLUMNS = {
     "y0_px": "top edge, level-0 pixels",
     "x1_px": "right edge, level-0 pixels",
     "y1_px": "bottom edge, level-0 pixels",
-    "centre_x_um": "centre of the box, um from the left edge of level 0",
-    "centre_y_um": "centre, um from the top edge of level 0",
-    "width_um": "width of the box, um",
-    "height_um": "height of the box, um",
+    "centre_x_um": "centre of the box, µm from the left edge of level 0",
+    "centre_y_um": "centre, µm from the top edge of level 0",
+    "width_um": "width of the box, µm",
+    "height_um": "height of the box, µm",
 }
 """Columns and what they hold. Pixels count from the corner of level 0, not from QuPath's bounds."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What begins so is a formula to a spreadsheet; a class name that does gets an apostrophe before it."""
+"""A spreadsheet takes a field that begins so for a formula; a class name that does gets an apostrophe before it."""
 
 
 def write_csv(path: Path, detections: Detections, class_names: Sequence[str], *, source: str, mpp: Mpp) -> None:
-    """Write one row a detection, in the order given.
+    """Write one row for each detection, in their order.
 
     Args:
         path: the file to write.
         detections: boxes in level-0 pixels.
         class_names: name of each label.
-        source: what slide and model the detections come from (their fingerprints), for stable ids.
+        source: fingerprints of the slide and the model that the detections come from, for stable ids.
         mpp: size of a level-0 pixel.
 
     Raises:
@@ -66,10 +66,11 @@ def _line(fields: Iterable[str]) -> str:
 
 
 def _template(name: str) -> str:
-    """A row of a class, quoted where the table needs it, with % for all that differs."""
+    """A row of a class, quoted where CSV needs it, with placeholders for the values that differ."""
     if name.startswith(FORMULA):
         name = f"'{name}"
     name = name.replace("%", "%%")
+    # The second %s takes the four edges of the box, commas included.
     return _line(["%s", name, "%.4f", "%s", "%.3f", "%.3f", "%.3f", "%.3f"])
 
 

@@ -1,4 +1,4 @@
-"""How dense points lie on a plane: counts per mm2, each point spread by a bell so that the picture is smooth."""
+"""Density of points on a plane: counts per mm², smoothed with a Gaussian."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 def density_map(
     points: NDArray[Float], box: Box, size_um: tuple[float, float], shape: tuple[int, int], spread_um: float
 ) -> NDArray[np.float32]:
-    """Points per mm2 over a part of the plane. Times the area of a pixel it adds up to the number of points in it.
+    """Points per mm² in a box. The map's sum times the area of one of its pixels is the number of points in the box.
 
     Args:
-        points: (N, 2), x and y; those outside the box are left out.
-        box: the part, in the frame of the points.
-        size_um: its width and height, um.
+        points: (N, 2), x and y; points outside the box are left out.
+        box: x0, y0, x1, y1 in the frame of the points.
+        size_um: width and height of the box, µm.
         shape: rows and columns of the map.
-        spread_um: standard deviation of the Gaussian by which each point is spread, um; what would be spread over the
-            edge is reflected.
+        spread_um: standard deviation of the Gaussian that spreads each point, µm. The Gaussian is reflected at the
+            edges, so that no part of a point is lost.
 
     Returns:
-        (rows, columns).
+        The map, (rows, columns).
     """
     x0, y0, x1, y1 = box
     rows, columns = shape

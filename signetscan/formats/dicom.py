@@ -1,17 +1,17 @@
 """Detections as DICOM Microscopy Bulk Simple Annotations, for archives and viewers of DICOM slides.
 
-The annotations belong to the slide's study and refer to its image of full resolution by its UID, so only a slide that
-is DICOM itself can have them. As the standard asks for, what that image says of patient, study and specimen is copied:
-**this file holds the patient data that the slide holds**, as no other output does.
+The annotations belong to the slide's study and refer to its full-resolution image by UID, so only DICOM slides can have
+them. As the standard demands, the data of patient, study and specimen is copied from that image: **this file holds the
+patient data that the slide holds**, unlike all other outputs.
 
-One group for each class with a detection, of polygons of four corners (rectangles would do, but fewer readers take
-them), with the score as a measurement. Coordinates are columns and rows of the total pixel matrix, in which (0, 0) is
-the corner, not the centre, of the first pixel, as in DICOM's other image-relative coordinates and as everywhere here.
-They are 32-bit numbers where these hold a hundredth of a pixel, else 64-bit.
+Each class with a detection is a group of polygons of four corners (rectangles would do, but fewer programs read them),
+with the scores as a measurement. Coordinates are columns and rows of the total pixel matrix, in which (0, 0) is the
+corner, not the centre, of the first pixel, as in DICOM's other image-relative coordinates and everywhere in this
+package. They are 32-bit numbers where these can hold a hundredth of a pixel, else 64-bit.
 
-UIDs are derived, so that the same detections sent twice are one object to an archive: that of the series from the
-slide's series and the model, those of the object and its groups from the detections too. The dates in the file are of
-its making.
+UIDs are derived, so that an archive takes the same detections, sent twice, for one object: the UID of the series from
+the slide's series and the model, those of the object and its groups from the detections too. The dates in the file are
+those of its making.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ MAY_BE_EMPTY = (
     "StudyDate",
     "StudyTime",
 )
-"""Attributes that the standard lets be empty; those that a slide lacks are written empty."""
+"""Attributes that the standard allows to be empty; those that a slide lacks are written empty."""
 
 SCHEME = "99SIGNETSCAN"
-"""Names our own codes: the standard's have none for what a model's classes are called, nor for its scores."""
+"""Scheme of our own codes: the standard has none for the names of a model's classes, nor for its scores."""
 SERIES_NUMBER = 1000
-"""Of the annotations' series within the study, far from the images'."""
+"""Number of the annotations' series within the study, far from the numbers of the images' series."""
 LONGEST_TEXT = 64
-"""Characters of a label."""
+"""Longest label, characters: DICOM's limit for a long string (LO)."""
 EXACT_SIDE = 1 << 17
-"""Pixels up to which 32-bit numbers keep two decimals."""
+"""Longest side of a slide, pixels, at which 32-bit numbers keep two decimals."""
 
 
 def write_dicom(path: Path, scanned: ScannedSlide) -> None:
@@ -108,29 +108,29 @@ def write_dicom(path: Path, scanned: ScannedSlide) -> None:
             specific_character_set="ISO_IR 192",
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # Not what the error says: that may be a patient's name.
-        message = "an attribute of this slide's patient, study or specimen is not as DICOM wants it"
+        # The error's text is left out: it may hold a patient's name.
+        message = "an attribute of this slide's patient, study or specimen breaks the DICOM standard"
         raise UnfitError(message) from error
     with part_path(path) as part:
         annotations.save_as(part)
 
 
 def _source_image(scanned: ScannedSlide) -> pydicom.Dataset:
-    """What the file of the slide's level 0 says, but for its pixels.
+    """The attributes of the image that is the slide's level 0, without its pixels.
 
     Raises:
-        UnfitError: there is none, or it lacks what annotations need.
+        UnfitError: there is no such image, or it lacks attributes that annotations need.
     """
     if scanned.path is None:
         message = "DICOM annotations refer to the slide's file, which is not known here; name it"
         raise UnfitError(message, options=("slide",))
     image = next(_images(scanned.path, scanned.dimensions), None)
     if image is None:
-        message = "DICOM annotations can only be of DICOM slides; take another format, or convert the slide first"
+        message = "only DICOM slides can have DICOM annotations; choose another format, or convert the slide first"
         raise UnfitError(message)
-    lacking = [name for name in NEEDED if not image.get(name)]
-    if lacking:
-        message = f"DICOM annotations need what this slide's file does not say: {', '.join(lacking)}"
+    missing = [name for name in NEEDED if not image.get(name)]
+    if missing:
+        message = f"DICOM annotations need attributes that this slide's file lacks: {', '.join(missing)}"
         raise UnfitError(message)
     for name in MAY_BE_EMPTY:
         if name not in image:
@@ -140,7 +140,7 @@ def _source_image(scanned: ScannedSlide) -> pydicom.Dataset:
 
 
 def _images(path: Path, dimensions: tuple[int, int]) -> Iterator[pydicom.Dataset]:
-    """Of a file and those beside it that are of its series, the images of some dimensions, the file itself first."""
+    """Images of some dimensions in the series of a file: the file itself first, then others in its folder."""
     first = _read(path)
     if first is None:
         return
@@ -199,15 +199,15 @@ def _groups(scanned: ScannedSlide, identity: str) -> Iterator[AnnotationGroup]:
 
 
 def _uid(text: str) -> str:
-    """A UID that is the same for the same text, made of a UUID."""
+    """A UID derived from a text by a UUID, the same for the same text."""
     return f"2.25.{uuid.uuid5(NAMESPACE, f'dicom:{text}').int}"
 
 
 def _printable(text: str) -> str:
-    """A text without characters that control a terminal or a printer."""
+    """A text with a replacement mark for each control character."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def _label(text: str) -> str:
-    """A text as DICOM's labels hold it: short, and without the mark between values."""
+    """A text that fits a DICOM label: short, and without the backslash, which separates values."""
     return _printable(text).replace("\\", "\ufffd")[:LONGEST_TEXT]

@@ -1,9 +1,9 @@
 """Detections as GeoJSON for QuPath.
 
-The file follows QuPath's importer (0.4 to 0.7), so that it imports without a warning: one flat FeatureCollection
-of `detection` objects (annotations slow QuPath down by the thousand), a classification with both name and colour
-(a name alone aborts the import), the score as a measurement, closed rings of positive size, at most two decimals,
-compact. Coordinates are level-0 pixels minus the origin of the slide's bounds, because QuPath crops to them.
+QuPath 0.4 to 0.7 imports the file without a warning: it is one flat FeatureCollection of `detection` objects (thousands
+of annotations would slow QuPath down), each with a classification of name and colour (a name alone aborts the import),
+the score as a measurement, and a closed ring of positive size with at most two decimals; no spaces. Coordinates are
+level-0 pixels minus the origin of the slide's bounds, because QuPath crops to the bounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def write_geojson(
         path: the file to write; one that ends in `.gz` is gzipped.
         detections: boxes in level-0 pixels, in the order of the file.
         class_names: name of each label.
-        source: what slide and model the detections come from (their fingerprints), for stable ids.
+        source: fingerprints of the slide and the model that the detections come from, for stable ids.
         origin: the point that QuPath takes as (0, 0), level-0 pixels.
 
     Raises:
@@ -56,10 +56,10 @@ def write_geojson(
 
 
 def _template(name: str, label: int) -> str:
-    """The text of a class's detections, with %s for id, the ring's ten numbers and the score.
+    """The text of a detection of a class, with %s for the id, the ring's ten numbers and the score.
 
-    It is made by `geojson` from one feature whose values are marks. A name cannot be taken for a mark, because the
-    classification comes in last.
+    The library `geojson` makes it from a feature whose values are markers. The classification is filled in last, so
+    that no class name can be taken for a marker.
     """
     feature = geojson.Feature(
         id="<id>",
@@ -72,8 +72,8 @@ def _template(name: str, label: int) -> str:
     )
     feature["geometry"]["coordinates"] = [[["<x>", "<y>"]] * 5]
     text = _json(feature).replace('"<id>"', '"%s"')
-    for mark in ("<x>", "<y>", "<score>"):
-        text = text.replace(f'"{mark}"', "%s")
+    for marker in ("<x>", "<y>", "<score>"):
+        text = text.replace(f'"{marker}"', "%s")
     of_class = _json(classification(name, colour_of(label)))
     return text.replace('"<classification>"', of_class.replace("%", "%%"))
 
@@ -84,7 +84,7 @@ def _json(value: object) -> str:
 
 
 def _features(block: RowBlock, templates: Sequence[str], origin: tuple[int, int]) -> str:
-    """The QuPath detection objects of a block, with coordinates that count from the origin."""
+    """The detections of a block as QuPath objects, with coordinates that count from the origin."""
     detections = block.detections
     edges = edges_as_text(detections.boxes - (origin * 2)) if any(origin) else block.edges
     numbers = _short(edges.replace("\n", ","), 2)
@@ -95,7 +95,8 @@ def _features(block: RowBlock, templates: Sequence[str], origin: tuple[int, int]
 
 
 def _short(numbers: str, decimals: int) -> list[str]:
-    """Numbers of so many decimals, each with a comma behind it, as JSON has them: without zeros after the first."""
+    """Split numbers, each followed by a comma; drop zeros after the first decimal, as `json` does."""
+    # Each pass drops one zero; the first decimal stays, as in 5.0.
     for _ in range(decimals - 1):
         numbers = numbers.replace("0,", ",")
     return numbers.split(",")[:-1]

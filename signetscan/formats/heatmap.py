@@ -1,17 +1,17 @@
 """Density of detections as a picture: an OME-TIFF to look at beside the slide, or to lay over it.
 
-Each class has an image of its own, as large as the slide in µm, with pixels of about 16 µm whose size is such that
-width and height are a whole number of them. A pixel's density is the number of detections per mm² around it: each
-counts once, at the centre of its box, whatever its score, and is spread by a Gaussian of 64 µm, over some 0.05 mm².
-What would be spread beyond the slide's edge is reflected, so that densities times the area of a pixel add up to the
-count.
+There is one image for each class, as large as the slide in µm. Its pixels are about 16 µm wide: their size is adjusted
+so that width and height are whole numbers of pixels. A pixel's density is the number of detections per mm² around it:
+each detection counts once, at the centre of its box, whatever its score, and is spread by a Gaussian of 64 µm over
+about 0.05 mm². The Gaussian is reflected at the slide's edge, so that the densities times the area of a pixel add up to
+the number of detections.
 
-Colours are the same for every slide, so that slides can be compared: white is none, and the scale goes by the square
+Colours mean the same on every slide, so that slides can be compared: white is none, and the scale follows the square
 root of the density through yellow and red to dark violet at 2000 per mm² and more, a sheet of cells 22 µm apart. It
-grows darker all the way, so that it can be read without seeing colours.
+only grows darker, so that people who do not see colours can read it.
 
 Viewers read sizes from the OME metadata (QuPath by Bio-Formats) or from the resolution tags (OpenSlide). Smaller levels
-are in SubIFDs, as OME asks for.
+are in SubIFDs, as OME demands.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
 
 PIXEL_UM = 16.0
-"""Size of a pixel, about: a slide fills a screen. Below 20 µm OpenSlide and our slide reader believe the TIFF tags."""
+"""Approximate size of a pixel: a slide fills a screen. Below 20 µm OpenSlide and our slide reader trust TIFF tags."""
 SPREAD_UM = 64.0
-"""Standard deviation of the Gaussian, a few cells' widths: clusters show, and a cell alone can still be seen."""
+"""Standard deviation of the Gaussian, a few cells wide: clusters show, and a single cell can still be seen."""
 DARKEST = 2000.0
-"""Detections per mm² that have the last colour."""
+"""Detections per mm² at which the last colour is reached."""
 ANCHORS = ((255, 255, 255), (255, 228, 130), (252, 141, 50), (205, 30, 50), (70, 0, 60))
 """Colours at equal steps of the scale, from none to `DARKEST`."""
 
 MOST_PIXELS = 1 << 25
-"""Of the map: a slide of nine by nine centimetres."""
+"""Largest map, pixels: a slide of 9 by 9 cm. A larger one means that the mpp is wrong."""
 TILE = 256
 """Side of a stored tile, pixels."""
 SMALLEST_LEVEL = 512
-"""A level whose longer side is above this has a smaller one below it."""
+"""Levels are added until the longer side of the last is no longer than this, pixels."""
 
 
 def write_heatmap(path: Path, scanned: ScannedSlide) -> None:
@@ -76,13 +76,13 @@ def write_heatmap(path: Path, scanned: ScannedSlide) -> None:
 
 
 def _pixel_um(scanned: ScannedSlide, shape: tuple[int, int]) -> tuple[float, float]:
-    """Width and height of a pixel of a map of some height and width, µm."""
+    """Width and height, µm, of a pixel of a map whose shape is (height, width)."""
     height, width = shape
     return scanned.dimensions[0] * scanned.mpp.x / width, scanned.dimensions[1] * scanned.mpp.y / height
 
 
 def _metadata(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> dict[str, Json]:
-    """The OME metadata of the map of a class."""
+    """The OME metadata of a class's map."""
     width_um, height_um = _pixel_um(scanned, shape)
     return {
         "axes": "YXS",
@@ -137,25 +137,25 @@ def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
 
 
 def density(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Detections of a class per mm², smoothed; an array of the shape. One beyond the slide counts at its edge."""
+    """Detections of a class per mm², smoothed: an array of the shape. Detections beyond the slide count at its edge."""
     width, height = scanned.dimensions
-    middles = centres(scanned.detections.boxes[scanned.detections.labels == label])
+    points = centres(scanned.detections.boxes[scanned.detections.labels == label])
     size_um = width * scanned.mpp.x, height * scanned.mpp.y
-    return density_map(np.clip(middles, 0, scanned.dimensions), (0, 0, width, height), size_um, shape, SPREAD_UM)
+    return density_map(np.clip(points, 0, scanned.dimensions), (0, 0, width, height), size_um, shape, SPREAD_UM)
 
 
 def _levels(densities: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The map and smaller ones, each of averages of two by two pixels of the one before."""
+    """The map and its smaller levels, each of averages of two by two pixels of the level before."""
     levels = [densities]
     while max(levels[-1].shape) > SMALLEST_LEVEL and min(levels[-1].shape) > 1:
         height, width = (side // 2 for side in levels[-1].shape)
-        fours = levels[-1][: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-        levels.append(fours.mean(axis=(1, 3)))
+        squares = levels[-1][: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+        levels.append(squares.mean(axis=(1, 3)))
     return levels
 
 
 def _colours() -> NDArray[np.uint8]:
-    """The scale, (256, 3)."""
+    """The colour scale, (256, 3)."""
     steps = np.linspace(0, len(ANCHORS) - 1, 256)
     channels = [np.interp(steps, range(len(ANCHORS)), channel) for channel in zip(*ANCHORS, strict=True)]
     return np.stack(channels, axis=1).round().astype(np.uint8)

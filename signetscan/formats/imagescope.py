@@ -1,10 +1,10 @@
 """Detections as annotations for Aperio ImageScope.
 
-One layer for each class, one region of four corners for each detection. Its text, which ImageScope shows beside it, is
-its number and its score. Coordinates are level-0 pixels from the corner of level 0.
+Each class is a layer, and each detection a region of four corners; its text, which ImageScope shows beside it, is its
+number and its score. Coordinates are level-0 pixels from the corner of level 0.
 
-ImageScope closes rings by itself, but ASAP, which reads these files too, joins the open ring of one region to the next:
-of 898 regions it loaded 854. So rings are closed, and no two regions of a layer have the same text.
+ImageScope closes rings itself, but ASAP, which reads these files too, joins the open ring of one region to the next: of
+898 regions it loaded 854. So rings are closed, and no two regions of a layer have the same text.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ REGION = (
     '<Region Id="%d" Type="0" Zoom="1" Selected="0" Text="%d (score %.4f)" NegativeROA="0" InputRegionId="0" '
     'Analyze="1"><Attributes/><Vertices>' + '<Vertex X="%s" Y="%s" Z="0"/>' * 5 + "</Vertices></Region>\n"
 )
-"""The text of a region, with marks for number (twice), score and ten coordinates. Type 0 is a polygon, which every
-reader takes; its fifth corner is the first."""
+"""The text of a region, with placeholders for number (twice), score and ten coordinates. Type 0 is a polygon, which
+every program reads; its fifth corner is the first."""
 
 
 def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
-    """Write a layer for each class, and in it the class's detections in the order given, block by block.
+    """Write a layer for each class with the class's detections in their order, block by block.
 
     Args:
         path: the file to write.
@@ -49,7 +49,7 @@ def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
     with atomic_text(path) as file:
         file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<Annotations MicronsPerPixel="{scanned.mpp.x:.6g}">\n')
         for label, name in enumerate(names):
-            file.write(_layer_begins(label, name))
+            file.write(_layer_start(label, name))
             numbers = count(1)
             of_class = scanned.detections.select(np.flatnonzero(scanned.detections.labels == label))
             for block in blocks(of_class, scanned.class_names, scanned.source):
@@ -58,9 +58,9 @@ def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
         file.write("</Annotations>\n")
 
 
-def _layer_begins(label: int, name: str) -> str:
+def _layer_start(label: int, name: str) -> str:
     red, green, blue = colour_of(label)
-    colour = red + (green << 8) + (blue << 16)  # as Windows has it
+    colour = red + (green << 8) + (blue << 16)  # a COLORREF of Windows, red in the lowest byte
     return (
         f'<Annotation Id="{label + 1}" Name={name} ReadOnly="0" Type="4" LineColor="{colour}" Visible="1">\n'
         "<Attributes/>\n<Regions>\n<RegionAttributeHeaders/>\n"

@@ -1,7 +1,7 @@
-"""Detections as GeoParquet 1.1, for data frames and databases: the columns of the CSV table and each box as a polygon.
+"""Detections as GeoParquet 1.1, for data frames and databases: the columns of the CSV file, and each box as a polygon.
 
-Coordinates are level-0 pixels, counted from the corner of level 0 as in the CSV table. They are not on the globe, so
-the file says that they have no reference system (`"crs": null`). Values are not rounded.
+Coordinates are level-0 pixels from the corner of level 0, as in the CSV file. They are not places on the globe, so the
+file declares no reference system (`"crs": null`). Values are not rounded.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from signetscan.slides import Mpp
 
 NUMBERS = ("x0_px", "y0_px", "x1_px", "y1_px", "centre_x_um", "centre_y_um", "width_um", "height_um")
-"""Columns of 64-bit numbers behind id, class, score and geometry; `csv_file.COLUMNS` says what they hold."""
+"""Columns of 64-bit numbers after id, class, score and geometry; `csv_file.COLUMNS` says what they hold."""
 
 ROWS_A_GROUP = 16 * ROWS_AT_ONCE
-"""Rows of a row group, which is what readers skip or take as a whole, some 10 MB."""
+"""Rows of a row group, about 10 MB, which programs read or skip as a whole."""
 
 POLYGON = np.dtype([("order", "u1"), ("kind", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))])
-"""A box in well-known binary (WKB): little-endian, a polygon of one closed ring of five points; 93 bytes."""
+"""A box in well-known binary (WKB): a little-endian polygon of one closed ring of five points, 93 bytes."""
 
 
 def write_parquet(path: Path, scanned: ScannedSlide) -> None:
-    """Write one row a detection, in the order given, row group by row group, so that memory does not grow with them.
+    """Write one row for each detection, in their order; row groups keep memory from growing with their number.
 
     Args:
         path: the file to write.
@@ -51,6 +51,7 @@ def write_parquet(path: Path, scanned: ScannedSlide) -> None:
 
     schema = _schema(scanned.detections)
     with part_path(path) as part, parquet.ParquetWriter(part, schema, compression="zstd") as file:
+        # At least one group, so that a file without detections has its columns.
         for start in range(0, max(len(scanned.detections), 1), ROWS_A_GROUP):
             stop = min(start + ROWS_A_GROUP, len(scanned.detections))
             file.write_table(_table(scanned.detections.select(np.arange(start, stop)), scanned, schema))
@@ -70,7 +71,7 @@ def _schema(detections: Detections) -> pa.Schema:
 
 
 def _geo(detections: Detections) -> dict[str, Json]:
-    """The description of the geometry that GeoParquet asks for."""
+    """The description of the geometry column that GeoParquet demands."""
     column: dict[str, Json] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None, "edges": "planar"}
     if len(detections):
         low, high = detections.boxes[:, :2].min(axis=0), detections.boxes[:, 2:].max(axis=0)
@@ -79,7 +80,7 @@ def _geo(detections: Detections) -> dict[str, Json]:
 
 
 def _table(detections: Detections, scanned: ScannedSlide, schema: pa.Schema) -> pa.Table:
-    """A row group."""
+    """Detections as a row group."""
     import pyarrow as pa  # noqa: PLC0415
 
     ids = [identity for block in blocks(detections, scanned.class_names, scanned.source) for identity in block.ids]
@@ -101,6 +102,7 @@ def _wkb(boxes: NDArray[np.float64]) -> pa.Array:
     import pyarrow as pa  # noqa: PLC0415
 
     polygons = np.empty(len(boxes), POLYGON)
+    # Byte order 1 is little-endian, type 3 a polygon; one ring of five points.
     polygons["order"], polygons["kind"], polygons["rings"], polygons["points"] = 1, 3, 1, 5
     polygons["xy"] = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2)
     starts = np.arange(len(boxes) + 1, dtype=np.int32) * POLYGON.itemsize

@@ -1,4 +1,4 @@
-"""Formats of results: the suffixes of their files and the libraries that they need, none of which is imported here."""
+"""Formats of results: suffixes of their files, and the libraries they need, none of which is imported here."""
 
 from __future__ import annotations
 
@@ -23,37 +23,36 @@ SUFFIXES = {
 }
 """Suffix of the file of each format."""
 RECORD_SUFFIX = ".run.json"
-"""Of the run record, which is written whatever the formats."""
+"""Suffix of the run record, which is written whatever the formats."""
 REPORT_SUFFIX = ".report.html"
-"""Of the report."""
+"""Suffix of the report."""
 FAILURE_SUFFIX = ".failed.json"
-"""Of the record of a failure, which is all there is of a slide that failed."""
+"""Suffix of the record of a failure, the only file of a slide that failed."""
 CORRECTIONS_SUFFIX = ".corrected.geojson"
-"""Of the corrections that a reviewer made in the viewer."""
+"""Suffix of the corrections that a reviewer made in the viewer."""
 
 USUAL_FORMATS = ("geojson", "csv")
-"""What is written unless something else is asked for."""
+"""Formats that are written by default."""
 READABLE_FORMATS = ("csv", "geojson", "geojson.gz")
 """Formats from which detections are read back, best first; see `results/reading.py`."""
 
 LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom", "report": "jinja2"}
-"""The library that a format, or the report, needs beside those that signetscan always has; the `formats` and `report`
-extras bring them."""
+"""The optional library that a format, or the report, needs; the `formats` and `report` extras install them."""
 
 
 def result_paths(target: Path, formats: Iterable[str] = USUAL_FORMATS) -> dict[str, Path]:
-    """Path of each file of a slide, by format, and of its `record`. `target` is their path without suffix."""
+    """Paths of a slide's files by format, and of its `record`. `target` is their path without suffix."""
     suffixes = {name: SUFFIXES[name] for name in formats} | {"record": RECORD_SUFFIX}
-    return {kind: add_suffix(target, suffix) for kind, suffix in suffixes.items()}
+    return {name: add_suffix(target, suffix) for name, suffix in suffixes.items()}
 
 
 def add_suffix(target: Path, suffix: str) -> Path:
-    """A path with a suffix added, whatever suffixes it has already."""
+    """A path with a suffix added; suffixes that it has stay, unlike with `Path.with_suffix`."""
     return target.with_name(f"{target.name}{suffix}")
 
 
 def check_libraries(formats: Iterable[str]) -> None:
-    """Make sure that the formats, or a `report`, can be written here, before anything is scanned.
+    """Check that the libraries of formats, or of the `report`, are installed, before anything is scanned.
 
     Raises:
         MissingExtraError: the library of one is not installed.

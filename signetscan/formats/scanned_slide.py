@@ -1,4 +1,4 @@
-"""What is known of a scanned slide when its results are written, now or later from the files of an earlier run."""
+"""What the writers of results know of a scanned slide, whether it was scanned now or read back from files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScannedSlide:
-    """A slide's detections, and what writers say of the slide and the model."""
+    """A slide's detections, with what files of results say of the slide and the model."""
 
     name: str
-    """What the slide is called in results."""
+    """Name of the slide in results."""
     detections: Detections
     """Boxes in level-0 pixels, in the order of the files."""
     class_names: tuple[str, ...]
@@ -29,9 +29,9 @@ class ScannedSlide:
     model: str
     """Name of the model."""
     model_sha256: str
-    """Of the model file."""
+    """SHA-256 of the model file."""
     fingerprint: str
-    """Of the slide."""
+    """Fingerprint of the slide."""
     mpp: Mpp
     """Size of a level-0 pixel."""
     dimensions: tuple[int, int]
@@ -39,11 +39,11 @@ class ScannedSlide:
     origin: tuple[int, int] = (0, 0)
     """The point that QuPath takes as (0, 0), level-0 pixels."""
     path: Path | None = None
-    """The slide's file, where it is at hand."""
+    """The slide's file; None where it is not known."""
 
     @property
     def source(self) -> str:
-        """What slide and model the detections come from, for ids that are the same in every run."""
+        """Identifies the slide and the model that the detections come from, for ids that are the same in every run."""
         return f"{self.fingerprint}:{self.model_sha256}"
 
 
@@ -56,10 +56,10 @@ def scanned_slide(
     path: Path | None = None,
     crop_to_bounds: bool = True,
 ) -> ScannedSlide:
-    """What is known of a slide that was scanned just now.
+    """Describe a slide that has just been scanned.
 
     Args:
-        name: what it is called in results.
+        name: name of the slide in results.
         slide: the slide.
         detector: the model that was used.
         detections: its detections, boxes in level-0 pixels.

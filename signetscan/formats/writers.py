@@ -1,4 +1,4 @@
-"""The formats of results, and what writes each."""
+"""The function that writes each format of results."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ WRITERS: dict[str, Writer] = {
     "imagescope": write_imagescope,
     "heatmap": write_heatmap,
 }
-"""What writes each format of `result_files.SUFFIXES`."""
+"""The writer of each format of `result_files.SUFFIXES`."""
 
 
 def write_formats(paths: dict[str, Path], scanned: ScannedSlide) -> dict[str, str]:
-    """Write a slide's detections in each of some formats.
+    """Write a slide's detections in several formats.
 
     Args:
         paths: path of each file, by format.
         scanned: the slide and its detections.
 
     Returns:
-        Why a format was not written, by format, where it cannot hold this slide's detections.
+        By format, why it cannot hold this slide's detections; formats that were written are not in it.
 
     Raises:
         OutputError: a file cannot be written.

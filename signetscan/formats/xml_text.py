@@ -1,4 +1,4 @@
-"""Class names as XML can hold them, for the formats that name groups of annotations."""
+"""Class names that XML can hold, for formats with named groups of annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML file can hold, in whatever way they are written."""
+"""Characters that no XML file can hold, not even escaped."""
 REPLACEMENT = "\ufffd"
 
 
@@ -19,14 +19,14 @@ def xml_text(text: str) -> str:
 
 
 def group_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A name for the group of each class that XML can hold; no two are alike, and none is one of those taken."""
-    seen = set(taken)
+    """Names for the groups of classes: XML can hold them, no two are equal, and none is one of those taken."""
+    used = set(taken)
     unique: list[str] = []
     for name in map(xml_text, names):
         number, candidate = 1, name
-        while candidate in seen:
+        while candidate in used:
             number += 1
             candidate = f"{name} ({number})"
-        seen.add(candidate)
+        used.add(candidate)
         unique.append(candidate)
     return unique

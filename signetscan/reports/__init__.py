@@ -1,4 +1,4 @@
-"""Reports for people: single HTML files that need nothing beside them, not even a network."""
+"""Reports for people: single HTML files that need no other file and no network."""
 
 from __future__ import annotations
 

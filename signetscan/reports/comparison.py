@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: figures of every slide, and pictures of what one side alone has."""
+"""A comparison as one HTML file: figures of each slide, and pictures of boxes that only one side has."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Box
     from signetscan.detections import Detections
-    from signetscan.evaluation.compare import Comparison, SlideComparison
+    from signetscan.evaluation.compare import Comparison
     from signetscan.evaluation.options import CompareOptions
 
 PAGE = "comparison.html"
 SHOWN = 24
-"""Pictures of a kind, by default."""
+"""Default number of pictures of each kind."""
 WINDOW_UM = 32.0
 """Side of a picture, µm: a large cell and its neighbours."""
 ROWS = 500
-"""Slides in the table of a page."""
+"""Most slides in the table of a page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """A box that one side alone has."""
+    """A box that only one side has."""
 
     slide: str
     """Name of the slide."""
     box: Box
     """Level-0 pixels."""
     score: float | None
-    """None of a reviewer's."""
+    """None for a box of a reviewer."""
     uri: str = ""
     """The picture; see `crop_uri`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ComparisonResult:
-    """A comparison, and the page of it."""
+    """A comparison and its page."""
 
     comparison: Comparison
     """The figures."""
     notes: tuple[str, ...]
-    """What was left out or taken for granted, and which slides have no pictures."""
+    """What was left out or assumed, and which slides have no pictures."""
     page: Path | None
-    """The page, if one was written."""
+    """The page; None if none was requested."""
 
 
 def compare_files(
@@ -73,9 +73,9 @@ def compare_files(
         page: whether and how to write a page; none by default.
 
     Raises:
-        AnnotationError: a file cannot be used, or nothing fits together.
-        ResultError: results are damaged, or nothing is left but failed slides.
-        OptionError: there is no slide where pictures are to come from.
+        AnnotationError: a file cannot be used, or no slide is in both.
+        ResultError: results are damaged, or all slides failed.
+        OptionError: the folder of slides for the pictures holds none.
         SlideError: a slide cannot be read.
         OutputError: the page cannot be written.
     """
@@ -91,18 +91,20 @@ def compare_files(
 
 
 def _with_folder(path: Path) -> str:
-    """A name with that of the folder that it is in, and no more: paths may tell whose slides they are."""
+    """The name of a path with that of its folder, and no more: longer paths may reveal whose slides they are."""
     return "/".join(path.resolve().parts[-2:])
 
 
 def _slides(comparison: Comparison, where: Path) -> tuple[dict[str, Path], list[str]]:
     """File of each slide by its name, and why others have no pictures."""
     slides, missing = {}, []
-    for one in comparison.slides:
+    for slide in comparison.slides:
         try:
-            slides[one.name] = slide_named(one.name, where) if one.record is None else slide_of(one.record, where)
+            slides[slide.name] = (
+                slide_named(slide.name, where) if slide.record is None else slide_of(slide.record, where)
+            )
         except ResultError as error:
-            missing.append(f"no pictures of {one.name}: {error}")
+            missing.append(f"no pictures of {slide.name}: {error}")
     return slides, missing
 
 
@@ -114,10 +116,11 @@ def write_comparison(
     Args:
         folder: an existing folder.
         comparison: what to show.
-        a: what A is called.
-        b: what B is called.
-        slides: file of each slide by its name, for pictures; slides that are not there have none.
-        limit: most pictures of a kind; the highest scores come first, and a reviewer's are spread evenly.
+        a: name of A on the page.
+        b: name of B on the page.
+        slides: file of each slide by its name, for pictures; a slide that is not listed has none.
+        limit: most pictures of each kind. Those of detections have the highest scores; those of a reviewer's boxes are
+            spread evenly over the slides.
 
     Returns:
         The page's path.
@@ -126,11 +129,15 @@ def write_comparison(
         SlideError: a slide cannot be read.
         OutputError: the page cannot be written.
     """
-    shown = [one for one in comparison.slides if one.name in slides]
+    pictured = [slide for slide in comparison.slides if slide.name in slides]
     groups = []
-    for side, name, colour in (("only_a", a, BoxColour.ALARM), ("only_b", b, BoxColour.MISS)):
+    for side, name, colour in (("only_a", a, BoxColour.FALSE_POSITIVE), ("only_b", b, BoxColour.MISS)):
         scored = not (side == "only_b" and comparison.by_reviewer)
-        disagreements = [each for one in shown for each in _disagreements(one, getattr(one, side), scored=scored)]
+        disagreements = [
+            disagreement
+            for slide in pictured
+            for disagreement in _disagreements(slide.name, getattr(slide, side), scored=scored)
+        ]
         crops = _pictures(_picked(disagreements, limit, scored=scored), slides, colour)
         groups.append({"side": side, "name": name, "colour": colour, "crops": crops, "in_all": len(disagreements)})
     total = comparison.figures()
@@ -142,18 +149,18 @@ def write_comparison(
         b=b,
         comparison=comparison,
         total=total,
-        rows=[(one.name, comparison.figures([one])) for one in comparison.slides[:ROWS]],
+        rows=[(slide.name, comparison.figures([slide])) for slide in comparison.slides[:ROWS]],
         groups=groups,
-        pictured=len(shown),
+        pictured=len(pictured),
         window_um=WINDOW_UM,
     )
     return page
 
 
-def _disagreements(one: SlideComparison, detections: Detections, *, scored: bool) -> list[Disagreement]:
+def _disagreements(slide: str, detections: Detections, *, scored: bool) -> list[Disagreement]:
     rows = zip(detections.boxes.tolist(), detections.scores.tolist(), strict=True)
     return [
-        Disagreement(slide=one.name, box=(x0, y0, x1, y1), score=score if scored else None)
+        Disagreement(slide=slide, box=(x0, y0, x1, y1), score=score if scored else None)
         for (x0, y0, x1, y1), score in rows
         if max(x1 - x0, y1 - y0) <= LARGEST_PX  # larger boxes are no cells
     ]
@@ -161,18 +168,22 @@ def _disagreements(one: SlideComparison, detections: Detections, *, scored: bool
 
 def _picked(disagreements: Sequence[Disagreement], limit: int, *, scored: bool) -> list[Disagreement]:
     if scored:
-        return sorted(disagreements, key=lambda each: -(each.score or 0))[:limit]
+        return sorted(disagreements, key=lambda disagreement: -(disagreement.score or 0))[:limit]
     steps = np.linspace(0, len(disagreements) - 1, min(limit, len(disagreements))).round().astype(int).tolist()
     return [disagreements[step] for step in steps]
 
 
-def _pictures(wanted: Sequence[Disagreement], slides: Mapping[str, Path], colour: BoxColour) -> list[Disagreement]:
-    """The same with their pictures, in the order given; each slide is opened once."""
-    pictures: dict[int, Disagreement] = {}
-    for name in sorted({each.slide for each in wanted}):
-        # Pixels are taken to be of the usual size where a slide does not say theirs.
+def _pictures(
+    disagreements: Sequence[Disagreement], slides: Mapping[str, Path], colour: BoxColour
+) -> list[Disagreement]:
+    """Disagreements with their pictures, in the same order."""
+    pictured: dict[int, Disagreement] = {}
+    # Slide by slide, so that each is opened once.
+    for name in sorted({disagreement.slide for disagreement in disagreements}):
+        # A picture needs no exact mpp, so a slide that does not give one is taken to have the usual one.
         with open_slide(slides[name], default_mpp=MPP) as slide:
-            for number, each in enumerate(wanted):
-                if each.slide == name:
-                    pictures[number] = replace(each, uri=crop_uri(slide, each.box, colour, window_um=WINDOW_UM))
-    return [pictures[number] for number in range(len(wanted))]
+            for index, disagreement in enumerate(disagreements):
+                if disagreement.slide == name:
+                    uri = crop_uri(slide, disagreement.box, colour, window_um=WINDOW_UM)
+                    pictured[index] = replace(disagreement, uri=uri)
+    return [pictured[index] for index in range(len(disagreements))]

@@ -24,7 +24,7 @@ WINDOW_UM = 40.0
 """Side of a picture, µm: a large cell and its neighbours."""
 
 LARGEST_PX = 4096
-"""Longest side of a box that gets a picture, level-0 pixels; a file that somebody changed may hold any."""
+"""Longest side of a box that gets a picture, level-0 pixels. Files that somebody edited may hold any box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,23 +32,23 @@ class GalleryPicture:
     """One picture of the gallery."""
 
     uri: str
-    """Empty where there is no picture: the slide could not be read, or the box is no cell's."""
+    """Empty where there is no picture: the slide could not be read, or the box is too large for a cell."""
     score: float
     class_name: str
     x: float
-    """Of the centre, level-0 pixels."""
+    """Centre of the box, level-0 pixels."""
     y: float
 
 
 def pick(scores: NDArray[np.float32], most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The detections of the highest scores, and of the others those of the lowest; equal ones in their order.
+    """The detections with the highest scores and, of the others, those with the lowest; ties keep their order.
 
     Args:
-        scores: of all detections.
+        scores: scores of all detections.
         most: most detections of each kind.
 
     Returns:
-        Indices of the best, the highest score first; of the borderline ones, the lowest first.
+        Indices of the best detections, highest score first, and of the borderline ones, lowest score first.
     """
     order = np.argsort(-scores, kind="stable")
     others = order[most:]
@@ -81,16 +81,16 @@ def make_crops(slide: Slide, scanned: ScannedSlide, which: NDArray[np.intp]) -> 
 
 
 def crop_uri(slide: Slide, box: Box, colour: BoxColour, *, window_um: float) -> str:
-    """A picture of what lies around a box on a slide, read at about the size at which it is shown.
+    """A picture of a box on a slide and its surroundings, read at about the size at which it is shown.
 
     Args:
         slide: the slide.
         box: level-0 pixels.
-        colour: of the box.
-        window_um: side of what is shown, µm; more where the box needs it.
+        colour: colour in which the box is drawn.
+        window_um: side of the area shown, µm; a large box gets more.
 
     Returns:
-        As `thumbnail_uri`; empty where the slide cannot be decoded, or the box is no cell's.
+        As `thumbnail_uri`; empty where the slide cannot be decoded, or the box is too large for a cell.
 
     Raises:
         MppError: the slide's pixel size is unknown.
@@ -105,7 +105,7 @@ def crop_uri(slide: Slide, box: Box, colour: BoxColour, *, window_um: float) -> 
         edge / scale for edge, scale in zip(box, (*view.scale, *view.scale), strict=True)
     )  # in view pixels
     window = side_um / max(view.pixel_um)
-    reach = math.ceil(window / 2) + 2
+    reach = math.ceil(window / 2) + 2  # two pixels more, since the centre and the window are rounded
     x, y = math.floor((left + right) / 2) - reach, math.floor((top + bottom) / 2) - reach
     try:
         pixels = view.read(x, y, 2 * reach + 1, 2 * reach + 1)

@@ -1,4 +1,4 @@
-"""The layer of the overview that shows how dense detections are."""
+"""The density map that lies over the overview of a slide."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from signetscan.reports.overview import ShownArea
 
 MAP_PX = 480
-"""Longer side of the map, pixels: browsers draw it larger, smoothly."""
+"""Longer side of the map, pixels: browsers enlarge it smoothly."""
 SPREAD_SHARE = 1 / 60
-"""Spread of a detection as a share of the longer side of what is shown, so that a hot spot is seen at a glance."""
+"""Spread of a detection as a fraction of the area's longer side, so that a hot spot is seen at a glance."""
 SPREAD_UM = (50.0, 250.0)
-"""Least and largest spread, µm: neither a dot for each cell, nor one cloud."""
+"""Smallest and largest spread, µm: neither a dot for each cell, nor one cloud."""
 LEVELS = 64
-"""Colours of the map; few, so that the picture is small."""
+"""Number of colours in the map; few, so that the picture is small."""
 CLEAR = 0.04
-"""Up to this share of the highest density the map is clear."""
+"""The map is clear up to this fraction of the highest density."""
 STOPS = ((255, 221, 87), (255, 150, 20), (214, 40, 40), (90, 8, 60))
 """Colours from low to high: yellow stands out from both stains, and each is darker than the one before."""
 OPACITY = 0.85
-"""Of the highest colour; lower ones fade away, so that the map has no edge."""
+"""Opacity of the highest colour; lower ones fade away, so that the map has no edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,15 +41,15 @@ class DensityMap:
     density: NDArray[np.float32]
     """(rows, columns), detections per mm²."""
     spread_um: float
-    """Standard deviation of the bell by which each detection is spread, µm."""
+    """Standard deviation of the Gaussian that spreads each detection, µm."""
 
 
 def area_density(centres: NDArray[Float], area: ShownArea) -> DensityMap:
     """The density of detections over an area.
 
     Args:
-        centres: of the detections, (N, 2), x and y in level-0 pixels; those outside the area are left out.
-        area: the part of the slide that is mapped.
+        centres: centres of the detections, (N, 2), x and y in level-0 pixels; those outside the area are left out.
+        area: the part of the slide to map.
     """
     width_um, height_um = area.size_um
     step_um = max(width_um, height_um) / MAP_PX
@@ -60,20 +60,20 @@ def area_density(centres: NDArray[Float], area: ShownArea) -> DensityMap:
 
 
 def map_uri(density: NDArray[np.float32]) -> str:
-    """The map as a PNG in a data URI, clear where there is nothing."""
+    """The map as a PNG in a data URI, clear where there are no detections."""
     highest = max(float(density.max()), 1e-12)
     levels = np.rint(density / highest * (LEVELS - 1)).astype(np.uint8)
-    share = np.arange(LEVELS) / (LEVELS - 1)
+    fractions = np.arange(LEVELS) / (LEVELS - 1)
     picture = Image.fromarray(levels, "L")
-    picture.putpalette(b"".join(bytes(colour(part)) for part in share.tolist()))
-    opacity = OPACITY * np.sqrt(np.clip(share - CLEAR, 0, None) / (1 - CLEAR))
+    picture.putpalette(b"".join(bytes(colour(fraction)) for fraction in fractions.tolist()))
+    opacity = OPACITY * np.sqrt(np.clip(fractions - CLEAR, 0, None) / (1 - CLEAR))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True, transparency=bytes((255 * opacity).astype(np.uint8)))
     return picture_uri(buffer, "image/png")
 
 
-def colour(share: float) -> tuple[int, int, int]:
-    """Colour of a density, given as a share of the highest."""
+def colour(fraction: float) -> tuple[int, int, int]:
+    """Colour of a density, given as a fraction of the highest."""
     positions = np.linspace(0, 1, len(STOPS))
-    red, green, blue = (round(float(np.interp(share, positions, channel))) for channel in zip(*STOPS, strict=True))
+    red, green, blue = (round(float(np.interp(fraction, positions, channel))) for channel in zip(*STOPS, strict=True))
     return red, green, blue

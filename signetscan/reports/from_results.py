@@ -1,4 +1,4 @@
-"""Reports of results of an earlier run."""
+"""Write reports from the results of an earlier run."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def report_results(results: Sequence[Path], slides: Path, out: Path | None = None) -> Iterator[Path]:
-    """Write a report of each slide, and last the index of all that lies in the folder of the results.
+    """Write a report of each slide and, last, the index of the folder of results.
 
     Args:
-        results: folders of results, or any file of one slide's.
-        slides: the slide, or a folder that holds all slides, of which reports show pictures.
-        out: folder for the reports, which are named there as below the folder of the results; by default they stand
-            beside the results.
+        results: folders of results, or files that belong to one slide's results.
+        slides: the slide, or a folder that holds all slides; reports show pictures of them.
+        out: folder for the reports, which has the same folders in it as that of the results. By default reports are
+            written beside the results.
 
     Yields:
         Path of each file as soon as it is written.
 
     Raises:
-        ResultError: there are no results, some are damaged, or a slide is not there.
+        ResultError: there are no results, some are damaged, or a slide is missing.
         AnnotationError: a file of detections cannot be read.
         OptionError: the folder holds no slide.
         SlideError: a slide cannot be read.
@@ -51,13 +51,13 @@ def report_results(results: Sequence[Path], slides: Path, out: Path | None = Non
 
 
 def _common_folder(results: Sequence[Path]) -> Path:
-    """The folder that holds all that is named, of which the index is."""
+    """The deepest folder that holds all results, which the index lists."""
     folders = [path if path.is_dir() else path.parent for path in results]
     return folders[0] if len(folders) == 1 else Path(os.path.commonpath([path.absolute() for path in folders]))
 
 
 def _write(path: Path, stored: StoredResult, slide_path: Path) -> None:
-    """Write a report of a slide, opened as it was when it was scanned."""
+    """Write a report of a slide, opened with the mpp with which it was scanned."""
     mpp = stored.scanned.mpp
     make_folder(path.parent)
     with open_slide(slide_path, mpp=mpp.x if mpp.source is MppSource.GIVEN else None) as slide:

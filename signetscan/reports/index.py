@@ -1,4 +1,4 @@
-"""The index of a batch: one page with a row for each slide, made from what lies in the folder of the results."""
+"""The index of a batch: a page with a row for each slide that has results, or failed, in a folder."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 INDEX_NAME = "index.html"
 """Name of the index in the folder of the results."""
 MOST_CLASSES = 6
-"""Most classes with a column of their own; of more there is the sum alone."""
+"""Most classes that get a column each; with more, the page has their sum alone."""
 DAMAGED = "its run record cannot be read; scan it again"
+"""Shown in place of a reason for a slide with a damaged run record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +35,15 @@ class IndexEntry:
     name: str
     """Name of its results below the folder."""
     detections: Mapping[str, int] = field(default_factory=dict)
-    """Number of each class."""
+    """Number of detections of each class."""
     tissue_mm2: float | None = None
-    """Area of its tissue, mm²; None where all was scanned, or nothing."""
+    """Area of its tissue, mm²; None where the scan used no tissue mask, or the slide failed."""
     unread_mm2: float = 0.0
     """Area that could not be read, mm²."""
     report: str = ""
     """Path of its report below the folder of the index, with "/" between folders; empty where there is none."""
     failure: str = ""
-    """Why it was not scanned; empty where it was."""
+    """Why it failed; empty where it did not."""
 
     @property
     def total(self) -> int:
@@ -51,32 +52,33 @@ class IndexEntry:
 
     @property
     def density(self) -> float:
-        """Detections per mm² of tissue; -1 where that is not known."""
+        """Detections per mm² of tissue; -1 where the area of tissue is not known."""
         return self.total / self.tissue_mm2 if self.tissue_mm2 else -1.0
 
     @property
     def density_text(self) -> str:
-        """The same to three digits."""
+        """The density as text of three digits."""
         return density_text(self.total, self.tissue_mm2)
 
     @property
     def address(self) -> str:
-        """The report's address, from the index: always a path, whatever its name looks like."""
+        """The report's address relative to the index: "./" keeps a name such as "a:b" from reading as a URL."""
         return f"./{quote(self.report)}" if self.report else ""
 
 
 def find_entries(folder: Path, reports: Path | None = None) -> list[IndexEntry]:
-    """The slides whose results, or failures, lie in a folder or below, in the order of their names.
+    """The slides with results or failures in a folder or below it, sorted by name.
 
     Args:
         folder: the folder of the results.
-        reports: the folder of the reports, which have the same names there; the same by default.
+        reports: the folder of the reports, where they have the same names; by default that of the results.
     """
     return [_entry(slide, reports or folder) for slide in list_slides(folder)]
 
 
 def _entry(slide: SlideFiles, reports: Path) -> IndexEntry:
-    """A slide; one that failed is shown as such even where results of an earlier run are there."""
+    """The row of a slide."""
+    # A failure goes before a record, which would be that of an earlier run.
     if slide.failure is not None or slide.record is None:
         return IndexEntry(name=slide.name, failure=slide.why_failed)
     try:
@@ -107,8 +109,9 @@ def write_index(path: Path, entries: Sequence[IndexEntry]) -> None:
     sums: Counter[str] = Counter()
     for entry in done:
         sums.update(entry.detections)
-    known = [entry for entry in done if entry.tissue_mm2 is not None]
-    tissue = sum(entry.tissue_mm2 or 0.0 for entry in known)
+    # The overall density is of slides whose area of tissue is known, in both numerator and denominator.
+    with_tissue = [entry for entry in done if entry.tissue_mm2 is not None]
+    tissue_mm2 = sum(entry.tissue_mm2 or 0.0 for entry in with_tissue)
     write_page(
         path,
         "index.html",
@@ -118,7 +121,7 @@ def write_index(path: Path, entries: Sequence[IndexEntry]) -> None:
         classes=list(sums) if 1 < len(sums) <= MOST_CLASSES else [],
         sums=sums,
         total=sums.total(),
-        tissue_mm2=tissue,
-        density=density_text(sum(entry.total for entry in known), tissue),
+        tissue_mm2=tissue_mm2,
+        density=density_text(sum(entry.total for entry in with_tissue), tissue_mm2),
         unread_mm2=sum(entry.unread_mm2 for entry in done),
     )

@@ -1,6 +1,6 @@
-"""The slide as a whole: its picture, which part of it that shows, and the outline of its tissue.
+"""The overview of a slide: its picture, the part of the slide that it shows, and the outline of the tissue.
 
-The picture is made from the slide's levels, never from its label or macro image, on which patients' names stand.
+The picture is made from the slide's levels, never from its label or macro image, which may show patients' names.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from signetscan.slides import Slide
 
 OVERVIEW_PX = 1600
-"""Longer side of the picture, pixels: sharp on a wide screen, some hundred kilobytes."""
+"""Longer side of the picture, pixels: sharp on a wide screen, a few hundred kilobytes."""
 OUTLINE_PX = 800
 """Longer side of the mask whose outline is drawn, pixels."""
 OUTLINE_TOLERANCE = 0.6
-"""How far the drawn outline may be from that of the mask, pixels of it."""
+"""How far the drawn outline may be from that of the mask, pixels of the mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownArea:
-    """The part of a slide that is shown: what was scanned, where the file says it, else all."""
+    """The part of a slide that is shown: the bounds that the file declares, else the whole slide."""
 
     x: float
     """Left edge, level-0 pixels."""
@@ -48,7 +48,7 @@ class ShownArea:
     """Width and height, µm."""
 
     def per_cent(self, x: float, y: float) -> tuple[float, float]:
-        """A point of level 0 as per cent of the area's width and height."""
+        """A point, level-0 pixels, in per cent of the area's width and height."""
         return 100 * (x - self.x) / self.width, 100 * (y - self.y) / self.height
 
 
@@ -57,7 +57,7 @@ class Overview:
     """A picture of a slide."""
 
     area: ShownArea
-    """What it shows."""
+    """The part of the slide that it shows."""
     pixels: NDArray[np.uint8]
     """(H, W, 3)."""
     is_readable: bool
@@ -71,7 +71,7 @@ class Overview:
 
 
 def make_overview(slide: Slide) -> Overview:
-    """A picture of a slide, white where it is damaged so that none can be read.
+    """A picture of a slide; a white one if the slide is too damaged to read.
 
     Raises:
         MppError: the slide's pixel size is unknown.
@@ -104,7 +104,7 @@ def make_overview(slide: Slide) -> Overview:
 
 
 def _cut(start: float, end: float, scale: float, length: int) -> tuple[int, int]:
-    """The pixels of a picture's axis that show a part of level 0: at least one."""
+    """The range of pixels along an axis of a picture that shows a range of level 0; at least one pixel."""
     first = min(max(int(start * scale), 0), length - 1)
     return first, max(min(round(end * scale), length), first + 1)
 
@@ -125,7 +125,7 @@ def outline_path(tissue: TissueMask, area: ShownArea) -> str:
     mask = Image.fromarray(tissue.mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX, box=box)
     parts = []
     for contour in measure.find_contours(np.pad(np.asarray(mask), 1), 127.5):  # type: ignore[no-untyped-call]
-        # A contour runs through the middles of pixels, of which the padding's lies outside.
+        # Contours run through the centres of pixels and count the padding; half a pixel less is the mask's own frame.
         line = measure.approximate_polygon(contour, OUTLINE_TOLERANCE) - 0.5  # type: ignore[no-untyped-call]
         points = np.rint(np.clip(line[:, ::-1] / size, 0, 1) * 1000).astype(int)
         parts.append("M" + "L".join(f"{x} {y}" for x, y in points.tolist()) + "Z")

@@ -1,7 +1,7 @@
-"""From a template and values to a page.
+"""Make a page from a template and values.
 
-Names of files, classes and images come from strangers, so the template engine escapes every value, and the page itself
-tells browsers to load nothing, and to run nothing but the script that it is made with, known by its hash.
+Names of files, classes and images come from strangers, so the template engine escapes every value. The page tells
+browsers to load nothing, and to run nothing but its own script, which its policy names by a hash.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOT_DEFINED = "\N{EN DASH}"
-"""Stands for a number that there is not."""
+"""Stands for a number that is not defined."""
 
 
 def number(value: float, form: str = ".3f") -> str:
-    """A number as text, in a form of Python's `format`; a dash if it is not defined."""
+    """A number as text, by a format specification; a dash for nan."""
     return NOT_DEFINED if math.isnan(value) else format(value, form)
 
 
-def counted(count: int, what: str) -> str:
-    """A number of things: `1 cell`, `1,200 cells`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+def counted(count: int, noun: str) -> str:
+    """A number with a noun: `1 cell`, `1,200 cells`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def render_page(template: str, **values: object) -> str:
     """A page as text.
 
     Args:
-        template: name of a file in `templates`. Where a script of its name stands beside it, the page runs that.
-        values: what the template asks for; all of it is escaped.
+        template: name of a file in `templates`. If a script of the same name is there too, the page runs it.
+        values: values for the template, all of which it escapes.
     """
     loader = PackageLoader("signetscan.reports")
     environment = Environment(
@@ -60,10 +60,10 @@ def render_page(template: str, **values: object) -> str:
 
 
 def write_page(path: Path, template: str, **values: object) -> None:
-    """Write a page; it appears whole or not at all. See `render_page`.
+    """Write a page, whole or not at all. See `render_page`.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the page cannot be written.
     """
     page = render_page(template, **values)
     with atomic_text(path) as file:

@@ -1,4 +1,4 @@
-"""Pictures as text that stands in the page itself: plots, and crops of an image with a box in them."""
+"""Pictures as text that is a part of the page: plots, and crops of an image with a box drawn in."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from signetscan.boxes import Box
 
 THUMBNAIL_PX = 224
-"""Side of a crop in the file: twice what it is shown at, for screens with fine pixels."""
+"""Side of a crop in the file, pixels: twice the side at which it is shown, for high-density screens."""
 MARGIN = 1.3
-"""A crop is at least this much larger than its box."""
+"""A crop is at least this many times as wide as its box."""
 LINE_PX = 3
-"""Width of a box's line."""
+"""Width of a box's line, pixels."""
 QUALITY = 82
-"""Of the JPEG."""
+"""Quality of a JPEG."""
 
 
 class BoxColour(StrEnum):
-    """Colour of a box by what it stands for; they stand out from the stains, and from each other in grey."""
+    """Colour of a box by what it shows. The colours stand out from the stains, and from each other even in grey."""
 
     HIT = "#1557b0"
     MISS = "#ffb000"
-    ALARM = "#d1101c"
+    FALSE_POSITIVE = "#d1101c"
     UNMATCHED = "#00a86b"
 
 
@@ -45,13 +45,13 @@ def figure_uri(figure: Figure) -> str:
 
 
 def thumbnail_uri(pixels: NDArray[np.uint8], box: Box, colour: BoxColour, *, window: float) -> str:
-    """What lies around a box, with the box drawn in, as a JPEG in a data URI.
+    """A box, drawn in, and its surroundings as a JPEG in a data URI.
 
     Args:
         pixels: the image, uint8 (H, W, 3).
         box: x0, y0, x1, y1, image pixels.
-        colour: of the box.
-        window: side of what is shown, image pixels; more where the box needs it. Beyond the image it is white.
+        colour: colour of the box.
+        window: side of the area shown, image pixels; a large box gets more. What lies beyond the image is white.
     """
     x0, y0, x1, y1 = box
     side = max(round(max(window, MARGIN * (x1 - x0), MARGIN * (y1 - y0))), 1)
@@ -61,16 +61,17 @@ def thumbnail_uri(pixels: NDArray[np.uint8], box: Box, colour: BoxColour, *, win
     scale = THUMBNAIL_PX / side
     edges = [(x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale - 1, (y1 - top) * scale - 1]
     draw = ImageDraw.Draw(shown)
-    for colour_of_line, out in (("white", 1), (str(colour), 0)):  # a white seam on both sides of the line
-        grown = [edges[0] - out, edges[1] - out, edges[2] + out, edges[3] + out]
-        draw.rectangle(_in_order(grown), outline=colour_of_line, width=LINE_PX + 2 * out)
+    # The line gets a white seam on both sides, which is drawn first and one pixel wider.
+    for line_colour, seam in (("white", 1), (str(colour), 0)):
+        grown = [edges[0] - seam, edges[1] - seam, edges[2] + seam, edges[3] + seam]
+        draw.rectangle(_in_order(grown), outline=line_colour, width=LINE_PX + 2 * seam)
     buffer = io.BytesIO()
     shown.save(buffer, "JPEG", quality=QUALITY)
     return picture_uri(buffer, "image/jpeg")
 
 
 def _in_order(edges: list[float]) -> Box:
-    """Edges of a box that is at least a point wide, as Pillow demands."""
+    """The edges of a box, the second no less than the first, as Pillow demands."""
     x0, y0, x1, y1 = edges
     return x0, y0, max(x0, x1), max(y0, y1)
 

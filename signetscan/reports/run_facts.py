@@ -1,4 +1,4 @@
-"""What a report says of a run, from its run record, which may come from a file that anybody wrote."""
+"""What a report says of a run. It comes from the run record, which anybody may have edited."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from signetscan.options import Value
     from signetscan.results.run_record import RunRecord
 
-NO_INTENDED_USE = "not said by the model"
+NO_INTENDED_USE = "the model does not say"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """A run, for people."""
+    """What a report says of a run."""
 
     finished: str
-    """When, UTC."""
+    """When the run ended, UTC."""
     model: str
-    """Its name."""
+    """Name of the model."""
     intended_use: str
-    """What the model says it is for."""
+    """What the model says that it is for."""
     threshold: float
-    """Lowest score reported."""
+    """Lowest score that counts."""
     min_tissue_um2: float
     """Smallest piece of tissue that was scanned, µm²."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm²; None where all was scanned."""
     roi_polygons: int
-    """Polygons of the region of interest to which the scan kept; 0 where it was the whole slide."""
+    """Number of polygons in the region of interest; 0 where the whole slide was scanned."""
     unread_mm2: float
     """Area that could not be decoded, mm²."""
     unread: tuple[Box, ...]
-    """Where it lies, x0, y0, x1, y1 in level-0 pixels."""
+    """The unread areas as x0, y0, x1, y1, level-0 pixels."""
     rows: tuple[tuple[str, str], ...]
-    """All else: what, and its value."""
+    """Name and value of each other fact."""
     options: tuple[tuple[str, str], ...]
     """Name and value of each option."""
     versions: tuple[tuple[str, str], ...]
@@ -47,10 +47,10 @@ class RunFacts:
 
 
 def run_facts(record: RunRecord) -> RunFacts:
-    """What a record says.
+    """Take the facts from a run record.
 
     Raises:
-        ResultError: it lacks an option that reports show, or its value cannot be.
+        ResultError: the record lacks an option that reports show, or gives an impossible value for it.
     """
     return RunFacts(
         finished=record.finished[:19].replace("T", " ") + " UTC",
@@ -82,7 +82,7 @@ def _rows(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _number(record: RunRecord, name: str, high: float = float("inf")) -> float:
-    """An option that must be a number from 0."""
+    """The value of an option that must be a number of at least 0."""
     value = record.options.get(name)
     if not is_number(value) or not 0 <= value <= high:
         message = f"the run record of {record.slide.name} has no usable option {name.replace('_', ' ')}"

@@ -1,4 +1,4 @@
-"""How many detections have which score, in so few numbers that a page of a million detections stays small."""
+"""The histogram of scores: so few numbers that the page of a million detections stays small."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
 
 LAST = 100
-"""The bin of a score of exactly 1; bin k is of scores from k to below k + 1 hundredths."""
+"""The bin of a score of exactly 1; bin k holds scores from k to below k + 1 hundredths."""
 PARTS = 10_000
-"""Scores are given in parts of this size, so that binary fractions such as 0.29 fall into no wrong bin."""
+"""Scores are rounded to this many parts of 1 first: 0.29, a little less in binary, would fall into bin 28."""
 TICK_STEPS = (1, 2, 5, 10, 20)
-"""Hundredths between two marks of the axis."""
+"""Possible steps between the ticks of the axis, hundredths."""
 MOST_TICKS = 6
-"""Most steps between them: more would touch on a phone."""
+"""Most steps on the axis: the labels of more would touch on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +29,25 @@ class Bar:
     """One bar of the histogram."""
 
     bin: int
-    """Its bin."""
+    """Number of the bin."""
     count: int
-    """Detections in it."""
+    """Detections in the bin."""
     height: float
-    """As a share of the highest, per cent."""
+    """Height in per cent of the highest bar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A mark of an axis."""
+    """A tick of the axis."""
 
     score: float
-    """What it says."""
-    place: float
-    """Per cent of the axis."""
+    """Score at the tick."""
+    position: float
+    """Position in per cent of the axis."""
 
 
 def score_bins(detections: Detections, classes: int) -> NDArray[np.int64]:
-    """Detections of each class and score, (classes, LAST + 1).
+    """Numbers of detections by class and bin of the score, (classes, LAST + 1).
 
     The sum of a row from bin k on is the number of detections with a score of at least k hundredths.
     """
@@ -58,13 +58,13 @@ def score_bins(detections: Detections, classes: int) -> NDArray[np.int64]:
 
 
 def first_bin(bins: NDArray[np.int64], threshold: float) -> int:
-    """The bin at which the histogram starts: that of the threshold, or of the lowest score."""
+    """The bin at which the histogram starts: that of the threshold, or of the lowest score if that is lower."""
     used: list[int] = np.flatnonzero(bins.sum(axis=0))[:1].tolist()
     return max(0, min(round(threshold * PARTS) // (PARTS // LAST), *used, LAST - 1))
 
 
 def bars(bins: NDArray[np.int64], first: int) -> list[Bar]:
-    """The histogram of all classes from a bin on; a score of exactly 1 counts to the last bar."""
+    """The histogram of all classes from a bin on; scores of exactly 1 count in the last bar."""
     counts = bins.sum(axis=0)
     counts[LAST - 1] += counts[LAST]
     highest = max(int(counts[:LAST].max()), 1)
@@ -72,14 +72,14 @@ def bars(bins: NDArray[np.int64], first: int) -> list[Bar]:
 
 
 def axis_ticks(first: int) -> list[Tick]:
-    """Round scores along the histogram's axis, which is from a bin to 1: a handful."""
-    step = next(each for each in TICK_STEPS if (LAST - first) / each <= MOST_TICKS)
-    from_step = -(-first // step) * step
-    return [Tick(number / LAST, 100 * (number - first) / (LAST - first)) for number in range(from_step, LAST + 1, step)]
+    """A handful of ticks at round scores along the histogram's axis, which goes from a bin to 1."""
+    step = next(step for step in TICK_STEPS if (LAST - first) / step <= MOST_TICKS)
+    start = -(-first // step) * step  # the first multiple of the step that is on the axis
+    return [Tick(number / LAST, 100 * (number - first) / (LAST - first)) for number in range(start, LAST + 1, step)]
 
 
 def density_text(count: int, area_mm2: float | None) -> str:
-    """Detections per mm2 to three digits, as slide.js says it too; a dash where there is no area."""
+    """Detections per mm² to three digits, as slide.js formats them too; a dash where there is no area."""
     if not area_mm2:
         return NOT_DEFINED
     density = count / area_mm2

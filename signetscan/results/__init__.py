@@ -1,1 +1,1 @@
-"""Results of a slide: the run record, and writing and reading back everything beside it."""
+"""Results of a slide: the run record and the files beside it, written and read back."""

@@ -1,4 +1,4 @@
-"""Results of an earlier run in further formats, without scanning again."""
+"""Write the results of an earlier run in further formats, without scanning again."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ class Converted:
     """What became of one slide's results."""
 
     name: str
-    """Name of its results, without folders."""
+    """Name of the results, without folders."""
     files: tuple[Path, ...] = ()
-    """What was written."""
+    """The files that were written."""
     unfit: Mapping[str, str] = field(default_factory=dict)
-    """Formats that cannot hold this slide's detections, and why."""
+    """Why a format cannot hold this slide's detections, by format."""
     problem: str = ""
-    """Why nothing was written; empty if something could be."""
+    """Why the results could not be read; empty if they could."""
 
 
 def convert_results(
     results: Sequence[Path], formats: Sequence[str], *, slides: Path | None = None, out: Path | None = None
 ) -> Iterator[Converted]:
-    """Write results in further formats. Those of one slide that cannot be read do not stop the others.
+    """Write results in further formats. A result that cannot be read does not stop the others.
 
     Args:
-        results: folders of results, or any file of one slide's.
-        formats: of `formats.result_files.SUFFIXES`.
+        results: folders of results, or files that belong to one slide's results.
+        formats: names from `formats.result_files.SUFFIXES`.
         slides: the slide, or a folder that holds all slides; DICOM annotations need it.
-        out: folder for the files, made if it is not there; by default they stand beside the results, whose run records
-            then name them too.
+        out: folder for the files, made if it does not exist. By default they are written beside the results, and the
+            run records list them too.
 
     Returns:
-        What became of each slide, as it is written.
+        An iterator that converts one slide at a time and says what became of it.
 
     Raises:
         ModuleNotFoundError: a format needs a library that is not installed.
-        OptionError: DICOM is asked for without slides, or two slides would have the same files.
+        OptionError: DICOM is requested without slides, or files of two slides would have the same name.
         ResultError: there are no results.
         OutputError: a file cannot be written.
     """
     formats = tuple(dict.fromkeys(formats))
     check_libraries(formats)
     if "dicom" in formats and slides is None:
-        message = "DICOM annotations refer to the file of their slide; name the slide, or the folder that it is in"
+        message = "DICOM annotations refer to the slide's file; name the slide, or the folder that it is in"
         raise OptionError(message, options=("slide",))
     records = list(dict.fromkeys(record for path in results for record in find_results(path)))
     if out is not None:
@@ -69,9 +69,10 @@ def convert_results(
 def _check_names(records: Sequence[Path], out: Path) -> None:
     seen: dict[str, Path] = {}
     for record in records:
+        # Names that differ in case only are one file on Windows and macOS.
         other = seen.setdefault(record.name.casefold(), record)
         if other is not record:
-            message = f"{other} and {record} would have the same files in {out}; convert them into different folders"
+            message = f"{other} and {record} would be written to the same files in {out}; use different folders"
             raise OptionError(message)
 
 
@@ -91,9 +92,10 @@ def _target(stored: StoredResult, out: Path | None) -> Path:
 
 
 def _write(stored: StoredResult, formats: Sequence[str], out: Path | None) -> dict[str, str]:
-    """Write a result's formats; why a format could not be written, by format."""
+    """Write a result in some formats. Returns why a format could not be written, by format."""
     if out is None:
         record = add_formats(stored, formats).record
+        # The record also lists formats that earlier runs could not write.
         return {name: why for name, why in record.unfit.items() if name in formats}
     make_folder(out)
     return write_formats({name: add_suffix(_target(stored, out), SUFFIXES[name]) for name in formats}, stored.scanned)

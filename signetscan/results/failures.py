@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the file's layout."""
 ATTEMPTS = 2
-"""Times that a slide is tried: a share may have stuttered, or memory been short for a moment."""
+"""How often a slide is tried: a network share may have stalled, or memory been short for a moment."""
 MOST_BYTES = 1 << 20
-"""A failure is a sentence."""
+"""Largest file that is read; a failure is one sentence."""
 MOST_SHOWN = 500
 """Longest reason that is shown, characters."""
 
@@ -36,15 +36,15 @@ class Failure:
     slide: str
     """Name of its results below the folder of the batch."""
     reason: str
-    """Why; it may name the slide's file."""
+    """Why it failed; the text may name the slide's file."""
     attempts: int = ATTEMPTS
     """How often it was tried."""
     finished: str = ""
-    """When it was given up, UTC, ISO 8601."""
+    """When the last attempt failed, UTC, ISO 8601."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
-        """Check and take over what a file says; only the reason must be there.
+        """Make a failure from the contents of a file, of which only the reason is required.
 
         Raises:
             JsonError: a value is missing or of another type.
@@ -57,7 +57,7 @@ class Failure:
         )
 
     def to_json(self) -> dict[str, Json]:
-        """What is written."""
+        """The contents of the file."""
         return {
             "schema": SCHEMA,
             "slide": self.slide,
@@ -67,7 +67,7 @@ class Failure:
         }
 
     def short_reason(self, name: str) -> str:
-        """The reason in a message or on a page: not too long, and without folders, which are nobody else's business.
+        """The reason for a message or a page: short, and without folders, which may tell of patients.
 
         Args:
             name: the slide's name in results, with "/" between folders.
@@ -76,9 +76,9 @@ class Failure:
 
 
 def without_folders(reason: str, name: str) -> str:
-    """A reason without the folders of the slide's path at its start."""
-    last = re.escape(name.rpartition("/")[2])
-    return re.sub(rf"^[^\n]*?[/\\](?={last}[^/\\]*: )", "", reason, count=1)
+    """Remove the folders from a reason that begins with the path of the slide."""
+    file_name = re.escape(name.rpartition("/")[2])
+    return re.sub(rf"^[^\n]*?[/\\](?={file_name}[^/\\]*: )", "", reason, count=1)
 
 
 def write_failure(out: Path, name: str, reason: str) -> None:
@@ -90,7 +90,7 @@ def write_failure(out: Path, name: str, reason: str) -> None:
         reason: why the slide failed.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     failure = Failure(slide=name, reason=reason, finished=datetime.now(UTC).isoformat(timespec="seconds"))
     with atomic_text(failure_path(out, name)) as file:
@@ -102,7 +102,7 @@ def read_failure(path: Path) -> Failure:
     """Read the record of a failure.
 
     Raises:
-        ResultError: it cannot be read, or is none.
+        ResultError: the file cannot be read, or is not the record of a failure.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -118,10 +118,10 @@ def read_failure(path: Path) -> Failure:
 
 
 def forget_failure(out: Path, name: str) -> None:
-    """Remove the record of a failure: the slide is done."""
+    """Remove the record of a failure, once the slide is scanned."""
     failure_path(out, name).unlink(missing_ok=True)
 
 
 def failure_path(out: Path, name: str) -> Path:
-    """Where the failure of a slide is recorded."""
+    """Path of the file that records a slide's failure."""
     return add_suffix(out / name, FAILURE_SUFFIX)

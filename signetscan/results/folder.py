@@ -1,4 +1,4 @@
-"""What lies in a folder of results: run records, failures, corrections and reports, in nested folders too."""
+"""What a folder of results and the folders below it hold: run records, failures, corrections and reports."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 OF_A_SLIDE = (RECORD_SUFFIX, REPORT_SUFFIX, CORRECTIONS_SUFFIX, *SUFFIXES.values())
 """Suffixes of all files that belong to the results of a slide."""
 MAC_FILE = "._"
-"""How names of files begin that a Mac keeps beside others."""
+"""Prefix of the hidden files that macOS writes beside others on network shares."""
 MOST_NAMED = 5
-"""Failed slides that a message names."""
+"""Most failed slides that a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class SlideFiles:
     record: Path | None
     """The run record."""
     failure: Path | None
-    """The record of its failure. Results beside it are of an earlier run, with other options or another model."""
+    """The record of its failure. Results beside it come from an earlier run with other options or another model."""
     corrections: Path | None
     """The corrections made in the viewer."""
 
@@ -56,7 +56,7 @@ class SlideFiles:
 
 
 def list_slides(folder: Path) -> list[SlideFiles]:
-    """The slides of which a folder, or a folder below it, holds a run record or a failure, in the order of their names.
+    """The slides that have a run record or a failure in a folder or below it, sorted by name.
 
     Args:
         folder: the folder of the results.
@@ -85,21 +85,21 @@ def _slide_files(target: Path, folder: Path) -> SlideFiles:
 
 
 def failed_slides(paths: Iterable[Path]) -> dict[str, str]:
-    """Why slides failed, by name, of those whose failures lie in some folders of results."""
+    """Why slides failed, by name, for all failures in some folders of results."""
     slides = [slide for path in paths if path.is_dir() for slide in list_slides(path)]
     return {slide.name: slide.why_failed for slide in slides if slide.failure is not None}
 
 
 def failures_in_words(failed: Mapping[str, str]) -> str:
-    """Failed slides in a message: `1 failed slide: a (not a slide)`. `failed` gives the reasons by name."""
+    """Failed slides for a message: `1 failed slide: a (not a slide)`. `failed` maps names to reasons."""
     named = [f"{name} ({reason})" for name, reason in failed.items()]
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     return f"{len(named)} failed slide{'' if len(named) == 1 else 's'}: {', '.join(named[:MOST_NAMED])}{more}"
 
 
 def target_of(path: Path) -> Path | None:
-    """The slide whose results a file belongs to: their path without suffix; None where no run record lies beside it."""
-    # The longest suffix first: NAME.corrected.geojson belongs to NAME.
+    """The slide to whose results a file belongs, as their path without suffix; None where there is no run record."""
+    # Longest suffix first: NAME.corrected.geojson belongs to NAME, not to NAME.corrected.
     for suffix in sorted(OF_A_SLIDE, key=len, reverse=True):
         if path.name.endswith(suffix) and path.name != suffix:
             target = path.with_name(path.name.removesuffix(suffix))
@@ -109,10 +109,10 @@ def target_of(path: Path) -> Path | None:
 
 
 def find_results(path: Path) -> list[Path]:
-    """The run records that a path means: all in a folder and below it, or that of any file of one slide.
+    """The run records that a path stands for: all of a folder and below, or the one that a file belongs to.
 
     Raises:
-        ResultError: there is none.
+        ResultError: there is no run record.
     """
     if path.is_dir():
         records = [slide.record for slide in list_slides(path) if slide.record is not None]
@@ -129,33 +129,37 @@ def find_results(path: Path) -> list[Path]:
     target = target_of(path)
     if target is not None:
         return [add_suffix(target, RECORD_SUFFIX)]
-    what = "no run record lies beside this file" if path.exists() else "no such file"
+    what = "no run record beside this file" if path.exists() else "no such file"
     message = f"{path}: {what}; name a folder of results, or a file that signetscan detect wrote (*{RECORD_SUFFIX})"
     raise ResultError(message)
 
 
 def pair_names(first: Iterable[str], second: Iterable[str]) -> dict[str, str]:
-    """Which names of slides in two folders mean the same slide, by those of the first.
+    """Pair the names of slides in two folders that mean the same slide.
 
-    Those that are alike are a pair. Of the others, so are those that are alike but for their folders, where the last
-    part is that of one name only on either side.
+    Equal names are a pair. The remaining names are paired without their folders, where that leaves one candidate on
+    either side: results may have been moved into other folders.
 
     Args:
         first: names with "/" between folders.
         second: the same of another folder.
+
+    Returns:
+        The second name of each pair by the first.
     """
-    others = set(second)
-    pairs = {name: name for name in first if name in others}
-    left = [name for name in first if name not in pairs]
-    rest = [name for name in others if name not in pairs]
-    counts = [Counter(map(_last, names)) for names in (left, rest)]
-    by_last = {_last(name): name for name in rest}
-    for name in left:
-        last = _last(name)
-        if counts[0][last] == counts[1][last] == 1:
-            pairs[name] = by_last[last]
+    second_names = set(second)
+    pairs = {name: name for name in first if name in second_names}
+    first_rest = [name for name in first if name not in pairs]
+    second_rest = [name for name in second_names if name not in pairs]
+    first_counts = Counter(map(_without_folders, first_rest))
+    second_counts = Counter(map(_without_folders, second_rest))
+    by_short_name = {_without_folders(name): name for name in second_rest}
+    for name in first_rest:
+        short = _without_folders(name)
+        if first_counts[short] == second_counts[short] == 1:
+            pairs[name] = by_short_name[short]
     return pairs
 
 
-def _last(name: str) -> str:
+def _without_folders(name: str) -> str:
     return name.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""From a result back to the slide that it is of, whose file run records do not name."""
+"""Find the slide of a result by its content: run records do not name the slide's file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 
 def load_results(results: Sequence[Path], slides: Path | None = None) -> Iterator[StoredResult]:
-    """Read back results, each once.
+    """Read results back, each once.
 
     Args:
-        results: folders of results, or files of one slide's.
-        slides: the slide that they are of, or a folder that holds all their slides; without it their files are not
-            known.
+        results: folders of results, or files that belong to one slide's results.
+        slides: the slide, or a folder that holds all slides; without it the slides' files stay unknown.
 
     Raises:
-        ResultError: there are none, some are damaged, or a slide is not there.
+        ResultError: there are no results, some are damaged, or a slide is missing.
         AnnotationError: a file of detections cannot be read.
         OptionError: the folder holds no slide.
         SlideError: the slide cannot be read.
@@ -38,7 +37,7 @@ def load_results(results: Sequence[Path], slides: Path | None = None) -> Iterato
 
 
 def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
-    """Read back one result. Arguments and errors as for `load_results`, but of a run record."""
+    """Read back the result that a run record describes. Otherwise as `load_results`."""
     stored = load_result(record)
     if slides is None:
         return stored
@@ -46,15 +45,15 @@ def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
 
 
 def slide_of(record: RunRecord, slides: Path) -> Path:
-    """The file of the slide that a run record is of.
+    """The file of the slide that a run record describes.
 
     Args:
         record: the run record.
-        slides: the slide, or a folder that it is in. There, slides of its name are opened first; where results have
-            pseudonyms, all are.
+        slides: the slide, or a folder that it is in. In a folder, slides with the record's name are opened first, then
+            all others, because results may have pseudonyms.
 
     Raises:
-        ResultError: it is not there, or `slides` is another slide.
+        ResultError: the folder does not hold the slide, or `slides` is another one.
         OptionError: the folder holds no slide.
         SlideError: `slides` is a file that cannot be read.
     """
@@ -62,43 +61,44 @@ def slide_of(record: RunRecord, slides: Path) -> Path:
     if not slides.is_dir():
         if _fingerprint(slides) == fingerprint:
             return slides
-        message = f"{slides}: not the slide that {name} is of; name that"
+        message = f"{slides}: not the slide of {name}; name that slide"
         raise ResultError(message, options=("slide",))
     files = _slides_in(slides)
+    # The sort is stable and False comes first: slides of the record's name, then the rest.
     for path in sorted(files, key=lambda path: name not in {name_of(path.name), path.name}):
         try:
             if _fingerprint(path) == fingerprint:
                 return path
         except SlideError:
-            continue  # a damaged slide is not the one: that was scanned
+            continue  # the slide of a result could be read, so a damaged one is another
     count = "the only slide is not" if len(files) == 1 else f"none of {len(files)} slides is"
-    message = f"{slides}: {count} the one that {name} is of; name that, or another folder"
+    message = f"{slides}: {count} the slide of {name}; name that slide, or another folder"
     raise ResultError(message, options=("slide",))
 
 
 def slide_named(name: str, slides: Path) -> Path:
-    """The file of a slide by its name alone, where no run record tells more.
+    """The file of a slide by its name alone, where there is no run record.
 
     Args:
         name: the slide's name without folder and suffix.
         slides: the slide, or a folder that it is in.
 
     Raises:
-        ResultError: it is not there, or several slides have this name.
-        OptionError: the folder holds no slide, or `slides` is not there.
+        ResultError: no slide, or more than one, has this name.
+        OptionError: the folder holds no slide, or `slides` does not exist.
     """
-    named = [path for path in _slides_in(slides) if name_of(path.name) == name]
-    if len(named) == 1:
-        return named[0]
-    message = f"{slides}: {'several slides are' if named else 'no slide is'} called {name}; name the right one"
+    namesakes = [path for path in _slides_in(slides) if name_of(path.name) == name]
+    if len(namesakes) == 1:
+        return namesakes[0]
+    message = f"{slides}: {'several slides are' if namesakes else 'no slide is'} called {name}; name the right one"
     raise ResultError(message, options=("slide",))
 
 
 def _slides_in(path: Path) -> list[Path]:
-    """The slides of a folder, in the order of their paths; a file stands for itself.
+    """The slides of a folder, sorted by path; a file stands for itself.
 
     Raises:
-        OptionError: there is none.
+        OptionError: the folder holds no slide, or there is no such file.
     """
     if path.is_dir():
         files = sorted(slide_files(path))

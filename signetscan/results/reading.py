@@ -1,4 +1,4 @@
-"""Results of an earlier run, read back from its files."""
+"""Read the results of an earlier run back from its files."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StoredResult:
-    """What a run left of one slide."""
+    """The results of one slide, and where they are."""
 
     scanned: ScannedSlide
     """The slide and its detections."""
     record: RunRecord
     """The run record."""
     target: Path
-    """Path of its files, without their suffixes."""
+    """Path of the result files, without their suffixes."""
 
 
 def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult:
     """Read back a slide's detections and its run record.
 
     Args:
-        record_path: the run record.
+        record_path: path of the run record.
         slide: the slide's file, which records do not name.
 
     Raises:
-        ResultError: the record or the files that it names are gone, damaged, or of another run.
+        ResultError: the record or a file that it names is missing, damaged, or from another run.
         AnnotationError: the file of detections cannot be read.
     """
     record = read_run_record(record_path)
@@ -66,26 +66,28 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
 
 def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> Detections:
     """The detections, from the best of the files that the record names."""
-    kind = next((name for name in READABLE_FORMATS if name in record.files), None)
-    if kind is None:
+    form = next((name for name in READABLE_FORMATS if name in record.files), None)
+    if form is None:
         message = f"{target}: its results are in none of {', '.join(READABLE_FORMATS)}; scan the slide again with one"
         raise ResultError(message, options=("format",))
-    file = add_suffix(target, SUFFIXES[kind])
-    detections = _detections(file, read_annotations(file), scanned, from_csv=kind == "csv")
+    file = add_suffix(target, SUFFIXES[form])
+    detections = _detections(file, read_annotations(file), scanned, from_csv=form == "csv")
     if len(detections) != record.total:
-        message = f"{file}: holds {len(detections)} detections, its run record says otherwise; scan the slide again"
+        counts = f"{len(detections)} in the file, {record.total} in its run record"
+        message = f"{file}: the numbers of detections differ, {counts}; scan the slide again"
         raise ResultError(message)
     return detections
 
 
 def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:
-    """The detections of a file that we wrote, boxes in level-0 pixels, to the decimals that it was written with."""
+    """The detections of a file that we wrote: boxes in level-0 pixels, rounded as they were written."""
     labels = {_as_read(name, from_csv=from_csv): label for label, name in enumerate(scanned.class_names)}
     unknown = set(annotations.names) - labels.keys()
     has_scores = all(map(math.isfinite, annotations.scores.tolist()))
     if unknown or len(labels) < len(scanned.class_names) or not has_scores:
-        message = f"{file}: holds other objects than its run wrote; scan the slide again"
+        message = f"{file}: holds objects that its run did not write; scan the slide again"
         raise ResultError(message)
+    # GeoJSON counts from the origin; adding it brings rounding errors back, so round again.
     boxes = annotations.boxes if from_csv else (annotations.boxes + scanned.origin * 2).round(2)
     try:
         return Detections(
@@ -93,11 +95,11 @@ def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, 
             scores=annotations.scores.astype(np.float32),
             labels=np.array([labels[name] for name in annotations.names], np.int64),
         )
-    except ValueError as error:  # a coordinate that is not finite once it is moved
+    except ValueError as error:  # a coordinate that overflows once the origin is added
         message = f"{file}: {error}; scan the slide again"
         raise ResultError(message) from error
 
 
 def _as_read(name: str, *, from_csv: bool) -> str:
-    """A class name as the parser gives it back from a file that we wrote."""
+    """A class name as the parser returns it from a file that we wrote."""
     return (f"'{name}" if from_csv and name.startswith(FORMULA) else name).strip()

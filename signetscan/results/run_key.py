@@ -1,4 +1,4 @@
-"""Whether two runs have the same results: the key of a run, by which a batch that goes on skips what is done."""
+"""The key of a run: runs with the same key have the same results, so a resumed batch skips them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def run_key(
     crop_to_bounds: bool,
     roi: Roi | None = None,
 ) -> str:
-    """A text that is the same for runs whose results are: of the same slide, model and options.
+    """A text that is equal for runs of the same slide, model and options, which have the same results.
 
     Args:
         slide: the slide.
-        size: bytes of its file. OpenSlide's fingerprint covers the overview alone.
+        size: size of its file, bytes; needed because OpenSlide's fingerprint covers the overview alone.
         detector: the model.
-        options: how it is scanned.
+        options: how the slide is scanned.
         crop_to_bounds: whether GeoJSON counts from the slide's bounds.
-        roi: the region of interest to which the scan keeps.
+        roi: the region of interest, if the scan keeps to one.
     """
     mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
     parts = [SCHEMA, slide.fingerprint, size, mpp, detector.sha256, result_values(options), crop_to_bounds]

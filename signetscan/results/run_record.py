@@ -52,11 +52,11 @@ FORMER_OPTIONS = {
     "max_unread_share": "max_bad_area",
     "min_tissue_um2": "min_tissue",
 }
-"""Names of options in records of schema 1, and those that they have now."""
+"""Present names of options by the names that records of schema 1 gave them."""
 MOST_BYTES = 1 << 24
-"""A record takes some kilobytes; each area that could not be read adds a line."""
+"""Largest file that is read. A record takes some kilobytes; each unread area adds a line."""
 MOST_DETECTIONS = 1 << 40
-"""No slide has more; a file that says so is damaged."""
+"""No slide has more detections; a record that says so is damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,11 @@ class SlideRecord:
     """The slide."""
 
     name: str
-    """What it is called in results, without folders; maybe a pseudonym."""
+    """Its name in results, without folders; may be a pseudonym."""
     format_name: str
-    """What kind of file it is."""
+    """Format of its file."""
     decoder: str
-    """What turned its tiles into pixels."""
+    """What decoded its tiles; empty in records that do not say."""
     fingerprint: str
     """Identifies its content."""
     dimensions: tuple[int, int]
@@ -76,11 +76,11 @@ class SlideRecord:
     mpp: Mpp
     """Size of a level-0 pixel."""
     bounds: Bounds | None
-    """The scanned part, where the file declares one."""
+    """The part that the scanner scanned, level-0 pixels; None where the file declares none."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
-        """From its part of a record."""
+        """Read this part of a record."""
         mpp, bounds = table.table("mpp"), table.table_or_none("bounds")
         return cls(
             name=table.text("name"),
@@ -93,7 +93,7 @@ class SlideRecord:
         )
 
     def to_json(self) -> dict[str, Json]:
-        """Its part of a record."""
+        """This part of a record."""
         mpp: dict[str, Json] = {"x": self.mpp.x, "y": self.mpp.y, "source": self.mpp.source}
         return {
             "name": self.name,
@@ -113,19 +113,19 @@ class ModelRecord:
 
     name: str
     sha256: str
-    """Of its file."""
+    """SHA-256 of its file."""
     precision: str
-    """Of its numbers, such as fp32."""
+    """Precision of its arithmetic, such as fp32."""
     mpp: float
-    """At which it works, µm/px."""
+    """Pixel size at which it works, µm/px."""
     class_names: tuple[str, ...]
     """Name of each label."""
     intended_use: str
-    """What it says that it is for; empty if it does not say."""
+    """Its own statement of what it is for; empty if it makes none."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
-        """From its part of a record."""
+        """Read this part of a record."""
         return cls(
             name=table.text("name"),
             sha256=table.text("sha256"),
@@ -136,7 +136,7 @@ class ModelRecord:
         )
 
     def to_json(self) -> dict[str, Json]:
-        """Its part of a record."""
+        """This part of a record."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -149,22 +149,22 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoiRecord:
-    """The region of interest to which a scan kept."""
+    """The region of interest to which a scan was kept."""
 
     polygons: int
-    """How many polygons it is made of."""
+    """How many polygons it has."""
     digest: str
-    """Identifies them."""
+    """Identifies the polygons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileCounts:
-    """Tiles of a scan."""
+    """Numbers of tiles."""
 
     grid: int
-    """In the grid."""
+    """Tiles in the grid over the whole slide."""
     scanned: int
-    """Read and given to the model."""
+    """Tiles that were read and given to the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,16 +174,16 @@ class ResultFile:
     name: str
     """Its name, without folders."""
     size: int
-    """Bytes."""
+    """Its size, bytes."""
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """A file that has just been written."""
+        """Describe a file that has just been written."""
         return cls(name=path.name, size=path.stat().st_size)
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
-        """From its part of a record. A name that leads into another folder is refused."""
+        """Read this part of a record. A name that leads into another folder is refused."""
         name = table.text("name")
         if PurePath(name).name != name:
             message = f"{table.name}.name must be the name of a file, not {name[:60]!r}"
@@ -193,14 +193,14 @@ class ResultFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What was done to a slide, and what came of it. See `docs/results.md` for its file."""
+    """How a slide was scanned, and what came of it. `docs/results.md` describes the file."""
 
     finished: str
-    """When it ended, UTC, ISO 8601."""
+    """When the run ended, UTC, ISO 8601."""
     versions: Mapping[str, str]
-    """Of signetscan, Python and `LIBRARIES`."""
+    """Versions of signetscan, Python and `LIBRARIES`, by name."""
     key: str
-    """The same for runs whose results are; see `signetscan.results.run_key`."""
+    """Equal for runs with the same results; see `signetscan.results.run_key`."""
     slide: SlideRecord
     model: ModelRecord
     provider: str
@@ -208,32 +208,32 @@ class RunRecord:
     options: Mapping[str, Value]
     """The options in force, by name."""
     roi: RoiRecord | None
-    """None where the whole slide was scanned."""
+    """The region of interest; None where the whole slide was scanned."""
     geojson_origin: tuple[int, int]
     """The point that GeoJSON takes as (0, 0), level-0 pixels."""
     tiles: TileCounts
     unread_mm2: float
     """Area that could not be decoded, mm²."""
     unread: tuple[Box, ...]
-    """Where it lies, x0, y0, x1, y1 in level-0 pixels."""
+    """The unread areas as x0, y0, x1, y1, level-0 pixels."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm²; None where no mask was used."""
     detections: Mapping[str, int]
     """Number of detections of each class."""
     seconds: Mapping[str, float]
-    """Time that each stage took."""
+    """Seconds that each stage took."""
     files: Mapping[str, ResultFile]
     """The files of results, by format."""
     unfit: Mapping[str, str]
-    """Formats that cannot hold this slide's detections, and why."""
+    """Why a format cannot hold this slide's detections, by format."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
-        """Check and take over what a record says.
+        """Make a record from the contents of a file, and check them.
 
         Raises:
-            JsonError: a value is missing or cannot be; the message names it.
-            MppError: the size of a pixel cannot be right.
+            JsonError: a value is missing or impossible; the message names it.
+            MppError: the size of a pixel is impossible.
         """
         if table.whole("schema") > SCHEMA:
             message = f"a later version of signetscan wrote it, with schema {table.whole('schema')}"
@@ -260,7 +260,7 @@ class RunRecord:
         )
 
     def to_json(self) -> dict[str, Json]:
-        """What is written, in the order of the file."""
+        """The contents of the file, in its order."""
         roi: dict[str, Json] | None = None
         if self.roi is not None:
             roi = {"outlines": self.roi.polygons, "digest": self.roi.digest}
@@ -291,14 +291,14 @@ class RunRecord:
         return sum(self.detections.values())
 
     def with_files(self, files: Mapping[str, ResultFile], unfit: Mapping[str, str]) -> RunRecord:
-        """The record once further files are written.
+        """The record with further files added.
 
         Args:
-            files: what was written, by format.
-            unfit: why a format could not be.
+            files: the files that were written, by format.
+            unfit: why a format could not be written, by format.
         """
-        before = {name: why for name, why in self.unfit.items() if name not in files}
-        return replace(self, files={**self.files, **files}, unfit=before | dict(unfit))
+        still_unfit = {name: why for name, why in self.unfit.items() if name not in files}
+        return replace(self, files={**self.files, **files}, unfit=still_unfit | dict(unfit))
 
 
 def record_of_scan(
@@ -310,14 +310,14 @@ def record_of_scan(
     key: str,
     origin: tuple[int, int],
 ) -> RunRecord:
-    """The record of a scan, without files, which are added when they are written.
+    """The record of a scan. It lists no files; `with_files` adds them once they are written.
 
     Args:
         slide: the slide.
         detector: the model.
-        result: what the scan gave.
-        name: what the slide is called in results.
-        key: what `run_key` gave.
+        result: the result of the scan.
+        name: the slide's name in results.
+        key: the key of the run, from `run_key`.
         origin: the point taken as (0, 0) in the GeoJSON file, level-0 pixels.
 
     Raises:
@@ -365,7 +365,7 @@ def read_run_record(path: Path) -> RunRecord:
     """Read a run record.
 
     Raises:
-        ResultError: it cannot be read, or is none; the message names the file and the value that is wrong.
+        ResultError: the file cannot be read, or is not a run record; the message names the file and the wrong value.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -381,13 +381,13 @@ def read_run_record(path: Path) -> RunRecord:
 
 
 def finished_record(path: Path, key: str) -> RunRecord | None:
-    """The record of a run that is done: it has the key, and its files are there with the sizes that it gives."""
+    """The record at a path, if it has the key and its files exist with the recorded sizes; else None."""
     try:
         record = read_run_record(path)
-        whole = all(path.with_name(file.name).stat().st_size == file.size for file in record.files.values())
+        is_whole = all(path.with_name(file.name).stat().st_size == file.size for file in record.files.values())
     except (ResultError, OSError):
-        return None  # there is none, it is damaged, or a file is gone: the slide is scanned again
-    return record if whole and record.key == key else None
+        return None  # no record, a damaged one, or a missing file: the slide is to be scanned again
+    return record if is_whole and record.key == key else None
 
 
 def write_run_record(path: Path, record: RunRecord) -> None:
@@ -402,8 +402,8 @@ def write_run_record(path: Path, record: RunRecord) -> None:
 
 
 def _source(text: str) -> MppSource:
-    """Where an mpp comes from; records of schema 1 named the flag of one that the user gave."""
-    if text.startswith("-"):
+    """Where an mpp comes from."""
+    if text.startswith("-"):  # schema 1 stored the name of the flag by which the user gave the mpp
         return MppSource.GIVEN
     try:
         return MppSource(text)
@@ -449,12 +449,13 @@ def _boxes(table: JsonTable, key: str) -> tuple[Box, ...]:
 
 
 def _option(table: JsonTable, name: str) -> Value:
-    """An option's value, whatever the version that had it."""
+    """An option's value. Its type is not checked against the option, which other versions may have changed."""
     value = table.table("options").values[name]
     if value is None or _is_scalar(value):
         return value
     if isinstance(value, list):
-        scalars = tuple(each for each in value if _is_scalar(each))
+        # Filtering tells the type checker that all are scalars, which `all(...)` would not.
+        scalars = tuple(item for item in value if _is_scalar(item))
         if len(scalars) == len(value):
             return scalars
     message = f"options.{name[:60]} must be a value or a list of values"
@@ -467,7 +468,7 @@ def _is_scalar(value: object) -> TypeGuard[bool | int | float | str]:
 
 def _option_json(value: Value) -> Json:
     if isinstance(value, tuple):
-        return [_scalar_json(each) for each in value]
+        return [_scalar_json(item) for item in value]
     return None if value is None else _scalar_json(value)
 
 

@@ -1,4 +1,4 @@
-"""The files of one scanned slide, written together."""
+"""Write the files of one scanned slide."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def write_results(
     formats: Sequence[str] = USUAL_FORMATS,
     slide_path: Path | None = None,
 ) -> StoredResult:
-    """Write NAME.geojson, NAME.csv or other formats and, last, NAME.run.json, which says that the others are whole.
+    """Write NAME.geojson, NAME.csv or other formats and, last, NAME.run.json, which vouches for the others.
 
-    Files of other formats that an earlier run left are removed: they hold other detections.
+    Files that an earlier run wrote in other formats are removed: they hold other detections.
 
     Args:
         target: path of the files without their suffixes, in an existing folder.
         slide: the slide.
         detector: the model that was used.
-        result: what the scan gave.
-        key: what `run_key` gave for this run.
-        crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, as QuPath shows it by default,
-            or from level 0. It makes a difference only for slides that declare bounds.
-        formats: of `formats.result_files.SUFFIXES`.
-        slide_path: the slide's file, which DICOM annotations refer to.
+        result: the result of the scan.
+        key: the key of the run, from `run_key`.
+        crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, to which QuPath crops by default,
+            or from the corner of level 0. It matters only for slides that declare bounds.
+        formats: names from `formats.result_files.SUFFIXES`.
+        slide_path: the slide's file, to which DICOM annotations refer.
 
     Returns:
-        What was written.
+        The results, with the run record.
 
     Raises:
         OutputError: a file cannot be written.
@@ -62,7 +62,8 @@ def write_results(
 
 
 def _remove_results(target: Path) -> None:
-    """Remove what an earlier run left of a slide: first the record, so that nothing vouches for the rest."""
+    """Remove the results of an earlier run."""
+    # The record goes first: if the rest cannot be removed, nothing vouches for it any more.
     for suffix in (RECORD_SUFFIX, REPORT_SUFFIX, *SUFFIXES.values()):
         path = add_suffix(target, suffix)
         try:
@@ -73,11 +74,11 @@ def _remove_results(target: Path) -> None:
 
 
 def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
-    """Write detections in further formats, and a run record that names them too.
+    """Write detections in further formats, and a run record that lists these too.
 
     Args:
         stored: a slide's results.
-        formats: of `formats.result_files.SUFFIXES`; those that exist are written again.
+        formats: names from `formats.result_files.SUFFIXES`; files that exist are written again.
 
     Returns:
         The results with the new record.

@@ -67,7 +67,7 @@ def make_gallery(
         "best_hits": (BoxColour.HIT, picked.best_hits, picked.hits_in_all),
         "worst_hits": (BoxColour.HIT, picked.worst_hits, picked.hits_in_all),
         "misses": (BoxColour.MISS, picked.misses, picked.misses_in_all),
-        "false_positives": (BoxColour.ALARM, picked.false_positives, picked.false_positives_in_all),
+        "false_positives": (BoxColour.FALSE_POSITIVE, picked.false_positives, picked.false_positives_in_all),
         "unmatched": (BoxColour.UNMATCHED, picked.unmatched, picked.unmatched_in_all),
     }
     wanted = [(example, colour) for colour, examples, _ in kinds.values() for example in examples]

@@ -1,4 +1,4 @@
-"""A slide in the browser with its detections over it, to be looked through and corrected."""
+"""Review and correct the detections of a slide in the browser."""
 
 from __future__ import annotations
 

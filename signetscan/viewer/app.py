@@ -1,4 +1,4 @@
-"""What the viewer answers, apart from how it is asked: a table of addresses, and what stands behind each."""
+"""The viewer's answers to requests, whatever carries them: a table of addresses and what each returns."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ PAGES = {
     "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/openseadragon.min.js": ("openseadragon.min.js", "text/javascript; charset=utf-8"),
 }
-"""Address, file in `static` and type of all that is served from a file. No address is ever made into a path."""
+"""File in `static`, and its content type, by address. Only these files are served: no address becomes a path."""
 JSON_TYPE = "application/json"
 TILE = re.compile(r"/tiles/([0-9]{1,2})/([0-9]{1,7})_([0-9]{1,7})\.jpg")
 """Address of a tile: level, column, row."""
 MOST_PX = 1e9
-"""No coordinate is beyond this."""
+"""Largest coordinate, level-0 pixels."""
 TILES_KEPT = 512
-"""Tiles kept in memory after they were asked for, some tens of megabytes."""
+"""Tiles that are kept in memory once requested, some tens of megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer."""
+    """The answer to a request."""
 
     status: int = 200
-    """Of HTTP."""
+    """HTTP status."""
     kind: str = "text/plain; charset=utf-8"
     """Type of the content."""
     body: bytes
@@ -62,17 +62,17 @@ class Reply:
 class Viewer:
     """One slide with its detections and marks. Safe to use from several threads.
 
-    Detections are numbered from the highest score down, so that those above a threshold are the first ones. The page
-    gets all of them at once, 21 bytes each: a million are there in a moment on a loopback, and from then on threshold,
-    order and drawing need no server.
+    Detections are numbered by falling score, so that those above a threshold are the first ones. The page gets all of
+    them at once, 21 bytes each: on the loopback a million arrive in a moment, and from then on threshold, order and
+    drawing need no server.
 
     Args:
         scanned: the slide's detections.
-        slide: the slide, open.
-        marks_path: where marks are kept; what is there is read.
+        slide: the open slide.
+        marks_path: file of the marks, which is read if it exists.
 
     Raises:
-        AnnotationError: there is a file of marks that cannot be used.
+        AnnotationError: the file of marks cannot be used.
         MppError: the slide's mpp is unknown.
     """
 
@@ -106,7 +106,7 @@ class Viewer:
         }
 
     def get(self, address: str) -> Reply:
-        """What stands at an address, or status 404."""
+        """The content at an address, or status 404."""
         if address in self._answers:
             return self._answers[address]
         if address == "/marks.json":
@@ -119,16 +119,16 @@ class Viewer:
         return refusal(404, "There is nothing here.")
 
     def post(self, address: str, content: Mapping[str, Json]) -> Reply:
-        """Change marks, and save them: a change is on the disk before it is answered.
+        """Change marks and save them: the change is on the disk before the answer is sent.
 
         Args:
-            address: `/marks`, or `/save` to save them once more.
-            content: for `/marks` an `action` (accept, reject, clear, add, undo) and what it needs: the `number` of a
+            address: `/marks`, or `/save` to save the marks again.
+            content: for `/marks`, an `action` (accept, reject, clear, add, undo) and its arguments: the `number` of a
                 box, or a `box` and its `label`.
 
         Returns:
-            The `number` of the box that was changed with its `mark`, null where there is none now, and a `problem`
-            where they could not be saved.
+            The `number` of the changed box and its `mark` (null if it has none now); whether there `can_undo`; and a
+            `problem` if the marks could not be saved.
         """
         if address not in {"/marks", "/save"}:
             return refusal(404, "There is nothing here.")
@@ -147,8 +147,8 @@ class Viewer:
             return _json({"number": number, "mark": mark, "can_undo": self.marks.can_undo, "problem": problem})
 
     def close(self) -> None:
-        """Wait for a change that is being saved, after which nothing is written any more."""
-        self._lock.acquire()
+        """Wait until a running save is done, and prevent further ones."""
+        self._lock.acquire()  # never released: a request that comes later waits for ever, and writes nothing
 
     def _save(self) -> str | None:
         try:
@@ -197,18 +197,18 @@ class Viewer:
 
 
 def ranked(detections: Detections) -> Detections:
-    """Detections from the highest score down; equal ones stay in their order."""
+    """Detections by falling score; ties keep their order."""
     return detections.select(np.argsort(-detections.scores, kind="stable"))
 
 
 def packed(detections: Detections) -> bytes:
-    """Detections as the page takes them, little-endian: N boxes and N scores as float32, N labels as bytes."""
+    """Detections as the page reads them, little-endian: N boxes and N scores as float32, N labels as bytes."""
     labels = np.minimum(detections.labels, 255).astype(np.uint8)
     return detections.boxes.astype("<f4").tobytes() + detections.scores.astype("<f4").tobytes() + labels.tobytes()
 
 
 def refusal(status: int, why: str) -> Reply:
-    """An answer that says why there is none."""
+    """An answer that says why a request is refused."""
     return Reply(status=status, body=f"{why}\n".encode())
 
 
@@ -217,10 +217,10 @@ def _json(value: Json) -> Reply:
 
 
 def _edges(change: JsonTable, key: str) -> list[float]:
-    """A box of four numbers.
+    """The edges of a box.
 
     Raises:
-        JsonError: it is none.
+        JsonError: the value is not a list of four numbers, or one is too large.
     """
     edges = change.numbers(key)
     if len(edges) == 4 and all(abs(edge) <= MOST_PX for edge in edges):

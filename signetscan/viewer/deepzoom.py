@@ -1,6 +1,6 @@
-"""A slide as a Deep Zoom pyramid: each level is half the next one's size, and cut into tiles.
+"""A slide as a Deep Zoom pyramid: each level is half the size of the next, and is cut into tiles.
 
-It is read through our own `Slide`, so that it shows whatever can be scanned.
+The slide is read by the `Slide` protocol, so every slide that can be scanned can be shown.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 TILE_PX = 510
 """Side of a tile without its overlap."""
 OVERLAP_PX = 1
-"""How far a tile reaches into its neighbours, so that enlarged tiles show no seam."""
+"""How far a tile reaches into its neighbours, pixels, so that enlarged tiles show no seam."""
 LOWEST = 8
-"""Below this level all fits into one tile anyway; a viewer makes it smaller itself."""
+"""Lowest level that is served: below, the slide fits into one tile, which the page can shrink."""
 MOST_SIDE = 4096
-"""At most so many pixels of the slide on a side are read at once, which take 50 MB: a tile of a slide that has no small
-level is put together from parts."""
+"""Longest side that is read from the slide at once, pixels, which takes 50 MB. Tiles of slides without small levels are
+put together from several such parts."""
 QUALITY = 88
-"""Of the JPEG."""
+"""Quality of a JPEG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class TileLayout:
     """Levels and tiles of a Deep Zoom image."""
 
     width: int
-    """Of the slide, level-0 pixels."""
+    """Width of the slide, level-0 pixels."""
     height: int
-    """Of the slide, level-0 pixels."""
+    """Height of the slide, level-0 pixels."""
     tile: int = TILE_PX
     """Side of a tile without its overlap, pixels."""
     overlap: int = OVERLAP_PX
@@ -48,7 +48,7 @@ class TileLayout:
 
     @property
     def lowest(self) -> int:
-        """The first level that is served."""
+        """The lowest level that is served."""
         return min(self.top, LOWEST)
 
     @property
@@ -57,28 +57,28 @@ class TileLayout:
         return (max(self.width, self.height) - 1).bit_length()
 
     def scale(self, level: int) -> int:
-        """Level-0 pixels of the slide per pixel of a level."""
+        """Level-0 pixels of the slide per pixel of a Deep Zoom level."""
         return 1 << (self.top - level)
 
     def size(self, level: int) -> tuple[int, int]:
-        """Width and height of a level in its own pixels; the last ones may lie partly beyond the slide."""
+        """Width and height of a level in its pixels; the last column and row may reach beyond the slide."""
         scale = self.scale(level)
         return -(-self.width // scale), -(-self.height // scale)
 
     def grid(self, level: int) -> tuple[int, int]:
-        """How many columns and rows of tiles a level has."""
+        """Numbers of columns and rows of tiles in a level."""
         width, height = self.size(level)
         return -(-width // self.tile), -(-height // self.tile)
 
     def holds(self, level: int, column: int, row: int) -> bool:
-        """Whether there is such a tile, and it is served."""
+        """Whether a tile exists and its level is served."""
         if not self.lowest <= level <= self.top:
             return False
         columns, rows = self.grid(level)
         return 0 <= column < columns and 0 <= row < rows
 
     def rect(self, level: int, column: int, row: int) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1 of a tile with its overlap, pixels of its level."""
+        """A tile with its overlap as x0, y0, x1, y1, pixels of its level."""
         (x0, x1), (y0, y1) = (
             (max(index * self.tile - self.overlap, 0), min((index + 1) * self.tile + self.overlap, length))
             for index, length in zip((column, row), self.size(level), strict=True)
@@ -90,7 +90,7 @@ class DeepZoom:
     """Reads the tiles of a slide. Safe to use from several threads, as the slide is.
 
     Args:
-        slide: the slide. Its pixels are shown as squares, whatever their size along each axis.
+        slide: the slide. Its pixels are shown as squares, even where their width and height differ.
 
     Raises:
         MppError: the slide's mpp is unknown.
@@ -102,7 +102,7 @@ class DeepZoom:
         self.layout = TileLayout(*slide.dimensions)
 
     def tile(self, level: int, column: int, row: int) -> NDArray[np.uint8]:
-        """A tile with its overlap, uint8 (height, width, 3); white where a last pixel reaches beyond the slide.
+        """A tile with its overlap, uint8 (height, width, 3); white where it reaches beyond the slide.
 
         Raises:
             SlideError: the pixels cannot be decoded.
@@ -111,9 +111,10 @@ class DeepZoom:
         return self._read(level, x0, y0, x1 - x0, y1 - y0)
 
     def _read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """A window of a level; all are pixels of it."""
+        """A window of a level, in pixels of that level."""
         scale = self.layout.scale(level)
-        # Sizes of a slide's levels are rounded, so that 4 may be 4.0002. Taken for 4, the last pixels are off by one.
+        # A slide rounds the sizes of its levels, so a downsample of 4 may be 4.0002. Taking it for 4 shifts the last
+        # pixels by no more than one.
         slack = min(scale / max(self._slide.dimensions), SAME_SIZE)
         downsamples = self._slide.level_downsamples
         ratio = scale / downsamples[best_level(downsamples, scale, slack)]

@@ -1,4 +1,4 @@
-"""What a reviewer says of detections, and the boxes that they drew."""
+"""The verdicts of a reviewer on detections, and the boxes that the reviewer drew."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
 
 MIN_SIDE_PX = 1.0
-"""A box thinner than this, in level-0 pixels, is a slip of the hand."""
+"""Shortest side of a drawn box, level-0 pixels; a thinner one is a slip of the hand."""
 
 
 class Verdict(StrEnum):
-    """What a reviewer says of a box."""
+    """The verdict of a reviewer on a box."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -31,33 +31,33 @@ class Mark:
     """A box and the verdict on it."""
 
     box: Box
-    """Level-0 pixels, with two decimals."""
+    """Level-0 pixels, rounded to two decimals."""
     label: int
     """Index into the model's class names."""
     verdict: Verdict
-    """A box that was drawn is accepted."""
+    """The verdict; a drawn box is accepted."""
     score: float = math.nan
-    """The model's; nan for a box that was drawn."""
+    """The model's score; nan for a drawn box."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Marks:
-    """All marks of a slide, by number, and how they came about. Not safe to use from several threads.
+    """All marks of a slide by number, and the history of changes. Not safe to use from several threads.
 
-    The marks of detections have the detections' numbers; boxes beyond those, which were drawn or which a former model
-    detected, follow.
+    A mark of a detection has the detection's number. Higher numbers are those of boxes that were drawn, or that an
+    earlier model detected.
     """
 
     detections: Detections
     """Boxes in level-0 pixels."""
     classes: int
-    """How many classes there are."""
+    """Number of classes."""
     dimensions: tuple[int, int]
     """Width and height of the slide, level-0 pixels."""
     by_number: dict[int, Mark] = field(default_factory=dict)
     """The marks."""
     _past: list[tuple[int, Mark | None]] = field(default_factory=list)
-    """What each change changed, and what stood there before."""
+    """The number that each change was made to, and the mark that it had before."""
     _next: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,11 +65,11 @@ class Marks:
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a change to take back."""
+        """Whether there is a change to undo."""
         return bool(self._past)
 
     def accept(self, number: int) -> int:
-        """Say that a box is a cell.
+        """Mark a box as a cell.
 
         Raises:
             OptionError: there is no such box.
@@ -77,7 +77,7 @@ class Marks:
         return self._set(number, replace(self._mark_of(number), verdict=Verdict.ACCEPTED))
 
     def reject(self, number: int) -> int:
-        """Say that a detection is none; a box beyond the detections is removed.
+        """Mark a detection as no cell; a box beyond the detections is removed.
 
         Raises:
             OptionError: there is no such box.
@@ -86,7 +86,7 @@ class Marks:
         return self._set(number, mark if number < len(self.detections) else None)
 
     def clear(self, number: int) -> int:
-        """Take back the verdict on a box, whenever it was given; a box beyond the detections is removed.
+        """Remove the verdict on a box, whenever it was given; a box beyond the detections is removed.
 
         Raises:
             OptionError: there is no such box.
@@ -95,23 +95,23 @@ class Marks:
         return self._set(number, None)
 
     def add(self, box: Sequence[float], label: int) -> int:
-        """Add a box that the model missed.
+        """Add a cell that the model missed.
 
         Args:
-            box: x0, y0, x1, y1, level-0 pixels, in any order of corners; what lies beyond the slide is cut off.
+            box: x0, y0, x1, y1 of any two opposite corners, level-0 pixels; cut off at the slide's edges.
             label: its class.
 
         Returns:
             Its number.
 
         Raises:
-            OptionError: it has no size, or there is no such class.
+            OptionError: the box is too small or off the slide, or there is no such class.
         """
         x0, y0, x1, y1 = box
         width, height = self.dimensions
         left, right = (round(min(max(x, 0), width), 2) for x in sorted((x0, x1)))
         top, bottom = (round(min(max(y, 0), height), 2) for y in sorted((y0, y1)))
-        if not (right - left >= MIN_SIDE_PX and bottom - top >= MIN_SIDE_PX):  # also nan
+        if not (right - left >= MIN_SIDE_PX and bottom - top >= MIN_SIDE_PX):  # `not >=` is true for nan too
             message = "the box is too small, or not on the slide"
             raise OptionError(message)
         if not 0 <= label < self.classes:
@@ -121,15 +121,15 @@ class Marks:
         return self._set(self._next - 1, Mark(box=(left, top, right, bottom), label=label, verdict=Verdict.ACCEPTED))
 
     def undo(self) -> int | None:
-        """Take back the last change; gives the number that it was of, or None if there is none."""
+        """Undo the last change. Returns the number of its box, or None if there is no change."""
         if not self._past:
             return None
-        number, before = self._past.pop()
-        self._put(number, before)
+        number, previous = self._past.pop()
+        self._put(number, previous)
         return number
 
     def _mark_of(self, number: int) -> Mark:
-        """The mark that stands at a number, or the one that a detection would get."""
+        """The mark with a number, or the one that a detection without a mark would get."""
         if number in self.by_number:
             return self.by_number[number]
         if not 0 <= number < len(self.detections):
@@ -150,7 +150,7 @@ class Marks:
 
 
 def mark_of_detection(detections: Detections, number: int, verdict: Verdict) -> Mark:
-    """The mark of a detection."""
+    """Make the mark of a detection."""
     x0, y0, x1, y1 = (round(edge, 2) for edge in detections.boxes[number].tolist())
     return Mark(
         box=(x0, y0, x1, y1),

@@ -1,8 +1,8 @@
-"""Marks as GeoJSON that QuPath opens, and back.
+"""Write marks as GeoJSON that QuPath opens, and read them back.
 
-Cells, detected or drawn, are annotations of the model's class; rejected detections are of the class `Ignore*`, QuPath's
-name for objects that do not count. Detections without a verdict are left out. Coordinates count
-from the point that QuPath takes as (0, 0), as in the other GeoJSON file.
+Cells, detected or drawn, are annotations of the model's class; rejected detections have the class `Ignore*`, QuPath's
+name for objects that do not count. Detections without a verdict are left out. Coordinates count from the point that
+QuPath takes as (0, 0), as in the GeoJSON file of detections.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 
 def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) -> None:
-    """Write marks, in the order of their numbers. The file appears whole or not at all.
+    """Write marks in the order of their numbers, the whole file or nothing.
 
     Args:
         path: the file.
-        marks: by number, boxes in level-0 pixels.
+        marks: marks by number, boxes in level-0 pixels.
         scanned: their slide.
 
     Raises:
@@ -49,7 +49,7 @@ def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) ->
     features = [_feature(marks[number], scanned) for number in sorted(marks)]
     with atomic_text(path) as file:
         file.write('{"type":"FeatureCollection","features":[\n')
-        file.write(",\n".join(json.dumps(each, separators=(",", ":"), allow_nan=False) for each in features))
+        file.write(",\n".join(json.dumps(feature, separators=(",", ":"), allow_nan=False) for feature in features))
         file.write("\n]}\n")
 
 
@@ -59,7 +59,7 @@ def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, object]:
         name, colour = IGNORED_CLASS, IGNORED_COLOUR
     left, top = scanned.origin
     x0, y0, x1, y1 = (round(edge - start, 2) for edge, start in zip(mark.box, (left, top, left, top), strict=True))
-    # Not a detection's own id: QuPath takes no two objects of one id, and the detections may be open beside this.
+    # Not the detection's id: QuPath refuses two objects with the same id, and may show the detections as well.
     identity = f"{scanned.source}:mark:{mark.label}:{name}:{mark.box}"
     return {
         "type": "Feature",
@@ -74,18 +74,18 @@ def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, object]:
 
 
 def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> dict[int, Mark]:
-    """Read marks back, by the numbers of the detections that they are of.
+    """Read marks back, by number: a mark of a detection has the detection's number.
 
-    Marks that belong to no detection, because they were drawn, changed in QuPath, or made on another model's results,
-    are numbered beyond them. Of a polygon the box around it is kept.
+    Marks that belong to no detection (drawn, changed in QuPath, or made on another model's results) get higher numbers.
+    A polygon becomes the box around it.
 
     Args:
-        path: the file; there are no marks if there is none.
+        path: the file; without it there are no marks.
         scanned: their slide.
-        detections: its detections in the order that numbers them, boxes in level-0 pixels.
+        detections: its detections in the order of their numbers, boxes in level-0 pixels.
 
     Raises:
-        AnnotationError: the file cannot be read, or holds what would be lost when it is written again.
+        AnnotationError: the file cannot be read, or holds objects that would be lost when it is written again.
     """
     if not path.exists():
         return {}
@@ -96,41 +96,43 @@ def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> dic
     boxes = (read.boxes + scanned.origin * 2).round(2)
     numbers = _numbers_by_edges(detections, boxes)
     marks: dict[int, Mark] = {}
-    beyond = count(len(detections))
+    further_numbers = count(len(detections))
     objects = zip(boxes.tolist(), read.names, read.scores.tolist(), marked.meaning.tolist(), strict=True)
     for box, name, score, meaning in objects:
         verdict = Verdict.REJECTED if meaning == Meaning.REJECTED else Verdict.ACCEPTED
         label = labels.get(name, 0)
-        fitting = (
+        # Equal boxes are taken in turn. A rejected object has lost its class, so it fits a detection of any.
+        candidates = (
             number
             for number in numbers.get(_edges_key(np.array(box)), ())
             if number not in marks and (verdict is Verdict.REJECTED or detections.labels[number] == label)
         )
-        number = next(fitting, None)
+        number = next(candidates, None)
         if number is not None:
             marks[number] = mark_of_detection(detections, number, verdict)
         else:
-            marks[next(beyond)] = Mark(box=tuple(box), label=label, verdict=verdict, score=score)
+            marks[next(further_numbers)] = Mark(box=tuple(box), label=label, verdict=verdict, score=score)
     return marks
 
 
 def _check_all_can_be_kept(path: Path, marked: MarkedObjects, classes: Container[str]) -> None:
-    """Make sure that the file holds cells of the model's classes and rejected objects only."""
+    """Check that the file holds only cells of the model's classes and rejected objects."""
     read = marked.annotations
     named = zip(read.names, marked.meaning.tolist(), strict=True)
-    others = sorted({name for name, meaning in named if meaning != Meaning.REJECTED and name not in classes})
+    unknown = sorted({name for name, meaning in named if meaning != Meaning.REJECTED and name not in classes})
     points = (read.boxes[:, 2:] <= read.boxes[:, :2]).any()
-    if read.regions or read.left_out or others or points:
-        what = f"objects of the class {others[0]!r}" if others else "regions, lines, points or other objects"
+    if read.regions or read.left_out or unknown or points:
+        what = f"objects of the class {unknown[0]!r}" if unknown else "regions, lines, points or other objects"
         message = f"{path}: holds {what}, which the viewer would lose when it saves marks; name another file"
         raise AnnotationError(message, options=("out",))
 
 
 def _numbers_by_edges(detections: Detections, boxes: NDArray[np.float64]) -> dict[bytes, list[int]]:
-    """Numbers of the detections that may have one of some boxes (N, 4), by their edges."""
-    near = np.flatnonzero(np.isin(_hundredths(detections.boxes[:, 0]), _hundredths(boxes[:, 0])))
+    """Numbers of detections by their edges. Only detections that can equal one of the boxes (N, 4) are in it."""
+    # The left edge alone rules out nearly all of a million detections, before the loop in Python.
+    candidates = np.flatnonzero(np.isin(_hundredths(detections.boxes[:, 0]), _hundredths(boxes[:, 0])))
     numbers: dict[bytes, list[int]] = defaultdict(list)
-    for number in near.tolist():
+    for number in candidates.tolist():
         numbers[_edges_key(detections.boxes[number])].append(number)
     return numbers
 

@@ -1,4 +1,4 @@
-"""From a result and its slide to a viewer that is served."""
+"""Open the viewer of a result and its slide."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_viewer(result: Path, slide: Path, *, marks: Path | None = None, port: int = 0) -> Iterator[ViewerServer]:
-    """A server of the viewer of one slide's results; it answers while its `serve_forever` runs.
+    """Make a server of the viewer for one slide's results; it answers while its `serve_forever` runs.
 
     When the block ends, all marks are on the disk and the slide is closed.
 
     Args:
-        result: any file of the slide's results, or a folder that holds no other.
+        result: any file of the slide's results, or a folder that holds the results of no other slide.
         slide: the slide, or a folder that it is in.
-        marks: the file in which marks are kept; NAME.corrected.geojson beside the result by default.
-        port: the port to listen at; 0 takes a free one.
+        marks: the file for the marks; by default NAME.corrected.geojson beside the result.
+        port: the port to listen on; 0 takes a free one.
 
     Yields:
         The server. Its `url` is the address to open.
 
     Raises:
-        ResultError: there is no result, it is damaged, or its slide is not there.
+        ResultError: there is no result, it is damaged, or its slide is missing.
         AnnotationError: a file of detections or of marks cannot be used.
-        OptionError: there are several results, the marks cannot be kept in this file, or the port is taken.
+        OptionError: there are several results, the file is not one for marks, or the port is taken.
         SlideError: the slide cannot be read.
     """
     records = find_results(result)
     if len(records) > 1:
-        message = f"{result}: results of {len(records)} slides; name a file of one, such as {records[0]}"
+        message = f"{result}: results of {len(records)} slides; name a file of one slide, such as {records[0]}"
         raise OptionError(message)
     stored = load_with_slide(records[0], slide)
     path = marks or add_suffix(stored.target, CORRECTIONS_SUFFIX)
     if path.suffix.lower() != ".geojson" or add_suffix(path.with_suffix(""), RECORD_SUFFIX).exists():
-        message = f"{path}: choose another file for the marks, one that ends in .geojson and is no result of detect"
+        message = f"{path}: choose another file for the marks, one that ends in .geojson and is not a result of detect"
         raise OptionError(message, options=("out",))
     make_folder(path.absolute().parent)
     with (

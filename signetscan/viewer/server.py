@@ -1,8 +1,8 @@
-"""The viewer's web server: for this machine alone, and for whoever has its token.
+"""The viewer's web server: it answers this machine only, and only requests with its token.
 
-A page of a stranger, open in the same browser, can send requests to it too. So nothing is answered without the token,
-which such a page does not know; requests for another host's name, behind which a stranger's page may hide, are refused;
-and changes are taken from our own page only.
+A stranger's page that is open in the same browser can send requests to it too. So nothing is answered without the
+token, which such a page does not know; requests that name another host are refused, since a stranger's domain may
+resolve to this machine (DNS rebinding); and only the viewer's own page can make changes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-"""The only address that is listened at."""
+"""The only address that the server listens on."""
 MOST_BODY_BYTES = 4096
-"""A change of a mark takes a hundred."""
+"""Longest request body, bytes; a change of a mark takes about a hundred."""
 IDLE_S = 60.0
-"""Seconds after which a silent connection is closed."""
+"""Seconds after which an idle connection is closed."""
 
 NO_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""Lets the page have an empty element of style, by which it keeps OpenSeadragon from adding one that is not empty."""
+"""Allows an empty style element, by which the page keeps OpenSeadragon from adding one that is not empty."""
 HEADERS = {
     "Content-Security-Policy": (
         f"default-src 'none'; script-src 'self'; style-src 'self' {NO_STYLE}; img-src 'self' data:; "
@@ -53,15 +53,15 @@ class ViewerServer(ThreadingHTTPServer):
     """Serves a viewer until it is shut down.
 
     Args:
-        viewer: what is served.
-        port: the port to listen at; 0 takes a free one.
+        viewer: the viewer.
+        port: the port to listen on; 0 takes a free one.
 
     Raises:
         OptionError: the port cannot be used.
     """
 
     daemon_threads = True
-    # On Windows it would let two programs listen at one port.
+    # On Windows this would let two programs listen on one port.
     allow_reuse_address = os.name == "posix"
 
     def __init__(self, viewer: Viewer, port: int = 0) -> None:
@@ -76,7 +76,7 @@ class ViewerServer(ThreadingHTTPServer):
             raise OptionError(message, options=("port",)) from error
 
     def server_bind(self) -> None:
-        """Listen, without asking the network what this machine is called."""
+        """Bind the socket. The base class would also ask the network for the name of this machine."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
@@ -87,16 +87,16 @@ class ViewerServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What a request may say that it is for."""
+        """The values of the Host header that a request may have."""
         return f"{LOOPBACK}:{self.server_port}", f"localhost:{self.server_port}"
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie that holds the token; servers at other ports have others."""
+        """Name of the cookie that holds the token. It has the port in it, since cookies do not tell ports apart."""
         return f"signetscan-{self.server_port}"
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base's signature
-        """Note what went wrong with a connection; most often the browser has closed it."""
+        """Log the failure of a connection, which most often means that the browser closed it."""
         logger.debug("a request failed", exc_info=sys.exc_info())
 
 
@@ -110,22 +110,22 @@ class Handler(BaseHTTPRequestHandler):
     timeout = IDLE_S
 
     def do_GET(self) -> None:
-        """Answer with what stands at an address."""
+        """Answer with the content at an address."""
         self._send(self._refused() or self.server.viewer.get(self._address()[0]))
 
     def do_POST(self) -> None:
-        """Change something."""
+        """Make a change and answer with its result."""
         self._send(self._refused() or self._posted())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Refuse what is not HTTP, in plain text and without repeating any of it."""
+        """Refuse a malformed request in plain text, without repeating any of it."""
         self._send(refusal(code, HTTPStatus(code).phrase))
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: addresses hold the token."""
+        """Log nothing: addresses hold the token."""
 
     def _address(self) -> tuple[str, str]:
-        """The path and the query as they were sent: nothing is decoded, so nothing has two spellings."""
+        """The path and the query, undecoded, so that no address has two spellings."""
         path, _, query = self.path.partition("?")
         return path, query
 
@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         path, query = self._address()
         opens = path == "/" and self._is_token(query.removeprefix("token="))
         if not (opens or self._has_cookie()):
-            return refusal(403, "Open the address that signetscan view printed when it was started.")
+            return refusal(403, "Open the address that signetscan view printed when it started.")
         if "?" in self.path and not opens:
             return refusal(404, "There is nothing here.")
         return None
@@ -150,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _posted(self) -> Reply:
         if self.headers.get("Origin") not in {f"http://{host}" for host in self.server.hosts}:
-            return refusal(403, "Changes are taken from the viewer's own page only.")
+            return refusal(403, "Only the viewer's own page can make changes.")
         if self.headers.get_content_type() != JSON_TYPE:
             return refusal(415, f"The content must be {JSON_TYPE}.")
         length = self.headers.get("Content-Length", "")
@@ -170,10 +170,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", reply.kind)
         self.send_header("Content-Length", str(len(reply.body)))
-        if reply.status >= 400:  # what else was sent may not have been read
+        if reply.status >= 400:  # the request's body may be unread, and would be taken for the next request
             self.close_connection = True
             self.send_header("Connection", "close")
-        elif self._address()[1]:  # the token was in the address; from here on it is in the cookie
+        elif self._address()[1]:  # the address held the token; from now on the cookie does
             cookie = f"{self.server.cookie}={self.server.token}; Path=/; HttpOnly; SameSite=Strict"
             self.send_header("Set-Cookie", cookie)
         self.end_headers()

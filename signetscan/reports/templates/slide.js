@@ -1,5 +1,5 @@
 "use strict";
-// The threshold slider: counts from the histogram that is in the page already. Nothing is loaded, no name is run.
+// The threshold slider: it counts from the histogram in the page, so nothing is loaded and no name is run as code.
 (() => {
   const slider = document.getElementById("threshold");
   if (slider === null) return;
@@ -26,7 +26,7 @@
     slider.setAttribute("aria-valuetext", score);
     for (const bar of bars) bar.classList.toggle("under", Number(bar.dataset.bin) < from);
     for (const row of rows) {
-      const count = row.bins.slice(from).reduce((sum, each) => sum + each, 0);
+      const count = row.bins.slice(from).reduce((sum, binCount) => sum + binCount, 0);
       row.count.textContent = count.toLocaleString("en-US");
       row.density.textContent = density(count);
     }

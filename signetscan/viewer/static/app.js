@@ -1,21 +1,21 @@
-// The page: a slide, its detections, and what a reader says of them. Names come from strangers: text only, never HTML.
+// The page: a slide, its detections, and a reviewer's marks. Names come from strangers, so they are set as text only.
 
 import { ACCEPTED, Cells, REJECTED } from "./cells.js";
 import { Drawing } from "./drawing.js";
 
 const $ = (id) => document.getElementById(id);
-const CLOSE_UM = 100; // side of what is shown around a cell that is looked at
+const CLOSE_UM = 100; // side of the area shown around a visited cell
 const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 const STEP = 0.01;
 
 let facts, cells, viewer, drawing;
 let selected = null; // number of a box
 let isDrawing = false;
-let dragged = null; // a box being drawn: [x, y] where it began, and where it is
-let turns = Promise.resolve(); // what a reader asks for is done one after the other, however fast they type
+let dragged = null; // a box that is being drawn: the points where it began and where the pointer is
+let turns = Promise.resolve(); // a reviewer's actions run one after the other, however fast they type
 let isMoving = false;
-let asked = 0; // whether the overlay is to be drawn with the next frame
-let silence = 0;
+let frame = 0; // the animation frame that will draw the overlay; 0 if none is requested
+let messageTimer = 0;
 
 async function fetched(path) {
   const reply = await fetch(path);
@@ -24,14 +24,14 @@ async function fetched(path) {
 }
 
 async function start() {
-  if (location.search) history.replaceState(null, "", location.pathname); // from here on the token is in the cookie
+  if (location.search) history.replaceState(null, "", location.pathname); // from now on the cookie holds the token
   try {
-    const [about, found, marks] = await Promise.all(["slide.json", "detections.bin", "marks.json"].map(fetched));
-    facts = await about.json();
-    cells = new Cells(facts.detections, facts.classes.length, await found.arrayBuffer());
-    const known = await marks.json();
-    for (const mark of known.marks) cells.setMark(mark.number, mark);
-    $("undo").disabled = !known.can_undo;
+    const replies = await Promise.all(["slide.json", "detections.bin", "marks.json"].map(fetched));
+    facts = await replies[0].json();
+    cells = new Cells(facts.detections, facts.classes.length, await replies[1].arrayBuffer());
+    const { marks, can_undo: canUndo } = await replies[2].json();
+    for (const mark of marks) cells.setMark(mark.number, mark);
+    $("undo").disabled = !canUndo;
   } catch (error) {
     $("name").textContent = "Not loaded";
     say(`The slide cannot be shown: ${error.message}`, true);
@@ -40,7 +40,7 @@ async function start() {
   document.title = `${facts.name} - signetscan view`;
   $("name").textContent = facts.name;
   $("saved").textContent = `Marks are saved to ${facts.file} at once.`;
-  drawing = new Drawing($("overlay"), cells, facts.classes.map((each) => each.colour));
+  drawing = new Drawing($("overlay"), cells, facts.classes.map(({ colour }) => colour));
   showSlide();
   listClasses();
   setUpThreshold();
@@ -84,7 +84,7 @@ function showSlide() {
     redraw();
   });
   viewer.addHandler("tile-load-failed", () => say("A part of the slide cannot be read.", true));
-  viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // keys are ours
+  viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // see onKey
   viewer.addHandler("canvas-click", (event) => {
     if (!event.quick || isDrawing) return;
     const { x, y } = pointOf(event);
@@ -118,7 +118,7 @@ function pointOf(event) {
   return viewer.viewport.viewerElementToImageCoordinates(event.position);
 }
 
-// Where the canvas lies on the slide: level-0 pixels of its corner, and CSS pixels per level-0 pixel.
+// The canvas on the slide: its top left corner in level-0 pixels, and CSS pixels per level-0 pixel.
 function view() {
   const corner = viewer.viewport.viewerElementToImageCoordinates(new OpenSeadragon.Point(0, 0));
   const across = viewer.viewport.viewerElementToImageCoordinates(new OpenSeadragon.Point(1000, 0));
@@ -132,22 +132,22 @@ function draftBox() {
 }
 
 function redraw() {
-  if (asked) return;
-  asked = requestAnimationFrame(() => {
-    asked = 0;
+  if (frame) return;
+  frame = requestAnimationFrame(() => {
+    frame = 0;
     if (!viewer.world.getItemCount()) return;
-    const at = view();
-    drawing.draw({ ...at, isMoving }, selected, draftBox());
-    drawScale(at.scale);
+    const shown = view();
+    drawing.draw({ ...shown, isMoving }, selected, draftBox());
+    drawScale(shown.scale);
     document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
   });
 }
 
-// A bar of 1, 2 or 5 times a power of ten um, as long as fits into 140 px.
+// A bar of 1, 2 or 5 times a power of ten µm, the longest that fits into 140 px.
 function drawScale(scale) {
-  const most = (140 / scale) * facts.mpp;
-  const power = 10 ** Math.floor(Math.log10(most));
-  const length = [5, 2, 1].find((times) => times * power <= most) * power;
+  const longest = (140 / scale) * facts.mpp;
+  const power = 10 ** Math.floor(Math.log10(longest));
+  const length = [5, 2, 1].find((times) => times * power <= longest) * power;
   $("scale-text").textContent = length >= 1000 ? `${length / 1000} mm` : `${+length.toPrecision(1)} \u00b5m`;
   $("scale-bar").style.width = `${((length / facts.mpp) * scale).toFixed(1)}px`;
 }
@@ -212,8 +212,8 @@ function refresh() {
   Object.entries({ shown, open, accepted, rejected, added }).forEach(([name, number]) => {
     $(`count-${name}`).textContent = number.toLocaleString("en");
   });
-  document.querySelectorAll("#classes .number").forEach((each, label) => {
-    each.textContent = byClass[label].toLocaleString("en");
+  document.querySelectorAll("#classes .number").forEach((element, label) => {
+    element.textContent = byClass[label].toLocaleString("en");
   });
   describe();
   redraw();
@@ -230,10 +230,10 @@ function describe() {
   const score = cells.score(selected);
   const verdict = cells.verdict(selected);
   const isAdded = selected >= cells.count && verdict === ACCEPTED;
-  const said = isAdded ? "added" : { [ACCEPTED]: "accepted", [REJECTED]: "rejected" }[verdict] ?? "to review";
+  const state = isAdded ? "added" : { [ACCEPTED]: "accepted", [REJECTED]: "rejected" }[verdict] ?? "to review";
   const parts = [facts.classes[cells.label(selected)].name];
   if (typeof score === "number") parts.push(`score ${score.toFixed(2)}`);
-  parts.push(`${size} \u00b5m`, said);
+  parts.push(`${size} \u00b5m`, state);
   $("selected").textContent = parts.join(", ");
 }
 
@@ -243,13 +243,13 @@ function select(number) {
   redraw();
 }
 
-// Selects a box and moves the view to it; zooms only where the cell would be too small or too large to be judged.
+// Selects a box and moves the view to it; zooms only if the cell would be too small or too large to judge.
 function visit(number) {
   const [x0, y0, x1, y1] = cells.box(number);
   const side = Math.max(CLOSE_UM / facts.mpp, 3 * Math.max(x1 - x0, y1 - y0));
-  const now = Math.min($("overlay").clientWidth, $("overlay").clientHeight) / view().scale;
+  const shownSide = Math.min($("overlay").clientWidth, $("overlay").clientHeight) / view().scale;
   const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
-  if (now > 4 * side || now < side / 2) {
+  if (shownSide > 4 * side || shownSide < side / 2) {
     viewer.viewport.fitBounds(rectangle(x - side / 2, y - side / 2, side, side), !ANIMATED);
   } else {
     viewer.viewport.panTo(viewer.viewport.imageToViewportCoordinates(x, y), !ANIMATED);
@@ -260,18 +260,19 @@ function visit(number) {
 function go(step, open = false) {
   const number = cells.next(selected, $("order").value, step, open);
   if (number !== null) visit(number);
-  else if (open) say("No more to review in this order.");
-  else say(step > 0 ? "That was the last." : "That was the first.");
+  else if (open) say("There are no more cells to review in this order.");
+  else say(step > 0 ? "This is the last cell." : "This is the first cell.");
 }
 
+// Shows a message; one about a problem stays until the next.
 function say(text, bad = false) {
   $("message").textContent = text;
   $("message").className = bad ? "bad" : "";
-  clearTimeout(silence);
-  if (!bad) silence = setTimeout(() => ($("message").textContent = ""), 2500);
+  clearTimeout(messageTimer);
+  if (!bad) messageTimer = setTimeout(() => ($("message").textContent = ""), 2500);
 }
 
-// Sends a change, and takes over what came of it. Gives the answer, or null if there was none.
+// Sends a change and applies the answer, which it returns, or null if there was none.
 async function send(path, body) {
   try {
     const reply = await fetch(path, {
@@ -301,15 +302,17 @@ function taken(answer) {
   const time = new Date().toLocaleTimeString();
   $("saved").textContent = answer.problem ? `Not saved: ${answer.problem}` : `Saved to ${facts.file} at ${time}.`;
   $("saved").className = answer.problem ? "bad" : "";
-  if (answer.problem) say("The marks are not saved. Make room, then press s.", true);
+  if (answer.problem) say("The marks are not saved: the panel says why. Press s to try again.", true);
   else if ($("message").className === "bad") say("");
   refresh();
   return answer;
 }
 
 function failed(error) {
-  const gone = error instanceof TypeError; // no connection
-  const text = gone ? "signetscan view has ended; start it again. This was not saved." : `Not done: ${error.message}`;
+  const isOffline = error instanceof TypeError; // what fetch throws without a connection
+  const text = isOffline
+    ? "Not saved: signetscan view has ended. Start it again."
+    : `The change failed: ${error.message}`;
   $("saved").textContent = text;
   $("saved").className = "bad";
   say(text, true);
@@ -347,7 +350,7 @@ function setDrawing(on) {
   dragged = null;
   $("draw").setAttribute("aria-pressed", String(on));
   $("stage").classList.toggle("drawing", on);
-  if (on) say("Drag a box around the cell, or press Enter for one in the middle.");
+  if (on) say("Drag a box around the cell, or press Enter to add one in the middle of the view.");
   redraw();
 }
 

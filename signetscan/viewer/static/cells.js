@@ -1,9 +1,9 @@
-// What there is to show: detections from the highest score down, marks, and which of them are seen.
+// The data of the page: detections by falling score, marks, and which boxes are shown.
 
 export const ACCEPTED = 1;
 export const REJECTED = 2;
 const VERDICTS = { accepted: ACCEPTED, rejected: REJECTED };
-const HALF_STEP = 1e-6; // scores are 32-bit floats: 0.35 is a little less than 0.35
+const ROUNDING = 1e-6; // a score of 0.35 as a 32-bit float is a little less than the threshold 0.35
 
 export class Cells {
   constructor(count, classes, buffer) {
@@ -13,10 +13,10 @@ export class Cells {
     this.scores = new Float32Array(buffer, 16 * count, count);
     this.labels = new Uint8Array(buffer, 20 * count, count);
     this.verdicts = new Uint8Array(count);
-    this.others = new Map(); // marks of boxes that are no detection of this run, by number
-    this.spoken = new Set(); // detections that have a mark
-    this.hidden = new Uint8Array(256); // by label
-    this.cutoff = count; // how many detections reach the threshold: the first ones
+    this.others = new Map(); // marks of boxes that are not detections of this run, by number
+    this.markedDetections = new Set(); // numbers of the detections that have a mark
+    this.hidden = new Uint8Array(256); // 1 for a hidden class, by label
+    this.cutoff = count; // number of detections that reach the threshold, which are the first ones
     this.showRejected = true;
     this.marked = { accepted: 0, rejected: 0, added: 0 };
   }
@@ -46,19 +46,19 @@ export class Cells {
     let high = this.count;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.scores[middle] >= threshold - HALF_STEP) low = middle + 1;
+      if (this.scores[middle] >= threshold - ROUNDING) low = middle + 1;
       else high = middle;
     }
     this.cutoff = low;
   }
 
-  // Takes the mark of a box; null takes it away.
+  // Sets the mark of a box; null removes it.
   setMark(number, mark) {
     this.#count(number, -1);
     if (number < this.count) {
       this.verdicts[number] = mark ? VERDICTS[mark.verdict] : 0;
-      if (mark) this.spoken.add(number);
-      else this.spoken.delete(number);
+      if (mark) this.markedDetections.add(number);
+      else this.markedDetections.delete(number);
     } else if (mark) this.others.set(number, mark);
     else this.others.delete(number);
     this.#count(number, 1);
@@ -72,39 +72,39 @@ export class Cells {
     else if (verdict === ACCEPTED) this.marked.accepted += change;
   }
 
-  // Marked boxes are seen whatever the threshold.
-  isSeen(number) {
+  // Marked boxes are shown whatever the threshold.
+  isShown(number) {
     if (this.hidden[this.label(number)]) return false;
     const verdict = this.verdict(number);
     if (verdict === REJECTED) return this.showRejected;
     return number < this.cutoff || verdict === ACCEPTED;
   }
 
-  // The numbers of the boxes that are seen and lie partly in a rectangle, in an array that the next call writes over;
-  // of detections without a mark the first ones, if there are too many.
-  // All detections are looked at, which for a million takes a few milliseconds.
+  // The numbers of the shown boxes that lie at least partly in a rectangle; of detections above the threshold at most
+  // so many, those with the highest scores. The next call overwrites the array. It loops over all detections, which
+  // takes a few milliseconds for a million.
   within(x0, y0, x1, y1, atMost = Infinity) {
     const { boxes, labels, verdicts, hidden, cutoff, showRejected } = this;
     const room = this.count + this.others.size;
-    if (!this.found || this.found.length < room) this.found = new Int32Array(room + 1000);
-    const found = this.found;
+    if (!this.numbers || this.numbers.length < room) this.numbers = new Int32Array(room + 1000);
+    const numbers = this.numbers;
     let size = 0;
     for (let number = 0, at = 0; number < cutoff && size < atMost; number++, at += 4) {
       if (boxes[at] > x1 || boxes[at + 2] < x0 || boxes[at + 1] > y1 || boxes[at + 3] < y0) continue;
       if (hidden[labels[number]] || (verdicts[number] === REJECTED && !showRejected)) continue;
-      found[size++] = number;
+      numbers[size++] = number;
     }
     const take = (number) => {
       const box = this.box(number);
-      if (box[0] > x1 || box[2] < x0 || box[1] > y1 || box[3] < y0 || !this.isSeen(number)) return;
-      found[size++] = number;
+      if (box[0] > x1 || box[2] < x0 || box[1] > y1 || box[3] < y0 || !this.isShown(number)) return;
+      numbers[size++] = number;
     };
-    for (const number of this.spoken) if (number >= cutoff) take(number);
+    for (const number of this.markedDetections) if (number >= cutoff) take(number);
     for (const number of this.others.keys()) take(number);
-    return found.subarray(0, size);
+    return numbers.subarray(0, size);
   }
 
-  // The smallest box that is seen at a point, or null.
+  // The smallest shown box at a point, or null.
   at(x, y, slack) {
     let best = null;
     let bestArea = Infinity;
@@ -116,8 +116,8 @@ export class Cells {
     return best;
   }
 
-  // The detection after one in an order: "sure" from the highest score down, "doubt" from the threshold up. `step` is 1
-  // or -1; `open` leaves out those that are marked. Null at the end.
+  // The next detection in an order: "sure" from the highest score down, "doubt" from the threshold up. `step` is 1 or
+  // -1; `open` skips marked ones. Null at the end.
   next(from, order, step, open) {
     const direction = order === "sure" ? step : -step;
     let number = from;
@@ -130,7 +130,7 @@ export class Cells {
     return null;
   }
 
-  // How many detections reach the threshold: of each class, and of those not hidden all and those without a mark.
+  // Numbers of detections that reach the threshold: by class; of the shown classes; and of these, without a mark.
   counts() {
     const { cutoff, labels, verdicts, hidden } = this;
     const byClass = new Array(this.classes).fill(0);
@@ -146,7 +146,7 @@ export class Cells {
     return { byClass, shown, open };
   }
 
-  // Width of a usual box: the median of the first ones.
+  // Side of a usual box: the median over the first thousand detections.
   usualSide() {
     const sides = [];
     for (let number = 0; number < Math.min(this.count, 1001); number++) {

@@ -1,11 +1,11 @@
-// Boxes on a canvas over the slide: those in view only, as boxes where they can be told apart, else as dots.
+// Draws the boxes in view on a canvas over the slide: as boxes where they can be told apart, else as dots.
 
 import { ACCEPTED, REJECTED } from "./cells.js";
 
 const LEAST_SIDE = 6; // a box smaller than this on the screen is a dot
-const MOST_BOXES = 5000; // more than this in view are dots too
-const MOST_MOVING = 200000; // while the view moves only so many are drawn, those of the highest scores
-const BADGE_SIDE = 22; // a box at least this large on the screen shows by a badge what was said of it
+const MOST_BOXES = 5000; // more boxes than this in view are dots too
+const MOST_MOVING = 200000; // while the view moves, only this many are drawn, those with the highest scores
+const BADGE_SIDE = 22; // a box at least this large on the screen has a badge that shows its verdict
 const REJECTED_COLOUR = "#565d68";
 const BADGES = { accepted: "#1a7f37", rejected: REJECTED_COLOUR, added: "#1557b0" };
 const HALO = "rgba(255,255,255,0.8)";
@@ -16,11 +16,11 @@ export class Drawing {
     this.context = canvas.getContext("2d");
     this.cells = cells;
     this.colours = colours; // [r, g, b] by label
-    this.dots = null; // an image of the size of the canvas, where dots were needed
+    this.dots = null; // an image of the canvas's size, made when dots are first needed
     this.hidden = false;
   }
 
-  // view: left and top of the canvas in level-0 pixels, CSS pixels per level-0 pixel, and whether it is moving.
+  // view: left and top of the canvas in level-0 pixels, CSS pixels per level-0 pixel, and whether the view is moving.
   draw(view, selected, draft) {
     const density = window.devicePixelRatio || 1;
     const width = this.canvas.clientWidth;
@@ -33,11 +33,11 @@ export class Drawing {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, columns, rows);
     if (!this.hidden) {
-      const seen = this.#seen(view, width, height);
-      const asDots = this.usualSide * view.scale < LEAST_SIDE || seen.length > MOST_BOXES;
-      if (asDots) this.#drawDots(seen, view, density);
+      const shown = this.#shown(view, width, height);
+      const asDots = this.usualSide * view.scale < LEAST_SIDE || shown.length > MOST_BOXES;
+      if (asDots) this.#drawDots(shown, view, density);
       context.setTransform(density, 0, 0, density, 0, 0);
-      const badges = asDots ? [] : this.#drawBoxes(seen, view);
+      const badges = asDots ? [] : this.#drawBoxes(shown, view);
       if (selected !== null) this.#drawSelected(this.#onScreen(this.cells.box(selected), view));
       for (const badge of badges) this.#drawBadge(...badge);
     }
@@ -45,7 +45,7 @@ export class Drawing {
     if (draft) this.#drawDraft(this.#onScreen(draft, view));
   }
 
-  #seen(view, width, height) {
+  #shown(view, width, height) {
     this.usualSide ??= this.cells.usualSide();
     const { left, top, scale } = view;
     const most = view.isMoving ? MOST_MOVING : Infinity;
@@ -57,8 +57,8 @@ export class Drawing {
     return [(box[0] - left) * scale, (box[1] - top) * scale, (box[2] - box[0]) * scale, (box[3] - box[1]) * scale];
   }
 
-  // All dots are set in one image: a million take less than a tenth of a second.
-  #drawDots(seen, view, density) {
+  // All dots are set in one image, which takes less than a tenth of a second for a million.
+  #drawDots(shown, view, density) {
     const { width, height } = this.canvas;
     if (!width || !height) return;
     if (!this.dots || this.dots.width !== width || this.dots.height !== height) {
@@ -68,22 +68,24 @@ export class Drawing {
     this.pixels.fill(0);
     const inks = this.colours.map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
     const grey = 0xff685d56;
-    const side = Math.round((seen.length > 50000 ? 2 : 4) * density);
+    const side = Math.round((shown.length > 50000 ? 2 : 4) * density);
     const factor = view.scale * density;
     const { pixels, cells } = this;
     const { boxes, labels, verdicts, count } = cells;
+    // A dot's corner is ((x0 + x1) / 2 - view.left) * factor - side / 2; the halves are taken out of the loop.
     const [left, top] = [view.left * 2 + side / factor, view.top * 2 + side / factor];
     const half = factor / 2;
-    for (let place = 0; place < seen.length; place++) {
-      const number = seen[place];
-      const isFound = number < count;
-      const box = isFound ? boxes : cells.box(number);
-      const at = isFound ? 4 * number : 0;
+    for (let index = 0; index < shown.length; index++) {
+      const number = shown[index];
+      // The arrays of detections are read directly: a method call for each of a million dots takes too long.
+      const isDetection = number < count;
+      const box = isDetection ? boxes : cells.box(number);
+      const at = isDetection ? 4 * number : 0;
       const x = ((box[at] + box[at + 2] - left) * half) | 0;
       const y = ((box[at + 1] + box[at + 3] - top) * half) | 0;
       if (x < 0 || y < 0 || x > width - side || y > height - side) continue; // a dot at the very edge
-      const verdict = isFound ? verdicts[number] : cells.verdict(number);
-      const ink = verdict === REJECTED ? grey : inks[isFound ? labels[number] : cells.label(number)];
+      const verdict = isDetection ? verdicts[number] : cells.verdict(number);
+      const ink = verdict === REJECTED ? grey : inks[isDetection ? labels[number] : cells.label(number)];
       for (let row = y * width + x, end = row + side * width; row < end; row += width) {
         for (let step = 0; step < side; step++) pixels[row + step] = ink;
       }
@@ -91,13 +93,13 @@ export class Drawing {
     this.context.putImageData(this.dots, 0, 0);
   }
 
-  // Gives the badges, which are drawn last: place and kind of each.
-  #drawBoxes(seen, view) {
+  // Returns the position and kind of each badge, to be drawn last, over all boxes.
+  #drawBoxes(shown, view) {
     const context = this.context;
     const inks = this.colours.map((colour) => `rgb(${colour.join(",")})`);
     const badges = [];
-    context.lineJoin = "miter"; // of which rectangles are drawn fastest
-    for (const number of seen) {
+    context.lineJoin = "miter"; // browsers draw rectangles with this join fastest
+    for (const number of shown) {
       const verdict = this.cells.verdict(number);
       const [x, y, width, height] = this.#onScreen(this.cells.box(number), view);
       const line = verdict === ACCEPTED ? 3.5 : 2;
@@ -142,7 +144,7 @@ export class Drawing {
     context.stroke();
   }
 
-  // Corners around the selected box, which is a little larger than it where it is small.
+  // Four corners around the selected box, at a distance that grows where the box is small.
   #drawSelected([x, y, width, height]) {
     const context = this.context;
     const grown = Math.max(6, (16 - Math.min(width, height)) / 2);
