@@ -52,7 +52,7 @@ def test_a_breach_of_the_contract_is_named(tmp_path: Path, breach: dict[str, Any
 @pytest.mark.parametrize("label", [-1, 1])
 def test_a_label_without_a_class_is_refused(tmp_path: Path, label: int) -> None:
     detector = load_detector(write_tiny_model(tmp_path / "tiny.onnx", label=label))
-    with pytest.raises(ModelError, match=f"labels from {label}"):
+    with pytest.raises(ModelError, match=f"labels {label} to {label}, some without a class name"):
         detector.detect(np.zeros((1, 256, 256, 3), np.uint8), 0.5)
 
 
