@@ -178,7 +178,7 @@ def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: Model
 
 @pytest.mark.slow
 def test_nothing_is_proved_where_there_are_no_cells(checkpoint: Checkpoint, spec: ModelSpec, exported: Path) -> None:
-    with pytest.raises(ModelError, match=r"detects 0 cells in the 3 tiles.*to check on"):
+    with pytest.raises(ModelError, match=r"tiles: 3, cells that the network detects: 0.*to check on"):
         check_int8(checkpoint.make_network(), replace(spec, score_threshold=1.0), exported, toys(2, 3))
 
 
@@ -188,7 +188,7 @@ def test_nothing_is_proved_where_the_network_is_sure_of_nothing(
 ) -> None:
     network = checkpoint.make_network()
     network.classify.last.bias.data -= 8  # type: ignore[union-attr]
-    with pytest.raises(ModelError, match=r"scores nothing in the 3 tiles.*0\.3 or more"):
+    with pytest.raises(ModelError, match=r"no candidate with a score of 0\.3 or more.*tiles: 3"):
         check_int8(network, replace(spec, score_threshold=0.0001), exported, toys(2, 3))
 
 
@@ -250,7 +250,7 @@ def test_half_of_the_tiles_are_kept_to_check_on(tmp_path: Path, monkeypatch: pyt
     calibration, others = calibration_tiles([tmp_path, SAMPLE], spec)
     assert (len(calibration), len(others)) == (2, 2)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SlideError, match="empty: no slide or picture"):
+    with pytest.raises(SlideError, match="empty: no slide or image"):
         calibration_tiles([tmp_path / "empty"], spec)
 
 

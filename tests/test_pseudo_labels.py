@@ -166,7 +166,7 @@ def test_nothing_is_labelled_without_normal_images_or_by_a_stranger(trained: Pat
     positives = replace(toy_set, images=tuple(one for one in toy_set.images if not one.normal))
     with pytest.raises(TrainingError, match="need images without cells"):
         label_dataset(positives, trained / "best.pt", TINY, CPU)
-    with pytest.raises(OptionError, match=r"detects .* at 0.25 µm/px, and the data has .* at 0.5"):
+    with pytest.raises(OptionError, match=r"detects .* at 0.25 µm/px, but the data has .* at 0.5"):
         label_dataset(replace(toy_set, mpp=0.5), trained / "best.pt", TINY, CPU)
     with pytest.raises(TrainingError, match=r"none\.pt: cannot be read"):
         label_dataset(toy_set, trained / "none.pt", TINY, CPU)

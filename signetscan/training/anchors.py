@@ -1,4 +1,4 @@
-"""Anchors, what each of them should find, and boxes as offsets from anchors. Tile pixels throughout."""
+"""Anchors, the box that each is to predict, and boxes as offsets from anchors. Tile pixels throughout."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PER_POSITION = len(RATIOS) * len(SCALES)
 """Anchors at each position of a level."""
 
 POSITIVE_IOU = 0.5
-"""An anchor with at least this IoU with a box should find it."""
+"""An anchor with at least this IoU with a box is to predict it."""
 NEGATIVE_IOU = 0.4
-"""An anchor whose IoU with every box is below this should find nothing; one in between is left out."""
+"""An anchor whose IoU with every box is below this is background; one in between is ignored."""
 
 MAX_LOG_RATIO = math.log(1000 / 16)
 """A box is at most this much (natural logarithm) larger than its anchor."""
@@ -52,17 +52,18 @@ def level_anchors(rows: int, columns: int, stride: int, base_size: float, device
 
 
 def levels_needed(boxes: NDArray[np.float64]) -> int:
-    """How many FPN levels, from P3 on and at least 2, have the anchors nearest in size to these boxes.
+    """Number of FPN levels, counted from P3 and at least 2, whose anchors are nearest in size to these boxes.
 
-    A level with no box to find learns from background alone, never to find anything. Where a crop is but a few of its
-    positions wide, all of them at the border, what it learns does not hold within a whole image: in the experiment on
-    missing labels, runs with too many levels covered normal images with boxes larger than any cell.
+    A level without any box to predict learns from background alone. Where a crop is only a few of its positions wide,
+    all of them at the border, what the level learns does not hold inside a whole image: in the experiment on missing
+    labels, runs with too many levels covered normal images with boxes larger than any cell.
 
     Args:
         boxes: (N, 4), pixels at the model's mpp.
     """
     sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
-    next_level = np.array(BASE_SIZES[:-1]) * 2 ** (5 / 6)  # halfway, in logarithms, from a level's last size on
+    # Halfway, in logarithms, between the largest scale of a level (2 ** (2/3)) and the smallest of the next (2).
+    next_level = np.array(BASE_SIZES[:-1]) * 2 ** (5 / 6)
     return max(2, 1 + int((sizes.max(initial=0) > next_level).sum()))
 
 
@@ -77,12 +78,12 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Assignment:
-    """What each anchor of one image should find."""
+    """What each anchor of one image is to predict."""
 
     matched: Tensor
-    """(A,), index of the box to find; meaningless where not positive."""
+    """(A,), index of the box to predict; meaningless where not positive."""
     positive: Tensor
-    """(A,), whether the anchor should find a box."""
+    """(A,), whether the anchor is to predict a box."""
     ignored: Tensor
     """(A,), whether the anchor is left out of the classification loss."""
 
@@ -90,25 +91,27 @@ class Assignment:
 def assign(anchors: Tensor, boxes: Tensor) -> Assignment:
     """Give each anchor its box by RetinaNet's rule; each box gets at least the anchors that fit it best.
 
-    All in operations whose results have a size known beforehand, so that nobody waits for a GPU.
+    The size of every intermediate result is known beforehand, so the CPU never waits for a GPU.
 
     Args:
         anchors: (A, 4).
         boxes: (N, 4); N may be 0.
     """
     if len(boxes) == 0:
-        no = torch.zeros(len(anchors), dtype=torch.bool, device=anchors.device)
-        return Assignment(matched=no.long(), positive=no, ignored=no)
+        nowhere = torch.zeros(len(anchors), dtype=torch.bool, device=anchors.device)
+        return Assignment(matched=nowhere.long(), positive=nowhere, ignored=nowhere)
     overlap = box_iou(anchors, boxes)
     best, matched = overlap.max(dim=1)
     positive = best >= POSITIVE_IOU
-    # A box of unusual shape may have no anchor above the bar: then its best ones must find it, before any other box.
+    # A box of unusual shape may have no anchor above POSITIVE_IOU. Then its best anchors must predict it, even those
+    # that fit another box better, or the network would never learn that box.
     best_of_box = overlap.max(dim=0).values
-    unserved = (best_of_box < POSITIVE_IOU) & (best_of_box > 0)
-    fits = unserved & (overlap >= best_of_box - 1e-6)
-    last = (fits * torch.arange(1, len(boxes) + 1, dtype=torch.int32, device=boxes.device)).max(dim=1).values
-    matched = torch.where(last > 0, last.long() - 1, matched)
-    positive |= last > 0
+    unmatched = (best_of_box < POSITIVE_IOU) & (best_of_box > 0)
+    fits = unmatched & (overlap >= best_of_box - 1e-6)
+    # Numbers from 1 on, so that 0 is an anchor with no such box; of several boxes the last one wins.
+    forced = (fits * torch.arange(1, len(boxes) + 1, dtype=torch.int32, device=boxes.device)).max(dim=1).values
+    matched = torch.where(forced > 0, forced.long() - 1, matched)
+    positive |= forced > 0
     ignored = ~positive & (best >= NEGATIVE_IOU)
     return Assignment(matched=matched, positive=positive, ignored=ignored)
 

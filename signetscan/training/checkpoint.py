@@ -1,4 +1,4 @@
-"""A training run's state on disk: tensors and plain values only, read without running anything in the file."""
+"""The state of a training run on disk: tensors and plain values only, read without running code from the file."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FORMAT = 1
+"""Version of the file's layout; another one is refused."""
 MAX_BYTES = 4 << 30
+"""Largest file that is read: the paper's network with its optimiser takes well under 1 GiB."""
 
 DAMAGED = (RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, struct.error)
-"""What torch's reader of tensors raises on bytes that are no checkpoint."""
+"""What `torch.load` raises on bytes that are no checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checkpoint:
-    """All that is needed to go on with a run, or to export its network."""
+    """All that is needed to resume a run, or to export its network."""
 
     options: TrainOptions
     """Options of the run."""
@@ -68,7 +70,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; it appears whole or not at all.
+    """Write a checkpoint, whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
@@ -77,10 +79,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "options"
     }
     values["options"] = checkpoint.options.as_dict()
-    whole = io.BytesIO()  # torch's own way to a file reports a full disk as a fault of its own
-    torch.save(values, whole)
+    buffer = io.BytesIO()  # written to a file by torch, a full disk would be reported as an internal error
+    torch.save(values, buffer)
     with part_path(path) as part:
-        part.write_bytes(whole.getbuffer())
+        part.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -93,8 +95,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if values.pop("format", None) != FORMAT:
         message = f"{path}: not a checkpoint of this version of signetscan"
         raise TrainingError(message)
-    if values.keys() - {each.name for each in fields(Checkpoint)}:
-        message = f"{path}: holds more than a checkpoint of this version of signetscan"
+    if values.keys() - {entry.name for entry in fields(Checkpoint)}:
+        message = f"{path}: has entries that a checkpoint of this version of signetscan does not have"
         raise TrainingError(message)
     try:
         return _checkpoint(values)
@@ -104,14 +106,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
-    """A checkpoint from what its file holds.
+    """A checkpoint from the values in its file.
 
     Raises:
-        JsonError: a plain value is missing or of another type.
-        TypeError: tensors or metrics are.
-        OptionError: an option makes no sense.
+        JsonError: a plain value is missing or of the wrong type.
+        TypeError: tensors or metrics are of the wrong type.
+        OptionError: an option is unknown or out of range.
     """
-    # The names of classes are a tuple in the file, which JSON knows nothing of.
+    # JSON has no tuples, but the file stores the class names as one.
     plain = {**values, "class_names": [*_typed(values.get("class_names"), tuple)]}
     table = JsonTable(cast("dict[str, Json]", plain))
     return Checkpoint(
@@ -135,13 +137,13 @@ def _tensors(values: object) -> dict[str, torch.Tensor]:
 
 
 def _metrics(row: object) -> dict[str, float]:
-    """The metrics of an epoch, of which some may be nan."""
+    """The metrics of an epoch; some may be nan."""
     return {_typed(name, str): _typed(value, float) for name, value in _typed(row, dict).items()}
 
 
 def _typed(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
-        message = f"{type(value).__name__} where {kind.__name__} should be"
+        message = f"expected {kind.__name__}, not {type(value).__name__}"
         raise TypeError(message)
     return value
 
@@ -150,7 +152,7 @@ def load_tensors(path: Path) -> dict[str, object]:
     """Read a file of tensors and plain values.
 
     Raises:
-        TrainingError: it is missing, damaged, too large, or would run code when read.
+        TrainingError: the file is missing, damaged, too large, or holds objects that would run code when loaded.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -161,9 +163,9 @@ def load_tensors(path: Path) -> dict[str, object]:
         message = f"{path}: cannot be read: {error.strerror}"
         raise TrainingError(message) from error
     except (pickle.UnpicklingError, *DAMAGED) as error:
-        message = f"{path}: not a file of weights, or one that holds more than weights; it was not loaded"
+        message = f"{path}: not a file of weights, or it holds more than weights; it was not loaded"
         raise TrainingError(message) from error
     if not isinstance(values, dict):
-        message = f"{path}: holds {type(values).__name__}, not named weights"
+        message = f"{path}: holds a {type(values).__name__}, not weights by name"
         raise TrainingError(message)
     return {str(name): value for name, value in values.items()}

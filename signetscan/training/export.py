@@ -1,4 +1,4 @@
-"""From a checkpoint to a model file that keeps the contract, checked against torch before it is written."""
+"""Export of a checkpoint as a model file that keeps the contract, checked against torch before it is written."""
 
 from __future__ import annotations
 
@@ -41,41 +41,41 @@ MAX_SCORE_ERROR: dict[FloatPrecision, float] = {"fp32": 1e-4, "fp16": 5e-3}
 """Largest difference of a score."""
 TIES: dict[FloatPrecision, float] = {"fp32": 0.0, "fp16": 0.1}
 """Part of the candidates that may differ by more: where two anchors of a position score almost the same, rounding
-picks."""
+decides which of them becomes the candidate."""
 REAL_TILES = 4
-"""Tiles of a slide that an export is checked on."""
+"""Tiles of each slide that an export is checked on."""
 CALIBRATION_TILES = 16
-"""Tiles that give an int8 network its ranges, at most, and as many others on which it is checked."""
+"""Most tiles that give an int8 network its ranges; it is checked on as many others."""
 CHECK_SCORE = 0.05
 """Candidates above this score are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedModel:
-    """A model file, and how well it keeps to its checkpoint."""
+    """A model file, and how closely it follows its checkpoint."""
 
     path: Path
     """The file."""
     spec: ModelSpec
     """Its contract."""
     differences: Differences
-    """What it differs by from the checkpoint's network: at most, or for int8 in 95% of candidates."""
+    """Differences from the checkpoint's network: the largest ones, or for int8 those that 95% of candidates keep."""
 
 
 def export_checkpoint(checkpoint: Path, options: ExportOptions | None = None) -> ExportedModel:
-    """Turn the checkpoint of a training run into a model file, which is written only if it keeps to the checkpoint.
+    """Turn the checkpoint of a training run into a model file, which is written only if it gives the same results.
 
-    The file is checked against torch on random tiles, and on real ones where slides are named. An int8 model is made
-    from half of the tiles of the slides to calibrate on, and checked on the other half.
+    The file is checked against torch on random tiles, and on tiles of the slides in `check_on`. An int8 model is
+    calibrated on half of the tiles of the slides in `calibrate_on`, and checked on the other half.
 
     Args:
         checkpoint: the checkpoint's file.
-        options: how; as usual by default.
+        options: precision, contract and slides to check on; the defaults of `ExportOptions` if None.
 
     Raises:
         TrainingError: the checkpoint cannot be read.
-        ModelError: the file differs too much, or a number of the contract makes no sense; nothing is written.
-        SlideError: a slide or picture to check on cannot be read, or shows no tissue.
+        ModelError: the file's results differ too much, or the contract is not valid; nothing is written.
+        SlideError: a slide or image to check on cannot be read, or shows no tissue.
         OutputError: the file cannot be written.
     """
     options = options or ExportOptions()
@@ -93,8 +93,8 @@ def export_checkpoint(checkpoint: Path, options: ExportOptions | None = None) ->
     tiles = [tile for slide in options.check_on for tile in real_tiles(slide, spec, mpp=options.mpp)]
     calibration: list[NDArray[np.uint8]] = []
     if options.calibrate_on:
-        calibration, others = calibration_tiles(options.calibrate_on, spec, mpp=options.mpp)
-        tiles += others
+        calibration, checked = calibration_tiles(options.calibrate_on, spec, mpp=options.mpp)
+        tiles += checked
     differences = export_model(
         state.make_network(), spec, path, precision=options.precision, tiles=tiles, calibration=calibration
     )
@@ -110,21 +110,21 @@ def export_model(
     tiles: Sequence[NDArray[np.uint8]] = (),
     calibration: Sequence[NDArray[np.uint8]] = (),
 ) -> Differences:
-    """Write a model file, after checking that ONNX Runtime detects with it what torch detects.
+    """Write a model file, after checking that ONNX Runtime detects the same with it as torch does.
 
     Args:
         network: the trained network, in evaluation mode, on the CPU.
         spec: the contract, stored in the file with the precision.
         path: the file to write.
-        precision: of the weights and the convolutions; `fp16` is half the size, and faster on a GPU alone; `int8` is a
-            quarter, and faster on a CPU alone.
-        tiles: images (H, W, 3) with sides that are multiples of the stride to check on, besides random ones; for `int8`
-            they must show cells.
+        precision: of the weights and the convolutions; `fp16` halves the file and is faster on a GPU only; `int8`
+            quarters it and is faster on a CPU only.
+        tiles: images (H, W, 3), with sides that are multiples of the stride, to check on besides random ones; for
+            `int8` they must show cells.
         calibration: such images whose activations give the ranges of `int8`; the file is checked on them if there are
             no `tiles`.
 
     Returns:
-        What the file differs by: see `check_model`, or for `int8` `check_int8`.
+        How much the file's results differ: see `check_model`, or `check_int8` for `int8`.
 
     Raises:
         ModelError: the file's results differ from torch's; nothing is written.
@@ -132,41 +132,42 @@ def export_model(
         OutputError: the file cannot be written.
     """
     if precision == "int8" and not calibration:
-        message = "int8 needs images of tissue to calibrate on"
+        message = "int8 needs slides or images of tissue to calibrate on"
         raise OptionError(message, options=("calibrate_on",))
     spec = replace(spec, precision=precision)
     with part_path(path) as part:
         if precision == "int8":
             save_graph(make_int8_graph(network, spec.stride, calibration), spec, part)
             return check_int8(network, spec, part, tiles or calibration, runs_on=random_tiles(spec))
-        rounded = fold_norms(network).half() if precision == "fp16" else network
-        save_graph(make_graph(rounded, spec.stride), spec, part)
+        # Norms are folded in for fp16 only, where that saves rounding; see `fold_norms`.
+        exported = fold_norms(network).half() if precision == "fp16" else network
+        save_graph(make_graph(exported, spec.stride), spec, part)
         return check_model(network, spec, part, [*random_tiles(spec), *tiles], precision=precision)
 
 
 def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
-    """Tiles of several shapes: noise, smooth noise, and flat."""
+    """Tiles of several shapes, which a file must run on: one of noise, one of coarse noise, one of a single colour."""
     rng = np.random.default_rng(0)
     grain = max(spec.stride, 128)
     noise = rng.integers(0, 256, (2 * grain, 3 * grain, 3), np.uint8)
-    smooth = np.kron(rng.integers(0, 256, (2 * grain // 16, 2 * grain // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    coarse = np.kron(rng.integers(0, 256, (2 * grain // 16, 2 * grain // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
     flat = np.full((grain, grain, 3), 240, np.uint8)
-    return [noise, smooth, flat]
+    return [noise, coarse, flat]
 
 
 def real_tiles(
     path: Path, spec: ModelSpec, count: int = REAL_TILES, *, mpp: float | None = None
 ) -> list[NDArray[np.uint8]]:
-    """Tiles of a slide or picture, spread over its tissue, at the model's mpp.
+    """Tiles of a slide or image, spread over its tissue, at the model's mpp.
 
     Args:
         path: the file.
-        spec: says how large tiles and pixels are.
-        count: most tiles wanted.
-        mpp: size of a pixel, µm/px, in place of what the file says; where neither says it, the model's.
+        spec: the contract, which has the sizes of tiles and pixels.
+        count: most tiles to return.
+        mpp: size of a level-0 pixel, µm/px, instead of the file's; the model's if neither is known.
 
     Raises:
-        SlideError: it cannot be read, or shows no tissue.
+        SlideError: the file cannot be read, or shows no tissue.
     """
     with open_slide(path, mpp=mpp, default_mpp=spec.mpp) as slide:
         view, mask = SlideAtMpp(slide, spec.mpp), find_tissue(slide)
@@ -177,35 +178,36 @@ def real_tiles(
             message = f"{path}: shows no tissue to check the model on; name another slide"
             raise SlideError(message)
         chosen = tiles[:: -(-len(tiles) // count)]
-        # A copy, because torch wants arrays that it might write to.
+        # Copies, because what a slide reads may be read-only, of which torch warns.
         return [view.read(tile.x, tile.y, tile.width, tile.height).copy() for tile in chosen]
 
 
 def calibration_tiles(
     paths: Sequence[Path], spec: ModelSpec, *, mpp: float | None = None
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Tiles to calibrate on, and as many others of the same slides or pictures to check on.
+    """Tiles to calibrate on, and as many others of the same slides or images to check on.
 
     Args:
-        paths: slides, pictures, or folders of them.
-        spec: says how large tiles and pixels are.
-        mpp: size of a pixel, µm/px, in place of what the files say; where nobody says it, the model's.
+        paths: slides, images, or folders of them.
+        spec: the contract, which has the sizes of tiles and pixels.
+        mpp: size of a level-0 pixel, µm/px, instead of the files'; the model's if neither is known.
 
     Returns:
-        Both alike only where there is a single tile.
+        Both lists; they are the same only if there is a single tile.
 
     Raises:
-        SlideError: a file cannot be read or shows no tissue, or a folder holds none.
+        SlideError: a file cannot be read or shows no tissue, or a folder has no slide or image.
         AnnotationError: a folder cannot be read.
     """
     files: list[Path] = []
     for path in paths:
         inside = files_in(path, (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES)) if path.is_dir() else [path]
         if not inside:
-            message = f"{path}: no slide or picture in this folder"
+            message = f"{path}: no slide or image in this folder"
             raise SlideError(message)
         files += inside
     most = 2 * CALIBRATION_TILES
+    # Of many files every n-th gives one tile; of few, each gives several.
     files = files[:: -(-len(files) // most)]
     tiles = [tile for file in files for tile in real_tiles(file, spec, -(-most // len(files)), mpp=mpp)]
     return tiles[::2], tiles[1::2] or tiles
@@ -234,19 +236,18 @@ def check_model(
     for tile in tiles:
         (ours,) = reference.detect(tile[None], 0.0)
         (theirs,) = detector.detect(tile[None], 0.0)
-        # The last candidates are those that equal scores happened to leave in.
+        # Among the lowest of a tile's candidates, rounding decides which ones are left in, so they are not compared.
         ours = ours.select(ours.scores >= max(CHECK_SCORE, ours.scores.min(initial=1) + score_limit))
         if len(ours) == 0:
             continue
         if len(theirs) == 0:
             message = f"{spec.name}: the exported model detects nothing where torch has {len(ours)} candidates"
             raise ModelError(message)
-        # Equal scores may come in another order, so each is compared with its nearest box.
-        apart = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=2)
-        apart = np.where(np.abs(ours.scores[:, None] - theirs.scores[None]) <= score_limit, apart, np.inf)
-        nearest = apart.argmin(axis=1)
-        most = float(np.quantile(apart.min(axis=1), 1 - TIES[precision], method="higher"))
-        worst_box = max(worst_box, most)
+        # Equal scores may come in another order, so each candidate is compared with the nearest one of its score.
+        distances = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=2)
+        distances = np.where(np.abs(ours.scores[:, None] - theirs.scores[None]) <= score_limit, distances, np.inf)
+        nearest = distances.argmin(axis=1)
+        worst_box = max(worst_box, float(np.quantile(distances.min(axis=1), 1 - TIES[precision], method="higher")))
         worst_score = max(worst_score, float(np.abs(ours.scores - theirs.scores[nearest]).max()))
     if worst_box > box_limit or worst_score > score_limit:
         message = (

@@ -1,4 +1,4 @@
-"""Crops of what a detector finds on held-out images and what it does not, for people to look at."""
+"""Crops of a detector's hits, misses and false positives in held-out images, for people to look at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from signetscan.training.checkpoint import Checkpoint
 
 SHOWN = 24
-"""Crops of a kind: enough to see a pattern, few enough to look at each."""
+"""Most crops of a kind: enough to see a pattern, few enough to look at each."""
 WINDOW_UM = 32.0
 """Side of a crop, µm: a large cell and its neighbours."""
 
@@ -42,7 +42,7 @@ class Group:
     colour: BoxColour
     crops: tuple[Thumbnail, ...]
     in_all: int
-    """How many there are of the kind, shown or not."""
+    """Number of examples of this kind, shown or not."""
 
 
 def make_gallery(
@@ -52,8 +52,8 @@ def make_gallery(
 
     Args:
         results: the detections in each image.
-        images: the images, in the same order; those that are shown are read once more.
-        best: the checkpoint that they are from.
+        images: the images, in the same order; those to be shown are read again.
+        best: the checkpoint whose network detected.
 
     Returns:
         The groups, by kind.
@@ -70,6 +70,7 @@ def make_gallery(
         "false_positives": (BoxColour.FALSE_POSITIVE, picked.false_positives, picked.false_positives_in_all),
         "unmatched": (BoxColour.UNMATCHED, picked.unmatched, picked.unmatched_in_all),
     }
+    # The crops of all kinds are cut in one go, so that each image is decoded once.
     wanted = [(example, colour) for colour, examples, _ in kinds.values() for example in examples]
     crops = iter(_thumbnails(wanted, images, best))
     return {
@@ -81,7 +82,7 @@ def make_gallery(
 def _thumbnails(
     wanted: Sequence[tuple[Example, BoxColour]], images: Sequence[AnnotatedImage], best: Checkpoint
 ) -> list[Thumbnail]:
-    """A crop of each example, in the order given; every image is read once, and one only is held."""
+    """A crop of each example, in the order given; each image is read once, and only one is held in memory."""
     crops: dict[int, Thumbnail] = {}
     for index in sorted({example.image for example, _ in wanted}):
         pixels = read_pixels(images[index])

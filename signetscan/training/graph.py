@@ -1,4 +1,4 @@
-"""From a network to an ONNX graph that keeps the contract."""
+"""Export of a network as an ONNX graph that keeps the model contract."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ OPSET = 18
 """Understood by ONNX Runtime since 1.14."""
 
 MAX_TILE = 8192
-"""Largest side of a tile that a file promises to take, pixels."""
+"""Largest side of a tile that a model file accepts, pixels."""
 
 
 def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
-    """The graph of a network, with everything that the contract puts into it; it says nothing of this machine.
+    """The graph of a network, with everything that the contract puts into it, and no trace of this machine.
 
     Args:
-        network: a RetinaNet in evaluation mode, or a module that gives what it gives.
+        network: a RetinaNet in evaluation mode, or a module with the same outputs.
         stride: sides of tiles are multiples of it, pixels.
 
     Raises:
         ModelError: torch cannot turn the network into a graph.
     """
+    # No size is 1 and no two are equal, or the exporter would take them for constant or for the same.
     example = torch.zeros(2, 256, 384, 3, dtype=torch.uint8)
     rows, columns = (torch.export.Dim(name, min=1, max=MAX_TILE // stride) for name in ("rows", "columns"))
     shapes = ({0: torch.export.Dim("batch", min=1, max=1024), 1: stride * rows, 2: stride * columns},)
@@ -66,7 +67,7 @@ def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
 
 
 def save_graph(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
-    """Write a graph with its contract as a model file, as it is: not yet under a name that anybody trusts."""
+    """Write a graph and its contract as a model file, unchecked: to a temporary path, until it has been compared."""
     onnx.helper.set_model_props(model, spec.to_metadata())
     model.producer_name, model.producer_version, model.doc_string = "signetscan", __version__, ""
     onnx.checker.check_model(model)
@@ -74,7 +75,7 @@ def save_graph(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
 
 
 def _strip(graph: onnx.GraphProto) -> None:
-    """Take out where in the source each node comes from: paths of this machine have no place in a model."""
+    """Remove the exporter's notes on where in the source each node comes from: they hold paths of this machine."""
     graph.ClearField("metadata_props")
     graph.ClearField("doc_string")
     for parts in (graph.node, graph.initializer, graph.value_info, graph.input, graph.output):
@@ -84,10 +85,10 @@ def _strip(graph: onnx.GraphProto) -> None:
 
 
 def fold_norms(network: RetinaNet) -> RetinaNet:
-    """A copy in which each batch normalisation is part of the convolution before it.
+    """A copy in which each batch normalisation is folded into the convolution before it.
 
-    So each channel is rounded once instead of three times, which in a network as deep as EfficientNet-Lite0 halves the
-    error of the scores in half precision.
+    Each channel is then rounded once instead of three times, which halves the error of the scores in half precision in
+    a network as deep as EfficientNet-Lite0.
     """
     network = copy.deepcopy(network)
     for parent in [*network.modules()]:
@@ -101,7 +102,7 @@ def fold_norms(network: RetinaNet) -> RetinaNet:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the exporter's progress and advice to developers off the terminal; errors still raise."""
+    """Keep the exporter's progress and its advice to developers off the terminal; errors are still raised."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,9 +1,8 @@
-"""Whether a network in 8-bit integers still finds what the network finds.
+"""The check that a network in 8-bit integers still detects what the network detects.
 
-Rounding to 8 bits moves every score and box a little, so there is nothing to be exact about: candidates may differ by
-a few times what was measured on a network that lost nothing (95% within 0.011 in score and 0.6 px), and of the
-detections, which are what a user sees, at most one in ten may be lost or new. Most of those have a score beside the
-threshold.
+Rounding to 8 bits moves every score and box a little, so results cannot be compared exactly. Candidates may differ by a
+few times what was measured on a network that lost no cells (95% within 0.011 in score and 0.6 px). Of the detections,
+which are what a user sees, at most one in ten may be lost or new; most of those have a score near the threshold.
 """
 
 from __future__ import annotations
@@ -33,27 +32,27 @@ if TYPE_CHECKING:
 CHECK_SCORE = 0.3
 """Candidates of the network above this score are compared."""
 QUANTILE = 0.95
-"""Part of them that must keep the limits."""
+"""Part of the candidates that must keep within the limits."""
 MAX_BOX_ERROR = 2.0
-"""Largest distance of an edge from that of the nearest candidate of the file, pixels: a cell is 40 to 120 px wide."""
+"""Largest distance of an edge from that of the file's nearest candidate, pixels: a cell is 40 to 120 px wide."""
 MAX_SCORE_ERROR = 0.03
-"""Largest difference of its score."""
+"""Largest difference between the scores of the two."""
 SAME_IOU = 0.5
-"""Detections that overlap by this IoU are the same."""
+"""Detections that overlap by at least this IoU are the same."""
 MAX_CHANGED = 0.1
-"""Largest part of the network's detections that the file may miss, and of the file's that the network has not."""
-LEAST = 10
-"""Detections of the network without which nothing is proved."""
+"""Largest part of the network's detections that the file may miss, and of the file's that the network does not have."""
+LEAST_DETECTIONS = 10
+"""Detections of the network in all tiles below which a check proves nothing: one lost cell would decide it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """How much a model file differs from its network on the same tiles."""
+    """How much the results of a model file differ from its network's on the same tiles."""
 
     box_px: float
-    """Distance of an edge from that of the same candidate, pixels."""
+    """Distance between the edges of the same candidate, pixels."""
     score: float
-    """Difference of its score."""
+    """Difference between its scores."""
     missed: float = 0.0
     """Part of the network's detections that the file does not have, 0 to 1; counted for int8 only."""
     added: float = 0.0
@@ -72,16 +71,16 @@ def check_int8(
 
     Args:
         network: the network, in evaluation mode, on the CPU.
-        spec: the contract; its score threshold says what a detection is.
+        spec: the contract; its score threshold decides which candidates are detections.
         path: the model file.
         tiles: the tiles, each (H, W, 3), uint8.
-        runs_on: tiles of other shapes, on which the file need only run.
+        runs_on: tiles of other shapes, on which the file must run, whatever it detects.
 
     Returns:
-        The 95% quantiles of the differences of candidates, and how many detections changed.
+        The 95% quantiles of the candidates' differences, and the parts of the detections that changed.
 
     Raises:
-        ModelError: they differ by more than the limits, or the tiles show too little to tell.
+        ModelError: the results differ by more than the limits, or the tiles show too few cells to tell.
     """
     reference = TorchDetector(network, spec, torch.device("cpu"))
     detector = load_detector(path, device="cpu")
@@ -95,17 +94,17 @@ def check_int8(
         errors.append(_errors(ours.select(ours.scores >= CHECK_SCORE), theirs))
         counts += _counts(_detections(ours, spec), _detections(theirs, spec))
     (kept, total), (shared, all_theirs) = counts.tolist()
-    if total < LEAST:
+    if total < LEAST_DETECTIONS:
         message = (
-            f"{spec.name}: the network detects {total} cells in the {len(tiles)} tiles that the int8 model would be "
-            f"checked on, too few to tell whether it detects them too; name more slides with cells to check on"
+            f"{spec.name}: too few cells to check the int8 model on (tiles: {len(tiles)}, cells that the network "
+            f"detects: {total}, needed: {LEAST_DETECTIONS}); name more slides with cells to check on"
         )
         raise ModelError(message, options=("check_on",))
     compared = np.concatenate(errors)
     if len(compared) == 0:
         message = (
-            f"{spec.name}: the network scores nothing in the {len(tiles)} tiles that the int8 model would be checked "
-            f"on at {CHECK_SCORE} or more, too little to tell whether it does as well; train it for longer"
+            f"{spec.name}: the network has no candidate with a score of {CHECK_SCORE} or more to check the int8 model "
+            f"by (tiles: {len(tiles)}); train it for longer"
         )
         raise ModelError(message)
     score, box = np.quantile(compared, QUANTILE, axis=0, method="higher").tolist()
@@ -116,14 +115,14 @@ def check_int8(
 
 
 def _refuse(name: str, worst: Differences) -> None:
-    # Asked this way round, so that what is not a number is refused too.
+    # Asks whether all is well, not whether something is wrong, because a comparison with nan is false.
     near = worst.box_px <= MAX_BOX_ERROR and worst.score <= MAX_SCORE_ERROR
     if near and worst.missed <= MAX_CHANGED and worst.added <= MAX_CHANGED:
         return
     message = (
         f"{name}: the int8 model differs from torch too much: {QUANTILE:.0%} of candidates are within "
-        f"{worst.box_px:.2f} px and {worst.score:.3f} in score, {worst.missed:.0%} of detections are missed "
-        f"and {worst.added:.0%} new; it was not written. Calibrate it on more tissue with cells"
+        f"{worst.box_px:.2f} px and {worst.score:.3f} in score, {worst.missed:.0%} of detections are missing "
+        f"and {worst.added:.0%} are new; it was not written. Calibrate it on more tissue with cells"
     )
     raise ModelError(message, options=("calibrate_on",))
 
@@ -134,17 +133,17 @@ def _detections(candidates: Detections, spec: ModelSpec) -> Detections:
 
 
 def _errors(ours: Detections, theirs: Detections) -> NDArray[np.float64]:
-    """(N, 2), difference in score and in pixels of each of our candidates from the nearest of theirs."""
+    """Differences in score and in pixels of each of our candidates from the nearest of theirs, (N, 2)."""
     if len(ours) == 0 or len(theirs) == 0:
         return np.full((len(ours), 2), np.inf)
-    apart = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=2)
-    apart[ours.labels[:, None] != theirs.labels[None]] = np.inf
-    nearest = apart.argmin(axis=1)
-    return np.stack([np.abs(ours.scores - theirs.scores[nearest]), apart.min(axis=1)], axis=1).astype(np.float64)
+    distances = np.abs(ours.boxes[:, None] - theirs.boxes[None]).max(axis=2)
+    distances[ours.labels[:, None] != theirs.labels[None]] = np.inf
+    nearest = distances.argmin(axis=1)
+    return np.stack([np.abs(ours.scores - theirs.scores[nearest]), distances.min(axis=1)], axis=1).astype(np.float64)
 
 
 def _counts(ours: Detections, theirs: Detections) -> NDArray[np.int64]:
-    """((ours that are among theirs, ours), (theirs that are among ours, theirs))."""
+    """Numbers of detections, ((ours that are among theirs, all ours), (theirs that are among ours, all theirs))."""
     same = iou_matrix(ours.boxes, theirs.boxes) >= SAME_IOU
     same &= ours.labels[:, None] == theirs.labels[None]
     return np.array([[same.any(axis=1).sum(), len(ours)], [same.any(axis=0).sum(), len(theirs)]], np.int64)

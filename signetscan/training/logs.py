@@ -1,8 +1,8 @@
-"""What a run writes down as it goes: a table of its epochs, and events for TensorBoard.
+"""The logs of a run: a table of its epochs, and events for TensorBoard.
 
-The table is written anew after each epoch. Event files grow, as TensorBoard expects; there is one for each start of the
-run, and each begins by taking back everything from its first batch on. So a run that was stopped and resumed shows each
-batch once, although its last epoch was begun twice. Every point lies at the number of batches done before it.
+The table is rewritten after each epoch. Event files grow, as TensorBoard expects. Each start of the run has one of its
+own, which begins by discarding all earlier events from its first batch on. So a run that was stopped and resumed shows
+each batch once, although it began one epoch twice. A point lies at the number of batches done so far.
 """
 
 from __future__ import annotations
@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 METRICS = "metrics.csv"
 """A table of all epochs."""
 EVENTS = "events.out.tfevents"
-"""How names of event files begin; TensorBoard reads them in alphabetical order."""
+"""Prefix of the names of event files; TensorBoard reads them in alphabetical order."""
 
 BATCHES_PER_POINT = 10
-"""Losses of batches are shown as means over this many: single ones are noisy, and fill the disk."""
+"""Losses of batches are logged as means over this many: single ones are noisy, and would fill the disk."""
 
 
 @contextmanager
 def open_log(folder: Path, batches_done: int) -> Iterator[RunLog]:
-    """Start to write down a run that has done so many batches before.
+    """Open the log of a run.
+
+    Args:
+        folder: the run's folder.
+        batches_done: batches that the run has done before.
 
     Raises:
         OutputError: a file cannot be written.
@@ -49,7 +53,7 @@ def open_log(folder: Path, batches_done: int) -> Iterator[RunLog]:
     finally:
         try:
             writer.close()
-        except OSError as error:  # what a full disk had no room for is tried once more here
+        except OSError as error:  # closing flushes, so a full disk can fail here once more
             raise _cannot_write(folder, error) from error
 
 
@@ -58,8 +62,8 @@ class RunLog:
 
     Args:
         folder: the run's folder.
-        writer: takes events.
-        batches_done: batches that the run has done before; what was written beyond them is taken back.
+        writer: writes events.
+        batches_done: batches that the run has done before; events of later ones are discarded.
     """
 
     def __init__(self, folder: Path, writer: RecordWriter, batches_done: int) -> None:
@@ -71,7 +75,7 @@ class RunLog:
         self._write(Event(wall_time=time.time(), step=batches_done + 1, session_log=start))
 
     def batch(self, loss_class: float, loss_box: float) -> None:
-        """Take the losses of the next batch."""
+        """Log the losses of the next batch."""
         self._done += 1
         self._waiting.append((loss_class, loss_box))
         if self._done % BATCHES_PER_POINT == 0:
@@ -80,7 +84,7 @@ class RunLog:
             self._waiting.clear()
 
     def epoch(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Write down an epoch that is done.
+        """Log an epoch that is done.
 
         Args:
             history: the metrics of all epochs, the latest one last.
@@ -101,7 +105,7 @@ class RunLog:
                 table.writerow({name: f"{value:.6g}" for name, value in row.items()})
 
     def _scalars(self, values: Mapping[str, float]) -> None:
-        """Points at the present batch; what is not defined has none."""
+        """Write values as points at the current batch, except for nan."""
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if not math.isnan(value)]
         self._write(Event(wall_time=time.time(), step=self._done, summary=Summary(value=points)))
 
@@ -113,10 +117,10 @@ class RunLog:
 
 
 def _next_event_file(folder: Path) -> Path:
-    """A name after those of all earlier starts, whatever the clock says."""
+    """A name that sorts after those of all earlier starts; by number, because the clock may have been set back."""
     numbers = [int(path.suffix[1:]) for path in folder.glob(f"{EVENTS}.*") if path.suffix[1:].isdecimal()]
     return folder / f"{EVENTS}.{max(numbers, default=0) + 1:06d}"
 
 
 def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"{folder}: the events of the run cannot be written: {error.strerror or error}")
+    return OutputError(f"{folder}: the run's events cannot be written: {error.strerror or error}")

@@ -1,9 +1,9 @@
 """Classification losses for partially annotated images; DGHM-C is the one that signetscan is built on.
 
-Every loss sees the same thing: for each example (an anchor and a class) its logit, its target, and where its label
-comes from, which says how far the label can be trusted. In an image that holds signet ring cells some have no box, so
-its negatives are *noisy*; positives, and negatives of images that hold none, are *clean*. Nothing here makes the
-processor wait for a GPU.
+Every loss gets the same inputs: for each example (an anchor and a class) its logit, its target, and where its label
+comes from, which tells how far the label can be trusted. In an image with signet ring cells some have no box, so its
+negatives are *noisy*; positives, and negatives of images without cells, are *clean*. Nothing here makes the CPU wait
+for a GPU.
 
 Sources: Lin et al., "Decoupled Gradient Harmonized Detector for Partial Annotation" (Neurocomputing 2021, arXiv
 2004.04455) for DGHM-C; Li, Liu and Wang, "Gradient Harmonized Single-stage Detector" (AAAI 2019, arXiv 1811.05181) for
@@ -31,7 +31,7 @@ class Source(IntEnum):
     POSITIVE = 0
     """An anchor on an annotated cell, in an image with cells (AP_P in the paper)."""
     NORMAL = 1
-    """A negative of an image that holds no cell at all (NP_N)."""
+    """A negative of an image without any cell (NP_N)."""
     NOISY = 2
     """A negative of an image with cells, some of which may have no box (AP_N)."""
     IGNORED = 3
@@ -49,7 +49,7 @@ class HarmonisedLoss(nn.Module):
         gamma_i = the group's mu if g_i >= outlier else 1            eq. 11
         L       = 1 / (M * N) * sum_i beta_i * CE_i                  eq. 12, N examples in M groups
 
-    so that example i has the coefficient 1 / (M * GD ** gamma). GHM-C is the case of one group whose mu is 1.
+    so example i has the coefficient 1 / (M * GD ** gamma). GHM-C is the case of one group whose mu is 1.
 
     Args:
         groups: the group (0 to M - 1) of each `Source` but `IGNORED`.
@@ -64,7 +64,8 @@ class HarmonisedLoss(nn.Module):
         super().__init__()
         self.bins, self.outlier, self.momentum = options.bins, options.outlier, options.momentum
         self.unit = options.bins if options.per_width else 1
-        # What is ignored has a group of its own, the last, that is counted and then forgotten.
+        # Ignored examples form a last group, whose counts are dropped: to leave them out by a mask would give tensors
+        # of a size that only the GPU knows.
         self.groups, self.mus = (*groups, len(mus)), (*mus, 1.0)
         self.register_buffer("counts", torch.zeros(len(mus), options.bins, dtype=torch.float64))
 
@@ -78,25 +79,25 @@ class HarmonisedLoss(nn.Module):
         """
         logits, targets = logits.float(), targets.float()
         if self.training and self.momentum:
-            fresh = self._count(*self._regions(logits, targets, sources))
-            self._remember(fresh)
+            self._update(self._count(*self._regions(logits, targets, sources)))
         losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         return (self.coefficients(logits, targets, sources) * losses).sum()
 
     @torch.no_grad()
     def coefficients(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
-        """What each example's cross-entropy is multiplied with, (N,): 1 / (M * GD ** gamma)."""
+        """The factor of each example's cross-entropy, (N,): 1 / (M * GD ** gamma), or 0 where it is ignored."""
         group, region = self._regions(logits, targets, sources)
         counts = self.counts.to(logits.device) if self.momentum else self._count(group, region)
-        of_groups = len(counts)
-        density = counts[group.clamp(max=of_groups - 1), region].clamp(min=1e-3) * self.unit
+        group_count = len(counts)
+        # Ignored examples read any group's count, and get 0 below. A running count may come close to 0.
+        density = counts[group.clamp(max=group_count - 1), region].clamp(min=1e-3) * self.unit
         exponent = _constant(self.mus, logits.device)[group]
         gamma = torch.where(self._norms(logits, targets) >= self.outlier, exponent, 1.0)
-        return torch.where(group < of_groups, 1 / (of_groups * density**gamma), 0).float()
+        return torch.where(group < group_count, 1 / (group_count * density**gamma), 0).float()
 
     def _norms(self, logits: Tensor, targets: Tensor) -> Tensor:
         norms = (torch.sigmoid(logits.detach()) - targets).abs()
-        return norms.nan_to_num(1.0)  # the loss itself stays nan, for the loop to stop on
+        return norms.nan_to_num(1.0)  # so that indexing works; the loss itself stays nan, which stops the run
 
     def _regions(self, logits: Tensor, targets: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
         """Group and unit region of each example; a gradient norm of 1 belongs to the last region."""
@@ -105,29 +106,30 @@ class HarmonisedLoss(nn.Module):
         return group, region
 
     def _count(self, group: Tensor, region: Tensor) -> Tensor:
-        """Examples in each region of each group, (M, bins); sums of whole numbers, so their order does not show."""
-        one = torch.ones_like(group, dtype=torch.float64)
-        counts = one.new_zeros(len(self.mus) * self.bins).scatter_add_(0, group * self.bins + region, one)
+        """Examples in each region of each group, (M, bins)."""
+        # A GPU adds in any order, which sums of whole numbers in float64 do not depend on.
+        ones = torch.ones_like(group, dtype=torch.float64)
+        counts = ones.new_zeros(len(self.mus) * self.bins).scatter_add_(0, group * self.bins + region, ones)
         return counts.reshape(len(self.mus), self.bins)[:-1]
 
     @torch.no_grad()
-    def _remember(self, fresh: Tensor) -> None:
-        """A running mean of the counts, region by region; the first count is taken as it is."""
+    def _update(self, fresh: Tensor) -> None:
+        """Update the running mean of the counts, region by region; the first count is taken as it is."""
         fresh = fresh.to(self.counts.device)
         mixed = self.momentum * self.counts + (1 - self.momentum) * fresh
         self.counts.copy_(torch.where(self.counts > 0, mixed, fresh))
 
 
 def _constant(values: Sequence[float], device: torch.device) -> Tensor:
-    """A few numbers on a device, without waiting for what that device is doing."""
+    """A few numbers on a device, without waiting for the device."""
     return torch.tensor(values).to(device, non_blocking=True)
 
 
 class PlainLoss(nn.Module):
-    """A loss of each example alone, summed and divided by the number of positives (at least 1), as RetinaNet does.
+    """The sum of a loss over examples, divided by the number of positives (at least 1), as in RetinaNet.
 
     Args:
-        of_example: (logits, targets) to losses, each (N,).
+        of_example: the loss of single examples, (logits, targets) to losses, each (N,).
     """
 
     def __init__(self, of_example: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -169,7 +171,7 @@ def _focal(options: LossOptions) -> nn.Module:
 
 
 LOG_ZERO = -4.0
-"""What symmetric cross-entropy takes for the logarithm of 0 (A in its paper)."""
+"""Stands for the logarithm of 0 in symmetric cross-entropy (A in its paper)."""
 
 
 def _sce(options: LossOptions) -> nn.Module:

@@ -1,7 +1,7 @@
-"""What the network is asked for: a batch of crops, and the classification and box losses of it.
+"""The training objective: a batch of crops, and its classification and box losses.
 
-Once a batch is on its device, all work on it has a size known beforehand: nobody waits for a GPU to say how many
-anchors are positive.
+Once a batch is on its device, the sizes of all intermediate results are known beforehand: the CPU never waits for a GPU
+to tell how many anchors are positive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from signetscan.training.crops import TrainingCrop
 
 BOX_BETA = 1 / 9
-"""Where smooth L1 turns from square to straight, as in RetinaNet."""
+"""Where smooth L1 turns from quadratic to linear, as in RetinaNet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,12 +48,12 @@ class TrainingBatch:
 
 
 def make_batch(crops: Sequence[TrainingCrop], stride: int, *, pin: bool = False) -> TrainingBatch:
-    """Put crops together.
+    """Join crops to a batch.
 
     Args:
-        crops: at least one; all of one size.
-        stride: the architecture's; sides become multiples of it.
-        pin: whether to use memory that a GPU can copy from by itself.
+        crops: at least one; all of the same size.
+        stride: the architecture's; sides are padded to multiples of it.
+        pin: whether to use pinned memory, from which a GPU copies while the CPU goes on.
     """
     boxes = np.concatenate([crop.boxes for crop in crops]).astype(np.float32)
     tensors = (
@@ -76,10 +76,10 @@ def make_batch(crops: Sequence[TrainingCrop], stride: int, *, pin: bool = False)
 
 
 def stack(crops: Sequence[TrainingCrop], stride: int) -> Tensor:
-    """The crops' pixels as a batch, uint8 (B, S, S, 3), filled up with white to a multiple of the stride."""
+    """The crops' pixels as a batch, uint8 (B, S, S, 3), padded with white to a multiple of the stride."""
     side = crops[0].pixels.shape[0]
-    full = -(-side // stride) * stride
-    batch = np.full((len(crops), full, full, 3), 255, np.uint8)
+    padded = -(-side // stride) * stride
+    batch = np.full((len(crops), padded, padded, 3), 255, np.uint8)
     for index, crop in enumerate(crops):
         batch[index, :side, :side] = crop.pixels
     return torch.from_numpy(batch)
@@ -88,10 +88,10 @@ def stack(crops: Sequence[TrainingCrop], stride: int) -> Tensor:
 def batch_losses(
     loss: nn.Module, logits: Tensor, offsets: Tensor, anchors: Tensor, batch: TrainingBatch
 ) -> tuple[Tensor, Tensor]:
-    """Losses of a batch: of the classes over all anchors that count, and of the boxes, a mean over positive anchors.
+    """Losses of a batch: the classification loss over all anchors that count, and the mean box loss of positive ones.
 
     Args:
-        loss: called with logits, targets and sources, each (N,), N anchors times classes.
+        loss: the classification loss, called with logits, targets and sources, each (N,), N anchors times classes.
         logits: (B, A, classes).
         offsets: (B, A, 4).
         anchors: (A, 4), crop pixels.
@@ -100,6 +100,7 @@ def batch_losses(
     classes = torch.arange(logits.shape[2], device=logits.device)
     all_boxes, all_labels = (tensor.to(logits.device, non_blocking=True) for tensor in (batch.boxes, batch.labels))
     targets, sources = torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.long)
+    # Zero, but part of the graph, so that a batch without boxes has a gradient too.
     loss_box, positives = offsets.sum() * 0, torch.zeros((), device=logits.device)
     counts = list(batch.counts)
     parts = zip(torch.split(all_boxes, counts), torch.split(all_labels, counts), batch.normal, strict=True)
@@ -112,19 +113,21 @@ def batch_losses(
         targets[index] = (positive[:, None] & (labels[matched][:, None] == classes)).to(targets)
         sources[index].masked_fill_(positive[:, None], Source.POSITIVE)
         sources[index].masked_fill_(assigned.ignored[:, None], Source.IGNORED)
-        wanted = encode(boxes[matched], anchors)
-        of_anchor = functional.smooth_l1_loss(offsets[index], wanted, beta=BOX_BETA, reduction="none").sum(dim=1)
-        loss_box = loss_box + torch.where(positive, of_anchor, 0).sum()
+        # Of all anchors, and then masked: to pick the positive ones would wait for their number.
+        target_offsets = encode(boxes[matched], anchors)
+        losses = functional.smooth_l1_loss(offsets[index], target_offsets, beta=BOX_BETA, reduction="none").sum(dim=1)
+        loss_box = loss_box + torch.where(positive, losses, 0).sum()
         positives = positives + positive.sum()
-    for of_crop, areas in zip(sources, batch.ignored, strict=False):
-        background = (of_crop == Source.NORMAL) | (of_crop == Source.NOISY)
-        of_crop.masked_fill_(background & within(anchors, areas.to(anchors.device))[:, None], Source.IGNORED)
+    # Not strict, because `ignored` is empty if no crop has any such area. Cells in them that have a box stay positive.
+    for crop_sources, areas in zip(sources, batch.ignored, strict=False):
+        background = (crop_sources == Source.NORMAL) | (crop_sources == Source.NOISY)
+        crop_sources.masked_fill_(background & within(anchors, areas.to(anchors.device))[:, None], Source.IGNORED)
     loss_class = loss(logits.flatten(), targets.flatten(), sources.flatten())
     return loss_class, loss_box / positives.clamp(min=1)
 
 
 def within(anchors: Tensor, areas: Tensor) -> Tensor:
-    """Which anchors have their centre in any of some areas.
+    """Whether each anchor has its centre in any of the areas.
 
     Args:
         anchors: (A, 4).

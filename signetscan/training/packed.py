@@ -1,8 +1,8 @@
-"""The network on pixels as they come from the slide, for integer arithmetic.
+"""The network on unnormalised pixels, for integer arithmetic.
 
-Normalised in floating point, a tile is four times as large as it came and costs an int8 network a fifth of its time.
-But a mean and a spread are a shift and a factor, which the first convolution can have in its own weights; and its
-kernels want channels in fours, which four pixels side by side have, 12, without anything being moved.
+Normalised in floating point, a tile becomes four times as large, which costs an int8 network a fifth of its time. But
+mean and standard deviation are a shift and a factor, which fit into the weights of the first convolution. And integer
+kernels want channels in multiples of 4, which four neighbouring pixels of a row have (12) without being copied.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from signetscan.training.retinanet import RetinaNet
 
 PACK = 4
-"""Pixels of a row that are taken as one."""
+"""Pixels of a row that are read as one, of 12 channels."""
 
 
 class PackedStem(nn.Module):
-    """A backbone's stem on pixels from 0 to 255, four of a row taken as one of 12 channels.
+    """A backbone's stem on pixels from 0 to 255, four of a row read as one of 12 channels.
 
-    It gives the same numbers but for those whose kernel looks over the tile's edge, where the stem sees the mean colour
-    and this one the grey next to it, because integers have one zero for all channels. Where the mean is a grey, as with
-    EfficientNet-Lite0, all numbers are the same.
+    Its outputs are the stem's, except where the kernel reaches over the tile's edge. There the stem sees the mean
+    colour and this module the nearest grey, because integers have one zero point for all channels. Where the mean is a
+    grey, as in EfficientNet-Lite0, all outputs are the same.
 
     Args:
         backbone: its first convolution is of stride 2 and has its normalisation folded in.
@@ -41,7 +41,7 @@ class PackedStem(nn.Module):
             raise ValueError(message)
         mean, std = (255 * torch.tensor(values).reshape(3, 1, 1) for values in (backbone.mean, backbone.std))
         self.zero = round(float(mean.mean()))
-        """The grey that stands for what lies beyond the edge."""
+        """The grey level beyond the tile's edge."""
         self.channels = convolve.out_channels
         with torch.no_grad():
             weight = convolve.weight / std
@@ -58,40 +58,40 @@ class PackedStem(nn.Module):
 
 
 def _before(convolve: nn.Conv2d) -> int:
-    """Pixels that a convolution looks over the tile's left and upper edge."""
+    """Pixels by which a convolution reaches over the tile's left and upper edge."""
     if isinstance(convolve, SameConv2d) and convolve.margins is not None:
         return convolve.margins[0]
     return int(convolve.padding[0])
 
 
 def _pack(weight: Tensor, before: int) -> nn.Conv2d:
-    """A convolution that gives two neighbouring outputs of one of stride 2 at each packed pixel.
+    """A convolution that gives, at each packed pixel, two neighbouring outputs of a convolution of stride 2.
 
     Args:
-        weight: (C, 3, side, side), of the convolution of stride 2.
-        before: pixels that it looks over the left and the upper edge.
+        weight: (C, 3, side, side), the weights of the convolution of stride 2.
+        before: pixels by which it reaches over the left and the upper edge.
 
     Returns:
-        From 12 channels to 2 * C, those of the even columns first; without a bias.
+        A convolution from 12 channels to 2 * C, those of the even columns first; without a bias.
     """
     count, _, side, _ = weight.shape
-    # As many rows and packed columns over either edge, filled up with zeros where the old kernel has none.
+    # The padding is the same on both sides, so the kernel grows to be symmetric, with zeros where the old one ends.
     above = max(before, side - 2 - before)
     rows = max(2 * above + 1, above + side - before)
     beside = max(-(-before // PACK), (side + 1 - before) // PACK)
     columns = 2 * beside + 1
-    wide = torch.zeros(2, count, 3, rows, columns * PACK)
-    for half in (0, 1):
+    widened = torch.zeros(2, count, 3, rows, columns * PACK)
+    for half in (0, 1):  # the second output lies one stride, 2 pixels, to the right of the first
         left, top = beside * PACK - before + 2 * half, above - before
-        wide[half, :, :, top : top + side, left : left + side] = weight
-    pixels = wide.reshape(2, count, 3, rows, columns, PACK).permute(0, 1, 5, 2, 3, 4)
+        widened[half, :, :, top : top + side, left : left + side] = weight
+    kernels = widened.reshape(2, count, 3, rows, columns, PACK).permute(0, 1, 5, 2, 3, 4)
     packed = nn.Conv2d(3 * PACK, 2 * count, (rows, columns), (2, 1), (above, beside), bias=False)
-    packed.weight = nn.Parameter(pixels.reshape(packed.weight.shape))
+    packed.weight = nn.Parameter(kernels.reshape(packed.weight.shape))
     return packed
 
 
 class PackedNet(nn.Module):
-    """A RetinaNet, its normalisations folded, that takes pixels as they come; it gives what a RetinaNet gives."""
+    """A RetinaNet, with its batch normalisations folded, that reads unnormalised pixels through a `PackedStem`."""
 
     def __init__(self, network: RetinaNet) -> None:
         super().__init__()
@@ -100,4 +100,4 @@ class PackedNet(nn.Module):
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `RetinaNet.forward`."""
-        return self.network.judge(self.network.backbone.body(self.stem(tiles)))
+        return self.network.predict(self.network.backbone.body(self.stem(tiles)))

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 5.4, 3.2
-"""Of a plot, inches."""
+"""Size of a plot, inches."""
 
 CURVES: dict[str, dict[str, tuple[str, str]]] = {
-    "Loss of classes": {"loss_class": ("", BLUE)},
-    "Loss of boxes": {"loss_box": ("", BLUE)},
+    "Classification loss": {"loss_class": ("", BLUE)},
+    "Box loss": {"loss_box": ("", BLUE)},
     "Held-out images": {"froc": ("FROC", BLUE), "recall": ("recall", GREEN), "precision": ("precision", RED)},
     "Learning rate": {"rate": ("", GREY)},
 }
-"""Columns of the table of epochs in each plot, with their labels and colours."""
+"""For each plot, the columns of the table of epochs that it shows, with their labels and colours."""
 
 
 def plot_history(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> dict[str, Figure]:
-    """Metrics by epoch, in plots by their titles; what was not measured has none.
+    """Plots of the metrics by epoch, by title; a plot of which nothing was measured is left out.
 
     Args:
         history: the metrics of each epoch.
@@ -44,14 +44,14 @@ def _plot(
     curves: Mapping[str, tuple[str, str]],
     best_epoch: int | None,
 ) -> Figure:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - as late as the rest of matplotlib
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - matplotlib is optional, and slow to import
 
     figure = new_figure(WIDTH, HEIGHT)
     axes = figure.subplots()
     epochs = [row["epoch"] for row in history]
     for column, (label, colour) in curves.items():
         values = [row.get(column, float("nan")) for row in history]
-        marker = "o" if len(history) < 30 else ""
+        marker = "o" if len(history) < 30 else ""  # more would run into each other
         axes.plot(epochs, values, marker=marker, markersize=3, color=colour, label=label)
     if best_epoch is not None:
         axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1, label="best epoch" if len(curves) > 1 else "")

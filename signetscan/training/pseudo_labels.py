@@ -1,13 +1,13 @@
-"""Pseudo-labels: boxes that a trained model adds to partial annotations, the second stage on top of DGHM.
+"""Pseudo-labels: boxes that a trained model adds to partial annotations, as a second stage after DGHM.
 
 DGHM keeps unboxed cells from being unlearnt, but never learns their boxes (the weakness that its authors name). Here a
-trained model looks at its own training images again; a sure detection beside the given boxes becomes a box, and a new
-model learns from both. How sure it must be is measured on labels that can be trusted, in two ways:
+trained model detects in its own training images; a sure detection away from the given boxes becomes a box, and a new
+model learns from both. How sure a detection must be is measured on labels that can be trusted, in two ways:
 
 - It must score as high as most of the given boxes do; see `TYPICAL`.
-- Every detection in an image that holds no cell is false, so their density above a score tells how many of those in
-  the other images are; see `PRECISION`. Alone this is too kind: a network has unlearnt the look-alikes of its normal
-  images, and DGHM leaves the negatives beside cells at higher scores than those.
+- Every detection in an image without cells is false, so their density above a score tells how many of the detections in
+  the other images are false; see `PRECISION`. Alone this is too lenient: the network has unlearnt the look-alikes of
+  its normal images, while DGHM leaves negatives beside cells at higher scores than those.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from signetscan.training.options import TrainOptions
 
 TYPICAL = 0.25
-"""Quantile of the given boxes' scores that a new box must reach. On simulated images of which 70% of the boxes were
-dropped, nearly 9 in 10 of DGHM-C's detections above it are cells; at 0.1 it is 7 in 10."""
-BESIDE_IOU = 0.1
-"""A detection that overlaps a given box, or a surer detection, by more than this may be the same cell once more."""
+"""Quantile of the given boxes' scores that a new box must reach. On simulated images without 70% of their boxes, nearly
+9 in 10 of DGHM-C's detections above it are cells; with 0.1, it is 7 in 10."""
+SAME_CELL_IOU = 0.1
+"""A detection that overlaps a given box, or a surer detection, by more than this may be the same cell again."""
 PRECISION = 0.9
-"""Precision that new boxes are to have, as estimated from the false positives in normal images."""
+"""Precision that new boxes must have, as estimated from the false positives in normal images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,26 +55,26 @@ class PseudoLabels:
     images: tuple[AnnotatedImage, ...]
     """All images, in the order given; new boxes come after the given ones."""
     thresholds: tuple[float, ...]
-    """Score from which detections of each class became boxes; infinite where none did."""
+    """Lowest score with which detections of each class became boxes; infinite where none did."""
     added: int
     """Number of new boxes."""
 
 
 def label_images(checkpoint: Checkpoint, images: Sequence[AnnotatedImage], device: torch.device) -> PseudoLabels:
-    """Add the boxes that a trained model is sure of to the images it learnt from.
+    """Add the boxes that a trained model is sure of to its training images.
 
     Args:
         checkpoint: the model; its classes are those of the images.
         images: the images, with normal ones among them.
-        device: where to run the model.
+        device: device to run the model on.
 
     Raises:
-        TrainingError: no image is normal, so that nothing tells how sure to be.
+        TrainingError: no image is normal, so that nothing tells which scores can be trusted.
         AnnotationError: an image cannot be decoded.
         SlideError: a slide cannot be read.
     """
     if not any(image.normal for image in images):
-        message = "pseudo-labels need images without cells: these tell which scores can be trusted"
+        message = "pseudo-labels need images without cells, which tell how high a score can be trusted"
         raise TrainingError(message, options=("pseudo_labels",))
     results = detect_images(checkpoint.make_network().to(device), checkpoint, images, device)
     return add_sure_detections(images, results, len(checkpoint.class_names))
@@ -85,48 +85,49 @@ def label_dataset(
 ) -> tuple[Dataset, PseudoLabels]:
     """The data set with pseudo-labels in the images that a run with these options learns from.
 
-    The images that it holds out stay as people annotated them. They are those that the teacher held out too, if its
-    run had the same data, seed and validation split or fold.
+    Held-out images stay as people annotated them. The teacher held out the same ones if its run had the same data, seed
+    and validation split or fold.
 
     Args:
         dataset: annotated images.
         teacher: a checkpoint of the first stage.
-        options: those of the second stage.
-        device: where to run the teacher.
+        options: the options of the second stage.
+        device: device to run the teacher on.
 
     Raises:
-        TrainingError: the checkpoint cannot be read, or no image to learn from is normal.
-        OptionError: the checkpoint is for other classes or another size of pixels.
-        AnnotationError: an image cannot be decoded, or images with cells are of too few slides to hold one out.
+        TrainingError: the checkpoint cannot be read, or no training image is normal.
+        OptionError: the checkpoint is for other classes or another mpp.
+        AnnotationError: an image cannot be decoded, or the images with cells are of too few slides to hold one out.
         SlideError: a slide cannot be read.
     """
     checkpoint = load_checkpoint(teacher)
     if (checkpoint.class_names, checkpoint.mpp) != (dataset.class_names, dataset.mpp):
         message = (
-            f"{teacher}: detects {', '.join(checkpoint.class_names)} at {checkpoint.mpp:g} µm/px, and the data has "
-            f"{', '.join(dataset.class_names)} at {dataset.mpp:g}; name a run on such data"
+            f"{teacher}: detects {', '.join(checkpoint.class_names)} at {checkpoint.mpp:g} µm/px, but the data has "
+            f"{', '.join(dataset.class_names)} at {dataset.mpp:g} µm/px; name a run on such data"
         )
         raise OptionError(message, options=("pseudo_labels",))
     learn, _ = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     labels = label_images(checkpoint, learn, device)
+    # `hold_out` gives the data set's own objects, so their identity tells which ones were labelled.
     labelled = {id(before): after for before, after in zip(learn, labels.images, strict=True)}
     images = tuple(labelled.get(id(image), image) for image in dataset.images)
     return replace(dataset, images=images, pseudo_labels=labels.added), labels
 
 
 def add_sure_detections(images: Sequence[AnnotatedImage], results: Sequence[ImageResult], classes: int) -> PseudoLabels:
-    """Turn sure detections beside the given boxes into boxes; see `label_images`.
+    """Turn sure detections away from the given boxes into boxes; see `label_images`.
 
     Args:
         images: the images.
-        results: the detections in each.
+        results: the detections in each image.
         classes: number of classes.
     """
-    beside = [_beside(result.detections, image.boxes) for image, result in zip(images, results, strict=True)]
-    thresholds = tuple(_threshold(label, images, results, beside) for label in range(classes))
+    unboxed = [_unboxed(result.detections, image.boxes) for image, result in zip(images, results, strict=True)]
+    thresholds = tuple(_threshold(label, images, results, unboxed) for label in range(classes))
     labelled = tuple(
-        image if image.normal else _with_boxes(image, new, thresholds)
-        for image, new in zip(images, beside, strict=True)
+        image if image.normal else _with_boxes(image, candidates, thresholds)
+        for image, candidates in zip(images, unboxed, strict=True)
     )
     added = sum(len(after.boxes) - len(before.boxes) for after, before in zip(labelled, images, strict=True))
     return PseudoLabels(images=labelled, thresholds=thresholds, added=added)
@@ -136,32 +137,33 @@ def _threshold(
     label: int,
     images: Sequence[AnnotatedImage],
     results: Sequence[ImageResult],
-    beside: Sequence[Detections],
+    unboxed: Sequence[Detections],
 ) -> float:
-    """Score from which detections of a class become boxes: both conditions of the module's text must hold.
+    """Lowest score that meets both conditions of the module's docstring for a class.
 
     Args:
         label: the class.
         images: the images.
-        results: all detections in each.
-        beside: those of them that lie on no given box.
+        results: all detections in each image.
+        unboxed: those of them that lie on no given box.
     """
-    maybe: list[NDArray[Float]] = [np.empty(0)]
+    # Each starts with an empty array, because there may be no image of its kind.
+    undecided: list[NDArray[Float]] = [np.empty(0)]
     false: list[NDArray[Float]] = [np.empty(0)]
     given: list[NDArray[Float]] = [np.empty(0)]
     area = {True: 0, False: 0}  # of normal images and of the others, pixels
-    for image, result, new in zip(images, results, beside, strict=True):
+    for image, result, detections in zip(images, results, unboxed, strict=True):
         area[image.normal] += image.width * image.height
-        (false if image.normal else maybe).append(new.scores[new.labels == label])
+        (false if image.normal else undecided).append(detections.scores[detections.labels == label])
         given.append(scores_on_given(image, result, label))
-    on_given = np.concatenate(given)
-    typical = float(np.quantile(on_given, TYPICAL)) if len(on_given) else np.inf
-    sure = sure_score(np.concatenate(maybe), np.concatenate(false), area[False] / area[True], PRECISION)
+    given_scores = np.concatenate(given)
+    typical = float(np.quantile(given_scores, TYPICAL)) if len(given_scores) else np.inf
+    sure = sure_score(np.concatenate(undecided), np.concatenate(false), area[False] / area[True], PRECISION)
     return max(typical, sure)
 
 
 def scores_on_given(image: AnnotatedImage, result: ImageResult, label: int) -> NDArray[Float]:
-    """The highest score of a detection on each given box of a class, (N,); 0 where there is none."""
+    """The highest score of a detection on each given box of a class, (N,); 0 where no detection lies on it."""
     of_class = result.detections.select(result.detections.labels == label)
     overlap = iou_matrix(image.boxes[image.labels == label], of_class.boxes)
     best: NDArray[Float] = np.where(overlap >= MATCH_IOU, of_class.scores, 0.0).max(axis=1, initial=0.0)
@@ -173,31 +175,31 @@ def sure_score(scores: NDArray[Float], false_scores: NDArray[Float], area_ratio:
 
     Args:
         scores: (N,), detections that may be cells.
-        false_scores: (M,), detections that are none, in other images.
-        area_ratio: area of the images that `scores` are from over that of the others.
-        precision: part of the detections that are to be cells, 0 to 1.
+        false_scores: (M,), detections that are certainly none, in other images.
+        area_ratio: area of the images of `scores` over the area of those of `false_scores`.
+        precision: part of the detections that must be cells, 0 to 1.
 
     Returns:
-        One of `scores`, or infinity if none will do.
+        One of `scores`, or infinity if none is high enough.
     """
-    levels = np.unique(scores)
-    taken = len(scores) - np.searchsorted(np.sort(scores), levels)
-    expected_false = area_ratio * (len(false_scores) - np.searchsorted(np.sort(false_scores), levels))
-    sure = levels[taken - expected_false >= precision * taken]
+    thresholds = np.unique(scores)
+    above = len(scores) - np.searchsorted(np.sort(scores), thresholds)
+    expected_false = area_ratio * (len(false_scores) - np.searchsorted(np.sort(false_scores), thresholds))
+    sure = thresholds[above - expected_false >= precision * above]
     return float(sure.min(initial=np.inf))
 
 
-def _beside(detections: Detections, boxes: NDArray[np.float64]) -> Detections:
-    """Those that lie on no given box and on no surer detection."""
+def _unboxed(detections: Detections, boxes: NDArray[np.float64]) -> Detections:
+    """The detections that lie on no given box and on no surer detection."""
     overlap = iou_matrix(detections.boxes, boxes).max(axis=1, initial=0.0)
-    return suppress(detections.select(overlap <= BESIDE_IOU), BESIDE_IOU)
+    return suppress(detections.select(overlap <= SAME_CELL_IOU), SAME_CELL_IOU)
 
 
 def _with_boxes(image: AnnotatedImage, detections: Detections, thresholds: Sequence[float]) -> AnnotatedImage:
     """The image with a box for each detection that reaches its class's threshold."""
-    new = detections.select(detections.scores >= np.asarray(thresholds)[detections.labels])
+    sure = detections.select(detections.scores >= np.asarray(thresholds)[detections.labels])
     return replace(
         image,
-        boxes=np.concatenate([image.boxes, new.boxes.astype(np.float64)]),
-        labels=np.concatenate([image.labels, new.labels.astype(image.labels.dtype)]),
+        boxes=np.concatenate([image.boxes, sure.boxes.astype(np.float64)]),
+        labels=np.concatenate([image.labels, sure.labels.astype(image.labels.dtype)]),
     )

@@ -1,10 +1,10 @@
-"""From a network to a graph in 8-bit integers, which a CPU runs about twice as fast as one in floating point.
+"""Export of a network as a graph in 8-bit integers, which a CPU runs about twice as fast as one in floating point.
 
-Weights are int8, with a scale for each channel; activations are uint8, with the range from the least to the greatest
-value that a map takes on tiles of real tissue. Measured on a ResNet-18 of 32 channels: ranges by entropy or by the
-99.999th percentile find no more cells, and by the 99.9th far fewer. To round the last layer of the boxes costs nothing;
-to round that of the classes shifts scores, so it stays in floating point, like the choice of candidates and decoding of
-boxes.
+Weights are int8, with a scale for each channel; activations are uint8, with the range from the smallest to the largest
+value that a tensor has on tiles of real tissue. Measured on a ResNet-18 of 32 channels: with ranges by entropy or by
+the 99.999th percentile no more cells are detected, and with the 99.9th far fewer. Rounding the last layer of the box
+head costs nothing. Rounding that of the class head shifts scores, so it stays in floating point, as do the choice of
+candidates and the decoding of boxes.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ if TYPE_CHECKING:
     from signetscan.training.retinanet import RetinaNet
 
 ROUNDED = ("Add", "Clip", "Conv", "MaxPool", "Pad", "Relu", "Reshape", "Resize", "Transpose")
-"""Operations on integers, where they lie between two convolutions."""
+"""Operations that run on integers, where they lie between two convolutions."""
 
 WEIGHT_LEVELS = 64
-"""A weight is a whole number from minus this to this, times its channel's scale. 127 would fit into a byte, but older
-CPUs add products with activations in pairs in 16 bits, which 2 * 255 * 127 would overflow without a word."""
+"""A weight is an integer from minus this to this, times its channel's scale. 127 would fit into a byte, but older CPUs
+add pairs of products with activations in 16 bits, which 2 * 255 * 127 overflows without any error."""
 TINY = 1e-12
-"""In place of the scale of a channel whose weights are all 0."""
+"""Largest weight of a channel whose weights are all 0, so that its scale is not 0."""
 
-WHOLE_NAME, ROUNDED_NAME = "whole.onnx", "rounded.onnx"
+FLOAT_NAME, ROUNDED_NAME = "float.onnx", "rounded.onnx"
+"""Names of the temporary files that the quantiser reads and writes."""
 
 SCORES = "scores"
-"""The output that depends on the classes' head alone."""
+"""The output that depends on the class head alone."""
 
 
 def make_int8_graph(network: RetinaNet, stride: int, tiles: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
@@ -58,16 +59,16 @@ def make_int8_graph(network: RetinaNet, stride: int, tiles: Sequence[NDArray[np.
         tiles: tissue whose activations give the ranges, each (H, W, 3), uint8.
 
     Raises:
-        ModelError: the network cannot be brought into this form.
+        ModelError: torch's graph of the network has another form than the one that is known here.
     """
     packed = PackedNet(fold_norms(network)).eval()
     _round_weights(packed, tiles)
     model = make_graph(packed, stride)
     pixels = _pixels(model.graph)
-    with tempfile.TemporaryDirectory(prefix="signetscan-") as folder, quiet(), _hushed_root():
+    with tempfile.TemporaryDirectory(prefix="signetscan-") as folder, quiet(), _silenced_root_logger():
         _round(model, Path(folder), tiles, {pixels: [_unrounded(packed.stem.zero)]})
         model = onnx.load(Path(folder) / ROUNDED_NAME)
-    _take_pixels_as_they_are(model.graph, pixels)
+    _skip_pixel_rounding(model.graph, pixels)
     return model
 
 
@@ -86,58 +87,60 @@ def _round(
         from onnxruntime import quantization  # noqa: PLC0415 - so that its absence has a message
     except ImportError as error:
         raise DeviceError(str(missing("onnxruntime"))) from error
-    # So that the quantiser does not advise what is done already: shapes are known, and norms folded.
+    # Keeps the quantiser from advising what has been done already: shapes are known, and norms folded.
     onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    onnx.save(model, folder / WHOLE_NAME)
+    onnx.save(model, folder / FLOAT_NAME)
     quantization.quantize_static(
-        folder / WHOLE_NAME,
+        folder / FLOAT_NAME,
         folder / ROUNDED_NAME,
-        _Tiles(tiles),
+        _TileFeed(tiles),
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=list(ROUNDED),
         nodes_to_quantize=_to_round(model.graph),
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
         per_channel=True,
-        reduce_range=True,  # weights up to WEIGHT_LEVELS
+        reduce_range=True,  # weights from -WEIGHT_LEVELS to WEIGHT_LEVELS
         calibrate_method=quantization.CalibrationMethod.MinMax,
         extra_options={"TensorQuantOverrides": overrides},
     )
 
 
 def _round_weights(packed: PackedNet, tiles: Sequence[NDArray[np.uint8]]) -> None:
-    """Round the weights in place as the quantiser will, and take what that adds on average from the biases.
+    """Round the weights in place as the quantiser will, and correct the biases for the mean error.
 
-    Inputs of a convolution are seldom around zero: tissue is bright, and so are maps after a ReLU. So the errors of its
-    weights shift each of its outputs by their sum times the mean input, which its bias can undo.
+    Inputs of a convolution are seldom centred on zero: tissue is bright, and a ReLU's outputs are positive. So the
+    errors of the weights shift each output by their sum times the mean input, which the bias can undo.
     """
     layers = [layer for layer in packed.modules() if isinstance(layer, nn.Conv2d)]
     means = _mean_inputs(packed, layers, tiles)
     for layer in layers:
+        # Left alone: layers that are not used (the stem that is packed), and the one that stays in floating point.
         if layer not in means or layer.bias is None or layer is packed.network.classify.last:
             continue
         weight = layer.weight.data
         scale = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY) / WEIGHT_LEVELS
         layer.weight.data = (weight / scale).round() * scale
-        of_group = means[layer].reshape(layer.groups, -1).repeat_interleave(layer.out_channels // layer.groups, dim=0)
-        layer.bias.data -= ((layer.weight.data - weight).sum(dim=(2, 3)) * of_group).sum(dim=1)
+        # An output of a grouped convolution sees the inputs of its group only.
+        inputs = means[layer].reshape(layer.groups, -1).repeat_interleave(layer.out_channels // layer.groups, dim=0)
+        layer.bias.data -= ((layer.weight.data - weight).sum(dim=(2, 3)) * inputs).sum(dim=1)
 
 
 @torch.no_grad()
 def _mean_inputs(
     network: nn.Module, layers: Sequence[nn.Module], tiles: Sequence[NDArray[np.uint8]]
 ) -> dict[nn.Module, Tensor]:
-    """Mean of each channel of the input of each layer that is used, over all tiles and places (in heads, all maps)."""
+    """Mean input of each used layer by channel, over all tiles and positions; in heads, over all FPN levels."""
     sums: dict[nn.Module, Tensor] = {}
     counts: Counter[nn.Module] = Counter()
 
-    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+    def add_input(layer: nn.Module, inputs: tuple[Tensor]) -> None:
         (x,) = inputs
         total = x.sum(dim=(0, 2, 3), dtype=torch.float64)
         sums[layer] = sums[layer] + total if layer in sums else total
         counts[layer] += x.shape[0] * x.shape[2] * x.shape[3]
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(add_input) for layer in layers]
     try:
         for tile in tiles:
             network(torch.from_numpy(tile[None]))
@@ -147,8 +150,8 @@ def _mean_inputs(
     return {layer: (total / counts[layer]).float() for layer, total in sums.items()}
 
 
-class _Tiles:
-    """Feeds tiles one by one."""
+class _TileFeed:
+    """Feeds tiles to the quantiser one by one; what ONNX Runtime calls a CalibrationDataReader."""
 
     def __init__(self, tiles: Iterable[NDArray[np.uint8]]) -> None:
         self._tiles = iter(tiles)
@@ -160,15 +163,15 @@ class _Tiles:
 
 
 def _to_round(graph: onnx.GraphProto) -> list[str]:
-    """Names of the convolutions and of what lies between them, less the last ones of the classes' head."""
-    after: set[str] = set()  # values that a convolution has a part in
+    """Names of the convolutions and of the nodes between them, except for the last convolutions of the class head."""
+    after: set[str] = set()  # values that depend on a convolution
     for node in graph.node:
         if node.op_type == "Conv" or not after.isdisjoint(node.input):
             after.update(node.output)
-    before: set[str] = set()  # values that a convolution needs
-    last: set[str] = set()  # values that the scores need, with no convolution between
-    last.add(SCORES)
-    names = []
+    # From the outputs to the inputs, because what depends on a node decides about it.
+    before: set[str] = set()  # values that a convolution depends on
+    last: set[str] = {SCORES}  # values that the scores depend on, with no convolution between
+    names: list[str] = []
     for node in reversed(graph.node):
         needed = not before.isdisjoint(node.output)
         of_scores = not last.isdisjoint(node.output)
@@ -184,23 +187,23 @@ def _to_round(graph: onnx.GraphProto) -> list[str]:
 
 
 def _pixels(graph: onnx.GraphProto) -> str:
-    """The value that the first convolution takes: the tile's pixels less the grey beyond its edge."""
+    """The input of the first convolution: the tile's pixels less the grey level beyond its edge."""
     made_by = {name: node for node in graph.node for name in node.output}
     first: str = next(node for node in graph.node if node.op_type == "Conv").input[0]
     shift = made_by.get(first)
     if shift is None or shift.op_type != "Sub" or made_by[shift.input[0]].op_type != "Cast":
-        message = "torch made a graph of another form than this version of signetscan knows; install the torch it names"
+        message = "torch exports a graph of a form that this signetscan does not know; install the torch it asks for"
         raise ModelError(message)
     return first
 
 
 def _unrounded(zero: int) -> dict[str, NDArray[np.float32 | np.uint8]]:
-    """How pixels are rounded: not at all."""
+    """Scale and zero point that leave pixels as they are."""
     return {"scale": np.array(1, np.float32), "zero_point": np.array(zero, np.uint8)}
 
 
-def _take_pixels_as_they_are(graph: onnx.GraphProto, pixels: str) -> None:
-    """Leave out that bytes are made floating point, shifted, and rounded to the same bytes again."""
+def _skip_pixel_rounding(graph: onnx.GraphProto, pixels: str) -> None:
+    """Remove the nodes that turn bytes into floating point, shift them, and round them to the same bytes again."""
     made_by = {name: node for node in graph.node for name in node.output}
     rounding = next(node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == pixels)
     shift = made_by[pixels]
@@ -217,17 +220,17 @@ def _take_pixels_as_they_are(graph: onnx.GraphProto, pixels: str) -> None:
 
 
 @contextlib.contextmanager
-def _hushed_root() -> Iterator[None]:
-    """Keep what the quantiser says to the root logger off the terminal, and the root logger as it was."""
+def _silenced_root_logger() -> Iterator[None]:
+    """Drop the quantiser's messages to the root logger, and leave the root logger as it was."""
 
-    def nothing(_: logging.LogRecord) -> bool:
+    def drop(_: logging.LogRecord) -> bool:
         return False
 
     root, handler = logging.getLogger(), logging.NullHandler()
-    root.addHandler(handler)  # without one, the first message would set up the terminal as one
-    root.addFilter(nothing)
+    root.addHandler(handler)  # without one, the first message would install a handler that prints
+    root.addFilter(drop)
     try:
         yield
     finally:
-        root.removeFilter(nothing)
+        root.removeFilter(drop)
         root.removeHandler(handler)

@@ -1,6 +1,6 @@
-"""The report of a training run, for people: what it learnt from, how it went, how good it is, and what that looks like.
+"""The report of a training run, for people: its data, its options and curves, its figures, and example crops.
 
-It is made from the run's checkpoints and its data, so it can be made again at any time.
+It is made from the run's checkpoints and data, so it can be made again at any time.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 REPORT = "report.html"
 """Name of the report in the run's folder."""
 ROWS = 60
-"""Rows of the table of epochs."""
+"""Most rows of the table of epochs: about a screen and a half."""
 
 COLUMNS = {
     "epoch": ("Epoch", ".0f"),
-    "loss_class": ("Loss of classes", ".4f"),
-    "loss_box": ("Loss of boxes", ".4f"),
+    "loss_class": ("Classification loss", ".4f"),
+    "loss_box": ("Box loss", ".4f"),
     "rate": ("Learning rate", ".2e"),
     "froc": ("FROC", ".3f"),
     "recall": ("Recall", ".3f"),
@@ -52,9 +52,9 @@ COLUMNS = {
     "threshold": ("Threshold", ".4f"),
     "seconds": ("Seconds", ".0f"),
 }
-"""Columns of that table, with their headings and the form of their numbers."""
+"""Columns of that table, with their headings and the format of their numbers."""
 
-JUDGED = {
+FIGURE_TITLES = {
     "froc": "FROC",
     "recall": "Recall",
     "precision": "Precision",
@@ -63,7 +63,7 @@ JUDGED = {
     "ap50": "AP50",
     "ece": "Calibration error",
 }
-"""Figures of the best epoch."""
+"""Figures of the best epoch that the report shows, with their titles."""
 
 
 def write_report(
@@ -73,8 +73,8 @@ def write_report(
 
     Args:
         folder: the run's folder, with its checkpoints.
-        dataset: the images that the run was on; those it held out are scanned once more.
-        device: where to scan them; see `choose_device`.
+        dataset: the images that the run was on; the held-out ones are scanned again.
+        device: device to scan them on; see `choose_device`.
         on_progress: called with (images scanned, images to scan).
 
     Returns:
@@ -84,12 +84,13 @@ def write_report(
         TrainingError: a checkpoint cannot be read, or the run was on other data.
         AnnotationError: an image cannot be decoded.
         SlideError: a slide cannot be read.
-        DeviceError: the device is not there.
-        OutputError: the report cannot be written, or matplotlib is not installed.
+        DeviceError: `cuda` was asked for, and there is no GPU.
+        OutputError: the report cannot be written.
+        MissingExtraError: matplotlib is not installed.
     """
     best, last = (load_checkpoint(folder / name) for name in (BEST, LAST))
     if (last.data_digest, last.class_names) != (data_digest(dataset.images), dataset.class_names):
-        message = f"{folder}: the run was on other images, annotations or classes; name those that it learnt from"
+        message = f"{folder}: the run was on other images, annotations or classes; name the data that it learnt from"
         raise TrainingError(message)
     options = last.options
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
@@ -110,14 +111,15 @@ def write_report(
         "held_out": describe(held_out) if held_out else "",
     }
     if held_out:
-        where = choose_device(device)
-        results = detect_images(best.make_network().to(where), best, held_out, where, on_progress=on_progress)
-        values |= _judged(results, held_out, best)
+        torch_device = choose_device(device)
+        network = best.make_network().to(torch_device)
+        results = detect_images(network, best, held_out, torch_device, on_progress=on_progress)
+        values |= _evaluation(results, held_out, best)
     write_page(folder / REPORT, "training.html", **values)
     return folder / REPORT
 
 
-# ---- what it learnt from, and how -----------------------------------------------------------------------------------
+# ---- data, options and epochs ---------------------------------------------------------------------------------------
 
 
 def _facts(
@@ -142,28 +144,28 @@ def _with_slides(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> st
 
 
 def _options(options: TrainOptions) -> list[dict[str, str | None]]:
-    """All options; `usual` is the recipe's value where the run has another."""
-    mine, recipe = (_flat(one.as_dict()) for one in (options, TrainOptions()))
-    for name in ("architecture.classes", "seed"):  # no part of a recipe
-        recipe[name] = mine[name]
+    """All options; `usual` is the value in the paper's recipe, where the run has another."""
+    values, recipe = _flat(options.as_dict()), _flat(TrainOptions().as_dict())
+    for name in ("architecture.classes", "seed"):  # not part of a recipe
+        recipe[name] = values[name]
     return [
-        {"name": name.replace(".", ": ").replace("_", " "), "value": value, "usual": _other(recipe.get(name), value)}
-        for name, value in mine.items()
+        {
+            "name": name.replace(".", ": ").replace("_", " "),
+            "value": value,
+            "usual": None if recipe.get(name) == value else recipe.get(name),
+        }
+        for name, value in values.items()
     ]
 
 
-def _other(usual: str | None, value: str) -> str | None:
-    return None if usual == value else usual
-
-
-def _flat(values: Mapping[str, Json], above: str = "") -> dict[str, str]:
-    """Nested values as text, by names such as `loss.name`."""
+def _flat(values: Mapping[str, Json], prefix: str = "") -> dict[str, str]:
+    """Nested values as text, by names such as `loss.bins`."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{above}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.")
         else:
-            flat[above + name] = _text(value)
+            flat[prefix + name] = _text(value)
     return flat
 
 
@@ -178,18 +180,19 @@ def _text(value: Json) -> str:
 
 
 def _epochs(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> dict[str, object]:
-    """The table of epochs; of a long run evenly chosen rows, with the best and the last."""
+    """The table of epochs; of a long run evenly spaced rows, and always the best and the last."""
     step = -(-len(history) // ROWS)
+    # Counted from the end, so that the last epoch is among the evenly spaced ones.
     kept = [
         row
         for index, row in enumerate(history)
         if (len(history) - 1 - index) % step == 0 or int(row["epoch"]) == best_epoch
     ]
-    columns = {name: style for name, style in COLUMNS.items() if name in history[-1]}
+    columns = {name: column for name, column in COLUMNS.items() if name in history[-1]}
     rows = [
         (
             int(row["epoch"]) == best_epoch,
-            [number(row.get(name, math.nan), form) for name, (_, form) in columns.items()],
+            [number(row.get(name, math.nan), style) for name, (_, style) in columns.items()],
         )
         for row in kept
     ]
@@ -201,7 +204,7 @@ def _epochs(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> d
 
 
 def _with_true_froc(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    """The metrics without a FROC where there was no normal image: it is then only the recall of all detections."""
+    """The metrics without the FROC where no image was normal: there it is only the recall of all detections."""
     return [
         {**row, "froc": math.nan} if "froc" in row and math.isnan(row["fps_score"]) else dict(row) for row in history
     ]
@@ -228,20 +231,23 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-# ---- how good it is -------------------------------------------------------------------------------------------------
+# ---- evaluation on held-out images ----------------------------------------------------------------------------------
 
 
-def _judged(results: Sequence[ImageResult], images: Sequence[AnnotatedImage], best: Checkpoint) -> dict[str, object]:
-    """What the second half of the template asks for."""
-    how = AssessOptions(threshold=best.threshold)
-    found = {
-        name: assess([result.of_class(label) for result in results], how) for label, name in enumerate(best.class_names)
+def _evaluation(
+    results: Sequence[ImageResult], images: Sequence[AnnotatedImage], best: Checkpoint
+) -> dict[str, object]:
+    """The values of the template's second half."""
+    options = AssessOptions(threshold=best.threshold)
+    assessments = {
+        name: assess([result.of_class(label) for result in results], options)
+        for label, name in enumerate(best.class_names)
     }
-    resampled = next(iter(found.values())).resampled  # the images are the same for all classes
+    resampled = next(iter(assessments.values())).resampled  # the images are the same for all classes
     return {
-        "by_class": [_class_view(name, assessment) for name, assessment in found.items()],
-        "iou": how.iou,
-        "resamples": how.bootstrap,
+        "by_class": [_class_view(name, assessment) for name, assessment in assessments.items()],
+        "iou": options.iou,
+        "resamples": options.bootstrap,
         "resampled": resampled,
         "false_positives_per_normal": best.options.false_positives_per_normal,
         "window_um": WINDOW_UM,
@@ -251,11 +257,11 @@ def _judged(results: Sequence[ImageResult], images: Sequence[AnnotatedImage], be
 
 def _class_view(name: str, assessment: Assessment) -> dict[str, object]:
     rows = []
-    for figure, title in JUDGED.items():
-        found, form = assessment.figures[figure], ".2f" if figure == "fps_score" else ".3f"
-        ends = "" if math.isnan(found.low) else f"{number(found.low, form)} to {number(found.high, form)}"
+    for figure, title in FIGURE_TITLES.items():
+        interval, style = assessment.figures[figure], ".2f" if figure == "fps_score" else ".3f"
+        ends = "" if math.isnan(interval.low) else f"{number(interval.low, style)} to {number(interval.high, style)}"
         meaning = FIGURES[figure].removeprefix("FROC: ")
-        rows.append({"name": title, "value": number(found.value, form), "interval": ends, "meaning": meaning})
+        rows.append({"name": title, "value": number(interval.value, style), "interval": ends, "meaning": meaning})
     plots = (
         ("FROC curve", plot_froc),
         ("Precision and recall", plot_pr_curve),

@@ -1,7 +1,7 @@
-"""The detector of the DGHM paper: RetinaNet on ResNet-18, with anchors sized for cells.
+"""The detector of the DGHM paper: RetinaNet on ResNet-18, with anchors of the sizes of cells.
 
-The backbone can be another, and widths are parameters: the paper has 64 channels in the first stage of its ResNet-18,
-and 256 in the feature pyramid (FPN) and the heads.
+Backbone and widths can be chosen: the paper has 64 channels in the first stage of its ResNet-18, and 256 in the feature
+pyramid network (FPN) and the heads.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
     from signetscan.training.options import Architecture
 
 PRIOR = 0.01
-"""Score that every anchor has before training."""
+"""Score of every anchor before training: low, or the many negatives would dominate the first batches."""
 
 POSITIONS_PER_CANDIDATE = 4
-"""One candidate is given for so many positions of all levels: 5456 for a tile of 1024 px. Harmonised losses leave
-background at scores well above 0, so that fewer candidates would be spent on one part of a tile, and depend on where
-its edges are."""
+"""Positions of all levels for each candidate, so that a tile of 1024 px has 5456. Harmonised losses leave background at
+scores well above 0. So fewer candidates might all lie in one part of a tile, and depend on where its edges are."""
 
 
 class FeaturePyramid(nn.Module):
-    """Feature pyramid from P3 to P4 at least and P7 at most, all with the same number of channels."""
+    """A feature pyramid network (FPN) of 2 to 5 levels from P3 on, all with the same number of channels."""
 
     def __init__(self, inputs: Sequence[int], channels: int, levels: int) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class FeaturePyramid(nn.Module):
                 _set_bias(module, 0)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> list[Tensor]:
-        """Maps of stride 8, 16, 32 to maps of stride 8 and 16 and, as far as wanted, 32, 64 and 128."""
+        """The backbone's feature maps of stride 8, 16 and 32 to levels of stride 8, 16 and, if wanted, 32, 64, 128."""
         tops = [self.lateral[2](maps[2])]
         for index in (1, 0):
             above = functional.interpolate(tops[0], scale_factor=2.0, mode="nearest")
@@ -60,7 +59,7 @@ class FeaturePyramid(nn.Module):
 
 
 class Head(nn.Module):
-    """A small tower of convolutions, shared by all levels, that gives some numbers for each anchor."""
+    """A few convolutions, shared by all levels, that predict `outputs` numbers for each anchor."""
 
     def __init__(self, channels: int, depth: int, outputs: int, last_bias: float) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ class Head(nn.Module):
         _set_bias(self.last, last_bias)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """Levels (B, channels, h, w) to (B, A, outputs), A anchors of all levels in the order of `level_anchors`."""
+        """Levels (B, channels, h, w) to (B, A, outputs), for the A anchors of all levels as by `level_anchors`."""
         flat = []
         for level in levels:
             x = self.last(self.tower(level))  # (B, 9 * outputs, h, w)
@@ -104,7 +103,7 @@ class RetinaNet(nn.Module):
         self.regress = Head(channels, architecture.head_depth, 4, 0.0)
 
     def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network says about each anchor.
+        """Predict a logit for each class and a box for each anchor.
 
         Args:
             tiles: uint8 (B, H, W, 3), RGB; H and W are multiples of the architecture's stride.
@@ -117,11 +116,11 @@ class RetinaNet(nn.Module):
             for values in (self.backbone.mean, self.backbone.std)
         )
         x = (tiles.permute(0, 3, 1, 2).float() - mean) / std
-        # In half precision only from here on: pixels and boxes need more digits than it has.
-        return self.judge(self.backbone(x.to(self.classify.last.weight.dtype)))
+        # Half precision starts here and ends after the heads: pixels and boxes need more digits than it has.
+        return self.predict(self.backbone(x.to(self.classify.last.weight.dtype)))
 
-    def judge(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network says about each anchor, from the backbone's maps; see `forward`."""
+    def predict(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict logits and boxes from the backbone's feature maps; see `forward`."""
         levels = self.pyramid(maps)
         anchors = torch.cat(
             [
@@ -136,7 +135,7 @@ class Inference(nn.Module):
     """A trained network with everything that the model contract puts into the graph.
 
     Args:
-        network: the network, or a module that gives what it gives.
+        network: the network, or a module with the same outputs.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -154,10 +153,10 @@ class Inference(nn.Module):
         """
         logits, offsets, anchors = self.network(tiles)
         classes = logits.shape[2]
-        # No two cells have their centres at one position: of its anchors and classes only the best is a candidate.
-        of_position, choice = logits.reshape(logits.shape[0], -1, PER_POSITION * classes).max(dim=2)
-        best, position = torch.topk(of_position, of_position.shape[1] // POSITIONS_PER_CANDIDATE, dim=1)
-        chosen = torch.gather(choice, 1, position)
+        # No two cells have their centres at the same position, so only its best anchor and class is a candidate.
+        position_logits, choices = logits.reshape(logits.shape[0], -1, PER_POSITION * classes).max(dim=2)
+        best, position = torch.topk(position_logits, position_logits.shape[1] // POSITIONS_PER_CANDIDATE, dim=1)
+        chosen = torch.gather(choices, 1, position)
         anchor = position * PER_POSITION + chosen // classes
         boxes = decode(torch.gather(offsets, 1, anchor[..., None].expand(-1, -1, 4)), anchors[anchor])
         return boxes, torch.sigmoid(best), chosen % classes

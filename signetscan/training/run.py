@@ -1,4 +1,4 @@
-"""A training run from a folder of annotated images to a checkpoint and its report, as `signetscan train` does it."""
+"""A training run from a folder of annotated images to a checkpoint and a report, as `signetscan train` does it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRead:
-    """The images are read, and resampled where that was asked for."""
+    """The images have been read, and resampled if that was asked for."""
 
     dataset: Dataset
-    """What was read; its warnings say what was left out or looks odd."""
+    """The data; its warnings say what was left out or looks odd."""
 
     @property
     def description(self) -> str:
-        """How many images and boxes there are, in plain words."""
+        """How many images and boxes there are, in a phrase."""
         return describe(self.dataset.images)
 
 
@@ -40,11 +40,11 @@ class PseudoLabelsAdded:
     """An earlier run's model has added the boxes that it is sure of."""
 
     teacher: Path
-    """Its checkpoint."""
+    """Checkpoint of that run."""
     added: int
     """Number of new boxes."""
     thresholds: tuple[float, ...]
-    """Score from which detections of each class became boxes; infinite where none did."""
+    """Lowest score with which detections of each class became boxes; infinite where none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class TrainingProgress:
     """A step of a stage is done."""
 
     stage: Literal["training", "validating", "reporting"]
-    """`training` counts batches over the whole run, the others count images; `validating` comes once an epoch."""
+    """`training` counts batches over the whole run, the others count images; `validating` starts anew each epoch."""
     done: int
     """Steps done."""
     total: int
@@ -61,7 +61,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochDone:
-    """An epoch is done, and its checkpoint written."""
+    """An epoch is done, and its checkpoint has been written."""
 
     metrics: Mapping[str, float]
     """Its row of the table of metrics."""
@@ -72,12 +72,12 @@ TrainingEvent = DataRead | PseudoLabelsAdded | TrainingProgress | EpochDone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """What a training run leaves."""
+    """The files of a training run."""
 
     checkpoint: Path
-    """The best epoch's checkpoint, to be exported."""
+    """The best epoch's checkpoint, which can be exported."""
     report: Path
-    """A page of its curves and figures."""
+    """A page with the run's curves and figures."""
 
 
 def train_detector(
@@ -90,32 +90,32 @@ def train_detector(
     Args:
         request: the data, where the run's files go, and what to start from.
         options: how to train; the paper's recipe by default. See `preset_options`.
-        on_event: called with what happens, as it happens.
+        on_event: called with each event as it happens.
 
     Raises:
-        AnnotationError: the data cannot be used, or images with cells are of too few slides to hold one out.
+        AnnotationError: the data cannot be used, or the images with cells are of too few slides to hold one out.
         SlideError: a slide cannot be read.
-        DeviceError: there is no GPU where one was asked for.
-        OptionError: options do not fit the data, the teacher or the run to resume.
-        TrainingError: there are no boxes, the folder holds another run, or the loss is not a number.
+        DeviceError: `cuda` was asked for, and there is no GPU.
+        OptionError: the options do not fit the data, the teacher or the run to resume.
+        TrainingError: there are no boxes, the folder holds another run, or a loss is not a number.
         OutputError: a file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
-    tell = on_event or (lambda _: None)
-    require("matplotlib")  # now, not after hours of training
+    emit = on_event or (lambda _: None)
+    require("matplotlib")  # the report needs it, and it would be missed only after hours of training
     dataset = read_dataset(request.data, classes=request.classes, mpp=request.mpp)
     if request.model_mpp is not None:
         dataset = resample(dataset, request.model_mpp)
-    tell(DataRead(dataset=dataset))
-    # By the boxes that people drew, whatever a model adds to them.
+    emit(DataRead(dataset=dataset))
+    # Before pseudo-labels are added, so that the FPN levels depend only on boxes that people drew.
     options = fit_options(options or preset_options(), dataset)
     if request.pseudo_labels is not None:
         device = choose_device(request.device)
         dataset, labels = label_dataset(dataset, request.pseudo_labels, options, device)
-        tell(PseudoLabelsAdded(teacher=request.pseudo_labels, added=labels.added, thresholds=labels.thresholds))
+        emit(PseudoLabelsAdded(teacher=request.pseudo_labels, added=labels.added, thresholds=labels.thresholds))
 
     def progress(stage: Literal["training", "validating", "reporting"], done: int, total: int) -> None:
-        tell(TrainingProgress(stage=stage, done=done, total=total))
+        emit(TrainingProgress(stage=stage, done=done, total=total))
 
     checkpoint = train(
         dataset,
@@ -126,7 +126,7 @@ def train_detector(
         resume=request.resume,
         on_progress=partial(progress, "training"),
         on_validation=partial(progress, "validating"),
-        on_epoch=lambda metrics: tell(EpochDone(metrics=metrics)),
+        on_epoch=lambda metrics: emit(EpochDone(metrics=metrics)),
     )
     report = write_report(request.out, dataset, device=request.device, on_progress=partial(progress, "reporting"))
     return TrainingResult(checkpoint=checkpoint, report=report)

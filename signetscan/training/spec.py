@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 TILE_SIZE = 1024
 """Side of a tile, pixels: large, so that overlaps cost little."""
 TILE_OVERLAP = 256
-"""Overlap of tiles, pixels: more than the largest cell, and room for the edge's effect on features to fade."""
+"""Overlap of tiles, pixels: the largest cell, and enough beside it for the effect of the tile's edge to fade."""
 NMS_IOU = 0.4
-"""Signet ring cells lie wall to wall, so that neighbours' boxes overlap; more than this is the same cell twice."""
+"""IoU above which two boxes are the same cell. Signet ring cells lie wall to wall, so boxes of neighbours overlap."""
 
 INTENDED_USE = (
     "Research. Points out candidate signet ring cells in H&E whole-slide images to a pathologist who looks at each. "
@@ -32,14 +32,14 @@ def make_spec(
     licence: str = "unknown",
     intended_use: str = INTENDED_USE,
 ) -> ModelSpec:
-    """The contract that a checkpoint's network keeps.
+    """The model contract of a checkpoint's network.
 
     Args:
         checkpoint: the training run.
-        name: short name.
-        training_data: what it learnt from; by default what the run noted.
+        name: short name of the model.
+        training_data: description of the training data; by default the checkpoint's.
         licence: licence of the weights.
-        intended_use: what it is for, and what not.
+        intended_use: what the model is for, and what it is not for.
     """
     return ModelSpec(
         name=name,
@@ -48,7 +48,7 @@ def make_spec(
         tile_overlap=TILE_OVERLAP,
         stride=checkpoint.options.architecture.stride,
         class_names=checkpoint.class_names,
-        # Rounded up to the grid that scores are reported on.
+        # Scores are reported with so many decimals. Rounded down, the threshold would let in detections below it.
         score_threshold=math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS,
         nms_iou=NMS_IOU,
         training_data=training_data or checkpoint.data or "unknown",

@@ -1,4 +1,4 @@
-"""The steps of an epoch: batches made ready on threads, a step down the gradient for each, a watch on the losses."""
+"""The steps of an epoch: batches are prepared on threads, each makes one step, and the losses are watched."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from signetscan.training.retinanet import RetinaNet
 
 BATCHES_AHEAD = 2
-"""Batches that wait, put together, for their step."""
+"""Batches that are kept ready for their step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Learner:
-    """What changes with each step, and how it does."""
+    """What a step changes, and what it needs for that."""
 
     network: RetinaNet
     forward: Forward
@@ -41,23 +41,23 @@ class Learner:
     loss: nn.Module
     device: torch.device
     bf16: bool
-    """Whether the forward pass is in bf16 where that does no harm."""
+    """Whether the forward pass is in bf16, in the operations that torch considers safe for it."""
     clip_norm: float
-    """Gradients longer than this are shortened."""
+    """Gradients longer than this are shortened to it."""
 
 
 class LossWatch:
-    """Takes the losses of one batch after another, and stops the run at one that is not a number.
+    """Collects the losses of one batch after another, and stops the run if one is not a number.
 
-    So does a gradient whose length is none: shortened to what is allowed it would be nothing, and the run stand still.
+    A gradient whose length is not a number stops it too: clipping would make all of it zero or nan.
 
-    To look at a number on a GPU is to wait until it is there, with nothing queued behind it. So `late` lets one step
-    begin before the losses of the one before are looked at: weights that a broken batch has spoilt are then stepped
-    once more, and thrown away. Call `finish` before weights are kept.
+    Reading a number from a GPU waits until the GPU has computed it, with nothing queued behind. So with `late` the
+    losses of a batch are read after the next step has been queued. Weights that a broken batch has spoilt then make
+    one more step before the run stops, so call `finish` before weights are kept.
 
     Args:
-        on_batch: called with the losses of classes and of boxes of each batch, in order, once they are known.
-        late: whether to look one step later.
+        on_batch: called with the classification and the box loss of each batch, in order, once they are known.
+        late: whether to read losses one step later.
     """
 
     def __init__(self, on_batch: Callable[[float, float], None], *, late: bool) -> None:
@@ -66,38 +66,38 @@ class LossWatch:
         self._sums, self._count = np.zeros(2), 0
 
     def add(self, loss_class: Tensor, loss_box: Tensor, gradient: Tensor, names: tuple[str, ...]) -> None:
-        """Take the losses of the next batch.
+        """Add the losses of the next batch.
 
         Args:
-            loss_class: of the classes, a scalar on any device.
-            loss_box: of the boxes.
-            gradient: length of the gradient.
-            names: of the images in the batch.
+            loss_class: classification loss, a scalar on any device.
+            loss_box: box loss, such a scalar.
+            gradient: length of the gradient, such a scalar.
+            names: names of the images in the batch, for messages.
 
         Raises:
-            TrainingError: one of them is not a number: of this batch, or `late` of the one before.
+            TrainingError: a value of this batch, or with `late` of the batch before, is not a number.
         """
-        there = torch.stack([loss_class.detach(), loss_box.detach(), gradient.detach()])
-        here, arrival = there.to("cpu", non_blocking=self._late), None
-        if there.is_cuda and self._late:
+        on_device = torch.stack([loss_class.detach(), loss_box.detach(), gradient.detach()])
+        on_cpu, arrival = on_device.to("cpu", non_blocking=self._late), None
+        if on_device.is_cuda and self._late:
             arrival = torch.cuda.Event()  # type: ignore[no-untyped-call]
             arrival.record()
-        self._waiting.append((here, arrival, names))
+        self._waiting.append((on_cpu, arrival, names))
         while len(self._waiting) > self._late:
-            self._look()
+            self._read_next()
 
     def finish(self) -> dict[str, float]:
-        """Look at what is left, and give the mean `loss_class` and `loss_box` over all batches.
+        """Read the losses that are still waiting, and return the mean `loss_class` and `loss_box` over all batches.
 
         Raises:
-            TrainingError: a loss is not a number.
+            TrainingError: a value is not a number.
         """
         while self._waiting:
-            self._look()
+            self._read_next()
         loss_class, loss_box = (self._sums / self._count).tolist()
         return {"loss_class": loss_class, "loss_box": loss_box}
 
-    def _look(self) -> None:
+    def _read_next(self) -> None:
         losses, arrival, names = self._waiting.pop(0)
         if arrival is not None:
             arrival.synchronize()
@@ -113,7 +113,7 @@ class LossWatch:
 
 
 def step(learner: Learner, batch: TrainingBatch, learning_rate: float, watch: LossWatch) -> None:
-    """One step down the gradient.
+    """Make one step of gradient descent.
 
     Raises:
         TrainingError: a loss or the gradient is not a number.
@@ -140,26 +140,28 @@ def load_batches(
     *,
     pin: bool,
 ) -> Iterator[TrainingBatch]:
-    """The batches of an epoch in the order of the plan, cut, augmented and put together on threads.
+    """The batches of an epoch in the order of the plan; threads cut, augment and join their crops.
 
     Args:
         plan: the patches of each batch.
-        images: the images to learn from.
-        cache: keeps decoded images.
-        options: how to cut.
-        epoch: number of the epoch; what is random depends on it.
+        images: the training images.
+        cache: cache of decoded images.
+        options: how to cut and augment crops.
+        epoch: number of the epoch, which seeds the random changes.
         pin: whether the batches go to a GPU.
     """
 
     def cut(job: tuple[int, Patch]) -> TrainingCrop:
         number, patch = job
+        # A generator for each crop, so that its changes do not depend on which thread cuts it, or when.
         rng = np.random.default_rng([options.seed, epoch, number])
         return cut_crop(rng, cache, images[patch.image], patch, options)
 
-    def put_together(crops: list[TrainingCrop]) -> TrainingBatch:
+    def join(crops: list[TrainingCrop]) -> TrainingBatch:
         return make_batch(crops, options.architecture.stride, pin=pin)
 
     jobs = enumerate(patch for batch in plan for patch in batch)
+    # Two batches ahead, and one crop for each thread, so that no thread waits while a batch is joined.
     crops = ordered_map(cut, jobs, workers=cpu_count(), ahead=2 * options.batch_size + cpu_count())
-    of_batches = ([next(crops) for _ in batch] for batch in plan)
-    return ordered_map(put_together, of_batches, workers=1, ahead=BATCHES_AHEAD)
+    crops_of_batches = ([next(crops) for _ in batch] for batch in plan)
+    return ordered_map(join, crops_of_batches, workers=1, ahead=BATCHES_AHEAD)

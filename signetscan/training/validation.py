@@ -1,4 +1,4 @@
-"""Scoring a network on whole images, through the same tiles and merge as the main job."""
+"""Evaluation of a network on whole images, through the same tiles and merge as a scan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 LOWEST_SCORE = 0.02
-"""Detections below this are not kept: no threshold of use lies there."""
+"""Detections with lower scores are dropped: no useful threshold lies there."""
 
 
 def validate(
@@ -36,10 +36,10 @@ def validate(
     device: torch.device,
     on_progress: Progress | None = None,
 ) -> Scores | None:
-    """Scores of a network (in evaluation mode) on images, at the threshold that their normal images ask for.
+    """Evaluate a network (in evaluation mode) on images, at the threshold that their normal images allow.
 
-    Without normal images the threshold is the checkpoint's. Of several classes, a detection finds cells of its own
-    only, and FROC is the mean over classes; see `evaluate_classes`.
+    Without normal images, the threshold is the checkpoint's. With several classes, a detection matches cells of its
+    class only, and FROC is the mean over classes; see `evaluate_classes`.
 
     Returns:
         The scores; None if there are no images.
@@ -62,14 +62,14 @@ def detect_images(
     lowest: float = LOWEST_SCORE,
     on_progress: Progress | None = None,
 ) -> list[ImageResult]:
-    """What a network (in evaluation mode) finds in each image, beside what is annotated there; image pixels.
+    """The detections of a network (in evaluation mode) in each image, and the ground truth, in image pixels.
 
     Args:
         network: the network.
-        checkpoint: its run.
+        checkpoint: the run that it is from.
         images: the images.
-        device: where the network is.
-        lowest: detections below this score are not kept.
+        device: the device that the network is on.
+        lowest: detections below this score are dropped.
         on_progress: called with (images done, images in all) after each image.
     """
     detector = TorchDetector(network, make_spec(checkpoint, name="validation"), device)
@@ -77,12 +77,12 @@ def detect_images(
     results = []
     for number, image in enumerate(images, start=1):
         slide = ArraySlide([read_pixels(image)], mpp=checkpoint.mpp, name=image.name)
-        found = detect_slide(slide, detector, options).detections
-        # Nobody says what is in an ignored area: no detection there is right or wrong.
-        counts = ~centre_in_any(found.boxes, image.ignored)
+        detections = detect_slide(slide, detector, options).detections
+        # Nobody says what is in an ignored area, so no detection in it is right or wrong.
+        counts = ~centre_in_any(detections.boxes, image.ignored)
         results.append(
             ImageResult(
-                detections=found.select(counts),
+                detections=detections.select(counts),
                 truth=image.boxes,
                 labels=image.labels,
                 normal=image.normal,
