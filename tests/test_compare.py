@@ -365,8 +365,8 @@ def test_what_does_not_fit_is_refused(runs: tuple[Path, Path], tmp_path: Path) -
     (tmp_path / "none").mkdir()
     other = csv(tmp_path / "other" / "z.csv", FIRST).parent
     refused("no such file or folder", old, tmp_path / "no")
-    refused("no file of boxes in it", old, tmp_path / "none")
-    refused("no file is named like one of", old, other)
+    refused("has no file of boxes", old, tmp_path / "none")
+    refused("no file has the name of one in", old, other)
     refused("not an annotation file", old / "s.csv", make_slide(tmp_path / "p.png"))
     refused("--out", old, new, "--slide", tmp_path, status=2)
     refused("0.0 is not in the range 0<x<=1", old, new, "--iou", 0, status=2)

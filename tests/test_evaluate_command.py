@@ -220,9 +220,9 @@ def test_wrong_options(case: Case, options: tuple[str, ...], said: str) -> None:
 def test_wrong_files(case: Case, tmp_path: Path) -> None:
     failed(run(tmp_path / "no", case.truth), "no such file or folder", str(tmp_path / "no"))
     failed(run(case.predictions, tmp_path / "no"), "no such file or folder")
-    failed(run(case.truth, case.predictions), "no file of boxes in it")
+    failed(run(case.truth, case.predictions), "has no file of boxes")
     failed(run(case.predictions, case.truth, "--class", "Mitosis"), "no object of the class 'Mitosis'", CLASS)
-    failed(run(case.predictions, case.predictions, "--full-truth"), "only a simulated data set")
+    failed(run(case.predictions, case.predictions, "--full-truth"), "only simulated data sets have the full truth")
     broken = tmp_path / "broken.geojson"
     for content in ("", "{}", '{"type":"FeatureCollection","features":[{}]}'):
         broken.write_text(content)

@@ -146,7 +146,7 @@ def test_one_file_against_a_folder(tmp_path: Path) -> None:
     read = read_results(tmp_path / "found", tmp_path / "truth" / "b.xml")
     assert list(by_name(read)) == ["b"]
     assert noted(read, "without truth").endswith(": 2, namely a.csv, c.csv")
-    refused(csv(tmp_path / "d.csv"), tmp_path / "truth", "here d", "a, b, c")
+    refused(csv(tmp_path / "d.csv"), tmp_path / "truth", "names here: d", "a, b, c")
 
 
 def test_results_of_detect_are_taken_once(tmp_path: Path) -> None:
@@ -190,11 +190,11 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "no", there, "no: no such file or folder")
     refused(there, tmp_path / "no", "no: no such file or folder")
-    refused(there, tmp_path / "empty", "empty: no file of boxes")
-    refused(tmp_path / "empty", there, "empty: no file of boxes")
+    refused(there, tmp_path / "empty", "empty: has no file of boxes")
+    refused(tmp_path / "empty", there, "empty: has no file of boxes")
     (tmp_path / "a.txt").write_text("text")
     refused(tmp_path / "a.txt", there, "a.txt", ".geojson")
-    refused(there, there, "only a simulated data set", full_truth=True)
+    refused(there, there, "only simulated data sets have the full truth", full_truth=True)
 
 
 # ---- DigestPath -----------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_broken_digestpath_folders(tmp_path: Path, digestpath: Path) -> None:
     refused(found, digestpath, "is in both")
     both.unlink()
     (root / "sig-train-pos" / f"{SLIDE.format(2)}.xml").unlink()
-    refused(found, digestpath, "1 images", "have no .xml", SLIDE.format(2))
+    refused(found, digestpath, "without an .xml (1)", SLIDE.format(2))
     for path in (root / "truth").iterdir():
         path.unlink()
     (root / "truth").rmdir()
@@ -334,7 +334,9 @@ def test_a_cell_in_a_normal_region_is_refused(tmp_path: Path) -> None:
         ([100, 0, 300, 200], "annotation", "Normal region"),
         (square(110, 10), "detection", CLASS),
     )
-    refused(csv(tmp_path / "s.csv", row(square(0, 0))), truth, str(truth), "normal region at (100, 0) px holds 1 cells")
+    refused(
+        csv(tmp_path / "s.csv", row(square(0, 0))), truth, str(truth), "normal region at (100, 0) px has cells in it: 1"
+    )
 
 
 def test_a_slide_without_regions_is_one_image(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from signetscan.evaluation import (
     threshold_for,
 )
 from signetscan.evaluation.digestpath import LEAST_PRECISION, scores_of
-from signetscan.evaluation.matching import cells_found
+from signetscan.evaluation.matching import matched_cells
 
 if TYPE_CHECKING:
     from signetscan.evaluation.tally import Rule
@@ -145,8 +145,8 @@ def test_which_cell_a_detection_finds() -> None:
     """Of two overlapped alike the first, in the order of the cells; none is -1, and so is the second to find one."""
     truth = np.array([square(60, 0, 40), square(0, 0, 40), square(500, 500, 40)])
     found = detections([[20, 0, 80, 40], [20, 0, 80, 40], square(900, 900)], [0.9, 0.8, 0.7])
-    assert cells_found(found, truth, 0.1).tolist() == [0, -1, -1]
-    assert cells_found(found, truth[::-1], 0.1).tolist() == [1, -1, -1]
+    assert matched_cells(found, truth, 0.1).tolist() == [0, -1, -1]
+    assert matched_cells(found, truth[::-1], 0.1).tolist() == [1, -1, -1]
 
 
 @pytest.mark.parametrize("rule", [match, match_nearest_free])

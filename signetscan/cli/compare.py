@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @flags_of(CompareOptions, ComparisonPageOptions)
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON a slide.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each slide.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
 def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Compare two runs, or a run and a reviewer, on the same slides.
 
-    A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. Where B is a reviewer's, A is
-    judged by it; where the reviewer marked regions, only what lies in them counts.
+    A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. If B is a reviewer's, A is
+    evaluated against it; if the reviewer marked regions, only objects in them count.
 
     Example: signetscan compare results-old results-new --out comparison --slide slides
     """
@@ -40,9 +40,9 @@ def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -
     for line in result.notes:
         note(f"Note: {line}", quiet=quiet)
     if as_json:
-        for one in result.comparison.slides:
-            figures = result.comparison.figures([one])
-            click.echo(json.dumps({"slide": one.name} | _plain(figures), ensure_ascii=False))
+        for slide in result.comparison.slides:
+            figures = result.comparison.figures([slide])
+            click.echo(json.dumps({"slide": slide.name} | _plain(figures), ensure_ascii=False))
         return
     click.echo("\n".join(_table(result.comparison)))
     if result.page is not None:
@@ -50,7 +50,7 @@ def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -
 
 
 def _plain(figures: Figures) -> dict[str, float | int | None]:
-    """Figures for JSON; what is not defined is None."""
+    """Figures for JSON; those that are not defined are None."""
     values: dict[str, float | int] = {
         name: getattr(figures, name) for name in ("a", "b", "both", "only_a", "only_b", "agreement")
     }
@@ -64,12 +64,12 @@ def _plain(figures: Figures) -> dict[str, float | int | None]:
 
 
 def _table(comparison: Comparison) -> list[str]:
-    """Lines of a table: one a slide, and their sum."""
-    rows = [(one.name, _plain(comparison.figures([one]))) for one in comparison.slides]
+    """Lines of a table: one for each slide, and one for all together."""
+    rows = [(slide.name, _plain(comparison.figures([slide]))) for slide in comparison.slides]
     if len(rows) > 1:
         rows.append(("all", _plain(comparison.figures())))
     width = max(5, *(len(name) for name, _ in rows))
-    heads = {
+    headings = {
         "a": "A",
         "b": "B",
         "both": "both",
@@ -83,15 +83,17 @@ def _table(comparison: Comparison) -> list[str]:
         "score_change_mean": "mean change",
         "score_change_largest": "largest change",
     }
-    shown = [name for name in heads if name in rows[0][1]]
-    lines = [f"{'slide':{width}}" + "".join(f"{heads[name]:>{_width(heads[name])}}" for name in shown)]
-    for slide, figures in rows:
-        lines.append(f"{slide:{width}}" + "".join(f"{_text(figures[name]):>{_width(heads[name])}}" for name in shown))
+    # Scores against a reviewer and score changes between runs exclude each other.
+    shown = {name: heading for name, heading in headings.items() if name in rows[0][1]}
+    lines = [f"{'slide':{width}}" + "".join(f"{heading:>{_width(heading)}}" for heading in shown.values())]
+    for name, figures in rows:
+        cells = (f"{_text(figures[figure]):>{_width(heading)}}" for figure, heading in shown.items())
+        lines.append(f"{name:{width}}" + "".join(cells))
     return lines
 
 
-def _width(head: str) -> int:
-    return max(8, len(head) + 2)
+def _width(heading: str) -> int:
+    return max(8, len(heading) + 2)
 
 
 def _text(value: float | int | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, note
+from signetscan.cli.console import FILE, counted, note
 from signetscan.cli.flags import flags_of, given
 from signetscan.evaluation.options import AssessOptions, TruthOptions
 
@@ -31,7 +31,7 @@ ROWS = (
     ("ap50", "AP50"),
     ("ece", "Expected calibration error"),
 )
-"""Rows of the table, by the figure's name."""
+"""Rows of the table: the name of a figure, and its label."""
 LABEL_WIDTH = max(len(label) for _, label in ROWS)
 
 
@@ -45,10 +45,10 @@ LABEL_WIDTH = max(len(label) for _, label in ROWS)
 def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Evaluate PREDICTIONS against TRUTH.
 
-    Gives DigestPath's figures, AP50, F1 and calibration. Each argument is a file (GeoJSON, CSV, XML) or a folder of
+    Prints DigestPath's figures, AP50, F1 and calibration. Each argument is a file (GeoJSON, CSV, XML) or a folder of
     them, paired by name; TRUTH may be a folder in the layout of DigestPath 2019. In a GeoJSON truth, annotations of the
-    classes "Positive region" and "Normal region" are the images of a slide, and what lies in a large annotation of the
-    class Ignore* does not count. A file without any cell is a normal image.
+    classes "Positive region" and "Normal region" are the images of a slide, and objects in a large annotation of the
+    class Ignore* do not count. A file without any cell is a normal image.
 
     Detect with a low --threshold first, or the curves end early.
 
@@ -69,11 +69,11 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
 
 def _table(assessment: Assessment) -> list[str]:
     options = assessment.options
-    positives = f"{_count(assessment.positives, 'positive image')} with {_count(assessment.cells, 'cell')}"
-    slides = f" of {_count(assessment.slides, 'slide')}" if assessment.slides else ""
-    images = f"{positives}, {_count(assessment.normals, 'normal image')}{slides}"
+    positives = f"{counted(assessment.positives, 'positive image')} with {counted(assessment.cells, 'cell')}"
+    slides = f" of {counted(assessment.slides, 'slide')}" if assessment.slides else ""
+    images = f"{positives}, {counted(assessment.normals, 'normal image')}{slides}"
     lines = [
-        f"{images}; {_count(assessment.detections, 'detection')}",
+        f"{images}; {counted(assessment.detections, 'detection')}",
         f"Recall, precision, FPs score and F1 are of scores from {options.threshold:g}; IoU at least {options.iou:g}",
         "",
         f"{'':{LABEL_WIDTH}}{'value':>8}  {'95% interval' if assessment.resampled else ''}".rstrip(),
@@ -85,10 +85,6 @@ def _table(assessment: Assessment) -> list[str]:
     if assessment.resampled:
         lines += ["", f"Intervals: {options.bootstrap} resamples of the {assessment.resampled}, seed {options.seed}"]
     return lines
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _values(figure: Interval, decimals: int) -> str:

@@ -1,8 +1,8 @@
-"""How good detections are: by the definitions of DigestPath 2019, and by AP, F1, calibration and their intervals.
+"""Evaluation of detections: the figures of DigestPath 2019, AP, F1 and calibration, with intervals.
 
-`evaluate_files` does it all: it reads predictions and truth (`read_results`), judges them with bootstrap intervals
-(`assess`), and writes figures and plots (`write_assessment`). `evaluate` gives DigestPath's figures alone and is quick.
-`__init__.pyi` says which names are here; each is imported when it is first used.
+`evaluate_files` does it all: it reads predictions and truth (`read_results`), computes figures with bootstrap intervals
+(`assess`), and writes figures and plots (`write_assessment`). `evaluate` computes DigestPath's figures only, quickly.
+`__init__.pyi` lists the names of this package; each is imported when it is first used.
 """
 
 from __future__ import annotations

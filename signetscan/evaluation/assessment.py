@@ -1,4 +1,4 @@
-"""Everything that is worth knowing about a set of detections, with intervals."""
+"""All figures and curves of a set of detections, with intervals."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Assessment:
-    """Figures, curves and what they are of."""
+    """Figures and curves, and the numbers of images and objects behind them."""
 
     options: AssessOptions
-    """How it was judged."""
+    """Options of the evaluation."""
     figures: dict[str, Interval]
     """Each figure by its name in `FIGURES`, with its 95% interval."""
     froc: FrocCurve
@@ -38,15 +38,15 @@ class Assessment:
     pr50: PrCurve
     """The curve of AP50: at IoU 0.5, by COCO's rule of matching."""
     reliability: Reliability
-    """Of the scores, at the IoU of the options."""
+    """Calibration of the scores, at the IoU of the options."""
     resampled: str
-    """What was drawn for the intervals: `slides` or `images`; empty where there are no intervals."""
+    """What was resampled for the intervals: `slides` or `images`; empty if there are no intervals."""
     positives: int
     """Positive images."""
     normals: int
     """Normal images."""
     slides: int
-    """Slides that the images are from; 0 where they are not known."""
+    """Slides that the images are from; 0 if they are not known."""
     cells: int
     """Cells of the positive images."""
     detections: int
@@ -56,7 +56,7 @@ class Assessment:
 
 
 def false_positives(number: int) -> str:
-    """So many false positives, in words."""
+    """A number of false positives, in words."""
     return "1 false positive" if number == 1 else f"{number} false positives"
 
 
@@ -77,11 +77,11 @@ FIGURES = {
 
 
 def assess(results: Sequence[ImageResult], options: AssessOptions | None = None) -> Assessment:
-    """Judge the detections of a set of images.
+    """Evaluate the detections of a set of images.
 
     Args:
-        results: one entry an image; detections down to a low score, or the curves end early.
-        options: how; the defaults are DigestPath's.
+        results: one entry for each image, with detections down to a low score, or the curves end early.
+        options: threshold, IoU and intervals; the defaults are DigestPath's.
     """
     options = options or AssessOptions()
     tally = make_tally(results, options.iou)
@@ -93,7 +93,7 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
     units = units_of(results) if options.bootstrap else None
     with_intervals = intervals(figures, figures(tally.weights()), units, count=options.bootstrap, seed=options.seed)
     in_normal = int(tally.normal[tally.image].sum())
-    slides = {result.slide for result in results}
+    slides = {result.slide for result in results}  # "" stands for an unknown slide
     return Assessment(
         options=options,
         figures=with_intervals,
@@ -113,13 +113,13 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
 
 def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np.int64]) -> dict[str, float]:
     scores = scores_of(tally, threshold, weights)
-    # Without normal images nothing limits the threshold, and there is no FROC.
-    of_normals = 1.0 if scores.normals else float("nan")
+    # Without normal images nothing limits the threshold, so FROC is not defined.
+    if_normals = 1.0 if scores.normals else float("nan")
     best_f1, best_threshold = pr_curve(tally, weights).best_f1()
     values = {
-        "froc": scores.froc * of_normals,
+        "froc": scores.froc * if_normals,
         **{
-            f"recall_at_{level}": recall * of_normals
+            f"recall_at_{level}": recall * if_normals
             for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True)
         },
         "counted_recall": scores.counted_recall,
@@ -132,4 +132,4 @@ def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np
         "best_f1_threshold": best_threshold,
         "ece": reliability(tally, weights).ece,
     }
-    return {name: values[name] for name in FIGURES}
+    return {name: values[name] for name in FIGURES}  # in the order of a report

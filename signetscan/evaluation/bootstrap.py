@@ -1,7 +1,7 @@
-"""How sure the figures are: percentile intervals over resamples of slides or images.
+"""Bootstrap: percentile intervals of figures over resamples of slides or images.
 
-Cells of one slide look alike, and so do its mistakes; resampling single cells, or images of few slides, would make
-intervals too narrow. So whole slides are drawn where slides are known (Efron and Tibshirani 1993, ch. 8 and 13).
+Cells of one slide are alike, and so are the mistakes in it, so intervals over single cells, or over the images of a few
+slides, would be too narrow. Whole slides are drawn where they are known (Efron and Tibshirani 1993, ch. 8 and 13).
 """
 
 from __future__ import annotations
@@ -19,44 +19,45 @@ if TYPE_CHECKING:
     from signetscan.evaluation.matching import ImageResult
 
 COVERAGE = 0.95
-"""Share of the resamples that an interval spans."""
+"""Part of the resamples that an interval spans."""
 LEAST_UNITS = 2
-"""Slides or images of a kind below which there is nothing to resample."""
+"""Fewest slides or images of each kind to resample; of a single one, all resamples would be the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A figure and where it may lie."""
+    """A figure and its confidence interval."""
 
     value: float
-    """The figure of all images; nan if it is not defined for them."""
+    """The figure over all images; nan if it is not defined."""
     low: float
     """Lower end of the interval; nan if there is none."""
     high: float
-    """Upper end."""
+    """Upper end of the interval; nan if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Units:
-    """What is drawn as one."""
+    """Units of resampling: sets of images that are drawn together."""
 
     kind: str
     """`slides` or `images`."""
     of_image: NDArray[np.intp]
-    """(M,), unit of each image."""
+    """(M,), index of each image's unit."""
     strata: tuple[NDArray[np.intp], ...]
-    """Units that are drawn from among each other: those with a positive image, and those without."""
+    """Units that are drawn from the same stratum: those with a positive image, and those without."""
 
 
 def units_of(results: Sequence[ImageResult]) -> Units | None:
-    """Slides if every image has one and there are at least two of each kind, else images; None if they are too few.
+    """Slides if every image has one and there are at least two of each kind, else images; None if those are too few.
 
-    Units with a positive image and units of normal images only are drawn apart, so that each resample has as many of
-    both as the set.
+    Units with a positive image and units with normal images only are drawn separately, so that each resample has as
+    many of both as the whole set.
     """
     slides = {name: number for number, name in enumerate(sorted({result.slide for result in results}))}
     choices = [("images", np.arange(len(results)))]
-    if "" not in slides and len(slides) < len(results):  # otherwise each image is of a slide of its own
+    # With as many slides as images both choices are the same, and are called images.
+    if "" not in slides and len(slides) < len(results):
         choices.insert(0, ("slides", np.array([slides[result.slide] for result in results], np.intp)))
     positive = np.array([not result.normal for result in results], np.bool_)
     for kind, of_image in choices:
@@ -69,7 +70,7 @@ def units_of(results: Sequence[ImageResult]) -> Units | None:
 
 
 def resamples(units: Units, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each image was drawn, (M,), resample by resample; the same for the same seed."""
+    """For each resample, how often each image was drawn, (M,); the same seed gives the same resamples."""
     rng = np.random.default_rng(seed)
     size = int(units.of_image.max()) + 1
     for _ in range(count):
@@ -79,7 +80,7 @@ def resamples(units: Units, count: int, seed: int) -> Iterator[NDArray[np.int64]
 
 def intervals(
     figures: Callable[[NDArray[np.int64]], Mapping[str, float]],
-    value: Mapping[str, float],
+    values: Mapping[str, float],
     units: Units | None,
     *,
     count: int,
@@ -88,25 +89,25 @@ def intervals(
     """Percentile intervals of several figures, all from the same resamples.
 
     Args:
-        figures: gives the figures for a weight (M,) of each image.
-        value: the figures of all images.
-        units: what to draw; None for no intervals.
+        figures: computes the figures for weights (M,) of the images.
+        values: the figures over all images.
+        units: what to resample; None for no intervals.
         count: number of resamples; 0 for no intervals.
-        seed: of the draws.
+        seed: seed of the resamples.
     """
-    drawn: dict[str, list[float]] = {name: [] for name in value}
+    resampled: dict[str, list[float]] = {name: [] for name in values}
     if units is not None:
         for weights in resamples(units, count, seed):
-            for name, one in figures(weights).items():
-                drawn[name].append(one)
-    return {name: _interval(value[name], np.array(drawn[name])) for name in value}
+            for name, figure in figures(weights).items():
+                resampled[name].append(figure)
+    return {name: _interval(values[name], np.array(resampled[name])) for name in values}
 
 
-def _interval(value: float, drawn: NDArray[np.float64]) -> Interval:
-    """The middle `COVERAGE` of what was drawn. A resample in which the figure is not defined says nothing."""
-    drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(value) or not len(drawn):
+def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+    """The middle `COVERAGE` of a figure's resampled values. Resamples in which it is not defined do not count."""
+    resampled = resampled[~np.isnan(resampled)]
+    if np.isnan(value) or not len(resampled):
         return Interval(value=value, low=float("nan"), high=float("nan"))
     tail = 100 * (1 - COVERAGE) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail]).tolist()
+    low, high = np.percentile(resampled, [tail, 100 - tail]).tolist()
     return Interval(value=value, low=low, high=high)

@@ -1,7 +1,7 @@
-"""Curves over all thresholds, and what is read from them: AP and F1.
+"""Curves over all thresholds, and the figures read from them: AP and F1.
 
-Every curve has one point for each distinct score, so that the order of images and of equal scores never shows. False
-false_positives of normal images count in precision here; DigestPath's own precision leaves them out.
+Every curve has one point for each distinct score, so that the order of images and of equal scores does not matter.
+False positives in normal images count in precision here; DigestPath's precision leaves them out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from signetscan.evaluation.tally import Tally
 
 AP_IOU = 0.5
-"""Least IoU for AP50."""
+"""Least IoU of AP50."""
 RECALLS = np.linspace(0, 1, 101)
 """Recalls at which COCO averages precision."""
 
@@ -31,16 +31,16 @@ class PrCurve:
     thresholds: NDArray[np.float32]
     """(K,), falling; detections with at least this score count."""
     precision: NDArray[np.float64]
-    """(K,), share of the detections of all images that find a cell."""
+    """(K,), part of the detections of all images that match a cell."""
     recall: NDArray[np.float64]
-    """(K,), share of the cells that are found; rising. nan without cells."""
+    """(K,), part of the cells that are found, rising; nan without cells."""
     f1: NDArray[np.float64]
     """(K,), harmonic mean of the two: 2 TP / (detections + cells)."""
     cells: int
-    """Cells that there are to find."""
+    """Number of cells."""
 
     def best_f1(self) -> tuple[float, float]:
-        """The highest F1 and the highest threshold that has it; nan for nothing."""
+        """The highest F1 and the highest threshold that has it; nan without detections."""
         if not len(self.f1):
             return float("nan"), float("nan")
         best = int(self.f1.argmax())
@@ -56,7 +56,7 @@ class FrocCurve:
     false_positives: NDArray[np.float64]
     """(K,), mean number of detections in a normal image; nan without normal images."""
     recall: NDArray[np.float64]
-    """(K,), share of the cells of positive images that are found."""
+    """(K,), part of the cells of positive images that are found."""
 
 
 def pr_curve(tally: Tally, weights: NDArray[np.int64] | None = None) -> PrCurve:
@@ -65,11 +65,11 @@ def pr_curve(tally: Tally, weights: NDArray[np.int64] | None = None) -> PrCurve:
     of_detection = weights[tally.image]
     counted = np.cumsum(of_detection)[tally.ends]
     true_positives = np.cumsum(of_detection * tally.hits)[tally.ends]
-    some = _drawn(counted)
-    counted, true_positives = counted[some], true_positives[some]
+    points = _counted_points(counted)
+    counted, true_positives = counted[points], true_positives[points]
     cells = tally.total_cells(weights)
     return PrCurve(
-        thresholds=tally.scores[tally.ends][some],
+        thresholds=tally.scores[tally.ends][points],
         precision=true_positives / counted,
         recall=true_positives / cells if cells else np.full(len(true_positives), np.nan),
         f1=2 * true_positives / (counted + cells),
@@ -80,8 +80,8 @@ def pr_curve(tally: Tally, weights: NDArray[np.int64] | None = None) -> PrCurve:
 def average_precision(curve: PrCurve) -> float:
     """AP as COCO interpolates it; nan without cells.
 
-    The mean, over recalls 0, 0.01, ... 1, of the highest precision at that recall or a higher one; 0 where the
-    recall is not reached (pycocotools, COCOeval.accumulate). COCO also cuts at 100 detections an image; this does not.
+    The mean, over recalls 0, 0.01, ... 1, of the highest precision at that recall or a higher one; 0 where the recall
+    is not reached (pycocotools, COCOeval.accumulate). Unlike COCO, it does not stop at 100 detections in an image.
     """
     if not curve.cells:
         return float("nan")
@@ -96,19 +96,23 @@ def froc_curve(tally: Tally, weights: NDArray[np.int64] | None = None) -> FrocCu
     in_normal = tally.normal[tally.image]
     false_positives = np.cumsum(of_detection * in_normal)[tally.ends]
     true_positives = np.cumsum(of_detection * tally.hits)[tally.ends]
-    some = _drawn(np.cumsum(of_detection)[tally.ends])
-    false_positives, true_positives = false_positives[some], true_positives[some]
+    points = _counted_points(np.cumsum(of_detection)[tally.ends])
+    false_positives, true_positives = false_positives[points], true_positives[points]
     cells, normals = tally.total_cells(weights), tally.total_normals(weights)
-    nothing = np.full(len(true_positives), np.nan)
+    undefined = np.full(len(true_positives), np.nan)
     return FrocCurve(
-        thresholds=tally.scores[tally.ends][some],
-        false_positives=false_positives / normals if normals else nothing,
-        recall=true_positives / cells if cells else nothing,
+        thresholds=tally.scores[tally.ends][points],
+        false_positives=false_positives / normals if normals else undefined,
+        recall=true_positives / cells if cells else undefined,
     )
 
 
-def _drawn(counted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which distinct scores, (K,), have a detection in an image that counts; `counted` (K,) rises."""
+def _counted_points(counted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which distinct scores have a detection in an image of weight above 0, (K,).
+
+    Args:
+        counted: (K,), detections down to each score, each counted by its image's weight.
+    """
     return np.diff(counted, prepend=0) > 0
 
 

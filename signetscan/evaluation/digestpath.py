@@ -1,7 +1,7 @@
 """The figures by which DigestPath 2019 ranks: recall, false positives and FROC.
 
-An *image* is positive (it holds cells, with a box for each) or normal (it holds none). Source: the challenge's
-evaluation page, and the rule of matching in `signetscan.evaluation.matching`.
+An *image* is positive (with cells, and a box for each) or normal (without cells). Source: the challenge's evaluation
+page, and the rule of matching in `signetscan.evaluation.matching`.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 FROC_LEVELS = (1, 2, 4, 8, 16, 32)
 """False positives per normal image at which recall is averaged."""
 LEAST_PRECISION = 0.2
-"""The recall of a set of detections counts only if their precision is above this."""
+"""Recall counts only if precision is above this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Recall, false positives and their curve over a set of images."""
+    """Recall, precision, false positives and FROC over a set of images."""
 
     froc: float
     """Mean recall at 1, 2, 4, 8, 16 and 32 false positives per normal image, 0 to 1; nan without cells."""
     recall_at: tuple[float, ...]
-    """Recall at each of these."""
+    """Recall at each of these numbers."""
     threshold: float
-    """Score threshold that the three values below are for."""
+    """Score threshold of the three values below."""
     recall: float
-    """Share of all cells of positive images that are found."""
+    """Part of all cells of positive images that are found."""
     precision: float
-    """Share of the detections in positive images that find a cell; nan where there are none."""
+    """Part of the detections in positive images that match a cell; nan without any."""
     fps_score: float
     """100 minus the mean number of detections in a normal image, not below 0; nan without normal images."""
     cells: int
@@ -54,31 +54,31 @@ class Scores:
     @property
     def counted_recall(self) -> float:
         """The recall by which DigestPath ranks: 0 unless the precision is above 0.2; nan without cells."""
-        # With no detection in a positive image there is no precision, and the recall is 0 by itself.
+        # Without any detection in a positive image, precision is nan, and the recall is 0 anyway.
         return 0.0 if self.precision <= LEAST_PRECISION else self.recall
 
 
 def evaluate(results: Sequence[ImageResult], threshold: float, iou: float = MATCH_IOU) -> Scores:
-    """Score a set of images.
+    """Evaluate a set of images.
 
     Args:
-        results: one entry an image.
-        threshold: score from which detections count for recall, precision and the FPs score.
-        iou: least IoU of a detection with a cell that it finds; 0.3 in DigestPath.
+        results: one entry for each image.
+        threshold: lowest score of detections that count for recall, precision and the FPs score.
+        iou: least IoU of a detection with the cell that it matches; 0.3 in DigestPath.
     """
     return scores_of(make_tally(results, iou), threshold)
 
 
 def evaluate_classes(results: Sequence[ImageResult], threshold: float, iou: float = MATCH_IOU) -> Scores:
-    """Score a set of images with cells of one class or several, whose labels are known.
+    """Evaluate a set of images with labelled cells of one or several classes.
 
-    FROC and the recalls behind it are means over the classes that have cells, each judged alone with its own false
-    false_positives. Recall, precision and the FPs score are of all classes together: one threshold serves them all.
+    FROC and the recalls behind it are means over the classes that have cells, each evaluated alone with its own false
+    positives. Recall, precision and the FPs score are of all classes together, because they share one threshold.
 
     Args:
-        results: one entry an image, with labels.
-        threshold: score from which detections count for recall, precision and the FPs score.
-        iou: least IoU of a detection with a cell of its class that it finds.
+        results: one entry for each image, with labels.
+        threshold: lowest score of detections that count for recall, precision and the FPs score.
+        iou: least IoU of a detection with the cell of its class that it matches.
     """
     together = evaluate(results, threshold, iou)
     labels = np.unique(np.concatenate([np.empty(0, np.int64), *(_labels(result) for result in results)]))
@@ -90,19 +90,19 @@ def evaluate_classes(results: Sequence[ImageResult], threshold: float, iou: floa
 
 
 def _labels(result: ImageResult) -> NDArray[np.int64]:
-    """Classes of the cells of an image that count."""
+    """The labels of an image's cells; none of a normal image."""
     if result.normal or result.labels is None:
         return np.empty(0, np.int64)
     return result.labels
 
 
 def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None = None) -> Scores:
-    """Score matched images.
+    """Evaluate images whose detections have been matched.
 
     Args:
-        tally: the matched detections, by DigestPath's rule.
-        threshold: score from which detections count for recall, precision and the FPs score.
-        weights: (M,), how often each image counts; once if not given.
+        tally: the detections, matched by DigestPath's rule.
+        threshold: lowest score of detections that count for recall, precision and the FPs score.
+        weights: (M,), how often each image counts; once by default.
     """
     weights = tally.weights() if weights is None else weights
     of_detection = weights[tally.image]
@@ -126,20 +126,20 @@ def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None 
 
 
 def froc_recalls(tally: Tally, weights: NDArray[np.int64]) -> tuple[float, ...]:
-    """Recall where the threshold is as low as each of `FROC_LEVELS` allows, over images that count by their weights.
+    """Recall at the lowest threshold that each of `FROC_LEVELS` allows, over images that count by their weights.
 
-    With too few false positives to reach a level, every detection counts.
+    Where all false positives are fewer than a level allows, every detection counts.
     """
     of_detection = weights[tally.image]
     in_normal = tally.normal[tally.image]
     false_positive_scores, false_positives = tally.scores[in_normal], np.cumsum(of_detection[in_normal])
-    # The scores of the cells found, rising, and how many are found from each on.
+    # The scores of hits, rising, and the number of hits from each of them on.
     hit_scores = tally.scores[tally.hits][::-1]
     true_positives = np.append(np.cumsum(of_detection[tally.hits])[::-1], 0)
     cells, normals = tally.total_cells(weights), tally.total_normals(weights)
     recalls = []
     for level in FROC_LEVELS:
-        # The first false positive too many; detections count above its score.
+        # The first false positive beyond the level; detections count above its score.
         first = int(np.searchsorted(false_positives, level * normals, side="right"))
         limit = false_positive_scores[first] if first < len(false_positive_scores) else np.float32(-1)
         recalls.append(share(int(true_positives[np.searchsorted(hit_scores, limit, side="right")]), cells))
@@ -147,9 +147,9 @@ def froc_recalls(tally: Tally, weights: NDArray[np.int64]) -> tuple[float, ...]:
 
 
 def threshold_for(results: Sequence[ImageResult], false_positives_per_normal: float) -> float:
-    """The lowest score at which normal images have at most so many false positives on average.
+    """The lowest score threshold at which normal images have at most so many false positives on average.
 
-    Normal images alone decide, because in a positive one a detection without a box may be a cell that nobody boxed.
+    Only normal images decide: in a positive one, a detection without a box may be a cell that nobody boxed.
     """
     normals = [result for result in results if result.normal]
     false_positives = np.sort(
@@ -157,5 +157,5 @@ def threshold_for(results: Sequence[ImageResult], false_positives_per_normal: fl
     )[::-1]
     position = int(false_positives_per_normal * len(normals))
     first = false_positives[position] if position < len(false_positives) else np.float32(-1)
-    # Detections count from the threshold on, so it is the next number above the first false positive to be kept out.
+    # Detections count from the threshold on, so it is the next float32 above the first false positive to be left out.
     return min(max(float(np.nextafter(first, np.float32(2))), 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""Single detections and cells to look at: hits, misses and false positives, a bounded number of each."""
+"""Examples to look at: single hits, misses and false positives, a bounded number of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.matching import cells_found, of_classes
+from signetscan.evaluation.matching import indices_by_class, matched_cells
 from signetscan.evaluation.options import MATCH_IOU
 
 if TYPE_CHECKING:
@@ -30,24 +30,24 @@ class Example:
     label: int
     """Class."""
     score: float
-    """The detection's; of a missed cell that of the detection that would find it below the threshold, nan for none."""
+    """The detection's score; of a missed cell, that of the detection below the threshold that matches it, or nan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """What to look at, and how many of each kind there are in all."""
+    """Examples of each kind, and the number of all that there are."""
 
     best_hits: tuple[Example, ...]
     """Hits, the highest scores first."""
     worst_hits: tuple[Example, ...]
-    """Hits not among the best, the lowest scores first."""
+    """Hits that are not among the best, the lowest scores first."""
     misses: tuple[Example, ...]
-    """Cells that no detection finds from the threshold on, spread evenly over the images."""
+    """Cells that no detection from the threshold on matches, spread evenly over the images."""
     false_positives: tuple[Example, ...]
     """Detections in normal images, the highest scores first."""
     unmatched: tuple[Example, ...]
-    """Detections in images with cells that find no annotated cell, the highest scores first. Where annotation is
-    partial they may be cells that nobody boxed."""
+    """Detections in images with cells that match no annotated cell, the highest scores first. Where annotation is
+    partial, they may be cells that nobody boxed."""
     hits_in_all: int
     misses_in_all: int
     false_positives_in_all: int
@@ -55,24 +55,24 @@ class Examples:
 
 
 def pick_examples(results: Sequence[ImageResult], threshold: float, *, limit: int, iou: float = MATCH_IOU) -> Examples:
-    """Sort detections and cells of all images into hits, misses and false positives, and pick some of each.
+    """Sort the detections and cells of all images into hits, misses and false positives, and pick some of each.
 
     Args:
-        results: one entry an image.
-        threshold: score from which detections count.
+        results: one entry for each image.
+        threshold: lowest score of detections that count.
         limit: most examples of a kind; best and worst hits together are one kind.
-        iou: least IoU of a detection with a cell of its class that it finds.
+        iou: least IoU of a detection with the cell of its class that it matches.
     """
     hits: list[Example] = []
     misses: list[Example] = []
     false_positives: list[Example] = []
     unmatched: list[Example] = []
     for number, result in enumerate(results):
-        finds = _finds(result, iou)
+        matched = _matched(result, iou)
         counts = result.detections.scores >= threshold
-        (false_positives if result.normal else unmatched).extend(_detections(result, number, counts & (finds < 0)))
-        hits += _detections(result, number, counts & (finds >= 0))
-        misses += _missed(result, number, finds, counts)
+        (false_positives if result.normal else unmatched).extend(_detections(result, number, counts & (matched < 0)))
+        hits += _detections(result, number, counts & (matched >= 0))
+        misses += _misses(result, number, matched, counts)
     for kind in (hits, false_positives, unmatched):
         kind.sort(key=lambda example: -example.score)  # stable: equal scores stay in the order of the images
     best = hits[: -(-limit // 2)]
@@ -89,14 +89,15 @@ def pick_examples(results: Sequence[ImageResult], threshold: float, *, limit: in
     )
 
 
-def _finds(result: ImageResult, iou: float) -> NDArray[np.intp]:
-    """The cell that each detection finds, (len(detections),); -1 if none. Nothing is found in a normal image."""
-    finds = np.full(len(result.detections), -1, np.intp)
+def _matched(result: ImageResult, iou: float) -> NDArray[np.intp]:
+    """Index of the cell that each detection matches, (len(detections),); -1 if none, as always in a normal image."""
+    matched = np.full(len(result.detections), -1, np.intp)
     if not result.normal:
-        for detections, cells in of_classes(result):
-            own = cells_found(result.detections.select(detections), result.truth[cells], iou)
-            finds[detections] = np.append(cells, -1)[own]
-    return finds
+        for detections, cells in indices_by_class(result):
+            within_class = matched_cells(result.detections.select(detections), result.truth[cells], iou)
+            # With -1 appended to the cells, the index -1 of a detection without a cell stays -1.
+            matched[detections] = np.append(cells, -1)[within_class]
+    return matched
 
 
 def _detections(result: ImageResult, image: int, which: NDArray[np.bool_]) -> list[Example]:
@@ -107,24 +108,24 @@ def _detections(result: ImageResult, image: int, which: NDArray[np.bool_]) -> li
     ]
 
 
-def _missed(result: ImageResult, image: int, finds: NDArray[np.intp], counts: NDArray[np.bool_]) -> list[Example]:
-    """The cells that no detection which counts finds."""
+def _misses(result: ImageResult, image: int, matched: NDArray[np.intp], counts: NDArray[np.bool_]) -> list[Example]:
+    """The cells that no detection matches, of those that count."""
     if result.normal:
         return []
     score_of = np.full(len(result.truth), np.nan)
-    some = finds >= 0
-    score_of[finds[some]] = result.detections.scores[some]
+    hits = matched >= 0
+    score_of[matched[hits]] = result.detections.scores[hits]
     labels = np.zeros(len(result.truth), np.int64) if result.labels is None else result.labels
     return [
         Example(
             image=image, box=tuple(result.truth[cell].tolist()), label=int(labels[cell]), score=float(score_of[cell])
         )
-        for cell in np.setdiff1d(np.arange(len(result.truth)), finds[counts]).tolist()
+        for cell in np.setdiff1d(np.arange(len(result.truth)), matched[counts]).tolist()
     ]
 
 
 def _spread(examples: Sequence[Example], limit: int) -> list[Example]:
-    """Up to `limit` of them, at even steps."""
+    """Up to `limit` examples, evenly spaced."""
     if len(examples) <= limit:
         return list(examples)
     return [examples[index] for index in np.linspace(0, len(examples) - 1, limit).round().astype(int).tolist()]

@@ -1,12 +1,11 @@
-"""From files of predictions and of truth to images that can be judged.
+"""Reading of predictions and truth from files, as images that can be evaluated.
 
-Frames: XML and CSV count from the corner of level 0; GeoJSON counts from the bounds that some slides declare, because
-QuPath does. `signetscan detect` remarks where those lie in NAME.run.json, and what it remarks is added to GeoJSON here.
+Frames: XML and CSV count from the corner of level 0; GeoJSON counts from the bounds that some slides declare, as in
+QuPath. `signetscan detect` records those bounds in NAME.run.json, and they are added to GeoJSON coordinates here.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,30 +37,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResultSet:
-    """Images to judge, read from files."""
+    """Images to evaluate, read from files."""
 
     results: tuple[ImageResult, ...]
-    """One entry an image, or a region of a slide."""
+    """One entry for each image or region of a slide."""
     class_name: str
-    """The class that was chosen; empty if every object was taken."""
+    """The class that was chosen; empty if every object counts."""
     notes: tuple[str, ...]
-    """What was left out, missing or taken for granted; one line for each kind, with counts and names."""
+    """What was left out, missing or assumed; one line for each kind, with counts and names."""
 
 
 def read_results(predictions: Path, truth: Path, options: TruthOptions | None = None) -> ResultSet:
     """Read predictions and truth, and pair them.
 
-    What a person rejected is no cell; what lies in an ignored area of the truth counts neither as a cell nor as a
-    false positive (`signetscan.annotations.marks`).
+    Rejected objects are no cells; objects in an ignored area of the truth count neither as cells nor as false positives
+    (`signetscan.annotations.marks`).
 
     Args:
         predictions: a file (GeoJSON, CSV or XML), or a folder of them.
         truth: the same, or a folder in the layout of DigestPath 2019. Files are paired by name without suffix.
-        options: how. The class is by default the only one there is.
+        options: class and frame of the truth. The class is by default the only one there is.
 
     Returns:
-        The images: a slide with regions gives one for each region, other files give one each. A file without any
-        cell is of a normal image. Where predictions are missing nothing was found.
+        The images: one for each region of a slide that has regions, and one for each other file. A file without any
+        cell is of a normal image. An image without predictions has no detections.
 
     Raises:
         AnnotationError: a file cannot be used, or the two do not fit together; the message says which and why.
@@ -69,26 +68,27 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
     options = options or TruthOptions()
     remarks = Remarks()
     pairs = find_pairs(predictions, truth, remarks, full_truth=options.full_truth)
-    read = [read_pair(pair, remarks, truth_in_level0=options.truth_origin == "level0") for pair in pairs.found]
-    for pair, (_, marked) in zip(pairs.found, read, strict=True):
+    read = [read_pair(pair, remarks, truth_in_level0=options.truth_origin == "level0") for pair in pairs.pairs]
+    for pair, (_, marked) in zip(pairs.pairs, read, strict=True):
         remark_marks(marked, pair.truth_name, remarks)
-    predicted, cells, chosen = chosen_objects(
+    all_predicted, all_cells, chosen = chosen_objects(
         [marked.cells for marked, _ in read], [marked.cells for _, marked in read], options.class_name, pairs, remarks
     )
     results: list[ImageResult] = []
-    for pair, of_pair, true, (_, marked) in zip(pairs.found, predicted, cells, read, strict=True):
+    for pair, predicted, cells, (_, marked) in zip(pairs.pairs, all_predicted, all_cells, read, strict=True):
         detections = Detections.empty()
         if pair.predictions is not None:
-            detections = detections_of(pair.predictions, of_pair, remarks)
+            detections = detections_of(pair.predictions, predicted, remarks)
             detections = outside_of(marked.ignored, detections, pair.predictions.name, remarks)
-        boxes = true.boxes[with_area(pair.truth_name, true, remarks)]
-        normal = pair.normal if pairs.is_digestpath else not len(true)
+        boxes = cells.boxes[with_area(pair.truth_name, cells, remarks)]
+        # The folder decides in DigestPath's layout. Elsewhere even a point without an area shows that there are cells.
+        normal = pair.normal if pairs.is_digestpath else not len(cells)
         results += images_of_pair(pair, detections, boxes, marked.regions, remarks, normal=normal)
     return ResultSet(results=tuple(results), class_name=chosen, notes=remarks.lines())
 
 
 def outside_of(ignored: Sequence[Region], detections: Detections, file: str, remarks: Remarks) -> Detections:
-    """The detections whose centre lies in no ignored area: nobody can say whether the others are right."""
+    """The detections whose centre lies in no ignored area; nobody knows whether the others are right."""
     inside = in_any(ignored, centres(detections.boxes))
     remarks.add("Predictions left out, in ignored areas", file, int(inside.sum()))
     return detections.select(~inside)
@@ -97,23 +97,23 @@ def outside_of(ignored: Sequence[Region], detections: Detections, file: str, rem
 def images_of(
     detections: Detections, cells: NDArray[np.float64], regions: Sequence[Region], *, slide: str
 ) -> list[ImageResult]:
-    """Each region of a slide as an image of its own: it holds the boxes whose centre lies in it.
+    """Each region of a slide as an image, with the boxes whose centre lies in it.
 
     Args:
-        detections: of the whole slide, in the frame of the regions.
+        detections: detections of the whole slide, in the frame of the regions.
         cells: (N, 4), the slide's cells in the same frame.
-        regions: the parts that were looked through.
+        regions: the annotated parts of the slide.
         slide: name of the slide.
 
     Raises:
-        AnnotationError: a region that is declared normal holds a cell.
+        AnnotationError: there is a cell in a normal region.
     """
     results = []
     for number, region in enumerate(regions, start=1):
         inside = region.holds(centres(cells))
         if region.normal and inside.any():
             x, y = region.box[:2]
-            message = f"the normal region at ({x:g}, {y:g}) px holds {int(inside.sum())} cells; correct its class"
+            message = f"the normal region at ({x:g}, {y:g}) px has cells in it: {int(inside.sum())}; correct its class"
             raise AnnotationError(message)
         results.append(
             ImageResult(
@@ -136,10 +136,10 @@ def images_of_pair(
     *,
     normal: bool,
 ) -> list[ImageResult]:
-    """The images of a pair: its regions, or where it has none the whole, which may be a normal image.
+    """The images of a pair: its regions, or if it has none the whole, which may be a normal image.
 
     Raises:
-        AnnotationError: a region that is declared normal holds a cell.
+        AnnotationError: there is a cell in a normal region.
     """
     slide = slide_of(pair.stem)
     if not regions:
@@ -162,19 +162,20 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
     """Predictions and truth of one image, both in level-0 pixels, with the meaning of each object."""
     nothing = Annotations(boxes=np.empty((0, 4)), names=(), scores=np.empty(0), kinds=())
     predicted, true = (nothing if path is None else read_annotations(path) for path in (pair.predictions, pair.truth))
-    for path, read in ((pair.predictions, predicted), (pair.truth, true)):
-        for reason, count in read.left_out.items():
+    for path, parsed in ((pair.predictions, predicted), (pair.truth, true)):
+        for reason, count in parsed.left_out.items():
             remarks.add(f"Left out, being {reason}", "" if path is None else path.name, count)
-    origins, moved = _origins(pair), Counter[tuple[float, float]]()
-    if origins[0] != (0.0, 0.0) and _is_geojson(pair.predictions):
-        predicted = predicted.moved(*origins[0])
-        moved[origins[0]] += 1
-    if origins[1] != (0.0, 0.0) and _is_geojson(pair.truth) and not truth_in_level0:
-        true = true.moved(*origins[1])
-        moved[origins[1]] += 1
-    for x, y in moved:
+    predicted_origin, true_origin = _origins(pair)
+    moved: list[tuple[float, float]] = []
+    if predicted_origin != (0.0, 0.0) and _is_geojson(pair.predictions):
+        predicted = predicted.moved(*predicted_origin)
+        moved.append(predicted_origin)
+    if true_origin != (0.0, 0.0) and _is_geojson(pair.truth) and not truth_in_level0:
+        true = true.moved(*true_origin)
+        moved.append(true_origin)
+    for x, y in dict.fromkeys(moved):  # one remark, if both sides count from the same corner
         remarks.add(
-            "GeoJSON taken to count from the slide's bounds, as the run record says",
+            "GeoJSON read as counting from the slide's bounds, by the run record",
             f"{pair.stem} from x {x:g}, y {y:g} px",
         )
     return _interpreted(pair, predicted, true, remarks)
@@ -184,21 +185,24 @@ def _interpreted(
     pair: Pair, predicted: Annotations, true: Annotations, remarks: Remarks
 ) -> tuple[MarkedObjects, MarkedObjects]:
     pixel_um = pixel_um_of(pair)
-    both = [_with_solid_regions(interpret(read, pixel_um, Unclassified.REGION_IF_AROUND)) for read in (predicted, true)]
-    for path, marked in zip((pair.predictions, pair.truth), both, strict=True):
-        names = np.array([bool(name) for name in marked.annotations.names], np.bool_)
-        unnamed = int((~names & marked.having(Meaning.POSITIVE_REGION)).sum())
-        what = "Annotations without a class around objects that have one, taken for regions"
-        remarks.add(what, "" if path is None else path.name, unnamed)
+    marked_predictions, marked_truth = (
+        _with_solid_regions(interpret(annotations, pixel_um, Unclassified.REGION_IF_AROUND))
+        for annotations in (predicted, true)
+    )
+    for path, marked in ((pair.predictions, marked_predictions), (pair.truth, marked_truth)):
+        has_name = np.array([bool(name) for name in marked.annotations.names], np.bool_)
+        unnamed = int((~has_name & marked.having(Meaning.POSITIVE_REGION)).sum())
+        kind = "Annotations without a class around objects that have one, taken for regions"
+        remarks.add(kind, "" if path is None else path.name, unnamed)
     if pair.predictions is not None:
-        remarks.add("Regions in predictions not used", pair.predictions.name, len(both[0].regions))
-        rejected = both[0].count(Meaning.REJECTED) + both[0].count(Meaning.IGNORED)
+        remarks.add("Regions in predictions not used", pair.predictions.name, len(marked_predictions.regions))
+        rejected = marked_predictions.count(Meaning.REJECTED) + marked_predictions.count(Meaning.IGNORED)
         remarks.add("Predictions left out, being rejected or ignored", pair.predictions.name, rejected)
-    return both[0], both[1]
+    return marked_predictions, marked_truth
 
 
 def _with_solid_regions(marked: MarkedObjects) -> MarkedObjects:
-    """Without the regions that are points or lines, in which nothing can lie."""
+    """The same without regions that are points or lines, which cannot contain anything."""
     solid = tuple(
         region for region in marked.regions if region.box[0] < region.box[2] and region.box[1] < region.box[3]
     )
@@ -206,7 +210,7 @@ def _with_solid_regions(marked: MarkedObjects) -> MarkedObjects:
 
 
 def pixel_um_of(pair: Pair) -> tuple[float, float]:
-    """Width and height of a level-0 pixel by the run record of either side, µm; without one, DigestPath's."""
+    """Width and height of a level-0 pixel, µm, from the run record of either side; without one, DigestPath's."""
     for path in (pair.predictions, pair.truth):
         if path is not None and record_path(path).exists():
             mpp = read_run_record(record_path(path)).slide.mpp
@@ -215,14 +219,14 @@ def pixel_um_of(pair: Pair) -> tuple[float, float]:
 
 
 def _origins(pair: Pair) -> list[tuple[float, float]]:
-    """What GeoJSON of the predictions and of the truth counts from, level-0 pixels.
+    """Origins of GeoJSON coordinates of the predictions and of the truth, level-0 pixels.
 
-    A run has a record; a reviewer's annotations, which have none, are of what the other side's says.
+    A reviewer's annotations have no run record; they are of the same slide, so the other side's record counts.
     """
     files = [path for path in (pair.predictions, pair.truth) if path is not None and record_path(path).exists()]
     recorded = {path: recorded_origin(path) for path in files}
-    usual = next(iter(recorded.values()), (0.0, 0.0))
-    return [usual if path is None else recorded.get(path, usual) for path in (pair.predictions, pair.truth)]
+    default = next(iter(recorded.values()), (0.0, 0.0))
+    return [default if path is None else recorded.get(path, default) for path in (pair.predictions, pair.truth)]
 
 
 def _is_geojson(path: Path | None) -> bool:
@@ -230,10 +234,10 @@ def _is_geojson(path: Path | None) -> bool:
 
 
 def recorded_origin(predictions: Path) -> tuple[float, float]:
-    """Where GeoJSON has its origin, as NAME.run.json beside a file of predictions says, level-0 pixels; else 0, 0.
+    """Origin of GeoJSON coordinates by NAME.run.json beside a file of predictions, level-0 pixels; else 0, 0.
 
     Raises:
-        ResultError: the record is there and is damaged.
+        ResultError: the run record is damaged.
     """
     path = record_path(predictions)
     if not path.exists():
@@ -242,21 +246,21 @@ def recorded_origin(predictions: Path) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def with_area(name: str, read: Annotations, remarks: Remarks) -> NDArray[np.bool_]:
-    """Which objects have an area: no IoU can be told of a point."""
-    solid = np.asarray((read.boxes[:, 2:] > read.boxes[:, :2]).all(axis=1))
+def with_area(name: str, annotations: Annotations, remarks: Remarks) -> NDArray[np.bool_]:
+    """Which objects have an area; a point has no IoU."""
+    solid = np.asarray((annotations.boxes[:, 2:] > annotations.boxes[:, :2]).all(axis=1))
     remarks.add("Objects without an area left out, such as points", name, int((~solid).sum()))
     return solid
 
 
-def detections_of(path: Path, read: Annotations, remarks: Remarks) -> Detections:
-    """The objects of a file as detections of one class; those without a score have 1.
+def detections_of(path: Path, annotations: Annotations, remarks: Remarks) -> Detections:
+    """The objects of a file as detections of one class; those without a score get 1.
 
     Raises:
         AnnotationError: a score is out of range.
     """
-    solid = with_area(path.name, read, remarks)
-    scores = read.scores[solid]
+    solid = with_area(path.name, annotations, remarks)
+    scores = annotations.scores[solid]
     missing = np.isnan(scores)
     remarks.add("Predictions without a score, taken for 1", path.name, int(missing.sum()))
     scores = np.where(missing, 1.0, scores)
@@ -264,4 +268,6 @@ def detections_of(path: Path, read: Annotations, remarks: Remarks) -> Detections
     if len(wrong):
         message = f"{path}: a score of {wrong[0]:g}; scores must be from 0 to 1"
         raise AnnotationError(message)
-    return Detections(boxes=read.boxes[solid], scores=scores.astype(np.float32), labels=np.zeros(len(scores), np.int64))
+    return Detections(
+        boxes=annotations.boxes[solid], scores=scores.astype(np.float32), labels=np.zeros(len(scores), np.int64)
+    )

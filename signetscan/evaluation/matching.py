@@ -1,8 +1,8 @@
-"""Which detections find a cell.
+"""Matching of detections with cells.
 
-Both rules are greedy: detections are taken from the best down, and a cell is found once; what finds none is a false
-positive. They differ where cells crowd. DigestPath's looks only at the cell that a detection overlaps most, so a double
-stays a false positive; COCO's looks at the cells that nobody has found yet.
+Both rules are greedy: detections are taken from the best down, each cell is matched once, and a detection without a
+cell is a false positive. They differ where cells crowd. DigestPath's considers only the cell that a detection overlaps
+most, so a second detection of the same cell is a false positive; COCO's considers all cells not matched yet.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
 
 BLOCK = 256
-"""Detections compared with cells at once. They are neighbours, so few cells are in reach even on a large slide."""
+"""Detections compared with cells at once. They are sorted by position, so few cells are in reach of a block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageResult:
-    """What was found in one image, and what is there; one frame for both."""
+    """Detections and ground truth of one image, in the same frame."""
 
     detections: Detections
     """All detections, down to a low score."""
     truth: NDArray[Float]
-    """(N, 4), the cells; none in a normal image."""
+    """(N, 4), boxes of the cells; none in a normal image."""
     normal: bool
-    """Whether the image holds no cell."""
+    """Whether the image has no cell."""
     name: str = ""
-    """What it is called."""
+    """Name of the image."""
     slide: str = ""
-    """Slide that it is from; empty where nobody knows. Images of one slide are not independent."""
+    """Slide that the image is from; empty if not known. Images of one slide are not independent."""
     labels: NDArray[np.int64] | None = None
-    """(N,), class of each cell, which only a detection of the same class finds; None where class does not matter."""
+    """(N,), class of each cell, which only a detection of that class matches; None where classes do not matter."""
 
     def of_class(self, label: int) -> ImageResult:
-        """What is of one class. A normal image stays one: it holds no cell of any class."""
+        """The detections and cells of one class. A normal image stays normal: it has no cell of any class."""
         if self.labels is None:
             message = "the classes of the cells are not known"
             raise ValueError(message)
-        mine = self.labels == label
+        cells = self.labels == label
         detections = self.detections.select(self.detections.labels == label)
-        return replace(self, detections=detections, truth=self.truth[mine], labels=self.labels[mine])
+        return replace(self, detections=detections, truth=self.truth[cells], labels=self.labels[cells])
 
 
-def of_classes(result: ImageResult) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Indices of the detections and of the cells of each class that has cells; of all where class does not matter."""
+def indices_by_class(result: ImageResult) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """For each class that has cells, indices of its detections and cells; all indices where classes do not matter."""
     if result.labels is None:
         yield np.arange(len(result.detections)), np.arange(len(result.truth))
         return
@@ -65,15 +65,15 @@ def of_classes(result: ImageResult) -> Iterator[tuple[NDArray[np.intp], NDArray[
 
 
 def match(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
-    """Which detections find a cell by DigestPath's rule, (len(detections),), in the order given."""
-    return np.asarray(cells_found(detections, truth, iou) >= 0)
+    """Which detections match a cell by DigestPath's rule, (len(detections),), in the order given."""
+    return np.asarray(matched_cells(detections, truth, iou) >= 0)
 
 
-def cells_found(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.intp]:
-    """The cell that each detection finds by DigestPath's rule, (len(detections),); -1 if none.
+def matched_cells(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.intp]:
+    """Index of the cell that each detection matches by DigestPath's rule, (len(detections),); -1 if none.
 
-    Each detection looks at the cell that it overlaps most, and finds it if their IoU is at least `iou` and nobody has
-    found it before.
+    A detection matches the cell that it overlaps most, if their IoU is at least `iou` and no better detection has
+    matched that cell.
     """
     cells = np.full(len(detections), -1, np.intp)
     candidates = _overlapping(detections, truth, iou)
@@ -81,7 +81,7 @@ def cells_found(detections: Detections, truth: NDArray[Float], iou: float = MATC
     for index in best_first(detections).tolist():
         if not candidates[index]:
             continue
-        # Of cells overlapped alike, the first.
+        # Of cells with the same overlap, the first.
         _, cell = max(candidates[index], key=lambda candidate: (candidate[0], -candidate[1]))
         if cell not in matched:
             matched.add(cell)
@@ -90,10 +90,10 @@ def cells_found(detections: Detections, truth: NDArray[Float], iou: float = MATC
 
 
 def match_nearest_free(detections: Detections, truth: NDArray[Float], iou: float = MATCH_IOU) -> NDArray[np.bool_]:
-    """Which detections find a cell by COCO's rule, (len(detections),), in the order given.
+    """Which detections match a cell by COCO's rule, (len(detections),), in the order given.
 
-    Each detection finds, of the cells that nobody has found before, the one that it overlaps most, if their IoU is
-    at least `iou`; of equals the last, as in pycocotools.
+    A detection matches, of the cells that no better detection has matched, the one that it overlaps most, if their IoU
+    is at least `iou`; of several with the same overlap the last, as in pycocotools.
     """
     hits = np.zeros(len(detections), np.bool_)
     candidates = _overlapping(detections, truth, iou)
@@ -111,6 +111,8 @@ def _overlapping(detections: Detections, truth: NDArray[Float], iou: float) -> l
     candidates: list[list[tuple[float, int]]] = [[] for _ in range(len(detections))]
     if len(truth) == 0:
         return candidates
+    # Cells sorted by their left edge: a block of detections can overlap only those that start at most the widest cell
+    # before its first left edge and not after its last right edge.
     by_left = np.argsort(truth[:, 0], kind="stable")
     lefts, widest = truth[by_left, 0], (truth[:, 2] - truth[:, 0]).max()
     order = np.argsort(detections.boxes[:, 0], kind="stable")

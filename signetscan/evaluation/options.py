@@ -1,4 +1,7 @@
-"""How to evaluate and compare. Apart from what does it, so that the command line is quick to help."""
+"""Options of evaluation and comparison.
+
+Nothing heavy is imported here, because the command line makes its flags from these classes.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from signetscan.errors import OptionError
 from signetscan.options import Option, check_options, option
 
 MATCH_IOU = 0.3
-"""Least IoU of a detection with a cell that it finds, in DigestPath."""
+"""Least IoU of a detection with the cell that it matches, in DigestPath."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssessOptions:
-    """How to judge.
+    """Threshold, IoU and intervals of an evaluation.
 
     Raises:
         OptionError: a value is out of range.
@@ -24,7 +27,7 @@ class AssessOptions:
     threshold: float = option(
         0.0,
         Option(
-            help="Score from which predictions count for recall, precision, FPs score and F1.",
+            help="Lowest score of predictions that count for recall, precision, FPs score and F1.",
             low=0,
             high=1,
         ),
@@ -32,7 +35,10 @@ class AssessOptions:
     iou: float = option(
         MATCH_IOU,
         Option(
-            help="Least IoU of a prediction with the cell that it finds; AP50 has its own.", low=0, above=True, high=1
+            help="Least IoU of a prediction with the cell that it matches; AP50 always takes 0.5.",
+            low=0,
+            above=True,
+            high=1,
         ),
     )
     bootstrap: int = option(1000, Option(help="Resamples for the 95% intervals; 0 for none.", low=0, high=100_000))
@@ -46,17 +52,22 @@ class AssessOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthOptions:
-    """How to read predictions and truth."""
+    """How to read predictions and truth.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
 
     class_name: str | None = option(
-        None, Option(help="Class to judge, in any case.", default="the only one there is", flag="class")
+        None,
+        Option(help="Class to evaluate, in upper or lower case.", default="the only one there is", flag="class"),
     )
     full_truth: bool = option(
-        False, Option(help="TRUTH is a simulated data set: take all cells, from its folder truth.")
+        False, Option(help="TRUTH is a simulated data set: read all cells, from its folder truth.")
     )
     truth_origin: Literal["bounds", "level0"] = option(
         "bounds",
-        Option(help="Where the coordinates of a GeoJSON TRUTH start: at the slide's bounds, as in QuPath, or level 0."),
+        Option(help="Origin of the coordinates of a GeoJSON TRUTH: the slide's bounds, as in QuPath, or level 0."),
     )
 
     def __post_init__(self) -> None:
@@ -65,7 +76,7 @@ class TruthOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
-    """How to compare.
+    """How to match and read the two sides of a comparison.
 
     Raises:
         OptionError: a value is out of range.
@@ -74,23 +85,22 @@ class CompareOptions:
     iou: float = option(MATCH_IOU, Option(help="Least IoU of two boxes of the same cell.", low=0, above=True, high=1))
     threshold: float = option(
         0.0,
-        Option(
-            help="Score from which detections count. A reviewer's objects count whatever their score.", low=0, high=1
-        ),
+        Option(help="Lowest score of detections that count. A reviewer's objects always count.", low=0, high=1),
     )
     class_name: str | None = option(
-        None, Option(help="Class to compare, in any case.", default="the only one there is", flag="class")
+        None,
+        Option(help="Class to compare, in upper or lower case.", default="the only one there is", flag="class"),
     )
     reviewer: bool | None = option(
         None,
         Option(
-            help="B is a reviewer's annotations, by which A is judged.",
+            help="B has a reviewer's annotations, against which A is evaluated.",
             default="if it has regions, marks or objects without a score",
             former="reader",
         ),
     )
     bounds_crop: bool = option(
-        True, Option(help="GeoJSON of B counts from the slide's bounds, as QuPath shows it, or from level 0.")
+        True, Option(help="Origin of GeoJSON coordinates of B: the slide's bounds, as in QuPath, or level 0.")
     )
 
     def __post_init__(self) -> None:
@@ -99,7 +109,7 @@ class CompareOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonPageOptions:
-    """Whether and how to write a page of a comparison.
+    """Folder and pictures of a comparison's page.
 
     Raises:
         OptionError: a value is out of range, or pictures are wanted without a page.
@@ -115,5 +125,5 @@ class ComparisonPageOptions:
     def __post_init__(self) -> None:
         check_options(self)
         if self.slide is not None and self.out is None:
-            message = "slides are for the pictures of a page, which needs a folder"
+            message = "slides are read for the pictures of a page, which needs a folder to be written to"
             raise OptionError(message, options=("out",))

@@ -1,4 +1,4 @@
-"""Which file of predictions belongs to which truth."""
+"""Pairing of files of predictions with files of truth."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ if TYPE_CHECKING:
     from signetscan.dataset.remarks import Remarks
 
 NOT_BOXES = (RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", SUFFIXES["asap"], SUFFIXES["imagescope"])
-"""Suffixes of files beside results that hold no boxes, or not in a form that is read."""
+"""Suffixes of files beside results that have no boxes, or in a format that is not read."""
 CORRECTIONS_MARK = CORRECTIONS_SUFFIX.removesuffix(".geojson")
-"""What the viewer adds to it."""
+"""What the viewer adds to a slide's name for its corrections."""
 FAILED = "Failed slides left out"
+"""Remark on slides without results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One image or slide."""
+    """The files of one image or slide."""
 
     stem: str
-    """Its name."""
+    """Name of the image or slide."""
     predictions: Path | None
     """File of predictions; None if there is none."""
     truth: Path | None
-    """File of truth; None for a normal image of DigestPath, which needs none."""
+    """File of truth; None for a normal image in DigestPath's layout, which has none."""
     normal: bool = False
-    """Whether its place in a DigestPath folder declares it normal."""
+    """Whether its folder in DigestPath's layout declares it normal."""
 
     @property
     def truth_name(self) -> str:
@@ -56,39 +57,39 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """All images."""
+    """The pairs of two files or folders."""
 
-    found: tuple[Pair, ...]
-    """In the order of the truth."""
+    pairs: tuple[Pair, ...]
+    """The pairs, in the order of the truth."""
     predictions: Path
-    """What was given, for messages."""
+    """The file or folder of predictions, for messages."""
     truth: Path
-    """What was given."""
+    """The file or folder of truth, for messages."""
     is_digestpath: bool
     """Whether the truth is a folder in the layout of DigestPath."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxFiles:
-    """What a file or folder holds."""
+    """The files of boxes in a folder, or a single one."""
 
     files: dict[str, Path]
-    """File of boxes of each image or slide by its name, with "/" between folders."""
+    """File of boxes of each image or slide, by its name with "/" between folders."""
     failed: dict[str, str]
-    """Why slides failed, by their names. They have no file here, whatever an earlier run left of them."""
+    """Reasons why slides failed, by name. Those slides have no file here, even if an earlier run left results."""
 
 
 def stem_of(path: Path) -> str:
-    """Name of the image that a file is about: without its suffix, and without `.truth` or `.corrected`."""
+    """Name of the image that a file belongs to: without suffix, and without `.truth` or `.corrected`."""
     stem = without_suffix(path.name, ANNOTATION_SUFFIXES)
     return stem.removesuffix(TRUTH).removesuffix(CORRECTIONS_MARK)
 
 
 def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: bool) -> Pairs:
-    """Pair files of predictions with their truth by name; what stands alone is noted.
+    """Pair files of predictions with their truth by name; files without a partner are remarked on.
 
     Raises:
-        AnnotationError: one of the two is not there, holds nothing that can be read, or nothing fits.
+        AnnotationError: one of the two is missing or has no readable file, or no two files belong together.
     """
     for path in (predictions, truth):
         if not path.exists():
@@ -96,26 +97,26 @@ def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: 
             raise AnnotationError(message)
     root = digestpath_root(truth) if truth.is_dir() else None
     if full_truth and root is None:
-        message = f"{truth}: only a simulated data set has the full truth, and it has a folder {POSITIVE_FOLDER}"
+        message = f"{truth}: only simulated data sets have the full truth, and this has no folder {POSITIVE_FOLDER}"
         raise AnnotationError(message)
     if predictions.is_file() and truth.is_file():
-        # Whatever their names: the user put them together.
+        # Two files are a pair whatever their names, because the user chose them.
         _check_is_no_failure(predictions)
-        found = [Pair(stem=stem_of(predictions), predictions=predictions, truth=truth)]
+        pairs = [Pair(stem=stem_of(predictions), predictions=predictions, truth=truth)]
     else:
-        there = _flat(truth, remarks) if root is None else _digestpath(root, full_truth=full_truth)
-        found = _paired(predictions, truth, there, remarks)
-    return Pairs(found=tuple(found), predictions=predictions, truth=truth, is_digestpath=root is not None)
+        true_pairs = _flat(truth, remarks) if root is None else _digestpath(root, full_truth=full_truth)
+        pairs = _with_predictions(predictions, truth, true_pairs, remarks)
+    return Pairs(pairs=tuple(pairs), predictions=predictions, truth=truth, is_digestpath=root is not None)
 
 
 def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
-    """Pair the files of two sides by name; those that one side alone has are left out and noted.
+    """Pair the files of two sides by name; files that only one side has are left out and remarked on.
 
     Returns:
-        The pairs, of which A gives the predictions and B the truth.
+        The pairs, with the files of A as predictions and those of B as truth.
 
     Raises:
-        AnnotationError: one of the two is not there, holds nothing that can be read, or nothing fits.
+        AnnotationError: one of the two is missing or has no readable file, or no two files belong together.
     """
     for path in (a, b):
         if not path.exists():
@@ -125,95 +126,96 @@ def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
         _check_is_no_failure(a)
         _check_is_no_failure(b)
         pair = Pair(stem=stem_of(a), predictions=a, truth=b)
-        return Pairs(found=(pair,), predictions=a, truth=b, is_digestpath=False)
+        return Pairs(pairs=(pair,), predictions=a, truth=b, is_digestpath=False)
     first, second = _box_files(a, remarks), _box_files(b, remarks, is_truth=True)
     partners = pair_names([*first.files, *first.failed], [*second.files, *second.failed])
     if not partners:
         message = (
-            f"{a}: no file is named like one of {b}, apart from its suffix: here {listed(sorted(first.files))}, there "
-            f"{listed(sorted(second.files))}"
+            f"{a}: no file has the name of one in {b}, apart from suffixes; names in the first: "
+            f"{listed(sorted(first.files))}; in the second: {listed(sorted(second.files))}"
         )
         raise AnnotationError(message)
-    for path, side, own, paired in ((a, "A", first, set(partners)), (b, "B", second, set(partners.values()))):
-        for stem in sorted(own.files.keys() - paired) if path.is_dir() else ():
-            remarks.add(f"Left out, in {side} only", own.files[stem].name)
-        _note_failures(own.failed, f", in {side}", remarks)
-    found = [
+    for path, side, box_files, paired in ((a, "A", first, set(partners)), (b, "B", second, set(partners.values()))):
+        # A single file names the slide to compare, so what else the other side has needs no remark.
+        for stem in sorted(box_files.files.keys() - paired) if path.is_dir() else ():
+            remarks.add(f"Left out, in {side} only", box_files.files[stem].name)
+        _remark_failures(box_files.failed, f", in {side}", remarks)
+    pairs = [
         Pair(stem=stem, predictions=path, truth=second.files[partners[stem]])
         for stem, path in first.files.items()
         if partners.get(stem) in second.files
     ]
-    _check_any_is_left(a, found, first.failed | second.failed)
-    return Pairs(found=tuple(found), predictions=a, truth=b, is_digestpath=False)
+    _check_any_is_left(a, pairs, first.failed | second.failed)
+    return Pairs(pairs=tuple(pairs), predictions=a, truth=b, is_digestpath=False)
 
 
-def _paired(predictions: Path, truth: Path, there: dict[str, Pair], remarks: Remarks) -> list[Pair]:
-    """The images of the truth with their predictions; one only, if one file of predictions was given."""
+def _with_predictions(predictions: Path, truth: Path, true_pairs: dict[str, Pair], remarks: Remarks) -> list[Pair]:
+    """The images of the truth with their predictions; a single one, if a single file of predictions was given."""
     given = _box_files(predictions, remarks)
-    partners = pair_names(there, [*given.files, *given.failed])
+    partners = pair_names(true_pairs, [*given.files, *given.failed])
     if not partners:
         message = (
-            f"{predictions}: no file is named like the truth, apart from its suffix: here "
-            f"{listed(sorted(given.files))}, in {truth} {listed(sorted(there)) or 'nothing'}"
+            f"{predictions}: no file has the name of a truth, apart from suffixes; names here: "
+            f"{listed(sorted(given.files))}; in {truth}: {listed(sorted(true_pairs)) or 'none'}"
         )
         raise AnnotationError(message)
     for stem in sorted(given.files.keys() - set(partners.values())):
         remarks.add("Predictions left out, without truth", given.files[stem].name)
-    _note_failures(given.failed, "", remarks)
-    found = []
-    for stem, pair in there.items():
+    _remark_failures(given.failed, "", remarks)
+    pairs: list[Pair] = []
+    for stem, pair in true_pairs.items():
         partner = partners.get(stem)
         if partner in given.failed:
-            continue  # nobody knows what the model would have found there
+            continue  # not an image without detections: nobody knows what the model would have detected
         if partner is not None:
-            found.append(replace(pair, predictions=given.files[partner]))
+            pairs.append(replace(pair, predictions=given.files[partner]))
         elif predictions.is_file():
             remarks.add("Truth of other images not used", stem)
         else:
             kind = "Normal images" if pair.normal else "Images"
             remarks.add(f"{kind} without a file of predictions, taken for ones without any detection", stem)
-            found.append(pair)
-    _check_any_is_left(predictions, found, given.failed)
-    return found
+            pairs.append(pair)
+    _check_any_is_left(predictions, pairs, given.failed)
+    return pairs
 
 
-def _note_failures(failed: dict[str, str], where: str, remarks: Remarks) -> None:
+def _remark_failures(failed: dict[str, str], where: str, remarks: Remarks) -> None:
     for name, reason in failed.items():
         remarks.add(f"{FAILED}{where}", f"{name} ({reason})")
 
 
 def _check_is_no_failure(path: Path) -> None:
-    """Make sure that a file is not the record of a failure.
+    """Check that a file is not the record of a failure.
 
     Raises:
         ResultError: it is one; the message says why the slide failed.
     """
     if path.name.endswith(FAILURE_SUFFIX):
         name = path.name.removesuffix(FAILURE_SUFFIX)
-        message = f"{path}: there are no results of this slide: {read_failure(path).short_reason(name)}"
+        message = f"{path}: this slide has no results: {read_failure(path).short_reason(name)}"
         raise ResultError(message)
 
 
 def _check_any_is_left(path: Path, pairs: list[Pair], failed: dict[str, str]) -> None:
-    """Make sure that something is left once failed slides are left out.
+    """Check that a pair is left when failed slides are left out.
 
     Raises:
-        ResultError: nothing is.
+        ResultError: no pair is left.
     """
     if failed and not pairs:
-        message = f"{path}: nothing is left to judge; {failures_in_words(failed)}"
+        message = f"{path}: no slide is left to evaluate; {failures_in_words(failed)}"
         raise ResultError(message)
 
 
 def _flat(path: Path, remarks: Remarks) -> dict[str, Pair]:
-    """Images by their files of truth. The truth of results that were corrected are the corrections."""
-    given = _box_files(path, remarks, is_truth=True, corrections=True)
-    _note_failures(given.failed, ", in the truth", remarks)
-    return {stem: Pair(stem=stem, predictions=None, truth=file) for stem, file in given.files.items()}
+    """Images by their files of truth. Where results were corrected, the corrections are the truth."""
+    box_files = _box_files(path, remarks, is_truth=True, corrections=True)
+    _remark_failures(box_files.failed, ", in the truth", remarks)
+    return {stem: Pair(stem=stem, predictions=None, truth=file) for stem, file in box_files.files.items()}
 
 
 def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
-    """Positive images by their XML, normal ones by the image."""
+    """Positive images by their XML files, normal ones by their image files."""
     folder = root / (TRUTH_FOLDER if full_truth else POSITIVE_FOLDER)
     if not folder.is_dir():
         message = f"{folder}: no such folder, so the full truth is not known"
@@ -222,7 +224,7 @@ def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
     truths = by_stem(files_in(folder, XML_SUFFIXES), XML_SUFFIXES)
     without = sorted(images.keys() - truths.keys())
     if without:
-        message = f"{folder}: {len(without)} images of {POSITIVE_FOLDER} have no .xml: {listed(without)}"
+        message = f"{folder}: images of {POSITIVE_FOLDER} without an .xml ({len(without)}): {listed(without)}"
         raise AnnotationError(message)
     pairs = {stem: Pair(stem=stem, predictions=None, truth=path) for stem, path in truths.items()}
     negatives = root / NEGATIVE_FOLDER
@@ -235,16 +237,16 @@ def _digestpath(root: Path, *, full_truth: bool) -> dict[str, Pair]:
 
 
 def _box_files(path: Path, remarks: Remarks, *, is_truth: bool = False, corrections: bool = False) -> BoxFiles:
-    """Files of boxes by name; of several for one image the first kind of `ANNOTATION_SUFFIXES`.
+    """Files of boxes by name; of several for one image, the one whose suffix is first in `ANNOTATION_SUFFIXES`.
 
     Args:
-        path: a file, or a folder with others in it.
-        remarks: takes what is left out.
-        is_truth: whether files of folders below count that are no results of a run.
-        corrections: whether corrections made in the viewer stand for the results beside them.
+        path: a file, or a folder with files in it and below.
+        remarks: collects what is left out.
+        is_truth: whether files in folders below count even if they are no results of a run.
+        corrections: whether corrections made in the viewer replace the results beside them.
 
     Raises:
-        AnnotationError: there is none, or the folder cannot be read.
+        AnnotationError: there is no such file, or the folder cannot be read.
         ResultError: the file is the record of a failure.
     """
     if path.is_file():
@@ -264,21 +266,23 @@ def _box_files(path: Path, remarks: Remarks, *, is_truth: bool = False, correcti
         elif stem not in files:
             files[stem] = file
         elif slide is None or suffix_of(file.name, ANNOTATION_SUFFIXES) != ".csv":
-            # `signetscan detect` writes the same boxes twice; of anything else one must be told.
+            # `signetscan detect` writes the same boxes as GeoJSON and CSV; any other double may differ.
             remarks.add(f"Files left out, beside another of {path.name} with the same name", file.name)
     if not files and not failed:
-        message = f"{path}: no file of boxes in it ({', '.join(ANNOTATION_SUFFIXES)})"
+        message = f"{path}: has no file of boxes ({', '.join(ANNOTATION_SUFFIXES)})"
         raise AnnotationError(message)
     return BoxFiles(files=dict(sorted(files.items())), failed=failed)
 
 
 def _by_kind(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files of boxes in and below a folder, with their images' names, in the order of `ANNOTATION_SUFFIXES`."""
-    below = [each for each in folder.rglob("*") if each.is_dir() and not _is_hidden(each, folder)]
-    files = [file for each in (folder, *sorted(below)) for file in files_in(each, ANNOTATION_SUFFIXES)]
-    for file in sorted(
-        files, key=lambda file: (ANNOTATION_SUFFIXES.index(suffix_of(file.name, ANNOTATION_SUFFIXES)), file)
-    ):
+    """Files of boxes in and below a folder, with the names of their images, in the order of `ANNOTATION_SUFFIXES`."""
+
+    def rank(file: Path) -> tuple[int, Path]:
+        return ANNOTATION_SUFFIXES.index(suffix_of(file.name, ANNOTATION_SUFFIXES)), file
+
+    subfolders = sorted(path for path in folder.rglob("*") if path.is_dir() and not _is_hidden(path, folder))
+    files = [file for parent in (folder, *subfolders) for file in files_in(parent, ANNOTATION_SUFFIXES)]
+    for file in sorted(files, key=rank):
         if file.is_file() and not file.name.lower().endswith(NOT_BOXES):
             yield (file.parent.relative_to(folder) / stem_of(file)).as_posix(), file
 
@@ -288,5 +292,5 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 
 def record_path(path: Path) -> Path:
-    """Where the run record of a file of boxes lies, if it has one."""
+    """Path of the run record that a file of boxes may have."""
     return path.with_name(f"{stem_of(path)}{RECORD_SUFFIX}")

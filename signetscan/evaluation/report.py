@@ -1,4 +1,4 @@
-"""An assessment as files: figures and curves as JSON, and plots."""
+"""Writing of an assessment: figures and curves as JSON, and plots."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the layout of `metrics.json`."""
 CURVE_POINTS = 500
-"""A curve in the file has at most this many."""
+"""Most points of a curve in the file."""
 DECIMALS = 6
+"""Decimals of the figures in the file: a float32 score has no more."""
 
 
 def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None = None) -> dict[str, Json]:
-    """An assessment as plain values for JSON; what is not defined is None.
+    """An assessment as plain values for JSON; figures that are not defined are None.
 
     Args:
-        assessment: what to write down.
-        source: where it comes from (files, class, remarks), written first.
+        assessment: the assessment.
+        source: what it is of (files, class, remarks), which comes first.
     """
     options = assessment.options
     return {
@@ -95,7 +96,7 @@ def _curves(assessment: Assessment) -> dict[str, Json]:
 
 
 def _picked(count: int) -> NDArray[np.intp]:
-    """Which points of a curve are written: evenly spread, with both ends."""
+    """Indices of the points of a curve that are written: evenly spaced, with both ends."""
     return np.unique(np.linspace(0, max(count - 1, 0), CURVE_POINTS).round().astype(np.intp))[:count]
 
 
@@ -112,11 +113,11 @@ def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[st
 
     Args:
         folder: an existing folder.
-        assessment: what to write.
-        source: where it comes from, for the JSON.
+        assessment: the assessment.
+        source: what it is of, for the JSON.
 
     Returns:
-        Path of each file.
+        The paths of the files.
 
     Raises:
         OutputError: a file cannot be written.

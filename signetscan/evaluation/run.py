@@ -1,4 +1,4 @@
-"""From files of predictions and of truth to figures, in one call."""
+"""Evaluation of files of predictions against files of truth, in one call."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluation:
-    """How good the predictions are."""
+    """The result of an evaluation."""
 
     assessment: Assessment
     """The figures."""
     source: dict[str, Json]
-    """What was evaluated, as the JSON has it: predictions, truth, class and notes."""
+    """What was evaluated, as in the JSON: predictions, truth, class and notes."""
     notes: tuple[str, ...]
-    """What was left out or taken for granted, and what keeps figures from meaning what they seem to."""
+    """What was left out or assumed, and why some figures are missing or may mislead."""
     paths: tuple[Path, ...]
     """The files that were written."""
 
@@ -46,30 +46,30 @@ def evaluate_files(
     *,
     out: Path | None = None,
 ) -> Evaluation:
-    """Compare predictions with truth, and write the figures and plots if a folder is given.
+    """Evaluate predictions against truth, and write the figures and plots if a folder is given.
 
     Args:
         predictions: a file (GeoJSON, CSV or XML), or a folder of them.
         truth: the same, or a folder in the layout of DigestPath 2019; see `read_results`.
-        truth_options: how to read them.
-        options: how to judge; the defaults are DigestPath's.
-        out: folder for `metrics.json` and the plots, made if it is not there; None writes nothing.
+        truth_options: how to read the files.
+        options: threshold, IoU and intervals; the defaults are DigestPath's.
+        out: folder for `metrics.json` and the plots, created if needed; None writes nothing.
 
     Raises:
         AnnotationError: a file cannot be used, or the two do not fit together.
-        MissingExtraError: plots are wanted, and matplotlib is not installed.
+        MissingExtraError: plots are asked for, and matplotlib is not installed.
         OutputError: a file cannot be written.
     """
-    if out is not None:
+    if out is not None:  # before the work, which may take minutes
         require("matplotlib")
         make_folder(out)
-    read = read_results(predictions, truth, truth_options)
-    assessment = assess(read.results, options)
-    notes = (*read.notes, *_caveats(assessment))
+    result_set = read_results(predictions, truth, truth_options)
+    assessment = assess(result_set.results, options)
+    notes = (*result_set.notes, *_caveats(assessment))
     source: dict[str, Json] = {
         "predictions": str(predictions),
         "truth": str(truth),
-        "class": read.class_name or None,
+        "class": result_set.class_name or None,
         "notes": list(notes),
     }
     paths = () if out is None else tuple(write_assessment(out, assessment, source=source))
@@ -77,17 +77,17 @@ def evaluate_files(
 
 
 def _caveats(assessment: Assessment) -> list[str]:
-    """What keeps figures from meaning what they seem to."""
-    caveats = []
+    """Reasons why some figures are missing or may mislead."""
+    caveats: list[str] = []
     if not assessment.normals:
         caveats.append("No normal image: there is no FROC and no FPs score")
     elif assessment.detections_per_normal < FROC_LEVELS[-1]:
         caveats.append(
-            f"The predictions end at {assessment.detections_per_normal:.2f} false positives per normal image; beyond, "
-            "FROC takes the recall of all of them. Detecting with a lower score threshold may give more"
+            f"The predictions end at {assessment.detections_per_normal:.2f} false positives per normal image; beyond "
+            "that, FROC counts the recall of all detections. Detecting with a lower score threshold may raise it"
         )
     if not assessment.cells:
         caveats.append("No cell in the truth: there is no recall")
     if assessment.options.bootstrap and not assessment.resampled:
-        caveats.append("No intervals: they take at least two images of each kind, positive and normal")
+        caveats.append("No intervals: they need at least two images of each kind, positive and normal")
     return caveats

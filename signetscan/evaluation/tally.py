@@ -1,7 +1,7 @@
 """All detections of a set of images in one sorted list, so that a figure is a few sums over it.
 
-Figures take a weight for each image: 1 for all gives the figure itself, and how often each was drawn gives that of a
-bootstrap resample, without sorting or matching anything anew.
+Figures take a weight for each image: with 1 for all they are the figures of the set, and with the number of times that
+each image was drawn those of a bootstrap resample, without sorting or matching again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.matching import match, of_classes
+from signetscan.evaluation.matching import indices_by_class, match
 from signetscan.evaluation.options import MATCH_IOU
 
 if TYPE_CHECKING:
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tally:
-    """N detections of M images, best first, and what became of them."""
+    """N detections of M images, best first, and whether each matches a cell."""
 
     scores: NDArray[np.float32]
     """(N,), falling."""
     hits: NDArray[np.bool_]
-    """(N,), whether it finds a cell."""
+    """(N,), whether each detection matches a cell."""
     image: NDArray[np.intp]
-    """(N,), image that it is in."""
+    """(N,), index of each detection's image."""
     ends: NDArray[np.intp]
-    """(K,), index of the last of each run of equal scores. No threshold lies within a run."""
+    """(K,), index of the last detection of each score. No threshold separates equal scores."""
     normal: NDArray[np.bool_]
-    """(M,), whether the image is declared to hold no cell."""
+    """(M,), whether the image is declared to have no cell."""
     cells: NDArray[np.int64]
     """(M,), number of cells; 0 in normal images."""
 
     def weights(self) -> NDArray[np.int64]:
-        """(M,), each image once."""
+        """Weights that count each image once, (M,)."""
         return np.ones(len(self.normal), np.int64)
 
     def total_cells(self, weights: NDArray[np.int64]) -> int:
-        """Cells of all images, each counted by its weight."""
+        """Number of cells in all images, each image counted by its weight."""
         return int(self.cells @ weights)
 
     def total_normals(self, weights: NDArray[np.int64]) -> int:
-        """Normal images, each counted by its weight."""
+        """Number of normal images, each counted by its weight."""
         return int(weights[self.normal].sum())
 
 
@@ -60,19 +60,19 @@ def make_tally(results: Sequence[ImageResult], iou: float = MATCH_IOU, rule: Rul
     """Match the detections of all images and sort them.
 
     Args:
-        results: one entry an image.
-        iou: least IoU of a detection with a cell that it finds.
+        results: one entry for each image.
+        iou: least IoU of a detection with the cell that it matches.
         rule: `match` (DigestPath) or `match_nearest_free` (COCO).
     """
-    nothing = np.empty(0, np.bool_)
-    hits = [_hits(result, iou, rule) for result in results]
+    # Each list starts with an empty array, because there may be no image.
+    hits = [np.empty(0, np.bool_), *(_hits(result, iou, rule) for result in results)]
     scores = np.concatenate([np.empty(0, np.float32), *(result.detections.scores for result in results)])
     counts = [len(result.detections) for result in results]
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
     return Tally(
         scores=scores,
-        hits=np.concatenate([nothing, *hits])[order],
+        hits=np.concatenate(hits)[order],
         image=np.repeat(np.arange(len(results)), counts)[order],
         ends=np.flatnonzero(np.diff(scores, append=np.float32(-np.inf)) != 0),
         normal=np.array([result.normal for result in results], np.bool_),
@@ -81,14 +81,14 @@ def make_tally(results: Sequence[ImageResult], iou: float = MATCH_IOU, rule: Rul
 
 
 def _hits(result: ImageResult, iou: float, rule: Rule) -> NDArray[np.bool_]:
-    """Which detections find a cell, of their own class where classes are known, (len(detections),)."""
+    """Which detections match a cell, of the same class where classes are known, (len(detections),)."""
     hits = np.zeros(len(result.detections), np.bool_)
     if not result.normal:
-        for detections, cells in of_classes(result):
+        for detections, cells in indices_by_class(result):
             hits[detections] = rule(result.detections.select(detections), result.truth[cells], iou)
     return hits
 
 
 def share(part: float, whole: float) -> float:
-    """A part of a whole; nan of nothing."""
+    """A part divided by its whole; nan if the whole is 0."""
     return part / whole if whole else float("nan")
