@@ -158,7 +158,7 @@ def test_boxes_are_clipped_and_slips_of_the_hand_left_out_with_a_warning(tmp_pat
     assert left_out.startswith("Boxes left out, outside their image or thinner than 4 px in it: 5, namely ")
     assert f"{WITH_BOXES}.xml (4)" in left_out
     assert left_out.endswith(f"{ALSO_WITH_BOXES}.xml")
-    assert cut == f"Boxes cut at the edge of their image, over which they reach: 2, namely {WITH_BOXES}.xml (2)"
+    assert cut == f"Boxes clipped at the edge of their image: 2, namely {WITH_BOXES}.xml (2)"
 
 
 def test_what_looks_odd_is_said(tmp_path: Path) -> None:
@@ -172,12 +172,12 @@ def test_what_looks_odd_is_said(tmp_path: Path) -> None:
     assert no_normals == (
         "Annotation files left out, without an image or slide: 1, namely spare.xml",
         f"Without a box and not declared normal: nothing is learnt from them: 1, namely {ALSO_WITH_BOXES}.jpeg",
-        "No image is declared normal: the clean group is positives only, and every negative is doubtful",
-        "Images of 2 sizes, px: 90 x 95, 100 x 80; all are taken to show the same µm per pixel",
+        "No image is declared normal, so the loss can trust no negative",
+        "Images of 2 sizes, px: 90 x 95, 100 x 80; all are assumed to have the same mpp",
     )
     add_image(negative, NORMAL, [])
     not_read, *_, sizes = read_dataset(tmp_path).warnings[1:]
-    assert not_read == f"Annotation files in sig-train-neg not read: its images hold no cell: 1, namely {NORMAL}.xml"
+    assert not_read == f"Annotation files in sig-train-neg not read: its images have no cell: 1, namely {NORMAL}.xml"
     assert sizes.startswith("Images of 2 sizes")
     assert len(read_dataset(tmp_path).warnings) == 4
 
@@ -186,9 +186,7 @@ def test_a_data_set_of_one_slide_is_told_so(tmp_path: Path) -> None:
     add_image(tmp_path / "sig-train-pos", WITH_BOXES, [(10, 20, 40, 60)])
     add_image(tmp_path / "sig-train-neg", WITH_BOXES.replace("33516", "1"), None)
     dataset = read_dataset(tmp_path)
-    assert dataset.warnings == (
-        "All images are of one slide (2018_64982_1-3), so that none can be held out for validation",
-    )
+    assert dataset.warnings == ("All images are of one slide (2018_64982_1-3), so none can be held out for validation",)
     with pytest.raises(AnnotationError, match=r"one slide \(2018_64982_1-3\).*hold out nothing"):
         hold_out(dataset.images, 0.2, None, 0)
     learn, held_out = hold_out(dataset.images, 0.0, None, 0)
@@ -243,7 +241,7 @@ def test_a_folder_of_another_layout_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "sig-train-neg").mkdir()
     (tmp_path / "file").write_text("x")
     for folder, what in (
-        (tmp_path, "no image or slide"),
+        (tmp_path, "has no image or slide"),
         (tmp_path / "missing", "no such"),
         (tmp_path / "file", "not"),
     ):
@@ -287,10 +285,10 @@ def test_a_class_without_a_box_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="no object"):
         read_dataset(tmp_path)
     add_image(folder, ALSO_WITH_BOXES, [(200, 10, 240, 50)])
-    with pytest.raises(AnnotationError, match=r"no box of the class Signet ring cell.*Boxes left out"):
+    with pytest.raises(AnnotationError, match=r"no usable box of the class Signet ring cell.*Boxes left out"):
         read_dataset(tmp_path)
     add_image(folder, ALSO_WITH_BOXES, [(10, 10, 50, 50)])
-    with pytest.raises(AnnotationError, match=r"'lymphocyte'; classes there are: Signet ring cell \(1\)"):
+    with pytest.raises(AnnotationError, match=r"'lymphocyte'; its classes: Signet ring cell \(1\)"):
         read_dataset(tmp_path, classes=["Lymphocyte"])
 
 

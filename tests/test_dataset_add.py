@@ -215,7 +215,7 @@ def test_a_large_region_is_cut_and_only_its_parts_with_cells_are_kept(
     assert sorted(images(tmp_path / "set")) == [(0, 0, 1400, 1050), (2800, 1050, 1400, 1050)]
     assert note_of(added, "without a cell").endswith(": 4")
     monkeypatch.setattr(slide_parts, "MAX_IMAGES", 1)
-    with pytest.raises(AnnotationError, match="make 2 images, more than 1"):
+    with pytest.raises(AnnotationError, match="give 2 images, more than 1"):
         add(tmp_path / "other", large, corrected)
 
 
@@ -231,7 +231,7 @@ def test_a_normal_region_with_a_cell_in_it_is_a_positive_one(slide: Path, tmp_pa
     boxes, normal = images(tmp_path / "set")[place]
     assert (boxes.tolist(), normal) == ([[110, 60, 150, 100]], False)
     assert note_of(added, "declared normal, but with cells").endswith(": 1")
-    assert note_of(added, "taken for no cells").endswith("1, namely Signet ring cell")
+    assert note_of(added, "that are no cells").endswith("1, namely Signet ring cell")
 
 
 def test_a_rejected_window_is_normal_unless_something_in_it_is_not_decided(slide: Path, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_slide_added_again_is_replaced_and_others_stay(slide: Path, tmp_path: 
     record = json.loads((folder / "dataset.json").read_text())
     assert sorted(record["slides"]) == ["by another name", "other"]
     assert str(tmp_path) not in (folder / "dataset.json").read_text()
-    with pytest.raises(OptionError, match="another slide is called other"):
+    with pytest.raises(OptionError, match="another slide already has the name other"):
         add(folder, slide, one, name="OTHER")
 
 
@@ -479,7 +479,7 @@ def test_hostile_names_stay_in_the_folder(slide: Path, tmp_path: Path, name: str
 
 
 def test_names_of_nothing_are_refused(slide: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="no name for a slide"):
+    with pytest.raises(OptionError, match="cannot name a slide's images"):
         add(tmp_path / "set", slide, write(tmp_path / "c.geojson", DRAWN), name="//")
 
 
@@ -499,10 +499,10 @@ def test_the_command_says_what_it_wrote_and_left_out(slide: Path, tmp_path: Path
         f"{tmp_path / 'set'}: added biopsy "
         "at 0.25 µm/px: 1 image with cells (Signet ring cell: 1); 1 image without cells\n"
     )
-    said = "nobody said that they are cells: 1, namely Signet ring cell."
+    reason = "because nobody said that they are cells: 1, namely Signet ring cell."
     assert result.stderr.splitlines()[-2:] == [
-        f"Note: Detections left out: {said}",
-        "Note: Windows in which all was rejected, taken for normal images: 1.",
+        f"Note: Detections left out, {reason}",
+        "Note: Windows in which everything was rejected, taken for normal images: 1.",
     ]
     again = run(*words, "--detections", "--json", "--quiet")
     shown = json.loads(again.stdout)
@@ -542,11 +542,11 @@ def broken(folder: Path, slide: Path, kind: str) -> tuple[Path, Path, Path]:
         ("no file", "cannot read the annotations"),
         ("no json", "c.geojson"),
         ("outside", "no object lies on biopsy.png of 700 x 500 px"),
-        ("nothing", "nothing to learn from: there is no object in them"),
+        ("nothing", "nothing to learn from: they have no object"),
         ("out is a file", "a file, not a folder"),
-        ("out is of others", "not empty, and no data set that slides were added to"),
-        ("out is simulated", "not empty, and no data set that slides were added to"),
-        ("bad mpp", "mpp is -1"),
+        ("out is of others", "not empty, and not a data set of slides"),
+        ("out is simulated", "not empty, and not a data set of slides"),
+        ("bad mpp", "mpp must be above 0 and at most 10 µm, not -1"),
     ],
 )
 def test_what_cannot_be_used_ends_in_one_line(slide: Path, tmp_path: Path, kind: str, said: str) -> None:

@@ -63,7 +63,7 @@ def test_a_model_may_work_at_another_size_of_pixels(voc: Path, tmp_path: Path) -
     result = run("train", voc, "--class", "ring", "--model-mpp", 20, "--out", tmp_path / "other", *SMALL)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
-        "Error: images of 0.25 µm/px cannot be seen at 20 µm/px; name a size from 0.0625 to 10",
+        "Error: images of 0.25 µm/px cannot be resampled to 20 µm/px; choose a size from 0.0625 to 10 µm/px",
     )
 
 
@@ -82,7 +82,7 @@ def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
         "Warning: Left out, without an annotation file: 1, namely 5.png.",
         "Warning: Objects of other classes left out: 4, namely Lymphocyte (4).",
         f"Warning: Boxes left out, outside their image or thinner than 4 px in it: 4, namely {files}.",
-        "Warning: Names of 5 images do not tell the slide: each is held out or learnt from on its own.",
+        "Warning: Images whose names do not tell the slide, each taken for a slide of its own: 5.",
     ]
     checkpoint = load_checkpoint(out / "last.pt")
     assert (checkpoint.class_names, checkpoint.mpp, checkpoint.options.fold) == (("Ring",), 0.5, (1, 2))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, note, progress
+from signetscan.cli.console import FILE, counted, note, progress
 from signetscan.cli.flags import flags_of, given
 from signetscan.dataset.options import AddOptions
 
@@ -33,12 +33,12 @@ def dataset() -> None:
 def add(slide: Path, corrected: tuple[Path, ...], out: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Turn a SLIDE that you CORRECTED in QuPath into training images.
 
-    CORRECTED are GeoJSON files of the slide: import what `signetscan detect` wrote into QuPath, delete what is no cell
-    (or give it the class Ignore*), draw a box around each cell that was missed, and export all objects.
+    CORRECTED are GeoJSON files of the slide: import what `signetscan detect` wrote into QuPath, delete detections that
+    are no cells (or give them the class Ignore*), draw a box around each cell that was missed, and export all objects.
 
-    Annotations of the class "Positive region" say where you looked at everything, those of the class "Normal region"
-    where there is no cell. A large annotation of the class Ignore* marks an area that training leaves out. Without
-    positive regions, windows with cells become images in which cells may be missing.
+    Draw annotations of the class "Positive region" around parts in which you looked at everything, and of the class
+    "Normal region" around parts without cells. A large annotation of the class Ignore* marks an area that training
+    leaves out. Without positive regions, windows with cells become images in which boxes may be missing.
 
     Adding a slide again replaces its images.
 
@@ -56,22 +56,12 @@ def add(slide: Path, corrected: tuple[Path, ...], out: Path, *, as_json: bool, q
 
 
 def _line(out: Path, added: Added) -> str:
-    images = "; ".join(
-        filter(
-            None,
-            [
-                f"{_count(added.positives, 'image')} with cells ({_cells(added)})" if added.positives else "",
-                f"{_count(added.normals, 'image')} without cells" if added.normals else "",
-                f"{_count(added.replaced, 'earlier image')} of this slide replaced" if added.replaced else "",
-            ],
-        )
-    )
-    return f"{out}: added {added.name} at {added.mpp:g} µm/px: {images}"
-
-
-def _cells(added: Added) -> str:
-    return ", ".join(f"{name}: {count}" for name, count in added.cells.items())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    parts: list[str] = []
+    if added.positives:
+        cells = ", ".join(f"{name}: {count}" for name, count in added.cells.items())
+        parts.append(f"{counted(added.positives, 'image')} with cells ({cells})")
+    if added.normals:
+        parts.append(f"{counted(added.normals, 'image')} without cells")
+    if added.replaced:
+        parts.append(f"{counted(added.replaced, 'earlier image')} of this slide replaced")
+    return f"{out}: added {added.name} at {added.mpp:g} µm/px: {'; '.join(parts)}"

@@ -1,6 +1,6 @@
-"""Annotated images to learn from: reading them from folders of several layouts, and splitting them by slide.
+"""Annotated training images: reading them from folders of several layouts, and splitting them by slide.
 
-`__init__.pyi` says which names are here; each is imported when it is first used.
+`__init__.pyi` lists the names of this package; each is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""From a slide and the corrections that a reviewer made in QuPath to training images.
+"""Training images of a slide, from the corrections that a reviewer made in QuPath.
 
-The data set is a folder of images with GeoJSON beside each, which grows slide by slide; `dataset.json` in it says how
-large its pixels are and which slides it is of. Where regions say what was looked through, they are the images, cut to
-pieces if they are large. Where there is no positive region, the whole slide is cut, and the pieces with cells are kept,
-as images in which boxes may be missing.
+A data set is a folder of images with a GeoJSON file beside each, which grows slide by slide; its `dataset.json` has the
+size of its pixels and its slides. If the reviewer drew regions, they become the images, cut to pieces if they are
+large. If no region is positive, the whole slide is cut, and the pieces with cells are kept, as images in which boxes
+may be missing.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 MAX_NAME_BYTES = 120
-"""Longest name of a slide: what follows in the names of its images takes some 60, and file systems take 255."""
+"""Longest name of a slide, bytes: the rest of an image's name takes about 60, and file systems allow 255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What a slide gave."""
+    """The images that were made of a slide."""
 
     name: str
-    """What the slide is called in the names of images."""
+    """Name of the slide in the names of its images."""
     mpp: float
     """Size of the images' pixels, µm."""
     positives: int
     """Images with cells."""
     normals: int
-    """Images that hold none."""
+    """Images without cells."""
     cells: dict[str, int]
-    """Boxes by class."""
+    """Number of boxes of each class."""
     replaced: int
-    """Images of the same slide that these took the place of."""
+    """Earlier images of the slide that were replaced."""
     notes: tuple[str, ...]
-    """What was left out or taken for granted; one line for each kind, with counts and names."""
+    """What was left out or assumed; one line for each kind, with counts and names."""
 
 
 def add_slide(
@@ -75,20 +75,20 @@ def add_slide(
     *,
     on_progress: Progress | None = None,
 ) -> Added:
-    """Add a slide to a data set, or replace its images there. One process at a time may change a data set.
+    """Add a slide to a data set, or replace its images there. Only one process at a time may change a data set.
 
     Args:
-        folder: the data set; made if it is not there.
+        folder: the data set; created if needed.
         slide_path: the slide.
         corrected: GeoJSON files of the slide, from QuPath or from `signetscan detect`.
-        options: how.
+        options: classes, images and name.
         on_progress: called with (images written, images to write).
 
     Raises:
-        AnnotationError: a file cannot be used, or nothing can be learnt from them; the message says why.
+        AnnotationError: a file cannot be used, or the files have nothing to learn from; the message says why.
         SlideError: the slide cannot be opened or decoded.
         OptionError: an option does not fit the data set or the slide.
-        OutputError: the folder cannot be written, or holds something else.
+        OutputError: the folder cannot be written, or is not a data set.
     """
     options = options or AddOptions()
     remarks = Remarks()
@@ -101,19 +101,21 @@ def add_slide(
             raise OptionError(message, options=("image_mpp",))
         record = record or DatasetRecord(mpp=mpp)
         name = _name_for(record, slide, options.name or name_of(slide_path.name), folder)
-        read = _read(slide, slide_path, corrected, remarks, crop_to_bounds=options.bounds_crop)
+        objects = _read_objects(slide, slide_path, corrected, remarks, crop_to_bounds=options.bounds_crop)
         view = view_of(slide_path, slide, mpp)
         corrections = sort_corrections(
-            read, (level0.x, level0.y), remarks, classes=options.classes, detections=options.detections
+            objects, (level0.x, level0.y), remarks, classes=options.classes, detections=options.detections
         )
         chosen = slide_parts(
             view, corrections, remarks, window=options.window, rejected_windows=options.rejected_windows
         )
         if not chosen:
-            reasons = "; ".join(remarks.lines()) or "there is no object in them"
+            reasons = "; ".join(remarks.lines()) or "they have no object"
             message = f"{', '.join(map(str, corrected))}: nothing to learn from: {reasons}"
             raise AnnotationError(message)
         stem = f"{name}_{_time_of(corrected)}"
+        # A slide may have been added under another name before; those images are replaced too, or it would be in the
+        # data set twice.
         names = {name, *record.names_of(slide.fingerprint)}
         replaced = replace_images(folder, record, stem, view, chosen, names, on_progress)
     cells = Counter(cell for part in chosen for cell in part.names)
@@ -126,43 +128,43 @@ def add_slide(
         replaced=replaced,
         notes=remarks.lines(),
     )
-    facts: dict[str, Json] = {
+    slide_facts: dict[str, Json] = {
         "fingerprint": slide.fingerprint,
         "images": added.positives,
         "normal_images": added.normals,
         "cells": dict(added.cells),
     }
-    others = {each: of_each for each, of_each in record.slides.items() if each not in names}
-    write_dataset_record(folder, replace(record, slides={**others, name: facts}))
+    others = {other: facts for other, facts in record.slides.items() if other not in names}
+    write_dataset_record(folder, replace(record, slides={**others, name: slide_facts}))
     return added
 
 
 def safe_name(text: str) -> str:
-    """A name that is one part of a path on any system, and visible: other characters become `_`.
+    """A name that can be part of a file name on any system and is not hidden; other characters become `_`.
 
     Raises:
-        OptionError: nothing is left.
+        OptionError: no letter or digit is left.
     """
     kept = re.sub(r"[^\w .()+-]", "_", unicodedata.normalize("NFC", text)).strip(" .")
     if len(kept.encode()) > MAX_NAME_BYTES:
         digest = sha256(os.fsencode(text)).hexdigest()[:8]
         kept = f"{kept.encode()[: MAX_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
     if not kept.strip("_"):
-        message = f"{text!r} is no name for a slide's images; give it one with letters or digits"
+        message = f"{text!r} cannot name a slide's images; give the slide a name with letters or digits"
         raise OptionError(message, options=("name",))
     return kept
 
 
 def _record_of(folder: Path) -> DatasetRecord | None:
-    """The record of a data set that is there; None for a new one.
+    """The record of an existing data set; None for a new one.
 
     Raises:
-        OutputError: the folder is a file, or holds something else.
+        OutputError: the folder is a file, or is not a data set.
     """
     if not folder.exists():
         return None
     if not folder.is_dir():
-        message = f"{folder}: a file, not a folder; choose another folder"
+        message = f"{folder}: a file, not a folder; name another folder"
         raise OutputError(message)
     record = read_dataset_record(folder)
     try:
@@ -171,26 +173,25 @@ def _record_of(folder: Path) -> DatasetRecord | None:
         message = f"{folder}: cannot be read: {error.strerror}"
         raise OutputError(message) from error
     if record is None and others:
-        message = f"{folder}: not empty, and no data set that slides were added to (it has no {FILE} of one); name a "
-        message += "new folder"
+        message = f"{folder}: not empty, and not a data set of slides (it has no valid {FILE}); name a new folder"
         raise OutputError(message)
     return record
 
 
 def _name_for(record: DatasetRecord, slide: Slide, wanted: str, folder: Path) -> str:
-    """What to call the slide, so that no other slide's images are taken for its own."""
+    """The name of the slide in the data set, which no other slide may have, or its images would be replaced."""
     name = safe_name(wanted)
     for other, facts in record.slides.items():
         if other.casefold() == name.casefold() and facts.get("fingerprint") != slide.fingerprint:
-            message = f"{folder}: another slide is called {other} in it; give this one a name of its own"
+            message = f"{folder}: another slide already has the name {other}; give this one a different name"
             raise OptionError(message, options=("name",))
     return name
 
 
-def _read(
+def _read_objects(
     slide: Slide, slide_path: Path, corrected: Sequence[Path], remarks: Remarks, *, crop_to_bounds: bool
 ) -> Annotations:
-    """All objects and regions of the files, level-0 pixels; those that lie on the slide.
+    """All objects and regions of the files that lie on the slide, level-0 pixels.
 
     Raises:
         AnnotationError: a file cannot be used, or none of the objects lies on the slide.
@@ -201,21 +202,21 @@ def _read(
         for reason, count in part.left_out.items():
             remarks.add(f"Left out, being {reason}", path.name, count)
         parts.append(part)
-    read = pooled(parts).moved(*qupath_origin(slide, crop_to_bounds=crop_to_bounds))
-    middle = centres(read.boxes)
+    objects = pooled(parts).moved(*qupath_origin(slide, crop_to_bounds=crop_to_bounds))
+    middle = centres(objects.boxes)
     on_slide = np.asarray(((middle >= 0) & (middle < slide.dimensions)).all(axis=1))
-    if len(read) and not on_slide.any():
+    if len(objects) and not on_slide.any():
         width, height = slide.dimensions
         message = (
             f"{', '.join(map(str, corrected))}: no object lies on {slide_path.name} of {width} x {height} px; name the "
-            "slide that they were drawn on"
+            "slide that the objects were drawn on"
         )
         raise AnnotationError(message)
     remarks.add("Objects left out, outside the slide", slide_path.name, int((~on_slide).sum()))
-    return read.select(on_slide)
+    return objects.select(on_slide)
 
 
 def _time_of(corrected: Sequence[Path]) -> str:
-    """When the newest of the files was written, as DigestPath's names of images have it."""
+    """When the newest of the files was written, in the format of DigestPath's image names."""
     newest = max(path.stat().st_mtime for path in corrected)
     return f"{datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H_%M_%S}"

@@ -1,4 +1,4 @@
-"""Choosing classes by name, and the images that follow from the choice."""
+"""Choice of classes by name, and the images with the objects of those classes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from signetscan.dataset.remarks import Remarks
 
 MIN_BOX_SIDE = 4.0
-"""A box thinner than this inside the image is a slip of the hand, pixels."""
+"""Least side of a box inside its image, pixels: thinner ones are drawn by mistake."""
 SLACK = 1.0
-"""A box may reach over the edge of its image by this much without a word, pixels: some tools count from 1."""
+"""A box may reach over the edge of its image by this much without a remark, pixels: some tools count from 1."""
 
 
 def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -31,32 +31,34 @@ def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | Non
 
     Args:
         path: the data set, for messages.
-        folder: what was read.
-        wanted: names in any case; None takes the only class there is.
+        folder: the parsed data set.
+        wanted: names, in upper or lower case; None takes the only class there is.
 
     Raises:
         AnnotationError: there are several classes to choose from, none, or none of a wanted name.
     """
+    name_counts = Counter(name for parsed in folder.images for name in parsed.names)
+    for outside in folder.outside.values():
+        name_counts += outside
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for names in (*(parsed.names for parsed in folder.images), *(of.elements() for of in folder.outside.values())):
-        for name in names:
-            spellings[name.casefold()][name] += 1
+    for name, count in name_counts.items():
+        spellings[name.casefold()][name] = count
     unnamed = spellings.pop("", Counter()).total()
-    # The most common spelling; of equally common ones the first by alphabet, whatever the order of the files.
-    classes = {folded: min(of, key=lambda name: (-of[name], name)) for folded, of in spellings.items()}
+    # The most common spelling; of equally common ones the alphabetically first, whatever the order of the files.
+    classes = {folded: min(names, key=lambda name: (-name_counts[name], name)) for folded, names in spellings.items()}
     counts = ", ".join(f"{classes[folded]} ({spellings[folded].total()})" for folded in sorted(classes)) or "none"
     if wanted:
         chosen = list(dict.fromkeys(name.strip().casefold() for name in wanted))
         for folded in chosen:
             if folded not in classes:
-                message = f"{path}: no object of the class {folded!r}; classes there are: {counts}"
+                message = f"{path}: no object of the class {folded!r}; its classes: {counts}"
                 raise AnnotationError(message)
         return tuple(classes[folded] for folded in chosen)
     if len(classes) > 1:
         message = f"{path}: objects of {len(classes)} classes: {counts}; choose one or several"
         raise AnnotationError(message, options=("classes",))
     if not classes:
-        hint = f"its {unnamed} objects have no class; give them one" if unnamed else "there is no object in it"
+        hint = f"its objects ({unnamed}) have no class; give them one" if unnamed else "it has no object"
         message = f"{path}: nothing to learn: {hint}"
         raise AnnotationError(message)
     return tuple(classes.values())
@@ -69,18 +71,19 @@ def with_classes(
 
     Args:
         path: the data set, for messages.
-        folder: what was read.
+        folder: the parsed data set.
         class_names: the classes, in the order of their labels.
-        remarks: takes what is left out.
+        remarks: collects what is left out.
 
     Raises:
         AnnotationError: a class has no box that can be used.
     """
     index = {name.casefold(): label for label, name in enumerate(class_names)}
     for file, outside in folder.outside.items():
-        count = sum(of_name for name, of_name in outside.items() if name.casefold() in index)
-        remarks.add("Objects left out, outside all regions that were annotated", file, count)
+        count = sum(number for name, number in outside.items() if name.casefold() in index)
+        remarks.add("Objects left out, outside all annotated regions", file, count)
     chosen = [_chosen(parsed, index, remarks) for parsed in folder.images]
+    # By region, not by image: a piece without cells is not normal if another piece of its region has some.
     with_cells = {parsed.region for parsed, (boxes, _) in zip(folder.images, chosen, strict=True) if len(boxes)}
     images = tuple(
         replace(
@@ -95,7 +98,7 @@ def with_classes(
     all_labels = np.concatenate([labels for _, labels in chosen])
     for label, name in enumerate(class_names):
         if label not in all_labels:
-            message = f"{path}: no box of the class {name} can be used; {' '.join(remarks.lines()) or 'draw some'}"
+            message = f"{path}: no usable box of the class {name}; {' '.join(remarks.lines()) or 'draw some'}"
             raise AnnotationError(message)
     return images
 
@@ -114,16 +117,16 @@ def _chosen(
     boxes, labels = image.boxes[labels >= 0], labels[labels >= 0]
     clipped = np.clip(boxes, 0, np.array([image.width, image.height] * 2))
     solid = (clipped[:, 2:] - clipped[:, :2]).min(axis=1, initial=np.inf) >= MIN_BOX_SIDE
-    what = f"Boxes left out, outside their image or thinner than {MIN_BOX_SIDE:g} px in it"
-    remarks.add(what, parsed.file, int((~solid).sum()))
-    if image.place is None:  # a cell on the border of a region is nothing odd
+    kind = f"Boxes left out, outside their image or thinner than {MIN_BOX_SIDE:g} px in it"
+    remarks.add(kind, parsed.file, int((~solid).sum()))
+    if image.place is None:  # regions of slides often cut through cells, which needs no remark
         over = (np.abs(clipped - boxes) > SLACK).any(axis=1) & solid
-        remarks.add("Boxes cut at the edge of their image, over which they reach", parsed.file, int(over.sum()))
+        remarks.add("Boxes clipped at the edge of their image", parsed.file, int(over.sum()))
     return clipped[solid], labels[solid]
 
 
 def _remark_regions(images: Sequence[ParsedImage], with_cells: set[str], remarks: Remarks) -> None:
-    """Count regions that contradict themselves, and those that say nothing."""
+    """Remark on normal regions with cells, and on positive regions without."""
     for region, normal in {parsed.region: parsed.image.normal for parsed in images}.items():
         if normal and region in with_cells:
             remarks.add("Declared normal, but with boxes of cells: taken as images with cells", region)

@@ -1,7 +1,7 @@
-"""A folder in the layout of DigestPath 2019.
+"""Parser of folders in the layout of DigestPath 2019.
 
-`sig-train-pos/*.jpeg` with `*.xml` of the same stem hold signet ring cells, not all of them boxed;
-`sig-train-neg/*.jpeg` hold none.
+Images in `sig-train-pos/*.jpeg`, with `*.xml` of the same name, have signet ring cells, not all of them boxed; images
+in `sig-train-neg/*.jpeg` have none.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from signetscan.dataset.remarks import Remarks
 
 POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER = "sig-train-pos", "sig-train-neg", "truth"
+"""Images with cells, images without cells, and the simulator's full annotations of the former."""
 PACKED_FOLDER = "Signet_ring_cell_dataset"
-"""Folder that DigestPath is packed in."""
+"""Folder in DigestPath's archive that has the other ones."""
 CLASS_NAME = "Signet ring cell"
+"""The only class of DigestPath."""
 
 LAYOUT = "DigestPath 2019"
 
 
 def digestpath_root(folder: Path) -> Path | None:
-    """The folder that holds `sig-train-pos`: this one or the one in it; None where neither does."""
+    """The folder with `sig-train-pos` in it: this one or the one in it; None if neither has it."""
     for root in (folder, folder / PACKED_FOLDER):
         if (root / POSITIVE_FOLDER).is_dir():
             return root
@@ -40,10 +42,10 @@ def read_digestpath(root: Path, remarks: Remarks, *, any_class: bool, full_truth
     """Read all annotations.
 
     Args:
-        root: the folder that holds `sig-train-pos`.
-        remarks: takes what was left out.
+        root: the folder with `sig-train-pos` in it.
+        remarks: collects what was left out.
         any_class: whether every object is a signet ring cell, whatever its name.
-        full_truth: whether to take the boxes from `truth/`, where the simulator keeps all of them.
+        full_truth: whether to read the boxes from `truth/`, where the simulator writes all of them.
 
     Raises:
         AnnotationError: a file is missing or cannot be used; the message names it.
@@ -66,12 +68,12 @@ def read_digestpath(root: Path, remarks: Remarks, *, any_class: bool, full_truth
             remarks.add(WITHOUT_IMAGE, path.name)
     folder = ParsedFolder(layout=LAYOUT)
     for stem, path in positives.items():
-        read = read_boxes_xml(files[stem])
-        names = (CLASS_NAME,) * len(read.names) if any_class else read.names
-        folder.images.append(parsed_image(path, files[stem].name, read.boxes, names, normal=False))
+        annotations = read_boxes_xml(files[stem])
+        names = (CLASS_NAME,) * len(annotations.names) if any_class else annotations.names
+        folder.images.append(parsed_image(path, files[stem].name, annotations.boxes, names, normal=False))
     if (root / NEGATIVE_FOLDER).is_dir():
         for path in files_in(root / NEGATIVE_FOLDER, XML_SUFFIXES):
-            remarks.add(f"Annotation files in {NEGATIVE_FOLDER} not read: its images hold no cell", path.name)
+            remarks.add(f"Annotation files in {NEGATIVE_FOLDER} not read: its images have no cell", path.name)
         for path in files_in(root / NEGATIVE_FOLDER, PICTURE_SUFFIXES):
             folder.images.append(parsed_image(path, path.name, normal=True))
     return folder

@@ -18,7 +18,7 @@ WITHOUT_IMAGE = "Annotation files left out, without an image or slide"
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files of a folder by their suffixes in any case, sorted; hidden ones (`._x.jpeg` of a Mac) are no data.
+    """Files of a folder with one of the suffixes, in upper or lower case, sorted; without hidden ones (`._x.jpeg`).
 
     Raises:
         AnnotationError: the folder cannot be read.
@@ -38,20 +38,20 @@ def by_stem(files: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path]:
     """Files by their names without suffix.
 
     Raises:
-        AnnotationError: two files have the same name but for the suffix.
+        AnnotationError: two files have the same name except for the suffix.
     """
     stems: dict[str, Path] = {}
     for path in files:
         stem = without_suffix(path.name, suffixes)
         if stem in stems:
-            message = f"{path}: has the same name as {stems[stem].name}, so that annotations fit both; keep one of them"
+            message = f"{path}: has the same name as {stems[stem].name}, so annotations could be of either; keep one"
             raise AnnotationError(message)
         stems[stem] = path
     return stems
 
 
 def paired(images: dict[str, Path], files: dict[str, Path], remarks: Remarks) -> Iterator[tuple[Path, Path]]:
-    """Images with their annotation files; those of either kind that are alone are counted."""
+    """Images with their annotation files; images and files without a partner are remarked on."""
     for stem in sorted(files.keys() - images.keys()):
         remarks.add(WITHOUT_IMAGE, files[stem].name)
     for stem, image in images.items():

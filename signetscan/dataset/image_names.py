@@ -1,4 +1,4 @@
-"""What an image's name tells of the slide that it is from."""
+"""The slide of an image, by the image's name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ NAME = re.compile(r"(?:(?P<slide>.+)_)?(?P<time>\d{4}-\d\d-\d\d \d\d_\d\d_\d\d)-
 
 
 def slide_of(stem: str) -> str:
-    """The slide of an image by its file name without suffix.
+    """The slide of an image, by its file name without suffix.
 
-    Without a slide id the date and time of the cut-out stand for it; any other name stands for itself.
+    Without a slide id, the date and time of the cut-out stand for the slide. An image with any other name counts as a
+    slide of its own.
     """
     match = NAME.fullmatch(stem)
     if match is None:

@@ -1,4 +1,4 @@
-"""Writing a slide's training images into a data set: all of them, or as good as none."""
+"""Writing a slide's training images into a data set, so that a failure leaves the old ones wherever possible."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIX, ANNOTATION_SUFFIX = ".png", ".geojson"
 STAGE = ".adding-"
-"""Beginning of the names of folders in which images are made before they take their place."""
+"""Prefix of the hidden folders in which images are written before they are moved into the data set."""
 COMPRESSION = 3
-"""Of the PNG files: a few percent larger than at the usual 6, and written twice as fast."""
+"""Compression level of the PNG files: a few percent larger than at the default of 6, and written twice as fast."""
 
 
 def replace_images(
@@ -42,34 +42,38 @@ def replace_images(
     names: set[str],
     on_progress: Progress | None,
 ) -> int:
-    """Write a slide's images, all or none, in the place of its old ones, and say how many those were.
+    """Replace a slide's images by new ones.
 
     Args:
-        folder: the data set; made if it is not there.
-        record: what the data set says of itself as long as the images are not all in their place.
-        stem: how the names of the new images begin.
+        folder: the data set; created if needed.
+        record: the record of the data set until all images are there.
+        stem: prefix of the names of the new images.
         view: the slide, at the mpp of the data set.
-        chosen: the images.
-        names: what the slide is called in the data set, now and before: images of these names are replaced.
+        chosen: the parts of the slide that become images.
+        names: names of the slide in the data set, now and before, whose images are replaced.
         on_progress: called with (images written, images to write).
 
+    Returns:
+        The number of images that were replaced.
+
     Raises:
-        SlideError: the slide cannot be decoded; the data set stays as it was.
+        SlideError: the slide cannot be decoded; the data set does not change.
         OutputError: the folder cannot be written.
     """
     make_folder(folder)
     with _stage(folder) as stage:
         _write_parts(stage, stem, view, chosen, on_progress)
-        write_dataset_record(folder, record)  # so that what a kill leaves from here on is known as a data set
+        # Before any image is there: a process that is killed from here on leaves a folder that is still a data set.
+        write_dataset_record(folder, record)
         return _swap(folder, stage, names)
 
 
 @contextmanager
 def _stage(folder: Path) -> Iterator[Path]:
-    """A hidden folder in the data set to make images in. What a killed process left of one is removed."""
+    """A hidden folder in the data set to write images in. Folders that killed processes left are removed."""
     try:
-        for left in folder.glob(f"{STAGE}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in folder.glob(f"{STAGE}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         stage = Path(tempfile.mkdtemp(prefix=STAGE, dir=folder))
     except OSError as error:
         message = f"{folder}: cannot be written: {error.strerror}"
@@ -104,10 +108,13 @@ def _write_parts(
 
 
 def _swap(folder: Path, stage: Path, names: set[str]) -> int:
-    """Put new images in the place of a slide's old ones, and say how many those were.
+    """Replace a slide's old images by the new ones, and return the number of old ones.
 
-    The old ones go first: what a kill leaves lacks images, but holds none twice, and adding the slide again mends it.
+    The old ones are removed first: a process that is killed in between leaves too few images, but none twice, and
+    adding the slide again repairs that.
     """
+    # An image without annotations is left out in training, annotations without an image are remarked on; so annotations
+    # are removed before their image, and moved after it.
     suffixes = (ANNOTATION_SUFFIX, IMAGE_SUFFIX)
     try:
         old = [path for path in folder.iterdir() if path.suffix in suffixes and slide_of(path.stem) in names]

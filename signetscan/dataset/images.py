@@ -1,4 +1,4 @@
-"""An annotated image, alone or as a part of a slide, and its pixels; and a set of them."""
+"""Annotated images, which are files or parts of slides; their pixels; and data sets of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_PIXELS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where on a slide an image lies, in the pixels of `SlideAtMpp`: squares of `mpp` from the slide's corner."""
+    """Position of an image on a slide, in the pixels of `SlideAtMpp`: squares of `mpp` from the slide's corner."""
 
     x: int
     """Left edge."""
@@ -51,26 +51,26 @@ class AnnotatedImage:
     labels: NDArray[np.int64]
     """(N,), index into the class names."""
     normal: bool
-    """Whether the image is declared to hold no cell at all."""
+    """Whether the image is declared to have no cell at all."""
     slide: str
-    """Slide that the image is from, as far as its name tells; images of one slide must stay together."""
+    """Slide that the image is from, by its name; images of one slide must not be split."""
     place: Place | None = None
-    """Where the image lies on the slide; None for an image that is a file of its own."""
+    """Position of the image on the slide; None for an image that is a file of its own."""
     ignored: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
-    """(M, 4), rectangles that do not count, pixels of the image; they may reach over its edges. Nothing in them is
-    learnt as background, nor counted as a false positive."""
+    """(M, 4), ignored rectangles, pixels of the image; they may reach over its edges. Nothing in them is learnt as
+    background, nor counted as a false positive."""
     shrink: float = 1.0
-    """Pixels of the file, or of the place, to one of the image: it is resampled when it is read."""
+    """Side of a pixel of the image in pixels of its file or slide; the image is resampled when it is read."""
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Name of the image, for messages."""
         return self.path.name if self.place is None else f"{self.path.name} at x {self.place.x}, y {self.place.y}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """Annotated images that one detector can learn from."""
+    """Annotated images for the training of one detector."""
 
     images: tuple[AnnotatedImage, ...]
     """All images, in the order of their files' names."""
@@ -79,18 +79,18 @@ class Dataset:
     mpp: float
     """Size of the images' pixels, µm."""
     layout: str
-    """What kind of folder they come from, in plain words."""
+    """Layout of the folder that they are from, in a phrase."""
     warnings: tuple[str, ...] = ()
-    """What was left out or looks odd, counted and listed, one line each."""
+    """What was left out or looks odd; one line for each kind, with counts and names."""
     pseudo_labels: int = 0
-    """How many of the boxes a model added and no person drew."""
+    """Number of boxes that a model added."""
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file, pixels, from its header.
 
     Raises:
-        AnnotationError: it is not an image, is too large, or has more than 8 bits a channel.
+        AnnotationError: it is not an image, is too large, or has more than 8 bits per channel.
     """
     with _opened(path) as image:
         return image.size
@@ -106,7 +106,7 @@ def read_pixels(image: AnnotatedImage) -> NDArray[np.uint8]:
     pixels = read_image(image.path) if image.place is None else _read_place(image, image.place)
     if image.shrink == 1:
         return pixels
-    # As a slide is resampled in detection, so that a model meets there what it learnt from.
+    # By the same code that resamples slides in a scan, so that a model sees in a scan what it saw in training.
     return SlideAtMpp(ArraySlide([pixels], mpp=1.0), image.shrink, slack=0).read(0, 0, image.width, image.height)
 
 
@@ -124,11 +124,13 @@ def resample(dataset: Dataset, mpp: float) -> Dataset:
         mpp: size of a pixel, µm.
 
     Raises:
-        OptionError: it is no size, or the images are too coarse for it.
+        OptionError: the size is out of range, or the images are too coarse for it.
     """
     if not dataset.mpp / MAX_ENLARGEMENT <= mpp <= MAX_MPP:
-        message = f"images of {dataset.mpp:g} µm/px cannot be seen at {mpp:g} µm/px; name a size from "
-        message += f"{dataset.mpp / MAX_ENLARGEMENT:g} to {MAX_MPP:g}"
+        message = (
+            f"images of {dataset.mpp:g} µm/px cannot be resampled to {mpp:g} µm/px; choose a size from "
+            f"{dataset.mpp / MAX_ENLARGEMENT:g} to {MAX_MPP:g} µm/px"
+        )
         raise OptionError(message)
     factor = mpp / dataset.mpp
     return replace(dataset, images=tuple(_resampled(image, factor) for image in dataset.images), mpp=mpp)
@@ -163,13 +165,13 @@ def _opened(path: Path) -> Image.Image:
     try:
         image = open_image(path)
     except UNREADABLE as error:
-        message = f"{path}: not an image that can be read: {error}"
+        message = f"{path}: not a readable image: {error}"
         raise AnnotationError(message) from error
     problem = ""
     if image.width * image.height > MAX_PIXELS:
         problem = f"{image.width} x {image.height} px is too large for a training image; cut it into pieces"
     elif image.mode.startswith(("I", "F")):  # Pillow would cut the values off at 255
-        problem = "has more than 8 bits a channel; save it as 8-bit RGB"
+        problem = "has more than 8 bits per channel; save it as 8-bit RGB"
     if problem:
         image.close()
         message = f"{path}: {problem}"

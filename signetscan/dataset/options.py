@@ -1,4 +1,7 @@
-"""How to make a data set. Apart from what does it, so that the command line is quick to help."""
+"""Options of making a data set.
+
+Nothing heavy is imported here, because the command line makes its flags from this class.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from dataclasses import dataclass
 from signetscan.options import Option, check_options, option
 
 MPP = 0.25
-"""Size of a pixel, µm, unless said otherwise: DigestPath says x40, at which scanners have about this."""
+"""Default size of a pixel, µm: DigestPath's images are at x40, where scanners have about this."""
 MAX_MPP = 10.0
-"""No cell can be told at larger pixels, µm."""
+"""Largest size of a pixel, µm: no cell can be seen at larger ones."""
 MIN_SIDE = 64
-"""A region thinner than this inside the slide is a slip of the hand, pixels of the data set's mpp."""
+"""Least side of a region inside its slide, pixels of the data set's mpp: thinner ones are drawn by mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,7 @@ class AddOptions:
     classes: tuple[str, ...] = option(
         (),
         Option(
-            help="Class of cells, in any case; may be given several times.",
+            help="Class of cells, in upper or lower case; may be given several times.",
             default="all classes",
             flag="class",
         ),
@@ -33,14 +36,14 @@ class AddOptions:
     detections: bool | None = option(
         None,
         Option(
-            help="Whether a model's detections count as cells.",
+            help="Whether detections that nobody changed count as cells.",
             default="those in positive regions; without such regions all, or none if there are annotated cells",
         ),
     )
     rejected_windows: bool = option(
         True,
         Option(
-            help="Without positive regions: take windows in which everything was rejected as images without cells.",
+            help="Without positive regions: make images without cells of windows in which everything was rejected.",
         ),
     )
     window: int = option(
@@ -49,7 +52,7 @@ class AddOptions:
     )
     bounds_crop: bool = option(
         True,
-        Option(help="GeoJSON counts from the slide's bounds, as QuPath shows it, or from level 0."),
+        Option(help="Origin of GeoJSON coordinates: the slide's bounds, as in QuPath, or level 0."),
     )
     mpp: float | None = option(
         None,
@@ -73,7 +76,7 @@ class AddOptions:
         ),
     )
     name: str | None = option(
-        None, Option(help="What to call the slide in the names of images.", default="the file's name")
+        None, Option(help="Name of the slide in the names of its images.", default="the file's name")
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the parsers of all layouts hand on: images with every object in them, before classes are chosen."""
+"""The output of the parsers of all layouts: images with all their objects, before classes are chosen."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_LABEL = -1
-"""Of a box whose class has not been chosen yet."""
+"""Label of a box before classes are chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ParsedImage:
-    """An image and all objects that its annotation file has for it."""
+    """An image and all its objects in the annotation file."""
 
     image: AnnotatedImage
-    """The image with the boxes as the file gives them: unchecked, without labels."""
+    """The image, with the boxes of the file, unchecked and without labels."""
     names: tuple[str, ...] = ()
-    """Class name of each box; empty where the file gives none."""
+    """Class name of each box; empty if the file has none."""
     file: str
     """Name of the annotation file, for messages."""
     region: str
-    """What was annotated as a whole: the image, or the region of the slide that it is a piece of."""
+    """Name of what was annotated as a whole: the image, or the region of the slide that it is a piece of."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ParsedFolder:
-    """A whole folder."""
+    """All images of a folder."""
 
     layout: str
-    """What kind of folder it is, in plain words."""
+    """Layout of the folder, in a phrase."""
     images: list[ParsedImage] = field(default_factory=list)
     """All images, in the order of their files' names."""
     outside: dict[str, Counter[str]] = field(default_factory=dict)
-    """By annotation file: classes of the objects outside all annotated regions."""
+    """For each annotation file, the classes of its objects outside all annotated regions."""
 
 
 def parsed_image(
@@ -61,15 +61,16 @@ def parsed_image(
         path: the image.
         file: name of its annotation file.
         boxes: (N, 4), image pixels; none by default.
-        names: class name of each.
-        normal: whether it is declared to hold no cell.
-        ignored: (M, 4), areas that do not count, image pixels; none by default.
+        names: class name of each box.
+        normal: whether the image is declared to have no cell.
+        ignored: (M, 4), ignored areas, image pixels; none by default.
 
     Raises:
-        AnnotationError: it is not an image or is too large.
+        AnnotationError: the file is not an image, or too large.
     """
     width, height = image_size(path)
-    boxes, ignored = (np.empty((0, 4)) if each is None else each for each in (boxes, ignored))
+    boxes = np.empty((0, 4)) if boxes is None else boxes
+    ignored = np.empty((0, 4)) if ignored is None else ignored
     image = AnnotatedImage(
         path=path,
         width=width,

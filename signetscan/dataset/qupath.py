@@ -1,7 +1,7 @@
-"""A folder of images with the GeoJSON that QuPath exported for each beside it.
+"""Parser of folders of images with QuPath's GeoJSON beside each.
 
-An annotation of the class `Normal` or `Normal region` declares its image normal. What lies in an ignored area is
-learnt neither as a cell nor as background.
+An annotation of the class `Normal` or `Normal region` declares its image normal. Objects in an ignored area are learnt
+neither as cells nor as background.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read_qupath(images: dict[str, Path], files: Sequence[Path], mpp: float, rema
         images: images by their names without suffix.
         files: the GeoJSON files.
         mpp: size of the images' pixels, µm.
-        remarks: takes what was left out.
+        remarks: collects what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
@@ -58,23 +58,23 @@ def read_qupath(images: dict[str, Path], files: Sequence[Path], mpp: float, rema
 
 
 def read_counted(file: Path, remarks: Remarks) -> Annotations:
-    """Read a GeoJSON file, and count what its parser leaves out.
+    """Read a GeoJSON file, and remark on what its parser leaves out.
 
     Raises:
-        AnnotationError: it cannot be used.
+        AnnotationError: the file cannot be used.
     """
-    read = read_geojson(file)
-    for reason, count in read.left_out.items():
+    annotations = read_geojson(file)
+    for reason, count in annotations.left_out.items():
         remarks.add(f"Left out, being {reason}", file.name, count)
-    return read
+    return annotations
 
 
 def remark_marks(marked: MarkedObjects, file: str, remarks: Remarks) -> None:
-    """Count what a person rejected, and what does not count because it lies in an ignored area."""
+    """Remark on rejected objects, and on objects in ignored areas."""
     remarks.add("Rejected objects left out, being no cells", file, marked.count(Meaning.REJECTED))
     remarks.add("Objects in ignored areas left out", file, marked.count(Meaning.IGNORED))
 
 
 def boxes_around(regions: Sequence[Region]) -> NDArray[np.float64]:
-    """The boxes around some regions, (M, 4), in their frame."""
+    """The boxes around regions, (M, 4), in the regions' frame."""
     return np.array([region.box for region in regions], np.float64).reshape(-1, 4)

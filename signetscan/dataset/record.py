@@ -1,4 +1,4 @@
-"""`dataset.json`: what a data set that grows slide by slide says of itself."""
+"""`dataset.json`, the record of a data set that grows slide by slide."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
 
 FILE = "dataset.json"
+"""Name of the record's file."""
 MAX_BYTES = 50_000_000
-"""More than a hundred thousand slides."""
+"""Largest record that is read: enough for more than a hundred thousand slides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRecord:
-    """What holds for all images of a data set, and which slides they are of."""
+    """The mpp of a data set, and its slides."""
 
     mpp: float
     """Size of the images' pixels, µm."""
     slides: dict[str, dict[str, Json]] = field(default_factory=dict)
-    """By name: the slide's `fingerprint`, and how many images and cells it gave."""
+    """For each slide by name, its `fingerprint` and the numbers of its images and cells."""
 
     def names_of(self, fingerprint: str) -> list[str]:
         """The names that a slide has in the data set."""
@@ -38,10 +39,10 @@ class DatasetRecord:
 
 
 def read_dataset_record(folder: Path) -> DatasetRecord | None:
-    """The record of a data set; None where there is none. A file of this name that others wrote is none.
+    """The record of a data set; None if there is none, or if another program wrote a file of that name.
 
     Raises:
-        AnnotationError: it cannot be read, or holds values that make no sense.
+        AnnotationError: the record cannot be read, or its mpp is out of range.
     """
     path = folder / FILE
     try:
@@ -60,7 +61,7 @@ def read_dataset_record(folder: Path) -> DatasetRecord | None:
                 return None
             if math.isfinite(mpp) and 0 < mpp <= MAX_MPP:
                 return DatasetRecord(mpp=float(mpp), slides=slides)
-            message = f"{path}: mpp is {mpp}, which is not the size of a pixel in µm; correct it"
+            message = f"{path}: mpp must be above 0 and at most {MAX_MPP:g} µm, not {mpp}; correct it"
             raise AnnotationError(message)
     return None
 

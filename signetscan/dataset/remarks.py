@@ -1,4 +1,4 @@
-"""What was left out or looks odd, counted and listed."""
+"""Remarks on what was left out or looks odd, with counts and names."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LISTED = 5
-"""Names in a line; the rest is a number."""
+"""Most names in a line; the rest are counted."""
 
 
 class Remarks:
-    """Gathers warnings while a data set is read; one line for each kind."""
+    """Collects remarks while files are read; one line for each kind."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
 
-    def add(self, what: str, where: str, count: int = 1) -> None:
-        """Count something.
+    def add(self, kind: str, name: str, count: int = 1) -> None:
+        """Add to the count of a kind.
 
         Args:
-            what: what was left out or looks odd, as the start of a line; things of one kind share a line.
-            where: name of the file; empty where there is but one that can be meant.
-            count: how many.
+            kind: what was left out or looks odd, as the start of a line.
+            name: name of the file, class or slide; empty if that needs no name.
+            count: number to add; 0 adds no line.
         """
         if count:
-            of_kind = self._counts.setdefault(what, {})
-            of_kind[where] = of_kind.get(where, 0) + count
+            counts = self._counts.setdefault(kind, {})
+            counts[name] = counts.get(name, 0) + count
 
     def lines(self) -> tuple[str, ...]:
-        """One line for each kind, in the order in which they were met."""
-        lines = []
-        for what, counts in self._counts.items():
-            names = [where if count == 1 else f"{where} ({count})" for where, count in counts.items() if where]
-            lines.append(f"{what}: {sum(counts.values())}" + (f", namely {listed(names)}" if names else ""))
+        """One line for each kind, in the order of their first remarks."""
+        lines: list[str] = []
+        for kind, counts in self._counts.items():
+            names = [name if count == 1 else f"{name} ({count})" for name, count in counts.items() if name]
+            lines.append(f"{kind}: {sum(counts.values())}" + (f", namely {listed(names)}" if names else ""))
         return tuple(lines)
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many there are besides."""
+    """The first few names, and the number of the others."""
     shown = ", ".join(names[:LISTED])
     return f"{shown} and {len(names) - LISTED} more" if len(names) > LISTED else shown

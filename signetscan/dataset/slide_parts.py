@@ -1,4 +1,4 @@
-"""Which parts of a slide become training images, by what a reviewer said of its objects."""
+"""The parts of a slide that become training images, by a reviewer's corrections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Edges = tuple[int, int, int, int]
 
 MAX_IMAGES = 1000
-"""Most images of one slide, some 10 GB; regions that need more were not looked through cell by cell."""
+"""Most images of one slide, about 10 GB: nobody looks through regions that need more cell by cell."""
 
 
 class SlidePart(NamedTuple):
@@ -38,9 +38,9 @@ class SlidePart(NamedTuple):
     names: tuple[str, ...]
     """Class of each cell."""
     normal: bool
-    """Whether it holds no cell."""
+    """Whether it has no cell."""
     ignored: NDArray[np.float64]
-    """(M, 4), areas in which nothing counts, pixels of the image; they may reach over its edges."""
+    """(M, 4), ignored areas, pixels of the image; they may reach over its edges."""
 
 
 def slide_parts(
@@ -50,19 +50,19 @@ def slide_parts(
 
     Args:
         view: the slide, at the mpp of the data set.
-        corrections: what a reviewer said of its objects.
-        remarks: takes what was left out.
-        window: longest side of an image where no region was drawn, view pixels.
-        rejected_windows: whether a window in which all was rejected is a normal image.
+        corrections: the reviewer's corrections of its objects.
+        remarks: collects what was left out.
+        window: longest side of an image if no positive region was drawn, view pixels.
+        rejected_windows: whether a window in which everything was rejected is a normal image.
 
     Raises:
-        AnnotationError: there are too many.
+        AnnotationError: there are too many images.
     """
     scale = np.array(view.scale)
     in_level0 = (corrections.cells, corrections.rejected, corrections.unsure, boxes_around(corrections.ignored))
     cells, rejected, unsure, ignored = (boxes / np.tile(scale, 2) for boxes in in_level0)
     names = np.array(corrections.names, np.object_)
-    chosen: dict[Edges, SlidePart] = {}
+    chosen: dict[Edges, SlidePart] = {}  # by edges, because a region that was drawn twice must not give two images
     for edges, normal in _parts_of_regions(view, corrections, cells, remarks):
         part = _part(edges, cells, names, ignored, remarks, normal=normal)
         if normal or part.names:
@@ -70,8 +70,8 @@ def slide_parts(
         else:
             remarks.add("Parts of positive regions left out, without a cell: nothing is learnt from them", "")
     if any(not region.normal for region in corrections.regions):
-        for what, boxes in (("Cells", corrections.cells), ("Rejected objects", corrections.rejected)):
-            remarks.add(f"{what} left out, outside all regions", "", int((~inside(boxes, corrections.regions)).sum()))
+        for kind, boxes in (("Cells", corrections.cells), ("Rejected objects", corrections.rejected)):
+            remarks.add(f"{kind} left out, outside all regions", "", int((~inside(boxes, corrections.regions)).sum()))
     else:
         outside = ~inside(corrections.rejected, corrections.regions)
         for edges, normal in _windows(
@@ -81,8 +81,10 @@ def slide_parts(
             if normal or part.names:
                 chosen.setdefault(edges, part)
     if len(chosen) > MAX_IMAGES:
-        message = f"its regions make {len(chosen)} images, more than {MAX_IMAGES}; draw smaller ones around what you "
-        message += "looked through"
+        message = (
+            f"its regions give {len(chosen)} images, more than {MAX_IMAGES}; draw smaller regions around the parts "
+            "that you looked through"
+        )
         raise AnnotationError(message)
     return list(chosen.values())
 
@@ -90,7 +92,7 @@ def slide_parts(
 def _parts_of_regions(
     view: SlideAtMpp, corrections: Corrections, cells: NDArray[np.float64], remarks: Remarks
 ) -> Iterator[tuple[Edges, bool]]:
-    """Where the images of regions lie, and whether they are normal. A region that holds a cell is not."""
+    """Edges of the images of regions, and whether they are normal. A region with a cell in it is not."""
     for region in corrections.regions:
         edges = region_edges(region, view.slide, np.array(view.scale))
         if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
@@ -113,10 +115,17 @@ def _windows(
     *,
     rejected_windows: bool,
 ) -> Iterator[tuple[Edges, bool]]:
-    """Where images lie on a slide without positive regions: all of it is cut, and what has an object is kept.
+    """Edges of the images of a slide without positive regions, and whether they are normal.
 
-    A window is normal where objects were rejected and no cell reaches into it, nor anything that may be one. The boxes
-    are those of cells, of what was rejected, and of what may be either.
+    The whole slide is cut into windows. Those with the centre of a cell are kept. A window with rejected objects is
+    normal if no cell, and no detection about which nobody decided, reaches into it.
+
+    Args:
+        view: the slide, at the mpp of the data set.
+        boxes: boxes of cells, of rejected objects, and of undecided detections, view pixels.
+        window: longest side of a window, view pixels.
+        remarks: collects what was left out.
+        rejected_windows: whether there are normal windows at all.
     """
     cells, rejected, unsure = boxes
     width, height = np.floor(np.array(view.slide.dimensions) / view.scale).astype(int).tolist()
@@ -125,7 +134,7 @@ def _windows(
             yield edges, False
         elif number := int(centres_within(rejected, edges).sum()):
             if rejected_windows and not touching(np.concatenate([cells, unsure]), edges).any():
-                remarks.add("Windows in which all was rejected, taken for normal images", "")
+                remarks.add("Windows in which everything was rejected, taken for normal images", "")
                 yield edges, True
             else:
                 remarks.add("Rejected objects left out, in windows that are not taken for normal", "", number)
@@ -140,16 +149,16 @@ def _part(
     *,
     normal: bool,
 ) -> SlidePart:
-    """An image with the cells whose centre lies in it, cut at its edges."""
+    """An image with the cells whose centre lies in it, clipped at its edges."""
     x0, y0, x1, y1 = edges
-    here = centres_within(cells, edges)
-    boxes = np.clip(cells[here] - (x0, y0, x0, y0), 0, (x1 - x0, y1 - y0) * 2)
+    within = centres_within(cells, edges)
+    boxes = np.clip(cells[within] - (x0, y0, x0, y0), 0, (x1 - x0, y1 - y0) * 2)
     solid = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_BOX_SIDE
     remarks.add(f"Cells left out, thinner than {MIN_BOX_SIDE:g} px in their image", "", int((~solid).sum()))
     return SlidePart(
         edges,
         boxes[solid],
-        tuple(names[here][solid].tolist()),
+        tuple(names[within][solid].tolist()),
         normal,
         ignored[touching(ignored, edges)] - (x0, y0, x0, y0),
     )

@@ -1,8 +1,8 @@
-"""Slides with the GeoJSON that QuPath exported for each beside it.
+"""Parser of folders of slides with QuPath's GeoJSON beside each.
 
-Only a part of a slide is ever annotated, so rectangles must say which: an annotation of the class `Region`,
-`Region*`, `ROI` or `Positive region`, or of none, surrounds a part in which cells were boxed; one of the class `Normal`
-or `Normal region` surrounds a part that holds none. Each becomes one image, or several if it is large; their pixels
+Nobody annotates a whole slide, so rectangles must show the annotated parts: an annotation of the class `Region`,
+`Region*`, `ROI` or `Positive region`, or without a class, surrounds a part in which cells were boxed; one of the class
+`Normal` or `Normal region` surrounds a part without cells. Each becomes one image, or several if it is large; pixels
 are read from the slide when they are needed.
 """
 
@@ -44,21 +44,22 @@ MAX_SIDE = 2048
 LAYOUT = "slides with QuPath GeoJSON"
 
 NO_REGION = (
-    "no annotation says which part of a slide was looked through. In QuPath draw a rectangle around each part in which "
-    "you boxed cells, of the class Region* or of none, and one of the class Normal around each part that holds no "
-    "cell; then export all objects as GeoJSON to NAME.geojson beside the slide"
+    "no annotation shows which parts of a slide were looked through. In QuPath, draw a rectangle around each part in "
+    "which you boxed cells, with the class Region* or without a class, and one of the class Normal around each part "
+    "without cells; then export all objects as GeoJSON to NAME.geojson beside the slide"
 )
+"""Message for slides without regions."""
 
 
 def is_slide(path: Path) -> bool:
-    """Whether a file is a slide rather than an image: by its suffix; a TIFF if it has several levels or is huge."""
+    """Whether a file is a slide rather than an image: by its suffix; a TIFF, if it has several levels or is huge."""
     if path.suffix.lower() not in TIFF_SUFFIXES:
         return path.suffix.lower() in SLIDE_SUFFIXES
     try:
         with open_slide(path) as slide:
             return len(slide.level_dimensions) > 1 or math.prod(slide.dimensions) > MAX_PIXELS
     except SlideError:
-        return False  # it will be named when it is read as an image
+        return False  # reading it as an image gives the error that names it
 
 
 def read_slides(
@@ -71,7 +72,7 @@ def read_slides(
         slides: slides by their names without suffix.
         files: the GeoJSON files.
         mpp: size of the pixels of the images to cut, µm.
-        remarks: takes what was left out.
+        remarks: collects what was left out.
 
     Raises:
         AnnotationError: a file cannot be used, or no region is marked; the message says how to mark one.
@@ -84,7 +85,7 @@ def read_slides(
         parsed.images += images
         parsed.outside[file.name] = outside
         if not images:
-            remarks.add("Slides left out, without a region that was annotated", path.name)
+            remarks.add("Slides left out, without an annotated region", path.name)
     if not parsed.images:
         message = f"{folder}: {NO_REGION}"
         raise AnnotationError(message)
@@ -96,13 +97,14 @@ def _read_slide(
 ) -> tuple[list[ParsedImage], Counter[str]]:
     """Images of all regions, and the classes of the objects outside of them."""
     scale = np.array(view_of(path, slide, mpp).scale)
-    read = read_counted(file, remarks).moved(*qupath_origin(slide, crop_to_bounds=True))
-    marked = interpret(read, (mpp / scale[0], mpp / scale[1]), Unclassified.REGION)
+    annotations = read_counted(file, remarks).moved(*qupath_origin(slide, crop_to_bounds=True))
+    marked = interpret(annotations, (mpp / scale[0], mpp / scale[1]), Unclassified.REGION)
     remark_marks(marked, file.name, remarks)
-    boxes, ignored = (each / np.tile(scale, 2) for each in (marked.cells.boxes, boxes_around(marked.ignored)))
+    boxes = marked.cells.boxes / np.tile(scale, 2)
+    ignored = boxes_around(marked.ignored) / np.tile(scale, 2)
     names = np.array(marked.cells.names, np.object_)
     inside = np.zeros(len(boxes), np.bool_)
-    images = []
+    images: list[ParsedImage] = []
     for region in sorted(marked.regions, key=region_order):
         edges = region_edges(region, slide, scale)
         if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
@@ -113,25 +115,27 @@ def _read_slide(
         inside |= centres_within(boxes, edges)
         for piece in pieces(edges, MAX_SIDE):
             x0, y0, x1, y1 = piece
-            here = centres_within(boxes, piece)
+            within = centres_within(boxes, piece)
             image = AnnotatedImage(
                 path=path,
                 width=x1 - x0,
                 height=y1 - y0,
-                boxes=boxes[here] - (x0, y0, x0, y0),
-                labels=np.full(int(here.sum()), NO_LABEL, np.int64),
+                boxes=boxes[within] - (x0, y0, x0, y0),
+                labels=np.full(int(within.sum()), NO_LABEL, np.int64),
                 ignored=ignored[touching(ignored, piece)] - (x0, y0, x0, y0),
                 normal=region.normal,
                 slide=path.stem,
                 place=Place(x0, y0, mpp),
             )
-            where = f"{file.name} in {' '.join(f'{edge:g}' for edge in region.box)}"
-            images.append(ParsedImage(image=image, names=tuple(names[here].tolist()), file=file.name, region=where))
+            region_name = f"{file.name} in {' '.join(f'{edge:g}' for edge in region.box)}"
+            images.append(
+                ParsedImage(image=image, names=tuple(names[within].tolist()), file=file.name, region=region_name)
+            )
     return images, Counter(names[~inside].tolist())
 
 
 def region_order(region: Region) -> tuple[Box, bool, bool]:
-    """Sorts regions from left to right."""
+    """Key that sorts regions from left to right."""
     return region.box, region.normal, region.is_rectangle
 
 
@@ -139,12 +143,12 @@ def view_of(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
     """The slide at the data set's mpp.
 
     Raises:
-        AnnotationError: its pixels are of unknown size, or too coarse.
+        AnnotationError: the slide's mpp is unknown or too coarse.
     """
     if slide.mpp is None:
         message = (
-            f"{path}: does not say how large its pixels are, and a data set has one mpp for all slides; convert it to "
-            "a format that says it, or cut images from it"
+            f"{path}: has no mpp, which a slide in a data set needs; convert it to a format that stores the mpp, or "
+            "cut images from it"
         )
         raise AnnotationError(message)
     coarse = max(slide.mpp.x, slide.mpp.y)
@@ -158,7 +162,7 @@ def view_of(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
 
 
 def region_edges(region: Region, slide: Slide, scale: NDArray[np.float64]) -> tuple[int, int, int, int]:
-    """A region in whole pixels of the data set's mpp, cut to the slide; it may be empty."""
+    """Edges of a region in whole pixels of the data set's mpp, clipped to the slide; it may be empty."""
     corners = np.array(region.box).reshape(2, 2)
     whole = np.rint(np.clip(corners, 0, slide.dimensions) / scale).astype(np.int64)
     x0, y0, x1, y1 = np.minimum(whole, np.floor(slide.dimensions / scale).astype(np.int64)).ravel().tolist()
@@ -166,19 +170,19 @@ def region_edges(region: Region, slide: Slide, scale: NDArray[np.float64]) -> tu
 
 
 def centres_within(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
-    """Which boxes have their centre inside, so that of pieces side by side only one has each box."""
+    """Which boxes, (N,), have their centre inside; so each box belongs to one of several adjoining pieces."""
     x, y = centres(boxes).T
     inside: NDArray[np.bool_] = (x >= edges[0]) & (x < edges[2]) & (y >= edges[1]) & (y < edges[3])
     return inside
 
 
 def touching(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
-    """Which boxes, (N,), have a part inside."""
+    """Which boxes, (N,), lie inside at least in part."""
     return np.asarray(((boxes[:, :2] < edges[2:]) & (boxes[:, 2:] > edges[:2])).all(axis=1))
 
 
 def pieces(edges: tuple[int, int, int, int], side: int) -> Iterator[tuple[int, int, int, int]]:
-    """Cut a region into as few pieces of about the same size as can be, no side of which is longer than `side`."""
+    """Cut a region into as few pieces of about the same size as possible, with no side longer than `side`."""
     columns, rows = (_cuts(edges[axis], edges[axis + 2], side) for axis in (0, 1))
     for y0, y1 in pairwise(rows):
         for x0, x1 in pairwise(columns):

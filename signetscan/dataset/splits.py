@@ -1,4 +1,4 @@
-"""Splitting images into those to learn from and those held out, so that no slide is on both sides."""
+"""Splits into training images and held-out images, so that no slide is on both sides."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     Split = tuple[list[AnnotatedImage], list[AnnotatedImage]]
 
 
-def hold_out(images: Sequence[AnnotatedImage], share: float, fold: tuple[int, int] | None, seed: int) -> Split:
-    """Split for a training run: by folds if there is one, else by a share.
+def hold_out(
+    images: Sequence[AnnotatedImage], validation_split: float, fold: tuple[int, int] | None, seed: int
+) -> Split:
+    """Split for a training run: by folds if a fold is given, otherwise by the validation split.
 
     Args:
         images: all images.
-        share: share of each kind of image to hold out, 0 to 1; 0 holds out nothing.
+        validation_split: part of each kind of image to hold out, 0 to 1; 0 holds out nothing.
         fold: (I, K): hold out fold I of K, counted from 1.
-        seed: decides which slides.
+        seed: decides which slides are held out.
 
     Returns:
-        Images to learn from, and images held out.
+        Training images, and held-out images.
 
     Raises:
         AnnotationError: the images with cells are of too few slides.
@@ -35,51 +37,51 @@ def hold_out(images: Sequence[AnnotatedImage], share: float, fold: tuple[int, in
     if fold is not None:
         return k_folds(images, fold[1], seed)[fold[0] - 1]
     slides = {image.slide for image in images if not image.normal}
-    if share > 0 and len(slides) == 1:
+    if validation_split > 0 and len(slides) == 1:
         message = (
             f"all images with cells are of one slide ({slides.pop()}), which cannot be both learnt from and held out; "
             "annotate a second slide, or hold out nothing"
         )
         raise AnnotationError(message, options=("validation_split",))
-    return split_by_slide(images, share, seed)
+    return split_by_slide(images, validation_split, seed)
 
 
-def split_by_slide(images: Sequence[AnnotatedImage], share: float, seed: int) -> Split:
-    """Split into two parts that share no slide, each with its part of positive and of normal images.
+def split_by_slide(images: Sequence[AnnotatedImage], validation_split: float, seed: int) -> Split:
+    """Split into training and held-out images that have no slide in common, with both kinds of images in either.
 
     Args:
         images: all images.
-        share: share of each kind of image in the second part, 0 to 1.
-        seed: decides which slides.
+        validation_split: part of the positive and of the normal images to hold out, 0 to 1.
+        seed: decides which slides are held out.
 
     Returns:
-        The rest and the part, each in the order of `images`.
+        Training images and held-out images, each in the order of `images`.
     """
     rng = np.random.default_rng(seed)
     of_slide = _by_slide(images)
-    taken: set[str] = set()
+    held_out: set[str] = set()
     for slides in _kinds(of_slide):
         total = sum(len(of_slide[slide]) for slide in slides)
         count = 0
         for slide in rng.permutation(slides).tolist() if slides else []:
-            if count < round(share * total):
-                taken.add(slide)
+            if count < round(validation_split * total):
+                held_out.add(slide)
                 count += len(of_slide[slide])
-    return _divided(images, taken)
+    return _divided(images, held_out)
 
 
 def k_folds(images: Sequence[AnnotatedImage], k: int, seed: int) -> list[Split]:
     """Split k times, so that each image is held out once and no slide is on both sides.
 
-    The folds have about as many images with cells each, and about as many normal ones.
+    All folds have about the same number of images with cells, and about the same number of normal images.
 
     Args:
         images: all images.
         k: number of folds, from 2.
-        seed: decides which slides come together.
+        seed: decides which slides form a fold.
 
     Returns:
-        For each fold the images to learn from and those held out, in the order of `images`.
+        For each fold training images and held-out images, in the order of `images`.
 
     Raises:
         OptionError: k is below 2.
@@ -91,21 +93,21 @@ def k_folds(images: Sequence[AnnotatedImage], k: int, seed: int) -> list[Split]:
     of_slide = _by_slide(images)
     positive, normal = _kinds(of_slide)
     if len(positive) < k:
-        message = f"{k} folds need images with cells of at least {k} slides, and there are {len(positive)}; use fewer"
+        message = f"{k} folds need images with cells of at least {k} slides, but there are {len(positive)}; use fewer"
         raise AnnotationError(message)
     rng = np.random.default_rng(seed)
     folds: list[set[str]] = [set() for _ in range(k)]
     counts = np.zeros(k, np.int64)
     for slides in (positive, normal):
-        of_kind = np.zeros(k, np.int64)
+        kind_counts = np.zeros(k, np.int64)
         shuffled = rng.permutation(slides).tolist() if slides else []
-        # The largest first, each into the fold with the fewest: what comes last evens out.
+        # The largest first, each into the fold with the fewest images of the kind: the small ones even out the rest.
         for slide in sorted(shuffled, key=lambda slide: -len(of_slide[slide])):
-            fold = int(np.lexsort((counts, of_kind))[0])
+            fold = int(np.lexsort((counts, kind_counts))[0])
             folds[fold].add(slide)
-            of_kind[fold] += len(of_slide[slide])
+            kind_counts[fold] += len(of_slide[slide])
             counts[fold] += len(of_slide[slide])
-    return [_divided(images, taken) for taken in folds]
+    return [_divided(images, held_out) for held_out in folds]
 
 
 def _by_slide(images: Sequence[AnnotatedImage]) -> dict[str, list[AnnotatedImage]]:
@@ -117,10 +119,10 @@ def _by_slide(images: Sequence[AnnotatedImage]) -> dict[str, list[AnnotatedImage
 
 def _kinds(of_slide: dict[str, list[AnnotatedImage]]) -> tuple[list[str], list[str]]:
     """Slides with an image with cells, and slides with normal images only."""
-    normal = {slide for slide, own in of_slide.items() if all(image.normal for image in own)}
+    normal = {slide for slide, slide_images in of_slide.items() if all(image.normal for image in slide_images)}
     return sorted(of_slide.keys() - normal), sorted(normal)
 
 
-def _divided(images: Sequence[AnnotatedImage], taken: set[str]) -> Split:
-    rest = [image for image in images if image.slide not in taken]
-    return rest, [image for image in images if image.slide in taken]
+def _divided(images: Sequence[AnnotatedImage], held_out: set[str]) -> Split:
+    training = [image for image in images if image.slide not in held_out]
+    return training, [image for image in images if image.slide in held_out]

@@ -1,4 +1,4 @@
-"""A folder of images with VOC-like XML files, side by side or in Pascal VOC's two folders.
+"""Parser of folders of images with VOC-like XML files, side by side or in Pascal VOC's two folders.
 
 An XML file without any object declares its image normal.
 """
@@ -30,13 +30,15 @@ def read_voc(images: dict[str, Path], files: Sequence[Path], remarks: Remarks) -
     Args:
         images: images by their names without suffix.
         files: the XML files.
-        remarks: takes what was left out.
+        remarks: collects what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
     folder = ParsedFolder(layout=LAYOUT)
     for path, file in paired(images, by_stem(files, XML_SUFFIXES), remarks):
-        read = read_boxes_xml(file)
-        folder.images.append(parsed_image(path, file.name, read.boxes, read.names, normal=not read.names))
+        annotations = read_boxes_xml(file)
+        folder.images.append(
+            parsed_image(path, file.name, annotations.boxes, annotations.names, normal=not annotations.names)
+        )
     return folder
