@@ -1,7 +1,7 @@
-"""Annotation files of three kinds, VOC-like XML, QuPath's GeoJSON, and CSV; and what people's marks in them mean.
+"""Parsers of annotation files (VOC-like XML, QuPath's GeoJSON, CSV), and the meaning of the marks in them.
 
-`read_annotations` takes any of them by its suffix, and `interpret` says what each object means. Every file is taken for
-hostile: sizes are bounded, and whatever is wrong is an `AnnotationError` that names the file.
+`read_annotations` reads any of them by its suffix, and `interpret` decides what each object means. Every file is
+treated as hostile: sizes are bounded, and every problem is an `AnnotationError` that names the file.
 """
 
 from __future__ import annotations

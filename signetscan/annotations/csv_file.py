@@ -1,4 +1,4 @@
-"""CSV tables of boxes: what `signetscan detect` writes, and any with four columns for the edges."""
+"""Parser of CSV tables of boxes: those of `signetscan detect`, and any others with four columns for the edges."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CSV_BYTES = 500_000_000
-"""More than two million detections as `signetscan detect` writes them."""
+"""Largest file that is read: `signetscan detect` fits more than two million detections into it."""
 
 EDGE_COLUMNS = (
     ("x0_px", "y0_px", "x1_px", "y1_px"),
     ("x0", "y0", "x1", "y1"),
     ("xmin", "ymin", "xmax", "ymax"),
 )
-"""Names of the columns with left, top, right and bottom edge, pixels; the first set that is there."""
+"""Names of the columns of the left, top, right and bottom edge, pixels; the first set that a table has is read."""
 SCORE_COLUMNS, CLASS_COLUMNS = ("score", "confidence"), ("class", "name", "label")
+"""Names of the columns of the score and of the class; the first that a table has is read."""
 
 
 def read_boxes_csv(path: Path) -> Annotations:
-    """Read a table with a line of column names and one row a box; case and order of the columns do not matter.
+    """Read a table with a line of column names and one row for each box; columns may be in any case and order.
 
     Args:
         path: the file, UTF-8, with commas. Its columns are `x0_px`, `y0_px`, `x1_px`, `y1_px` (or `x0`... or
-            `xmin`...), and may be `score` and `class`; others are not read.
+            `xmin`...), and may be `score` and `class`; others are ignored.
 
     Raises:
-        AnnotationError: the file is missing, too large, no CSV, lacks a column, or holds a value that is no number.
+        AnnotationError: the file is missing, too large, not CSV, lacks a column, or has a value that is not a number.
     """
     try:
         content = io.BytesIO(read_bounded(path, MAX_CSV_BYTES))
@@ -51,8 +52,8 @@ def read_boxes_csv(path: Path) -> Annotations:
                 message = f"{path}: line {line} has {len(row)} fields, the first line {len(columns)}"
                 raise AnnotationError(message)
             boxes.extend([_number(path, line, columns[index], row[index]) for index in edges])
-            given = "" if score is None else row[score].strip()
-            scores.append(_number(path, line, "score", given) if given else float("nan"))
+            score_text = "" if score is None else row[score].strip()
+            scores.append(_number(path, line, "score", score_text) if score_text else float("nan"))
             names.append("" if label is None else sys.intern(row[label].strip()))
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{path}: not a CSV table: {error}"
@@ -61,15 +62,15 @@ def read_boxes_csv(path: Path) -> Annotations:
 
 
 def _columns(path: Path, columns: Sequence[str]) -> tuple[list[int], int | None, int | None]:
-    """Where in a row the four edges, the score and the class are."""
+    """Positions in a row of the four edges, of the score and of the class."""
     names = next((names for names in EDGE_COLUMNS if set(names) <= set(columns)), None)
     if names is None:
         message = f"{path}: its first line does not name the columns of a box: {', '.join(EDGE_COLUMNS[1])}"
         raise AnnotationError(message)
-    read = [*names, *(name for name in SCORE_COLUMNS + CLASS_COLUMNS if name in columns)]
-    twice = [name for name in read if columns.count(name) > 1]
-    if twice:
-        message = f"{path}: more than one column is named {twice[0]}"
+    used = [*names, *(name for name in SCORE_COLUMNS + CLASS_COLUMNS if name in columns)]
+    repeated = [name for name in used if columns.count(name) > 1]
+    if repeated:
+        message = f"{path}: more than one column is named {repeated[0]}"
         raise AnnotationError(message)
     score = next((columns.index(name) for name in SCORE_COLUMNS if name in columns), None)
     label = next((columns.index(name) for name in CLASS_COLUMNS if name in columns), None)

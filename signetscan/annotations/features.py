@@ -1,4 +1,4 @@
-"""The features of a GeoJSON file, read one by one so that memory does not grow with them."""
+"""The features of a GeoJSON file, parsed one by one: a million at once would take gigabytes of memory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
 
 MAX_GEOJSON_BYTES = 500_000_000
-"""Unpacked: more than a million detections as `signetscan detect` writes them."""
+"""Largest file that is read, unpacked: `signetscan detect` fits more than a million detections into it."""
 
 BEGINNING = re.compile(r'\s*(?:\{\s*"type"\s*:\s*"FeatureCollection"\s*,\s*"features"\s*:\s*)?\[\s*')
-"""How files begin that hold nothing but a list of features, up to the first."""
+"""The start, up to the first feature, of files that have nothing but a list of features."""
 BETWEEN = re.compile(r"\s*([,\]])\s*")
-"""What is between two features, or behind the last."""
+"""The text between two features, or after the last."""
 
 
 def read_features(path: Path) -> Iterator[Json]:
-    """The features of a FeatureCollection, of a bare list, or one alone, one after another, unchecked.
-
-    A million at once would take gigabytes.
+    """The features of a FeatureCollection or of a bare list, or a single feature, one after another, unchecked.
 
     Args:
-        path: the file; one that ends in `.gz` is unpacked.
+        path: the file; one with the suffix `.gz` is unpacked.
 
     Raises:
         AnnotationError: the file is missing, too large, or not GeoJSON.
@@ -69,10 +67,14 @@ def _unpacked(path: Path, content: bytes) -> bytes | bytearray:
 
 
 def _one_by_one(text: str, position: int) -> Iterator[Json]:
-    """The values of a list whose first is at a position of a text, and which little but a closing brace may follow.
+    """The values of a JSON list that fills a text.
+
+    Args:
+        text: the text; nothing but a closing brace may follow the list.
+        position: index of the first value, or of the closing bracket.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the text is not JSON.
     """
     decode = json.JSONDecoder().raw_decode
     closed = text.startswith("]", position)
@@ -85,8 +87,8 @@ def _one_by_one(text: str, position: int) -> Iterator[Json]:
             message = "Expecting ',' delimiter"
             raise json.JSONDecodeError(message, text, position)
         position, closed = between.end(), between[1] == "]"
-    opened = text[: text.index("[")] + "[]"
-    json.loads(opened + text[position:])  # the rest of the file, around an empty list
+    # Checks what stands around the list, by parsing the file with an empty list in its place.
+    json.loads(text[: text.index("[")] + "[]" + text[position:])
 
 
 def _top_features(path: Path, parsed: Json) -> list[Json]:

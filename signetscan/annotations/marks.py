@@ -1,16 +1,16 @@
-"""What people's marks mean, by QuPath's classes: the one rule for training, corrections, evaluation and the viewer.
+"""The meaning of marks, by QuPath's classes: the one rule for training, corrections, evaluation and the viewer.
 
 | class | object | meaning |
 |---|---|---|
 | `Ignore*`, or any that begins with `Ignore` | of a cell's size, or with a score | rejected: it is no cell |
-| the same | an annotation larger than any cell, without a score | an ignored area: what lies in it does not count |
+| the same | an annotation larger than any cell, without a score | an ignored area: objects in it do not count |
 | `Rejected` | of any size | rejected |
-| `Positive region`, `Region*`, `Region`, `ROI` | an annotation | a region that was looked through |
-| `Normal region`, `Normal` | an annotation | a region that holds no cell |
+| `Positive region`, `Region*`, `Region`, `ROI` | an annotation | a region in which all cells were annotated |
+| `Normal region`, `Normal` | an annotation | a region without cells |
 | none | an annotation | see `Unclassified` |
 | any other | of any size | a cell |
 
-Of a derived class any part may say that an object is rejected or ignored.
+Any part of a derived class can make an object rejected or ignored.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 IGNORED_CLASS = "Ignore*"
-"""QuPath's own class for what does not count."""
-IGNORED_BEGINNING = "ignore"
+"""QuPath's built-in class for objects that do not count."""
+IGNORED_PREFIX = "ignore"
 REJECTED_NAME = "rejected"
 POSITIVE_NAMES = frozenset({POSITIVE_REGION.casefold(), "region", "region*", "roi"})
-"""Classes of annotations around a part that was looked through; `Region*` is one of QuPath's own."""
+"""Classes of annotations around an annotated part; `Region*` is built into QuPath."""
 NORMAL_NAMES = frozenset({NORMAL_REGION.casefold(), "normal"})
-"""The same around a part that holds no cell."""
+"""Classes of annotations around a part without cells."""
 
 MAX_CELL_UM = 100.0
-"""No cell is wider than this: what is larger is an area."""
+"""Largest side of a cell, µm; a larger object is an area."""
 
 
 class Meaning(IntEnum):
-    """What an object stands for."""
+    """The meaning of an object."""
 
     CELL = 0
-    """A cell of the object's class, or of none; a detection may still be one that nobody looked at."""
+    """A cell, with or without a class. Nobody may have looked at it, if it is a detection."""
     REJECTED = 1
-    """Somebody said that it is no cell."""
+    """No cell, as a person decided."""
     IGNORED_AREA = 2
-    """Nothing in it counts, neither as a cell nor as background."""
+    """An area in which nothing counts, neither as a cell nor as background."""
     IGNORED = 3
     """A cell or a rejected object whose centre lies in an ignored area."""
     POSITIVE_REGION = 4
-    """A part that was looked through as a whole."""
+    """A part that was annotated as a whole."""
     NORMAL_REGION = 5
-    """A part that is declared to hold no cell."""
+    """A part that is declared to have no cell."""
 
 
 class Unclassified(Enum):
-    """What an annotation without a class is."""
+    """The meaning of an annotation without a class."""
 
     OBJECT = "object"
     """An object without a class."""
@@ -81,20 +81,20 @@ class MarkedObjects:
     """N objects of a file, each with its meaning."""
 
     annotations: Annotations
-    """The objects; the regions that the file gives are in `regions`."""
+    """The objects of the file, without those that its parser made regions of."""
     meaning: NDArray[np.int8]
-    """(N,), of `Meaning`."""
+    """(N,), the `Meaning` of each object."""
     regions: tuple[Region, ...]
-    """Positive and normal regions: first those that kept their polygons, then the others as rectangles."""
+    """Positive and normal regions: first those with polygons, then the others as rectangles."""
     ignored: tuple[Region, ...]
     """Ignored areas."""
 
     def having(self, *meanings: Meaning) -> Mask:
-        """Which objects, (N,), have one of some meanings."""
+        """Which objects have one of the meanings, (N,)."""
         return np.isin(self.meaning, meanings)
 
     def count(self, meaning: Meaning) -> int:
-        """How many objects have a meaning."""
+        """Number of objects with a meaning."""
         return int(self.having(meaning).sum())
 
     @property
@@ -106,15 +106,15 @@ class MarkedObjects:
 def interpret(
     annotations: Annotations, pixel_um: tuple[float, float], unclassified: Unclassified = Unclassified.OBJECT
 ) -> MarkedObjects:
-    """Say what each object means.
+    """Decide the meaning of each object.
 
     Args:
         annotations: the objects of a file, in any frame.
         pixel_um: width and height of a pixel of this frame, µm.
-        unclassified: what an annotation without a class is.
+        unclassified: the meaning of annotations without a class.
     """
-    of_class = {name: meaning_of_class(name) for name in set(annotations.names)}
-    meaning = np.array([of_class[name] for name in annotations.names], np.int8)
+    class_meanings = {name: meaning_of_class(name) for name in set(annotations.names)}
+    meaning = np.array([class_meanings[name] for name in annotations.names], np.int8)
     drawn = np.array([kind == "annotation" for kind in annotations.kinds], np.bool_)
     large = is_large(annotations.boxes, pixel_um)
     # Only annotations are areas: a detection of the class Normal is an object of that class.
@@ -124,6 +124,7 @@ def interpret(
     unnamed = drawn & np.array([not name for name in annotations.names], np.bool_)
     meaning[_regions_without_class(annotations, meaning, unnamed, large, unclassified)] = Meaning.POSITIVE_REGION
 
+    # Last, when all cells are known: a region in an ignored area stays a region.
     ignored = tuple(annotations.region(index) for index in np.flatnonzero(meaning == Meaning.IGNORED_AREA).tolist())
     counts = np.isin(meaning, (Meaning.CELL, Meaning.REJECTED))
     meaning[counts & in_any(ignored, centres(annotations.boxes))] = Meaning.IGNORED
@@ -142,7 +143,7 @@ def is_large(boxes: NDArray[np.float64], pixel_um: tuple[float, float]) -> Mask:
 
 
 def in_any(regions: Sequence[Region], points: NDArray[Float]) -> Mask:
-    """Which points (N, 2) lie in at least one of some regions, (N,)."""
+    """Which points (N, 2) lie in at least one of the regions, (N,)."""
     inside = np.zeros(len(points), np.bool_)
     for region in regions:
         inside |= region.holds(points)
@@ -155,16 +156,16 @@ def rectangle(box: NDArray[Float], *, normal: bool = False) -> Region:
 
 
 def meaning_of_class(name: str) -> Meaning:
-    """What a class says of an object that may be of any size and kind."""
+    """The meaning of a class, before size and kind of the object are considered."""
     folded = name.casefold()
     if folded in POSITIVE_NAMES:
         return Meaning.POSITIVE_REGION
     if folded in NORMAL_NAMES:
         return Meaning.NORMAL_REGION
-    parts = folded.split(": ")  # of a derived class
+    parts = folded.split(": ")  # as QuPath writes derived classes
     if REJECTED_NAME in parts:
         return Meaning.REJECTED
-    return Meaning.IGNORED_AREA if any(part.startswith(IGNORED_BEGINNING) for part in parts) else Meaning.CELL
+    return Meaning.IGNORED_AREA if any(part.startswith(IGNORED_PREFIX) for part in parts) else Meaning.CELL
 
 
 def _regions_without_class(

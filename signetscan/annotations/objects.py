@@ -1,4 +1,4 @@
-"""What an annotation file holds, whatever its kind."""
+"""The content of an annotation file of any format."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from signetscan.boxes import Box, Float
 
 POSITIVE_REGION, NORMAL_REGION = "Positive region", "Normal region"
-"""Class names, in any case, of the annotations that mark the images of a slide: with signet ring cells, and without
-any."""
+"""Class names, in upper or lower case, of annotations around the parts of a slide that were annotated: with signet ring
+cells, and without."""
 
 LARGEST_COORDINATE = 1e9
-"""No slide is so large, pixels; below it areas and unions stay far from overflow."""
+"""Largest coordinate that is read, pixels: no slide is so large, and areas stay far from overflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Region:
-    """A part of a slide that was looked through as a whole."""
+    """An area of a slide, most often one that was annotated as a whole."""
 
     rings: tuple[NDArray[np.float64], ...]
-    """Each (K, 2), corners in order, closed or not. A point is inside where an odd number of rings holds it, so that
-    holes and several pieces need no more."""
+    """Each (K, 2), corners in order, closed or not. A point is inside if an odd number of rings contains it, which
+    covers holes and regions of several pieces."""
     normal: bool
-    """Whether it is declared to hold no cell at all."""
+    """Whether the region is declared to have no cell at all."""
 
     @property
     def box(self) -> Box:
-        """x0, y0, x1, y1 around it."""
+        """The box around the region."""
         corners = np.concatenate(self.rings)
         x0, y0 = corners.min(axis=0).tolist()
         x1, y1 = corners.max(axis=0).tolist()
@@ -46,7 +46,7 @@ class Region:
 
     @property
     def is_rectangle(self) -> bool:
-        """Whether it fills its box: all corners of its one ring are corners of the box."""
+        """Whether the region fills its box: it has one ring, all corners of which are corners of the box."""
         x0, y0, x1, y1 = self.box
         corners = [corner for ring in self.rings for corner in ring.tolist()]
         return len(self.rings) == 1 and all(x in (x0, x1) and y in (y0, y1) for x, y in corners)
@@ -54,7 +54,7 @@ class Region:
     def holds(self, points: NDArray[Float]) -> NDArray[np.bool_]:
         """Which points (N, 2) are inside, (N,): a ray to the right crosses the rings an odd number of times.
 
-        Edges are half open, as pixels are: of two rectangles side by side only one holds a point on their border.
+        Edges are half open, as pixels are: a point on the border of two adjoining rectangles is in only one of them.
         """
         inside = np.zeros(len(points), np.bool_)
         x, y = points[:, 0], points[:, 1]
@@ -71,35 +71,35 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Annotations:
-    """The objects of one image or slide, as a file gives them."""
+    """The objects of one image or slide, as in the file."""
 
     boxes: NDArray[np.float64]
     """(N, 4), x0, y0, x1, y1, pixels; not yet checked against the image. A point is a box of no size."""
     names: tuple[str, ...]
-    """Class name of each object; empty where the file gives none."""
+    """Class name of each object; empty for none."""
     scores: NDArray[np.float64]
-    """(N,), as the file gives them; nan where it gives none."""
+    """(N,), score of each object, unchecked; nan for none."""
     kinds: tuple[str, ...]
-    """QuPath's type of each object: annotation, detection or cell; empty in files of another kind."""
+    """QuPath's type of each object: annotation, detection or cell; empty in files of other formats."""
     regions: tuple[Region, ...] = ()
-    """Parts that were looked through as a whole; they are not among the objects."""
+    """Parts that were annotated as a whole; they are not among the objects."""
     polygons: dict[int, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
-    """The rings of those annotations of an ignored class that are polygons, by the index of the object."""
+    """The rings of annotations of an ignored class that are polygons, by the index of the object."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """How many objects the parser left out, by reason."""
+    """Number of objects that the parser left out, by reason."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def region(self, index: int) -> Region:
-        """An object as a region: its polygon where it is known, else its box."""
+        """An object as a region: its polygon if that was kept, otherwise its box."""
         if index in self.polygons:
             return Region(rings=self.polygons[index], normal=False)
         return Region(rings=(rectangle_ring(self.boxes[index]),), normal=False)
 
     def select(self, which: NDArray[np.bool_]) -> Annotations:
-        """The objects that a mask (N,) picks, and all regions."""
-        index_of = np.cumsum(which) - 1
+        """The objects that a mask (N,) selects, and all regions."""
+        index_of = np.cumsum(which) - 1  # index of each selected object among the selected ones
         return replace(
             self,
             boxes=self.boxes[which],
@@ -135,7 +135,7 @@ def make_annotations(
     polygons: dict[int, tuple[NDArray[np.float64], ...]] | None = None,
     left_out: dict[str, int] | None = None,
 ) -> Annotations:
-    """Annotations from what a parser gathered, object by object; the edges of boxes may be in one row."""
+    """Annotations from the lists of a parser; boxes may be a flat array of edges."""
     return Annotations(
         boxes=np.array(boxes, np.float64).reshape(-1, 4),
         names=tuple(names),
@@ -148,10 +148,10 @@ def make_annotations(
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """All bytes of a file, which may not be larger than `limit`.
+    """All bytes of a file of at most `limit` bytes.
 
     Raises:
-        AnnotationError: it is missing, no file, or too large.
+        AnnotationError: the path is missing, not a file, or the file is too large.
     """
     try:
         # A device or a pipe has no size to check, and may never end.
@@ -167,5 +167,5 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def too_large(path: Path, limit: int) -> AnnotationError:
-    """The error for a file, or what it unpacks to, of more than `limit` bytes."""
+    """The error for a file of more than `limit` bytes, packed or unpacked."""
     return AnnotationError(f"{path}: over {limit / 1e6:g} MB, too large for an annotation file")

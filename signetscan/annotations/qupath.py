@@ -1,8 +1,8 @@
-"""QuPath's GeoJSON.
+"""Parser of QuPath's GeoJSON.
 
-What QuPath 0.2 to 0.7 writes and reads: a FeatureCollection, a bare array of features, or one feature; plain or
-gzipped; objects nested in `childObjects`; classifications as text, as an object with `name` or `names`, or null;
-measurements as an object or as a list of name and value.
+It reads what QuPath 0.2 to 0.7 writes: a FeatureCollection, a bare array of features, or one feature; plain or gzipped;
+objects nested in `childObjects`; classifications as text, as an object with `name` or `names`, or null; measurements as
+an object or as a list of name and value.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
 
 SCORE_NAMES = ("score", "confidence", "probability", "detection probability")
-"""Measurements that are taken for the score, in any case; the first of these that an object has."""
+"""Names, in upper or lower case, of the measurement that is the score; the first one that an object has counts."""
 
 OBJECT_KINDS = ("annotation", "detection", "cell")
 """Types of objects that may be a cell; tiles, TMA cores and the root are left out."""
 
 REGIONS = {POSITIVE_REGION.casefold(): False, NORMAL_REGION.casefold(): True}
-"""Classes of the annotations that are regions, and whether those hold no cell."""
+"""Classes of the annotations that are regions, and whether they are normal."""
 
 DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
-"""How deep the positions of a geometry lie in lists."""
+"""Number of lists in which the positions of a geometry are nested."""
 
 
 def read_geojson(path: Path) -> Annotations:
     """Read the objects that QuPath exported, or that `signetscan detect` wrote.
 
-    A polygon gives the box around it, a point a box of no size. Annotations of the class `Positive region`
-    or `Normal region` become regions; lines, tiles, TMA cores and the root are counted only.
+    A polygon gives the box around it, a point a box of no size. Annotations of the class `Positive region` or `Normal
+    region` become regions; lines, tiles, TMA cores and the root are left out, and counted.
 
     Args:
-        path: the file; one that ends in `.gz` is unpacked.
+        path: the file; one with the suffix `.gz` is unpacked.
 
     Returns:
-        The objects in the file's own frame: QuPath counts from the bounds that some slides declare.
+        The objects in the file's frame: QuPath counts from the bounds that some slides declare.
 
     Raises:
-        AnnotationError: the file is missing, too large, not GeoJSON, or an object of it cannot be understood.
+        AnnotationError: the file is missing, too large, not GeoJSON, or one of its objects is malformed.
     """
     parser = _Parser(path)
     for number, feature in enumerate(read_features(path), start=1):
@@ -77,9 +77,7 @@ def read_geojson(path: Path) -> Annotations:
 
 
 def read_areas(path: Path) -> tuple[Region, ...]:
-    """The annotations that have an area, whatever their class, and the TMA cores that are not missing, as regions.
-
-    They are in the file's own frame.
+    """The annotations with an area, of any class, and the TMA cores that are not missing; as regions, file's frame.
 
     Raises:
         AnnotationError: as `read_geojson`.
@@ -92,7 +90,7 @@ def read_areas(path: Path) -> tuple[Region, ...]:
 
 @dataclass(slots=True)
 class _Parser:
-    """Gathers the objects of one file."""
+    """Collects the objects of one file."""
 
     path: Path
     boxes: array[float] = field(default_factory=lambda: array("d"))
@@ -104,7 +102,7 @@ class _Parser:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def add(self, top: object, number: int) -> None:
-        """Take a feature of the file's list, counted from 1, and all objects nested in it."""
+        """Add a feature of the file's list, counted from 1, and all objects nested in it."""
         waiting = [top]
         while waiting:
             match waiting.pop():
@@ -118,7 +116,7 @@ class _Parser:
             nested = properties.get("childObjects", properties.get("children")) or []
             if not isinstance(nested, list):
                 raise self._error(number, "has childObjects that are not a list")
-            waiting += reversed(nested)
+            waiting += reversed(nested)  # so that they are taken from the end in the order of the file
 
     def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
         kind = _kind(properties)
@@ -135,7 +133,7 @@ class _Parser:
             score = self._score(properties, number)
             if kind == "annotation" and "Polygon" in shape and meaning_of_class(name) is Meaning.IGNORED_AREA:
                 self.polygons[len(self.names)] = tuple(parts)
-            # Every point is an object of its own; the rings of a polygon are one.
+            # Each point is an object of its own; all rings of a polygon together are one.
             points = shape in {"Point", "MultiPoint"}
             for corners in np.concatenate(parts)[:, None] if points else [np.concatenate(parts)]:
                 self.boxes.extend([*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()])
@@ -155,7 +153,7 @@ class _Parser:
             inner: list[Json] = []
             for part in parts:
                 if not isinstance(part, list):
-                    raise self._error(number, "has coordinates that are not nested as its type asks for")
+                    raise self._error(number, "has coordinates that are not nested as its type requires")
                 inner += part
             parts = inner
         if not parts:
@@ -165,7 +163,7 @@ class _Parser:
     def _positions(self, part: object, number: int) -> NDArray[np.float64]:
         try:
             values = np.asarray(part)
-        except ValueError:  # of different lengths
+        except ValueError:  # rows of different lengths
             values = np.empty(0)
         if values.ndim != 2 or values.shape[1] < 2 or not len(values) or values.dtype.kind not in "iuf":
             raise self._error(number, "has coordinates that are not a list of x, y")
@@ -181,14 +179,14 @@ class _Parser:
             case str(name) | {"name": str(name)}:
                 return name.strip()
             case {"names": list(names)} if all(isinstance(name, str) for name in names):
-                # A derived class; QuPath shows it so.
+                # A derived class, written as QuPath shows it.
                 return ": ".join(name.strip() for name in names)
             case {**keys} if not (keys.get("name") or keys.get("names")):
                 return ""
         raise self._error(number, "has a classification that is neither a name nor an object with a name")
 
     def _score(self, properties: dict[str, Json], number: int) -> float:
-        """The score as a number; nan where there is none."""
+        """The score; nan for none."""
         measured = properties.get("measurements") or {}
         if isinstance(measured, list):  # QuPath before 0.4
             entries = [entry for entry in measured if isinstance(entry, dict)]
@@ -213,7 +211,7 @@ class _Parser:
 
 @dataclass(slots=True)
 class _AreaParser(_Parser):
-    """Gathers the annotations that have an area instead."""
+    """Collects the annotations and TMA cores that have an area instead."""
 
     def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
         shape, rings = self._parts(geometry, number)
@@ -223,6 +221,6 @@ class _AreaParser(_Parser):
 
 
 def _kind(properties: dict[str, Json]) -> str:
-    """The type of an object; without one it is an annotation, as in QuPath."""
+    """The type of an object; an annotation if there is none, as in QuPath."""
     kind = properties.get("objectType", properties.get("object_type"))
     return kind[:40] if isinstance(kind, str) and kind else "annotation"

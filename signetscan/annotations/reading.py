@@ -1,4 +1,4 @@
-"""Any annotation file, by its suffix."""
+"""Reading of annotation files of all formats, by their suffix."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def read_annotations(path: Path) -> Annotations:
     """Read an annotation file: GeoJSON (`.gz` too), CSV or VOC-like XML.
 
     Raises:
-        AnnotationError: its suffix is of no such file, or the parser refuses it.
+        AnnotationError: the suffix is unknown, or the file cannot be parsed.
     """
     suffix = suffix_of(path.name, ANNOTATION_SUFFIXES)
     if not suffix:
-        message = f"{path}: not an annotation file by its suffix; use one of {', '.join(ANNOTATION_SUFFIXES)}"
+        message = f"{path}: not an annotation file by its suffix; give it one of {', '.join(ANNOTATION_SUFFIXES)}"
         raise AnnotationError(message)
     if suffix == ".csv":
         return read_boxes_csv(path)

@@ -1,4 +1,4 @@
-"""VOC-like XML, as DigestPath 2019 has it."""
+"""Parser and writer of VOC-like XML, the format of DigestPath 2019."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from signetscan.boxes import Float
 
 MAX_XML_BYTES = 50_000_000
-"""A file of a hundred thousand boxes is smaller."""
+"""Largest file that is read: one of a hundred thousand boxes is smaller."""
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 SCORE_ELEMENTS = ("confidence", "score")
@@ -32,7 +32,7 @@ SCORE_ELEMENTS = ("confidence", "score")
 def read_boxes_xml(path: Path) -> Annotations:
     """Read a VOC-like file: any root, `object`s with a `name` and a `bndbox` of `xmin`, `ymin`, `xmax`, `ymax`.
 
-    An object of a prediction may have its score as `confidence` or `score`.
+    Predictions have their score as `confidence` or `score`.
 
     Raises:
         AnnotationError: the file is missing, too large, not well formed, or a box is not four numbers.
@@ -49,9 +49,9 @@ def read_boxes_xml(path: Path) -> Annotations:
         if any(math.isnan(edge) for edge in box):
             message = f"{path}: object {number} has no bndbox of four numbers (xmin, ymin, xmax, ymax)"
             raise AnnotationError(message)
-        given = next((text for name in SCORE_ELEMENTS if (text := element.findtext(name)) is not None), None)
-        scores.append(_number(given))
-        if given is not None and math.isnan(scores[-1]):
+        score_text = next((text for name in SCORE_ELEMENTS if (text := element.findtext(name)) is not None), None)
+        scores.append(_number(score_text))
+        if score_text is not None and math.isnan(scores[-1]):
             message = f"{path}: object {number} has a score that is not a number"
             raise AnnotationError(message)
         boxes.append(box)
@@ -60,7 +60,7 @@ def read_boxes_xml(path: Path) -> Annotations:
 
 
 def _number(text: str | None) -> float:
-    """The number in a text; nan where there is none, or one that no slide has room for."""
+    """The number in a text; nan if there is none, or one beyond `LARGEST_COORDINATE`."""
     try:
         value = float(text or "")
     except ValueError:
