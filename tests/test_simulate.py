@@ -72,7 +72,7 @@ def test_visible_boxes_of_a_map_drawn_by_hand() -> None:
     assert visible_boxes(np.zeros_like(owner), {1: 20}).shape == (0, 4)
 
 
-def test_the_box_of_a_cell_is_where_its_dye_is() -> None:
+def test_the_box_of_a_cell_is_where_its_stain_is() -> None:
     """Cells of the sizes that real ones have, each drawn on a black sheet, on which all that it covers is paler."""
     sides = []
     for seed in range(150):
@@ -143,7 +143,7 @@ def test_cells_end_where_the_tissue_ends(seed: int) -> None:
     image=arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.just(3))),
     seed=st.integers(0, 2**32),
 )
-def test_a_real_image_goes_to_dyes_and_back(image: NDArray[np.uint8], seed: int) -> None:
+def test_a_real_image_goes_to_stains_and_back(image: NDArray[np.uint8], seed: int) -> None:
     stain = random_stain(np.random.default_rng(seed))
     amounts = stain.to_amounts(image)
     assert amounts.shape == (3, *image.shape[:2])
@@ -151,7 +151,7 @@ def test_a_real_image_goes_to_dyes_and_back(image: NDArray[np.uint8], seed: int)
 
 
 @given(seed=st.integers(0, 2**32), dye=st.integers(0, 1))
-def test_no_dye_shows_the_glass_and_more_dye_is_darker(seed: int, dye: int) -> None:
+def test_no_stain_shows_the_glass_and_more_stain_is_darker(seed: int, dye: int) -> None:
     stain = random_stain(np.random.default_rng(seed))
     amounts = np.zeros((3, 1, 50), np.float32)
     amounts[dye] = np.linspace(0, 3, 50)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, progress
+from signetscan.cli.console import FILE, counted, progress
 from signetscan.cli.flags import flags_of, given
 from signetscan.simulate.options import ImageSetOptions, SlideOptions
 
@@ -22,7 +22,7 @@ def simulate() -> None:
 @simulate.command()
 @click.argument("out", type=FILE)
 @flags_of(ImageSetOptions)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of processes.  [default: one per core]")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the result.")
 def images(out: Path, workers: int | None, *, quiet: bool, **values: object) -> None:
     """Write a training set into the new folder OUT.
@@ -38,7 +38,7 @@ def images(out: Path, workers: int | None, *, quiet: bool, **values: object) -> 
     with progress("drawing", unit="images", quiet=quiet) as on_progress:
         drawn = write_image_set(out, options, workers=workers, on_progress=on_progress)
     click.echo(
-        f"{out}: {_counted(drawn.positives, 'image')} with {_counted(drawn.cells, 'signet ring cell')} "
+        f"{out}: {counted(drawn.positives, 'image')} with {counted(drawn.cells, 'signet ring cell')} "
         f"({drawn.boxes} with a box), {drawn.negatives} without"
     )
 
@@ -61,10 +61,6 @@ def slide(out: Path, *, quiet: bool, **values: object) -> None:
     with progress("drawing", unit="pieces", quiet=quiet) as on_progress:
         drawn = write_slide(out, options, on_progress=on_progress)
     click.echo(
-        f"{out}: {_counted(drawn.positive_regions, 'region')} with {_counted(drawn.cells, 'signet ring cell')}, "
+        f"{out}: {counted(drawn.positive_regions, 'region')} with {counted(drawn.cells, 'signet ring cell')}, "
         f"{drawn.normal_regions} without"
     )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

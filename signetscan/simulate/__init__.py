@@ -1,1 +1,1 @@
-"""Drawing tissue with signet ring cells whose truth is known."""
+"""Simulator of tissue with signet ring cells, of which every one is known."""

@@ -1,4 +1,4 @@
-"""The tissue that cells lie in: drawn, or taken from a real image."""
+"""Drawn tissue, in which cells lie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_tissue(rng: np.random.Generator, shape: tuple[int, int]) -> Canvas:
-    """A canvas with stroma, a crowd of nuclei and ragged white gaps.
+    """A canvas with stroma, crowds of nuclei and ragged white gaps.
 
     Args:
         rng: source of randomness.
@@ -43,22 +43,23 @@ def _eosin(rng: np.random.Generator, shape: tuple[int, int], cellular: Map) -> M
 
 
 def _gaps(rng: np.random.Generator, shape: tuple[int, int]) -> Map:
-    """Ragged bare glass between groups of cells: concave outlines, no rim."""
+    """Ragged gaps of bare glass between groups of cells: concave outlines, no rim."""
     ragged = smooth_noise(rng, shape, rng.uniform(50, 110)) + 0.55 * smooth_noise(rng, shape, 22)
     ragged += 0.2 * smooth_noise(rng, shape, 7)
     return step(ragged - rng.uniform(1.5, 2.6), 0.18)
 
 
 def _scatter_nuclei(canvas: Canvas, where: Map, *, crowded: bool) -> None:
-    """Nuclei at the spacing of a crowd, or sparse and long along the strands of the stroma."""
+    """Draw crowded round nuclei, or sparse long ones along the strands of the stroma."""
     rng = canvas.rng
     spacing = rng.uniform(38, 56) if crowded else rng.uniform(80, 130)
     rows, columns = int(canvas.height / spacing) + 1, int(canvas.width / spacing) + 1
-    places = (np.indices((rows, columns)).reshape(2, -1).T + rng.uniform(-0.05, 1.05, (rows * columns, 2))) * spacing
-    lie = rng.uniform(0, np.pi)
+    # A grid whose points are moved by up to a step: even spacing without visible rows.
+    centres = (np.indices((rows, columns)).reshape(2, -1).T + rng.uniform(-0.05, 1.05, (rows * columns, 2))) * spacing
+    strand_angle = rng.uniform(0, np.pi)
     dark, pale = rng.uniform(0.7, 1.2), rng.uniform(0, 0.5)
     size = rng.uniform(26, 36)
-    for y, x in places:
+    for y, x in centres:
         if not (0 <= x < canvas.width and 0 <= y < canvas.height) or rng.random() > where[int(y), int(x)]:
             continue
         if crowded:
@@ -66,10 +67,10 @@ def _scatter_nuclei(canvas: Canvas, where: Map, *, crowded: bool) -> None:
             sides, angle = (length, length * rng.uniform(0.62, 1.0)), rng.uniform(0, np.pi)
         else:
             length = rng.uniform(24, 52)
-            sides, angle = (length, rng.uniform(7, 13)), lie + rng.normal(0, 0.35)
+            sides, angle = (length, rng.uniform(7, 13)), strand_angle + rng.normal(0, 0.35)
         if crowded:
             _cytoplasm(canvas, x, y, length)
-        ghost = 0.45 if rng.random() < 0.12 else 1.0  # out of focus, below the plane
+        ghost = 0.45 if rng.random() < 0.12 else 1.0  # some lie below the focal plane, and look pale
         nucleus(
             canvas, (x, y), sides, angle, dark=ghost * dark * rng.uniform(0.75, 1.3), vesicular=pale * rng.uniform(0, 2)
         )

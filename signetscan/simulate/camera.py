@@ -1,4 +1,4 @@
-"""What the microscope and the scanner do to the light: focus, colour fringes, banding, noise, JPEG."""
+"""The effects of microscope and scanner on the light: focus, colour fringes, banding, noise, JPEG."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
-    """A scanner. Lengths in pixels, light on a scale of 0 to 255."""
+    """Settings of a scanner. Lengths are in pixels, light on a scale of 0 to 255."""
 
     blur: float
     """Standard deviation of the blur in focus."""
     defocus: float
-    """Standard deviation of the blur where the focus is lost."""
+    """Standard deviation of the blur out of focus."""
     fringe: float
     """Shift of red against blue."""
     banding: float
@@ -35,7 +35,7 @@ class Camera:
 
 
 def random_camera(rng: np.random.Generator) -> Camera:
-    """A scanner and its settings, by lot."""
+    """A scanner with random settings."""
     blur = float(rng.uniform(0.55, 1.1))
     return Camera(
         blur=blur,
@@ -48,7 +48,7 @@ def random_camera(rng: np.random.Generator) -> Camera:
 
 
 def second_camera(rng: np.random.Generator) -> Camera:
-    """For real pictures, which have been through a scanner already: hardly any blur and noise of its own."""
+    """A scanner for real images, which have been through one already: with hardly any blur and noise."""
     return Camera(
         blur=0.4,
         defocus=0.4 + float(rng.uniform(0.0, 1.2)),
@@ -60,12 +60,12 @@ def second_camera(rng: np.random.Generator) -> Camera:
 
 
 def photograph(rng: np.random.Generator, light: NDArray[np.float32], camera: Camera) -> NDArray[np.uint8]:
-    """Light (H, W, 3) as a picture, uint8 of the same shape, not yet compressed."""
+    """Light (H, W, 3) as an image, uint8 of the same shape, not yet compressed."""
     height, width = light.shape[:2]
-    lost = step(smooth_noise(rng, (height, width), 500) - rng.uniform(0.2, 1.8), 1.2)[..., None]
+    unfocused = step(smooth_noise(rng, (height, width), 500) - rng.uniform(0.2, 1.8), 1.2)[..., None]
     sharp = ndimage.gaussian_filter(light, (camera.blur, camera.blur, 0))
     soft = ndimage.gaussian_filter(light, (camera.defocus, camera.defocus, 0))
-    picture = sharp + lost * (soft - sharp)
+    picture = sharp + unfocused * (soft - sharp)
     for channel, shift in ((0, camera.fringe), (2, -camera.fringe)):
         picture[..., channel] = ndimage.shift(picture[..., channel], (0, shift), order=1, mode="nearest")
     bands = ndimage.gaussian_filter1d(rng.normal(0, 3, height), 4) * camera.banding
@@ -75,7 +75,7 @@ def photograph(rng: np.random.Generator, light: NDArray[np.float32], camera: Cam
 
 
 def compress(picture: NDArray[np.uint8], quality: int) -> bytes:
-    """A picture as a JPEG file."""
+    """An image as the content of a JPEG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A sheet of dye to draw on, and the shapes that all cells are made of. Coordinates are image pixels."""
+"""A canvas of stain to draw on, and the shapes that all cells are made of. Coordinates are image pixels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from signetscan.simulate.noise import Map
 
 HAEM, EOSIN = 0, 1
-"""Index of the dyes in a canvas."""
+"""Index of the stains in a canvas."""
 
 TISSUE_STEP = 16
-"""Pixels of the canvas to one of its tissue map."""
+"""Side, in pixels of the canvas, of a pixel of its tissue map."""
 
 EDGE = 1.6
-"""Width of a soft outline, pixels: optics never draw a harder one."""
+"""Width of a soft outline, pixels: optics give no sharper one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,11 +35,16 @@ class Window:
     dx: Map
     """Horizontal distance of each pixel's centre from the point."""
     dy: Map
-    """Vertical distance."""
+    """Vertical distance of each pixel's centre from the point."""
 
 
 class Canvas:
-    """Amounts of dye, (3, H, W), and textures to make them uneven."""
+    """Amounts of stain, (3, H, W), and textures to make them uneven.
+
+    Args:
+        rng: source of randomness for all that is drawn.
+        amounts: amounts of haematoxylin, of eosin and of the rest; drawn on in place.
+    """
 
     def __init__(self, rng: np.random.Generator, amounts: NDArray[np.float32]) -> None:
         self.rng = rng
@@ -48,21 +53,21 @@ class Canvas:
         shape = (512, 512)
         self._grain = 0.6 * smooth_noise(rng, shape, 3.0) + 0.5 * smooth_noise(rng, shape, 7.0)
         self.tissue = np.ones((-(-self.height // TISSUE_STEP), -(-self.width // TISSUE_STEP)), np.bool_)
-        """(H / 16, W / 16), where there is tissue for a cell to lie in."""
+        """(H / 16, W / 16), where there is tissue in which a cell may lie."""
         self.owner = np.zeros((self.height, self.width), np.int32)
-        """Which signet ring cell shows at each pixel; 0 for none."""
+        """Identity of the signet ring cell that is visible at each pixel; 0 for none."""
 
     def has_room(self, x: float, y: float) -> bool:
         """Whether a point lies in tissue."""
         return bool(self.tissue[int(y) // TISSUE_STEP, int(x) // TISSUE_STEP])
 
     def fill(self, window: Window, alpha: Map) -> None:
-        """Leave no room for cells where alpha is at least a half."""
+        """Keep later cells out of the area where alpha is at least one half."""
         rows, columns = np.nonzero(alpha >= 0.5)
         self.tissue[(rows + window.rows.start) // TISSUE_STEP, (columns + window.columns.start) // TISSUE_STEP] = False
 
     def window(self, x: float, y: float, reach: float) -> Window | None:
-        """The square of half-side `reach` around a point, or None where it lies outside."""
+        """The square of half-side `reach` around a point; None if all of it lies outside of the canvas."""
         left, right = max(int(x - reach), 0), min(int(x + reach) + 2, self.width)
         top, bottom = max(int(y - reach), 0), min(int(y + reach) + 2, self.height)
         if left >= right or top >= bottom:
@@ -82,25 +87,25 @@ class Canvas:
         return piece
 
     def put(self, window: Window, alpha: Map, haem: Map | float, eosin: Map | float) -> None:
-        """Replace what is there by these amounts, as far as alpha says."""
-        for dye, amount in ((HAEM, haem), (EOSIN, eosin)):
-            area = self.amounts[dye, window.rows, window.columns]
+        """Blend these amounts over those on the canvas, with alpha as the weight."""
+        for stain, amount in ((HAEM, haem), (EOSIN, eosin)):
+            area = self.amounts[stain, window.rows, window.columns]
             area += alpha * (amount - area)
         rest = self.amounts[2, window.rows, window.columns]
         rest *= 1 - 0.8 * alpha
 
     def add(self, window: Window, alpha: Map, haem: float, eosin: float) -> None:
-        """Add dye on top of what is there."""
+        """Add stain to the amounts on the canvas."""
         self.amounts[HAEM, window.rows, window.columns] += alpha * haem
         self.amounts[EOSIN, window.rows, window.columns] += alpha * eosin
 
-    def own(self, window: Window, alpha: Map, identity: int) -> None:
-        """Record who shows where alpha is at least a half."""
+    def claim(self, window: Window, alpha: Map, identity: int) -> None:
+        """Record that a cell, or 0 for anything else, is visible where alpha is at least one half."""
         self.owner[window.rows, window.columns][alpha >= 0.5] = identity
 
 
 def wobbly_radius(rng: np.random.Generator, theta: Map, amount: float) -> Map:
-    """A closed outline as a radius around 1, from low-order Fourier terms."""
+    """A closed outline as a radius around 1 for each angle, from low-order Fourier terms."""
     radius = np.ones_like(theta)
     for order in (2, 3, 4, 5):
         radius += amount / (order - 1) * float(rng.normal()) * np.cos(order * theta + float(rng.uniform(0, 6.3)))
@@ -133,7 +138,7 @@ def blob(
 
 def nucleus(
     canvas: Canvas,
-    place: tuple[float, float],
+    centre: tuple[float, float],
     sides: tuple[float, float],
     angle: float,
     *,
@@ -143,19 +148,19 @@ def nucleus(
     """Draw a nucleus.
 
     Args:
-        canvas: what to draw on.
-        place: centre.
+        canvas: canvas to draw on.
+        centre: x and y of the nucleus.
         sides: length and width, pixels.
         angle: direction of the length, radians.
         dark: amount of haematoxylin.
-        vesicular: how pale its middle is, 0 to 1.
+        vesicular: paleness of its middle, 0 to 1.
     """
     rng = canvas.rng
-    window = canvas.window(*place, max(sides) * 0.75 + 3)
+    window = canvas.window(*centre, max(sides) * 0.75 + 3)
     if window is None:
         return
     alpha, depth = blob(rng, window, sides, angle, 0.06)
     rim = np.clip(1 - depth / 3.5, 0, 1)
     haem = dark * (0.8 + 0.22 * canvas.grain(window) + 0.25 * rim - vesicular * 0.55 * np.clip(depth / 6, 0, 1))
     canvas.put(window, alpha * float(rng.uniform(0.85, 1.0)), np.clip(haem, 0.08, None), 0.25 * dark)
-    canvas.own(window, alpha, 0)
+    canvas.claim(window, alpha, 0)

@@ -29,35 +29,35 @@ if TYPE_CHECKING:
     from signetscan.simulate.options import ImageSetOptions
 
 NAMELESS = 0.15
-"""Share of normal slides whose images carry no slide id in their names, as some of DigestPath's do not."""
-REAL_SHARE = 0.5
-"""Share of images drawn on real tissue, where there is some."""
+"""Fraction of normal slides whose images have no slide id in their names, as in DigestPath."""
+REAL_FRACTION = 0.5
+"""Fraction of images drawn on real tissue, if there is any."""
 MAX_EXTRA = 80
-"""Positive images are up to this much larger than asked on each side, pixels, as DigestPath's are."""
+"""Most pixels by which sides of positive images exceed the given size: in DigestPath they differ too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCount:
-    """How many cells one image has."""
+    """Numbers of cells in one image."""
 
     cells: int
     """Signet ring cells in it."""
     boxes: int
-    """Those with a box in the XML."""
+    """Cells with a box in the XML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSetTotals:
-    """How many images and cells a training set has."""
+    """Numbers of images and cells in a training set."""
 
     positives: int
     """Images with signet ring cells."""
     negatives: int
-    """Images without."""
+    """Images without signet ring cells."""
     cells: int
     """Signet ring cells."""
     boxes: int
-    """Those with a box in the XML."""
+    """Cells with a box in the XML."""
 
 
 def write_image_set(
@@ -67,24 +67,24 @@ def write_image_set(
     workers: int | None = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSetTotals:
-    """Write `sig-train-pos`, `sig-train-neg`, the whole truth, and `dataset.json` into a new or empty folder.
+    """Write `sig-train-pos`, `sig-train-neg`, `truth` with all boxes, and `dataset.json` into a new or empty folder.
 
     Args:
         out: the folder.
-        options: what to make.
-        workers: processes, None for one a core; the result does not depend on it.
+        options: what to draw.
+        workers: number of processes, None for one per core; the result does not depend on it.
         on_progress: called with (images done, images in all).
 
     Raises:
         OutputError: the folder is not empty or cannot be written.
-        AnnotationError: a background picture cannot be read.
+        AnnotationError: a background image cannot be read.
         SlideError: a background slide cannot be read.
     """
     make_folder(out)
     if any(out.iterdir()):
-        message = f"{out}: not empty; name a new folder, so that no two data sets are mixed"
+        message = f"{out}: not empty; name a new folder, so that two data sets do not get mixed"
         raise OutputError(message)
-    load_backgrounds(options.backgrounds)  # so that a bad one is reported before any work, and the folder stays empty
+    load_backgrounds(options.backgrounds)  # so that an unreadable one is an error before anything is written
     for name in (POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER):
         make_folder(out / name)
     jobs = [(True, index) for index in range(options.positives)]
@@ -109,58 +109,58 @@ def write_image_set(
 
 @lru_cache(maxsize=1)
 def load_backgrounds(paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], ...]:
-    """All real images, read once in each process."""
+    """The real images to draw on, read once in each process."""
     return tuple(read_background(path) for path in paths)
 
 
 def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> ImageCount:
-    """Render and write one image with its XML. Everything random comes from the seed and the image's number."""
+    """Draw and write one image with its XML. All randomness comes from the seed and the image's number."""
     positive, index = job
     slide = index // options.images_per_slide
-    of_slide = np.random.default_rng([options.seed, int(positive), slide, 0])
-    of_image = np.random.default_rng([options.seed, int(positive), slide, 1 + index % options.images_per_slide])
-    slide_stain, slide_camera = random_stain(of_slide), random_camera(of_slide)
-    size = options.size + of_image.integers(0, MAX_EXTRA, 2) if positive else np.full(2, options.size)
+    slide_rng = np.random.default_rng([options.seed, int(positive), slide, 0])
+    image_rng = np.random.default_rng([options.seed, int(positive), slide, 1 + index % options.images_per_slide])
+    slide_stain, slide_camera = random_stain(slide_rng), random_camera(slide_rng)
+    size = options.size + image_rng.integers(0, MAX_EXTRA, 2) if positive else np.full(2, options.size)
     shape = (int(size[0]), int(size[1]))
-    stem = _stem(of_slide, of_image, slide, shape, nameless=not positive and of_slide.random() < NAMELESS)
+    stem = _stem(slide_rng, image_rng, slide, shape, nameless=not positive and slide_rng.random() < NAMELESS)
     backgrounds = load_backgrounds(options.backgrounds)
-    if backgrounds and of_image.random() < REAL_SHARE:
-        canvas, own = real_canvas(of_image, random_crop(of_image, backgrounds, shape))
-        stain, camera = vary(of_image, own), second_camera(of_image)
-        field = render_field(of_image, shape, stain=stain, camera=camera, with_cells=positive, canvas=canvas)
+    if backgrounds and image_rng.random() < REAL_FRACTION:
+        canvas, real_stain = real_canvas(image_rng, random_crop(image_rng, backgrounds, shape))
+        stain, camera = vary(image_rng, real_stain), second_camera(image_rng)
+        field = render_field(image_rng, shape, stain=stain, camera=camera, with_cells=positive, canvas=canvas)
     else:
         camera = slide_camera
-        field = render_field(of_image, shape, stain=slide_stain, camera=camera, with_cells=positive)
+        field = render_field(image_rng, shape, stain=slide_stain, camera=camera, with_cells=positive)
     folder = out / (POSITIVE_FOLDER if positive else NEGATIVE_FOLDER)
     _write(folder / f"{stem}.jpeg", compress(field.image, camera.jpeg_quality))
     if not positive:
         return ImageCount(cells=0, boxes=0)
-    kept = _keep(of_image, len(field.boxes), options.missing_rate)
+    kept = _keep(image_rng, len(field.boxes), options.missing_rate)
     _write_truth(folder / f"{stem}.xml", stem, shape, field.boxes[kept])
     _write_truth(out / TRUTH_FOLDER / f"{stem}.xml", stem, shape, field.boxes)
     return ImageCount(cells=len(field.boxes), boxes=len(kept))
 
 
 def _keep(rng: np.random.Generator, count: int, missing_rate: float) -> NDArray[np.intp]:
-    """Which of an image's boxes stay."""
+    """Indices of the boxes that an image keeps."""
     return np.sort(rng.permutation(count)[round(count * missing_rate) :])
 
 
 def _stem(
-    of_slide: np.random.Generator,
-    of_image: np.random.Generator,
+    slide_rng: np.random.Generator,
+    image_rng: np.random.Generator,
     slide: int,
     size: tuple[int, int],
     *,
     nameless: bool,
 ) -> str:
-    """A file name as DigestPath has it: slide id, date and time, and the place on the slide."""
-    day = f"{of_slide.integers(2017, 2020)}-{of_slide.integers(1, 13):02d}-{of_slide.integers(1, 29):02d}"
-    clock = "_".join(f"{of_image.integers(0, high):02d}" for high in (24, 60, 60))
-    identity = f"S{of_slide.integers(10**6):06d}-{slide:04d}"
-    x, y = of_image.integers(1000, 80_000, 2)
-    place = f"{day} {clock}-lv0-{x}-{y}-{size[0]}-{size[1]}"
-    return place if nameless else f"{identity}_{place}"
+    """A name like those of DigestPath: slide id, date and time, and the position on the slide."""
+    day = f"{slide_rng.integers(2017, 2020)}-{slide_rng.integers(1, 13):02d}-{slide_rng.integers(1, 29):02d}"
+    clock = "_".join(f"{image_rng.integers(0, high):02d}" for high in (24, 60, 60))
+    identity = f"S{slide_rng.integers(10**6):06d}-{slide:04d}"
+    x, y = image_rng.integers(1000, 80_000, 2)
+    without_id = f"{day} {clock}-lv0-{x}-{y}-{size[0]}-{size[1]}"
+    return without_id if nameless else f"{identity}_{without_id}"
 
 
 def _write_truth(path: Path, stem: str, size: tuple[int, int], boxes: NDArray[np.float64]) -> None:

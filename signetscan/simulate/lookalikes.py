@@ -1,4 +1,4 @@
-"""Everything that is not a signet ring cell, much of which looks like one. Places and sizes in image pixels."""
+"""Structures that are no signet ring cells, many of which look like one. Positions and sizes are in image pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def goblet_gland(canvas: Canvas, x: float, y: float) -> None:
-    """A ring of columnar cells around a lumen; many hold a cup of mucin with the nucleus below it, at the base."""
+    """A ring of columnar cells around a lumen; many have a cup of mucin, with the nucleus below it at the base."""
     rng = canvas.rng
     outer = rng.uniform(95, 190)
     height = rng.uniform(50, 75)
@@ -28,7 +28,7 @@ def goblet_gland(canvas: Canvas, x: float, y: float) -> None:
         return
     alpha, depth = blob(rng, window, (2 * outer, 2 * outer * squash), tilt, 0.05)
     canvas.put(window, alpha, 0.32 + 0.08 * canvas.grain(window), 0.38)
-    canvas.own(window, alpha, 0)
+    canvas.claim(window, alpha, 0)
     lumen = step(depth - height, 4.0)
     canvas.put(window, lumen, 0.04 + 0.03 * np.abs(canvas.grain(window)), 0.05)
     count = int(2 * np.pi * outer * (0.5 + squash / 2) / rng.uniform(24, 30))
@@ -45,9 +45,9 @@ def goblet_gland(canvas: Canvas, x: float, y: float) -> None:
         nucleus(canvas, (base[0], base[1]), sides, radial + np.pi / 2 * rng.integers(0, 2), dark=rng.uniform(0.8, 1.2))
 
 
-def _mucin_cup(canvas: Canvas, place: tuple[float, float], length: float, width: float, angle: float) -> None:
+def _mucin_cup(canvas: Canvas, centre: tuple[float, float], length: float, width: float, angle: float) -> None:
     rng = canvas.rng
-    window = canvas.window(place[0], place[1], length)
+    window = canvas.window(centre[0], centre[1], length)
     if window is None:
         return
     alpha, depth = blob(rng, window, (length, width), angle, 0.04)
@@ -57,7 +57,7 @@ def _mucin_cup(canvas: Canvas, place: tuple[float, float], length: float, width:
 
 
 def fat(canvas: Canvas, x: float, y: float) -> None:
-    """A group of fat cells: large, empty, thin-walled, with at most a flat speck of a nucleus in a corner."""
+    """A group of fat cells: large, empty and thin-walled, with at most a flat speck of a nucleus in a corner."""
     rng = canvas.rng
     reach = rng.uniform(200, 380)
     window = canvas.window(x, y, reach)
@@ -70,15 +70,15 @@ def fat(canvas: Canvas, x: float, y: float) -> None:
     patch, _ = blob(rng, window, (1.8 * reach, 1.8 * reach), 0, 0.12)
     canvas.put(window, patch, 0.18, 0.45)
     canvas.put(window, patch * step(wall, 2.0), 0.015, 0.02)
-    canvas.own(window, patch, 0)
+    canvas.claim(window, patch, 0)
     canvas.fill(window, patch)
     for _ in range(len(seeds) // 2):
-        at = rng.uniform(-reach * 0.6, reach * 0.6, 2)
-        nucleus(canvas, (x + at[0], y + at[1]), (rng.uniform(14, 22), rng.uniform(4, 7)), rng.uniform(0, np.pi))
+        offset = rng.uniform(-reach * 0.6, reach * 0.6, 2)
+        nucleus(canvas, (x + offset[0], y + offset[1]), (rng.uniform(14, 22), rng.uniform(4, 7)), rng.uniform(0, np.pi))
 
 
 def hole(canvas: Canvas, x: float, y: float) -> None:
-    """An empty space in the stroma, of a cell's size, with neither rim nor crescent."""
+    """An empty space of a cell's size in the stroma, with neither rim nor crescent."""
     rng = canvas.rng
     length = rng.uniform(22, 70)
     window = canvas.window(x, y, length)
@@ -86,16 +86,18 @@ def hole(canvas: Canvas, x: float, y: float) -> None:
         return
     alpha, _ = blob(rng, window, (length, length * rng.uniform(0.55, 1.0)), rng.uniform(0, np.pi), 0.12)
     canvas.put(window, alpha * rng.uniform(0.8, 1.0), rng.uniform(0.0, 0.06), rng.uniform(0.0, 0.1))
-    canvas.own(window, alpha, 0)
+    canvas.claim(window, alpha, 0)
 
 
 def lymphocyte(canvas: Canvas, x: float, y: float) -> None:
-    """A small, round, very dark nucleus with hardly any cytoplasm; they come in crowds."""
+    """Lymphocytes: small, round, very dark nuclei with hardly any cytoplasm, in crowds."""
     rng = canvas.rng
     for _ in range(int(rng.integers(1, 9))):
-        at = rng.normal(0, 26, 2)
+        offset = rng.normal(0, 26, 2)
         side = rng.uniform(19, 27)
-        nucleus(canvas, (x + at[0], y + at[1]), (side, side * rng.uniform(0.85, 1)), 0, dark=rng.uniform(1.1, 1.7))
+        nucleus(
+            canvas, (x + offset[0], y + offset[1]), (side, side * rng.uniform(0.85, 1)), 0, dark=rng.uniform(1.1, 1.7)
+        )
 
 
 def plasma_cell(canvas: Canvas, x: float, y: float) -> None:
@@ -107,15 +109,15 @@ def plasma_cell(canvas: Canvas, x: float, y: float) -> None:
         return
     alpha, _ = blob(rng, window, (length, length * 0.72), angle, 0.05)
     canvas.put(window, alpha * 0.9, 0.38 + 0.06 * canvas.grain(window), 0.5)
-    canvas.own(window, alpha, 0)
+    canvas.claim(window, alpha, 0)
     spot, _ = blob(rng, window, (length * 0.32, length * 0.3), angle, 0.1)
     canvas.put(window, spot * 0.6, 0.14, 0.3)
-    place = (x + np.cos(angle) * length * 0.22, y + np.sin(angle) * length * 0.22)
-    nucleus(canvas, place, (length * 0.48, length * 0.45), angle, dark=1.15, vesicular=0.3)
+    centre = (x + np.cos(angle) * length * 0.22, y + np.sin(angle) * length * 0.22)
+    nucleus(canvas, centre, (length * 0.48, length * 0.45), angle, dark=1.15, vesicular=0.3)
 
 
 def foamy_macrophage(canvas: Canvas, x: float, y: float) -> None:
-    """A large pale cell full of tiny vacuoles; its nucleus is round and free, not pressed flat."""
+    """A large pale cell full of tiny vacuoles; its nucleus is round, not pressed flat."""
     rng = canvas.rng
     length, angle = rng.uniform(46, 80), rng.uniform(-np.pi, np.pi)
     window = canvas.window(x, y, length)
@@ -124,12 +126,12 @@ def foamy_macrophage(canvas: Canvas, x: float, y: float) -> None:
     alpha, _ = blob(rng, window, (length, length * rng.uniform(0.75, 1)), angle, 0.07)
     foam = canvas.grain(window)
     canvas.put(window, alpha * 0.92, np.clip(0.1 + 0.1 * foam, 0.01, None), np.clip(0.2 + 0.12 * foam, 0.02, None))
-    canvas.own(window, alpha, 0)
+    canvas.claim(window, alpha, 0)
     away = length * rng.uniform(0.0, 0.26)
     side = rng.uniform(19, 26)
-    place = (x + np.cos(angle) * away, y + np.sin(angle) * away)
+    centre = (x + np.cos(angle) * away, y + np.sin(angle) * away)
     sides, dark = (side, side * rng.uniform(0.8, 1)), rng.uniform(0.7, 1.1)
-    nucleus(canvas, place, sides, rng.uniform(0, 3), dark=dark, vesicular=0.4)
+    nucleus(canvas, centre, sides, rng.uniform(0, 3), dark=dark, vesicular=0.4)
 
 
 def apoptotic_body(canvas: Canvas, x: float, y: float) -> None:
@@ -141,17 +143,17 @@ def apoptotic_body(canvas: Canvas, x: float, y: float) -> None:
         return
     halo, _ = blob(rng, window, (length, length * rng.uniform(0.8, 1)), 0, 0.06)
     canvas.put(window, halo * 0.9, 0.03, 0.06)
-    canvas.own(window, halo, 0)
+    canvas.claim(window, halo, 0)
     body, _ = blob(rng, window, (length * 0.55, length * 0.48), rng.uniform(0, 3), 0.1)
     canvas.put(window, body, 0.25, 0.9)
     for _ in range(int(rng.integers(1, 4))):
-        at = rng.normal(0, length * 0.1, 2)
+        offset = rng.normal(0, length * 0.1, 2)
         side = rng.uniform(6, 14)
-        nucleus(canvas, (x + at[0], y + at[1]), (side, side), 0, dark=1.8)
+        nucleus(canvas, (x + offset[0], y + offset[1]), (side, side), 0, dark=1.8)
 
 
 def haloed_nucleus(canvas: Canvas, x: float, y: float) -> None:
-    """A round nucleus in the middle of a shrinkage halo: white ring, but the nucleus is central and round."""
+    """A nucleus in a shrinkage halo: a white ring, but the nucleus in its middle is round."""
     rng = canvas.rng
     length, angle = rng.uniform(40, 64), rng.uniform(0, np.pi)
     window = canvas.window(x, y, length)
@@ -159,10 +161,12 @@ def haloed_nucleus(canvas: Canvas, x: float, y: float) -> None:
         return
     halo, _ = blob(rng, window, (length, length * rng.uniform(0.7, 1)), angle, 0.06)
     canvas.put(window, halo * 0.92, 0.03, 0.05)
-    canvas.own(window, halo, 0)
-    at = rng.normal(0, length * 0.05, 2)
+    canvas.claim(window, halo, 0)
+    offset = rng.normal(0, length * 0.05, 2)
     sides = (length * rng.uniform(0.5, 0.68), length * rng.uniform(0.42, 0.58))
-    nucleus(canvas, (x + at[0], y + at[1]), sides, angle, dark=rng.uniform(0.8, 1.4), vesicular=rng.uniform(0, 0.6))
+    nucleus(
+        canvas, (x + offset[0], y + offset[1]), sides, angle, dark=rng.uniform(0.8, 1.4), vesicular=rng.uniform(0, 0.6)
+    )
 
 
 def capillary(canvas: Canvas, x: float, y: float) -> None:
@@ -174,17 +178,17 @@ def capillary(canvas: Canvas, x: float, y: float) -> None:
         return
     wall, depth = blob(rng, window, (length, width), angle, 0.05)
     canvas.put(window, wall, 0.15, 0.7)
-    canvas.own(window, wall, 0)
+    canvas.claim(window, wall, 0)
     canvas.put(window, step(depth - 4.5, 2 * EDGE), 0.01, 0.04)
     for side in (-1, 1):
         for _ in range(int(rng.integers(1, 3))):
             along = rng.uniform(-0.32, 0.32) * length
             across = side * width * 0.42
-            place = (
+            centre = (
                 x + along * np.cos(angle) - across * np.sin(angle),
                 y + along * np.sin(angle) + across * np.cos(angle),
             )
-            nucleus(canvas, place, (rng.uniform(24, 38), rng.uniform(6, 10)), angle, dark=rng.uniform(0.9, 1.3))
+            nucleus(canvas, centre, (rng.uniform(24, 38), rng.uniform(6, 10)), angle, dark=rng.uniform(0.9, 1.3))
     if rng.random() < 0.5:
         red_cells(canvas, x, y, spread=width * 0.2)
 
@@ -193,18 +197,18 @@ def red_cells(canvas: Canvas, x: float, y: float, spread: float = 30.0) -> None:
     """Bright pink discs of 12 to 20 px."""
     rng = canvas.rng
     for _ in range(int(rng.integers(1, 7))):
-        at = rng.normal(0, spread, 2)
-        window = canvas.window(x + at[0], y + at[1], 14)
+        offset = rng.normal(0, spread, 2)
+        window = canvas.window(x + offset[0], y + offset[1], 14)
         if window is None:
             continue
         side = rng.uniform(12, 20)
         alpha, depth = blob(rng, window, (side, side * rng.uniform(0.7, 1)), rng.uniform(0, 3), 0.06)
         canvas.put(window, alpha * 0.95, 0.05, 1.35 - 0.25 * np.clip(depth / 6, 0, 1))
-        canvas.own(window, alpha, 0)
+        canvas.claim(window, alpha, 0)
 
 
 def bubble(canvas: Canvas, x: float, y: float) -> None:
-    """An air bubble under the glass: a thin dark circle, with a second one inside, over whatever lies below."""
+    """An air bubble under the glass: a thin dark circle with a second one inside, over the tissue below."""
     rng = canvas.rng
     side = rng.uniform(40, 130)
     window = canvas.window(x, y, side)
@@ -212,9 +216,10 @@ def bubble(canvas: Canvas, x: float, y: float) -> None:
         return
     alpha, depth = blob(rng, window, (side, side * rng.uniform(0.92, 1)), rng.uniform(0, 3), 0.0)
     canvas.put(window, alpha * rng.uniform(0.5, 0.9), 0.02, 0.03)
-    for at, strength in ((1.5, 0.9), (7.0, 0.25)):
-        canvas.add(window, np.exp(-((depth - at) ** 2) / 2.5).astype(np.float32), strength, 0.35 * strength)
-    canvas.own(window, alpha, 0)
+    for ring_depth, strength in ((1.5, 0.9), (7.0, 0.25)):
+        ring = np.exp(-((depth - ring_depth) ** 2) / 2.5).astype(np.float32)
+        canvas.add(window, ring, strength, 0.35 * strength)
+    canvas.claim(window, alpha, 0)
 
 
 def debris(canvas: Canvas, x: float, y: float) -> None:
@@ -226,7 +231,7 @@ def debris(canvas: Canvas, x: float, y: float) -> None:
         return
     alpha, _ = blob(rng, window, (side, side * rng.uniform(0.5, 1)), rng.uniform(0, 3), 0.18)
     canvas.put(window, alpha, rng.uniform(1.6, 3.0), rng.uniform(0.3, 1.2))
-    canvas.own(window, alpha, 0)
+    canvas.claim(window, alpha, 0)
 
 
 PER_MEGAPIXEL: dict[Draw, float] = {
@@ -247,7 +252,7 @@ PER_MEGAPIXEL: dict[Draw, float] = {
 
 
 def scatter_lookalikes(canvas: Canvas, density: float = 1.0) -> None:
-    """Strew look-alikes over a canvas, unevenly from field to field, as tissues differ."""
+    """Scatter look-alikes over a canvas, in numbers that vary from field to field, as in real tissue."""
     rng = canvas.rng
     megapixels = canvas.height * canvas.width / 1e6
     for draw, mean in PER_MEGAPIXEL.items():

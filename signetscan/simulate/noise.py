@@ -1,4 +1,4 @@
-"""Smooth random textures, from which everything irregular is made."""
+"""Smooth random textures, of which everything irregular is made."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) 
     left, top = rng.uniform(1, 2, 2)
     box = (left, top, left + shape[1] / cell, top + shape[0] / cell)
     smooth = np.asarray(grid.resize((shape[1], shape[0]), Image.Resampling.BICUBIC, box=box))
-    # Interpolation between independent values takes a part of the variance away; this gives it back.
+    # Interpolation between independent values reduces the variance; 0.75 is the standard deviation that is left.
     return (smooth / 0.75).astype(np.float32) if cell > 1.5 else smooth.astype(np.float32)
 
 
 def fibres(rng: np.random.Generator, shape: tuple[int, int], *, width: float, length: float) -> NDArray[np.float32]:
-    """Wavy strands, as of collagen: noise stretched along a direction that wanders over the image.
+    """Wavy strands like those of collagen: noise stretched along a direction that varies over the image.
 
     Args:
         rng: source of randomness.
@@ -60,5 +60,5 @@ def fibres(rng: np.random.Generator, shape: tuple[int, int], *, width: float, le
 
 
 def step(values: Map, width: float) -> NDArray[np.float32]:
-    """A soft step from 0 to 1 around 0, `width` wide, as an alpha."""
+    """A soft step from 0 to 1 around 0, `width` wide, for use as alpha."""
     return np.asarray(np.clip(values / width + 0.5, 0, 1), np.float32)

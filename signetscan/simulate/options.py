@@ -1,4 +1,4 @@
-"""What to draw.
+"""Options of the simulator.
 
 Nothing heavy is imported here, because the command line makes its flags from these classes.
 """
@@ -14,32 +14,31 @@ from signetscan.options import Option, check_options, option
 MPP = 0.25
 """Size of a drawn pixel, µm."""
 MARGIN = 60
-"""Glass around the pieces of tissue of a slide, pixels of 0.25 µm."""
+"""Width of the glass around the pieces of tissue on a slide, pixels of 0.25 µm."""
 
 SEED = Option(help="The same seed and options give the same bytes.", low=0, high=2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSetOptions:
-    """What a training set holds.
+    """Images, cells and boxes of a training set.
 
     Raises:
         OptionError: a value is out of range.
     """
 
     positives: int = option(20, Option(help="Images with signet ring cells.", low=0, high=100_000))
-    negatives: int = option(40, Option(help="Images without.", low=0, high=100_000))
+    negatives: int = option(40, Option(help="Images without signet ring cells.", low=0, high=100_000))
     size: int = option(2000, Option(help="Side of an image.", unit="pixels of 0.25 µm", low=200, high=8000))
     seed: int = option(0, SEED)
     images_per_slide: int = option(4, Option(help="Images that share a slide's stain and scanner.", low=1, high=1000))
     missing_rate: float = option(
-        0.0, Option(help="Part of the boxes left out of the XML, 0 to 1; truth/ keeps them all.", low=0, high=1)
+        0.0, Option(help="Part of the boxes missing in the XML, 0 to 1; those in truth/ are complete.", low=0, high=1)
     )
     backgrounds: tuple[Path, ...] = option(
         (),
         Option(
-            help="A real picture (of 0.25 µm per pixel) or slide to draw half of the images on; may be given several "
-            "times.",
+            help="Real image (of 0.25 µm/px) or slide to draw half of the images on; may be given several times.",
             default="none",
             flag="background",
         ),
@@ -51,7 +50,7 @@ class ImageSetOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlideOptions:
-    """What a slide is like.
+    """Size, tissue and file of a slide.
 
     Raises:
         OptionError: a value is out of range.
@@ -67,7 +66,10 @@ class SlideOptions:
     def __post_init__(self) -> None:
         check_options(self)
         if not self.columns or not self.rows:
-            message = f"a region of {self.region} px at 0.25 µm/px does not fit into the slide; make either fit"
+            message = (
+                f"a piece of tissue of {self.region} px at 0.25 µm/px does not fit on the slide; make it smaller, or "
+                "the slide larger"
+            )
             raise OptionError(message, options=("region", "width", "height"))
 
     @property
@@ -77,10 +79,10 @@ class SlideOptions:
 
     @property
     def columns(self) -> int:
-        """Pieces side by side."""
+        """Number of pieces of tissue side by side."""
         return int((self.width / self.scale - MARGIN) // (self.region + MARGIN))
 
     @property
     def rows(self) -> int:
-        """Pieces above each other."""
+        """Number of pieces of tissue above each other."""
         return int((self.height / self.scale - MARGIN) // (self.region + MARGIN))

@@ -27,31 +27,31 @@ MAX_PIXELS = 200_000_000
 """Largest background, pixels after resampling: it is held in memory."""
 
 BARE_GLASS = 215
-"""A pixel of an overview whose darkest channel is above this shows glass, 0 to 255."""
+"""Value, 0 to 255, above which the darkest channel of an overview's pixel is glass."""
 CROP_TRIES = 6
-"""Places tried for a crop, to find one with enough tissue in it."""
+"""Crops to choose from, so that one has enough tissue."""
 ENOUGH_TISSUE = 0.6
-"""Share of tissue above which one crop is as good as another."""
+"""Fraction of tissue above which crops are equally good."""
 
 
 def read_background(path: Path) -> NDArray[np.uint8]:
     """A real image at 0.25 µm per pixel, uint8 (H, W, 3).
 
     Args:
-        path: a picture, taken to have that resolution, or a slide that knows its own.
+        path: an image, assumed to have that mpp, or a slide with any known mpp.
 
     Raises:
-        AnnotationError: the picture cannot be read or is too large.
-        SlideError: the slide cannot be opened, or its resolution is unknown.
+        AnnotationError: the image cannot be read or is too large.
+        SlideError: the slide cannot be opened or is too large, or its mpp is unknown.
     """
-    if path.suffix.lower() in PICTURE_SUFFIXES:  # taken to be of 0.25 µm per pixel; all others are opened as slides
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         try:
             with open_image(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise AnnotationError(_too_large(path))
                 return np.asarray(image.convert("RGB"))
         except UNREADABLE as error:
-            message = f"{path}: cannot read this background picture: {error}"
+            message = f"{path}: cannot read this background image: {error}"
             raise AnnotationError(message) from error
     with open_slide(path) as slide:
         view = SlideAtMpp(slide, MPP)
@@ -68,13 +68,14 @@ def _too_large(path: Path) -> str:
 def random_crop(
     rng: np.random.Generator, backgrounds: Sequence[NDArray[np.uint8]], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """A piece of a real image, turned or mirrored by lot; a small one is continued by its own mirror image.
+    """A random piece of a real image, randomly turned and mirrored; too small images are continued by mirroring.
 
     Args:
         rng: source of randomness.
         backgrounds: real images (H, W, 3).
         size: width and height of the piece, pixels.
     """
+    # By area, so that every part of all images is equally likely.
     areas = np.array([image.shape[0] * image.shape[1] for image in backgrounds], np.float64)
     image = backgrounds[int(rng.choice(len(backgrounds), p=areas / areas.sum()))]
     image = np.rot90(image, int(rng.integers(4)))
@@ -95,7 +96,7 @@ def _crop(rng: np.random.Generator, image: NDArray[np.uint8], size: tuple[int, i
 
 
 def real_canvas(rng: np.random.Generator, crop: NDArray[np.uint8]) -> tuple[Canvas, Stain]:
-    """A canvas holding a real image (H, W, 3), and the stain that it was taken apart with."""
+    """A canvas with a real image (H, W, 3) on it, and the stain that gives the image again."""
     stain = stain_of(crop)
     canvas = Canvas(rng, stain.to_amounts(crop))
     canvas.tissue = tissue_map(crop)
@@ -103,7 +104,7 @@ def real_canvas(rng: np.random.Generator, crop: NDArray[np.uint8]) -> tuple[Canv
 
 
 def tissue_map(crop: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a real image (H, W, 3) shows tissue, one value for each 16 x 16 pixels."""
+    """Whether a real image (H, W, 3) shows tissue, for each square of 16 x 16 pixels."""
     height, width = crop.shape[:2]
     small = Image.fromarray(crop).resize((-(-width // TISSUE_STEP), -(-height // TISSUE_STEP)), Image.Resampling.BOX)
     darkest = np.asarray(small.convert("RGB")).min(axis=2)

@@ -1,7 +1,7 @@
-"""Signet ring cells: a vacuole of mucin that fills the cell and presses the nucleus to a crescent at its rim.
+"""Signet ring cells: a vacuole of mucin fills the cell and presses the nucleus into a crescent at its rim.
 
-Proportions after real fields at 0.25 µm/px: cells of 37 to 92 px, vacuoles of 25 to 60 px, a crisp violet rim of 2 to 4
-px, a crescent of 90 to 160 degrees, 8 to 16 px thick in its middle and fading into the rim.
+Proportions follow real fields at 0.25 µm/px: cells of 37 to 92 px, vacuoles of 25 to 60 px, a crisp violet rim of 2 to
+4 px, a crescent of 90 to 160 degrees, 8 to 16 px thick in its middle and fading into the rim.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignetCell:
-    """What a cell looks like. Lengths in image pixels, angles in radians."""
+    """Appearance of a cell. Lengths are in image pixels, angles in radians."""
 
     x: float
-    """Centre."""
+    """Column of the centre."""
     y: float
-    """Centre."""
+    """Row of the centre."""
     radius: float
     """Mean radius of the cell."""
     aspect: float
@@ -42,23 +42,23 @@ class SignetCell:
     nucleus_thickness: float
     """Thickness of the crescent in its middle."""
     nucleus_dark: float
-    """Haematoxylin in the nucleus."""
+    """Amount of haematoxylin in the nucleus."""
     rim: float
     """Thickness of the rim."""
     rim_dark: float
-    """Haematoxylin in the rim."""
+    """Amount of haematoxylin in the rim."""
     mucin: tuple[float, float]
-    """Haematoxylin and eosin in the vacuole."""
+    """Amounts of haematoxylin and eosin in the vacuole."""
     foam: float
-    """Grain of the mucin, 0 clear to 1 foamy."""
+    """Graininess of the mucin, from 0 (clear) to 1 (foamy)."""
     bubbles: int
-    """Number of vacuoles; 1 for the plain cell."""
+    """Number of vacuoles; most cells have 1."""
     broken: float
-    """Angle over which the rim is torn open, 0 for a whole one."""
+    """Angle over which the rim is torn open; 0 for an intact rim."""
 
 
 def random_signet_cell(rng: np.random.Generator, x: float, y: float) -> SignetCell:
-    """Draw a cell's looks by lot."""
+    """A cell of random appearance."""
     radius = float(np.clip(rng.normal(28, 6.5), 18.5, 45))
     kind = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])  # glassy, pale lilac, basophilic, eosinophilic mucin
     mucin = (
@@ -92,7 +92,7 @@ def draw_signet_cell(canvas: Canvas, cell: SignetCell, identity: int) -> int:
     """Draw a cell.
 
     Returns:
-        Number of pixels that it covers on the canvas and would cover if nothing lay over it.
+        Number of pixels of the canvas that the cell covers, as long as nothing is drawn over it.
     """
     window = canvas.window(cell.x, cell.y, cell.radius * 1.5 + 4)
     if window is None:
@@ -101,8 +101,8 @@ def draw_signet_cell(canvas: Canvas, cell: SignetCell, identity: int) -> int:
     theta, radius, outline = _polar(rng, cell, window)
     depth = (outline - radius).astype(np.float32)  # pixels below the cell's surface
     body = step(depth, EDGE)
-    off = np.abs((theta - cell.nucleus_at + np.pi) % (2 * np.pi) - np.pi)  # angle from the nucleus
-    crescent = np.clip(1 - (off / (cell.nucleus_span / 2)) ** 2, 0, 1) ** 0.6 * cell.nucleus_thickness
+    from_nucleus = np.abs((theta - cell.nucleus_at + np.pi) % (2 * np.pi) - np.pi)  # angle, 0 to pi
+    crescent = np.clip(1 - (from_nucleus / (cell.nucleus_span / 2)) ** 2, 0, 1) ** 0.6 * cell.nucleus_thickness
 
     _draw_cytoplasm(canvas, cell, window, body, depth)
     wall = cell.rim + 0.8 * np.clip(canvas.grain(window), -0.8, 0.8)
@@ -116,12 +116,12 @@ def draw_signet_cell(canvas: Canvas, cell: SignetCell, identity: int) -> int:
         torn = np.abs((theta - torn_at + np.pi) % (2 * np.pi) - np.pi) < cell.broken / 2
         canvas.put(window, body * (1 - vacuole) * torn * 0.85, *cell.mucin)
     _draw_crescent(canvas, cell, window, depth, crescent)
-    canvas.own(window, body, identity)
+    canvas.claim(window, body, identity)
     return int(np.count_nonzero(body >= 0.5))
 
 
 def _polar(rng: np.random.Generator, cell: SignetCell, window: Window) -> tuple[Map, Map, Map]:
-    """Angle, radius, and the radius of the outline at each pixel's angle."""
+    """Angle and radius of each pixel, and the radius of the outline at that angle."""
     theta = np.arctan2(window.dy, window.dx)
     radius = np.hypot(window.dx, window.dy)
     long, short = cell.radius * cell.aspect**0.5, cell.radius / cell.aspect**0.5
@@ -131,14 +131,14 @@ def _polar(rng: np.random.Generator, cell: SignetCell, window: Window) -> tuple[
 
 
 def _draw_cytoplasm(canvas: Canvas, cell: SignetCell, window: Window, body: Map, depth: Map) -> None:
-    """The thin violet wall, darkest at the cell's surface."""
+    """Draw the thin violet wall, darkest at the cell's surface."""
     surface = np.exp(-((depth - 1.2) ** 2) / 3.0)
     haem = 0.6 * cell.rim_dark + 0.5 * cell.rim_dark * surface + 0.12 * canvas.grain(window)
     canvas.put(window, body, np.clip(haem, 0.03, None), 0.32 + 0.15 * surface)
 
 
 def _draw_mucin(canvas: Canvas, cell: SignetCell, window: Window, vacuole: Map, depth: Map) -> None:
-    """Brightest in the middle, a little shaded towards one side, with grain or threads."""
+    """Draw the mucin, brightest in the middle, a little shaded towards one side, and grainy."""
     side = canvas.rng.uniform(-np.pi, np.pi)
     lean = (window.dx * np.cos(side) + window.dy * np.sin(side)) / cell.radius
     shade = 1 + 0.35 * lean + 0.5 * np.exp(-np.clip(depth - cell.rim, 0, None) / 5)
@@ -149,7 +149,7 @@ def _draw_mucin(canvas: Canvas, cell: SignetCell, window: Window, vacuole: Map, 
 
 
 def _septa(rng: np.random.Generator, cell: SignetCell, window: Window) -> Map:
-    """Alpha that is 0 on the walls between several vacuoles, and 1 within them."""
+    """Alpha that is 0 on the walls between vacuoles, and 1 inside them."""
     spread = cell.radius * 0.5
     seeds = rng.normal(0, spread, (cell.bubbles, 2))
     distance = np.sort(np.stack([np.hypot(window.dx - x, window.dy - y) for x, y in seeds]), axis=0)
@@ -157,7 +157,7 @@ def _septa(rng: np.random.Generator, cell: SignetCell, window: Window) -> Map:
 
 
 def _draw_crescent(canvas: Canvas, cell: SignetCell, window: Window, depth: Map, crescent: Map) -> None:
-    """The nucleus, between the surface and the vacuole."""
+    """Draw the nucleus, between the surface and the vacuole."""
     inner = crescent * (1 + 0.1 * canvas.grain(window)) - depth
     alpha = step(np.minimum(inner, depth + 0.8), EDGE) * step(crescent - 2.0, 2.5)
     haem = cell.nucleus_dark * (0.85 + 0.22 * canvas.grain(window)) + 0.2 * np.exp(-np.abs(inner) / 1.5)

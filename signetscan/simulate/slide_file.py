@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 TILE = 256
 """Side of a stored tile, pixels."""
 SHRINK = 4
-"""Each level is this many times smaller than the one before, as Aperio's are."""
+"""Downsample from one level to the next, as in Aperio's slides."""
 SMALLEST_LEVEL = 512
-"""No further level has a longest side below this, pixels."""
+"""Least longest side of a level after the first, pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlideTotals:
-    """How many regions and cells a slide has."""
+    """Numbers of regions and cells on a slide."""
 
     positive_regions: int
     """Pieces of tissue with signet ring cells."""
     normal_regions: int
-    """Pieces of tissue without."""
+    """Pieces of tissue without signet ring cells."""
     cells: int
     """Signet ring cells."""
 
@@ -57,14 +57,14 @@ class SlideTotals:
 def write_slide(
     path: Path, options: SlideOptions, *, on_progress: Callable[[int, int], None] | None = None
 ) -> SlideTotals:
-    """Write a slide, and its truth beside it as `NAME.truth.geojson` (level-0 pixels).
+    """Write a slide, and its ground truth beside it as `NAME.truth.geojson` (level-0 pixels).
 
-    Half of the pieces, by lot, hold signet ring cells. The truth has a box for each cell, and for each piece a
-    rectangle that says whether it is a positive or a normal region, for FROC by the DigestPath definition.
+    A random half of the pieces has signet ring cells. The truth has a box for each cell, and for each piece a rectangle
+    of a positive or normal region, so that FROC can be computed by DigestPath's definition.
 
     Args:
-        path: the slide's file; `.svs`, `.tif` or `.tiff`. Its folder is made if it is not there.
-        options: what to make.
+        path: the slide's file, `.svs`, `.tif` or `.tiff`; its folder is created if needed.
+        options: what to draw.
         on_progress: called with (pieces done, pieces in all).
 
     Raises:
@@ -72,7 +72,7 @@ def write_slide(
         OutputError: a file cannot be written.
     """
     if path.suffix.lower() not in SIMULATED_SLIDE_SUFFIXES:
-        message = f"{path}: a slide's name must end in {', '.join(SIMULATED_SLIDE_SUFFIXES)}"
+        message = f"{path}: the suffix must be one of {', '.join(SIMULATED_SLIDE_SUFFIXES)}"
         raise OptionError(message)
     make_folder(path.parent)
     rng = np.random.default_rng([options.seed, 2])
@@ -84,19 +84,19 @@ def write_slide(
         levels = _levels(Path(scratch), options)
         _fill(levels[0], np.clip(stain.glass + 0.5, 0, 255).astype(np.uint8))
         for index in range(count):
-            of_piece = np.random.default_rng([options.seed, 3, index])
-            tissue = _piece_outline(of_piece, options.region)
+            piece_rng = np.random.default_rng([options.seed, 3, index])
+            tissue = _piece_outline(piece_rng, options.region)
             field = render_field(
-                of_piece,
+                piece_rng,
                 (options.region, options.region),
                 stain=stain,
                 camera=camera,
                 with_cells=bool(positive[index]),
                 tissue=tissue,
             )
-            place = _place(options, index)
-            _paste(levels[0], field, place)
-            features += _truth(field, place, options.scale, positive=bool(positive[index]))
+            edges = _piece_edges(options, index)
+            _paste(levels[0], field, edges)
+            features += _truth(field, edges, options.scale, positive=bool(positive[index]))
             if on_progress is not None:
                 on_progress(index + 1, count)
         _shrink(levels)
@@ -110,7 +110,7 @@ def write_slide(
 
 
 def _levels(folder: Path, options: SlideOptions) -> list[NDArray[np.uint8]]:
-    """Files to hold each level's pixels, so that a large slide needs no memory."""
+    """The pixels of each level, in files, so that a large slide does not fill the memory."""
     levels: list[NDArray[np.uint8]] = []
     width, height = options.width, options.height
     while not levels or max(width, height) >= SMALLEST_LEVEL:
@@ -125,45 +125,45 @@ def _fill(level: NDArray[np.uint8], colour: NDArray[np.uint8]) -> None:
 
 
 def _piece_outline(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """The share of tissue at each pixel of a piece: a ragged, rounded patch."""
+    """The fraction of tissue at each pixel of a piece, (side, side): a ragged, rounded patch."""
     rows, columns = (np.indices((side, side), np.float32) + 0.5) / (side / 2) - 1
     distance = (rows**4 + columns**4) ** 0.25
     ragged = 0.05 * smooth_noise(rng, (side, side), side / 5) + 0.02 * smooth_noise(rng, (side, side), 30)
     return step((0.9 + ragged - distance) * np.float32(side / 2), 3.0)
 
 
-def _place(options: SlideOptions, index: int) -> tuple[int, int, int, int]:
+def _piece_edges(options: SlideOptions, index: int) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of a piece, level-0 pixels."""
     row, column = divmod(index, options.columns)
     pitch = options.region + MARGIN
-    edges = (
+    drawn_edges = (
         MARGIN + column * pitch,
         MARGIN + row * pitch,
         MARGIN + column * pitch + options.region,
         MARGIN + row * pitch + options.region,
     )
-    x0, y0, x1, y1 = (round(edge * options.scale) for edge in edges)
+    x0, y0, x1, y1 = (round(edge * options.scale) for edge in drawn_edges)
     return x0, y0, x1, y1
 
 
-def _paste(level: NDArray[np.uint8], field: Field, place: tuple[int, int, int, int]) -> None:
-    x0, y0, x1, y1 = place
+def _paste(level: NDArray[np.uint8], field: Field, edges: tuple[int, int, int, int]) -> None:
+    x0, y0, x1, y1 = edges
     picture = Image.fromarray(field.image).resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC)
     level[y0:y1, x0:x1] = np.asarray(picture)
 
 
 def _truth(
-    field: Field, place: tuple[int, int, int, int], scale: float, *, positive: bool
+    field: Field, edges: tuple[int, int, int, int], scale: float, *, positive: bool
 ) -> Iterator[geojson.Feature]:
     region = POSITIVE_REGION if positive else NORMAL_REGION
-    yield rectangle("annotation", place, classification(region, REGION_COLOURS[region]))
-    x, y = place[:2]
+    yield rectangle("annotation", edges, classification(region, REGION_COLOURS[region]))
+    x, y = edges[:2]
     for box in field.boxes * scale + np.array([x, y, x, y]):
         yield rectangle("detection", box.tolist(), classification(CLASS_NAME, colour_of(0)))
 
 
 def _shrink(levels: list[NDArray[np.uint8]]) -> None:
-    """Fill each level with the average of the one before, in bands."""
+    """Fill each level with averages of the one before, band by band."""
     for large, small in pairwise(levels):
         height, width = small.shape[:2]
         for top in range(0, height, TILE):
@@ -184,7 +184,7 @@ def _write_pyramid(path: Path, levels: list[NDArray[np.uint8]], options: SlideOp
                 _tiles(level),
                 shape=level.shape,
                 dtype=np.uint8,
-                photometric="rgb",  # of what is given; with subsampling, tifffile stores YCbCr
+                photometric="rgb",  # of the tiles here; with subsampling, tifffile stores YCbCr
                 tile=(TILE, TILE),
                 compression="jpeg",
                 compressionargs={"level": options.jpeg_quality},
@@ -197,7 +197,7 @@ def _write_pyramid(path: Path, levels: list[NDArray[np.uint8]], options: SlideOp
 
 
 def _tiles(level: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Tiles row by row; those at the far edges are filled up by repeating their last pixels."""
+    """Tiles row by row; those at the right and lower edge are padded with their last pixels."""
     for top in range(0, level.shape[0], TILE):
         for left in range(0, level.shape[1], TILE):
             tile = np.asarray(level[top : top + TILE, left : left + TILE])

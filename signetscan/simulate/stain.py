@@ -1,7 +1,8 @@
-"""Colour: from the amounts of two dyes to light, and back.
+"""Colour: from the amounts of two stains to light, and back.
 
-The image is light that passed through dyes: I = glass * exp(-amounts @ dyes) in each channel (Beer-Lambert). The third
-row of `dyes` is what the two cannot express, so that a real image goes to amounts and back without loss.
+The image is light that has passed through the stains: I = glass * exp(-amounts @ vectors) in each channel
+(Beer-Lambert). The third stain vector covers what the two stains cannot express, so that real images are converted to
+amounts and back without loss.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stain:
-    """How a slide was stained and lit."""
+    """Stain and light of a slide."""
 
-    dyes: NDArray[np.float32]
-    """(3, 3): optical density of haematoxylin, eosin and the rest in R, G, B."""
+    vectors: NDArray[np.float32]
+    """(3, 3), optical densities of haematoxylin, eosin and the rest in R, G, B."""
     haematoxylin: float
     """Strength of the haematoxylin."""
     eosin: float
@@ -33,19 +34,19 @@ class Stain:
     def to_rgb(self, amounts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Amounts (3, H, W) as light, (H, W, 3), 0 to 255."""
         scaled = amounts * np.array([self.haematoxylin, self.eosin, 1], np.float32)[:, None, None]
-        density = np.tensordot(scaled, self.dyes, axes=(0, 0))
+        density = np.tensordot(scaled, self.vectors, axes=(0, 0))
         return np.asarray(self.glass * np.exp(-density), np.float32)
 
     def to_amounts(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The inverse of `to_rgb`, for real images (H, W, 3)."""
         density = -np.log((rgb.astype(np.float32) + 1) / (self.glass + 1))
-        amounts = np.moveaxis(density @ np.linalg.inv(self.dyes), -1, 0)
+        amounts = np.moveaxis(density @ np.linalg.inv(self.vectors), -1, 0)
         scale = np.array([self.haematoxylin, self.eosin, 1], np.float32)[:, None, None]
         return np.ascontiguousarray(amounts / scale, np.float32)
 
 
 def random_stain(rng: np.random.Generator) -> Stain:
-    """A laboratory's stain: hue, strength and light vary from slide to slide."""
+    """A random stain: hue, strength and light vary from laboratory to laboratory."""
     glass = rng.uniform(228, 248) + rng.normal(0, 3, 3)
     return make_stain(
         HAEMATOXYLIN + rng.normal(0, 0.06, 3),
@@ -57,24 +58,26 @@ def random_stain(rng: np.random.Generator) -> Stain:
 
 
 def make_stain(
-    haematoxylin_dye: NDArray[np.float64],
-    eosin_dye: NDArray[np.float64],
+    haematoxylin_vector: NDArray[np.float64],
+    eosin_vector: NDArray[np.float64],
     *,
     haematoxylin: float,
     eosin: float,
     glass: NDArray[np.float64],
 ) -> Stain:
-    """A stain from its two dyes (R, G, B densities, of any length) and strengths."""
-    first, second = (np.clip(dye, 0.01, None) / np.linalg.norm(dye) for dye in (haematoxylin_dye, eosin_dye))
-    dyes = np.stack([first, second, across(first, second)])
-    return Stain(dyes=dyes.astype(np.float32), haematoxylin=haematoxylin, eosin=eosin, glass=glass.astype(np.float32))
+    """A stain from its two stain vectors (R, G, B densities, of any length) and their strengths."""
+    first, second = (
+        np.clip(vector, 0.01, None) / np.linalg.norm(vector) for vector in (haematoxylin_vector, eosin_vector)
+    )
+    vectors = np.stack([first, second, across(first, second)]).astype(np.float32)
+    return Stain(vectors=vectors, haematoxylin=haematoxylin, eosin=eosin, glass=glass.astype(np.float32))
 
 
 def stain_of(image: NDArray[np.uint8]) -> Stain:
-    """The textbook dyes, in strengths that suit a real image (H, W, 3), to take it apart and to draw on it.
+    """The textbook stain vectors, in strengths that suit a real image (H, W, 3), to separate it and to draw on it.
 
-    A drawn nucleus holds about 1.2 of haematoxylin and drawn cytoplasm 0.6 of eosin; the strengths make that as dark
-    as the darkest nuclei and the middling tissue of the image.
+    A drawn nucleus has about 1.2 of haematoxylin and drawn cytoplasm 0.6 of eosin; the strengths make these as dark as
+    the darkest nuclei and the average tissue of the image.
     """
     glass = np.clip(np.quantile(image.reshape(-1, 3), 0.995, axis=0), 215, 252)
     plain = make_stain(HAEMATOXYLIN, EOSIN, haematoxylin=1.0, eosin=1.0, glass=glass)
@@ -85,11 +88,11 @@ def stain_of(image: NDArray[np.uint8]) -> Stain:
 
 
 def vary(rng: np.random.Generator, stain: Stain) -> Stain:
-    """A stain like another one, as the same tissue might look from another laboratory."""
-    dyes = np.asarray(stain.dyes, np.float64)
+    """A similar stain, as another laboratory might have stained the same tissue."""
+    vectors = np.asarray(stain.vectors, np.float64)
     return make_stain(
-        dyes[0] + rng.normal(0, 0.04, 3),
-        dyes[1] + rng.normal(0, 0.04, 3),
+        vectors[0] + rng.normal(0, 0.04, 3),
+        vectors[1] + rng.normal(0, 0.04, 3),
         haematoxylin=stain.haematoxylin * float(rng.uniform(0.8, 1.25)),
         eosin=stain.eosin * float(rng.uniform(0.75, 1.25)),
         glass=np.asarray(stain.glass, np.float64),

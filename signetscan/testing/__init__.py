@@ -1,4 +1,4 @@
-"""What tests and scripts share: small models, slides with known cells, the experiment on missing labels.
+"""Helpers of tests and scripts: small models, and scans of slides with known cells.
 
-Nothing else in the package imports it.
+No other package imports them.
 """

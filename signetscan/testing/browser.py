@@ -1,4 +1,4 @@
-"""The viewer's page in a browser without a window."""
+"""The viewer's page in a headless browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def viewed(scanned: ScannedSlide, slide: Slide, *, width: int, height: int) -> Iterator[Page]:
-    """The viewer's page in Chromium, drawn."""
+    """The viewer's page in Chromium, after it has been drawn."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,4 +1,4 @@
-"""A model's detections on a simulated slide beside the slide's ground truth, as results of DigestPath's images."""
+"""A model's detections on a simulated slide and the slide's ground truth, ready to be evaluated."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from signetscan.models.detector import Detector
 
 LOWEST_SCORE = 0.02
-"""Detections down to this score make the curve."""
+"""Lowest score of the detections that curves are drawn from."""
 
 
 def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
-    """Detections in each piece of tissue of a slide, beside its ground truth; level-0 pixels."""
+    """Detections and ground truth in each piece of tissue of a slide, level-0 pixels."""
     with open_slide(slide) as opened:
         result = detect_slide(opened, detector, ScanOptions(threshold=LOWEST_SCORE))
     return with_truth(result.detections, slide.with_name(f"{slide.stem}.truth.geojson"))
@@ -30,5 +30,5 @@ def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
 
 def with_truth(detections: Detections, truth: Path) -> list[ImageResult]:
     """A slide's detections and ground truth, one image for each piece of tissue."""
-    read = read_geojson(truth)
-    return images_of(detections, read.boxes, read.regions, slide=truth.stem)
+    annotations = read_geojson(truth)
+    return images_of(detections, annotations.boxes, annotations.regions, slide=truth.stem)

@@ -1,4 +1,4 @@
-"""A model of a few hundred bytes that keeps the contract: one box in each tile, whose score is the tile's darkness."""
+"""A model of a few hundred bytes that keeps the contract: one box in each tile, with the tile's darkness as score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_tiny_model(
     label_type: int = TensorProto.INT64,
     label: int = 0,
 ) -> Path:
-    """Write the model, or one that breaks the contract in a chosen way."""
+    """Write the model, or with other arguments one that breaks the contract."""
     constants: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {
         "pixel_axes": np.array([1, 2, 3], np.int64),
         "white": np.array(255, np.float32),
