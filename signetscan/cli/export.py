@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 def export(checkpoint: Path, **values: object) -> None:
     """Turn the CHECKPOINT of a training run into a model file.
 
-    The file is checked against torch on random tiles, and on real ones by --check-on; it is not written if they differ.
+    The file is checked against torch on random tiles, and on tiles of the slides of --check-on; it is written only if
+    the results are the same.
 
-    An int8 model is made from half of the tiles of --calibrate-on, and checked on the other half and on --check-on.
+    An int8 model is calibrated on half of the tiles of the slides of --calibrate-on, and checked on the other half and
+    on those of --check-on.
 
     Example: signetscan export runs/first/best.pt --out mine.onnx --check-on slide.svs
 

@@ -36,7 +36,7 @@ NOT_OFFERED = (
     "clip_norm",
     "max_scale",
 )
-"""Options that a preset sets and the command line does not offer one by one."""
+"""Options that have no flag: a preset sets them, and `signetscan.preset_options` can."""
 
 
 @click.command()
@@ -47,7 +47,7 @@ NOT_OFFERED = (
     type=click.Choice(get_args(PresetName)),
     default="paper",
     help="paper: the DGHM paper's recipe, for a GPU; strong: the same with strong augmentation; fast: a slim network, "
-    "an hour or so on a few CPU cores.",
+    "which trains in about an hour on a few CPU cores.",
 )
 @flags_of(LossOptions)
 @flags_of(TrainOptions, leave_out=(*NOT_OFFERED, "fold"))
@@ -58,8 +58,8 @@ def train(data: Path, preset: PresetName, fold: str | None, *, quiet: bool, **va
     """Train a detector on the annotated images in DATA.
 
     DATA is a folder in the layout of DigestPath 2019 (sig-train-pos with .jpeg and .xml files, in which boxes may be
-    missing, and sig-train-neg with .jpeg files that hold no cell); or images with a VOC-like .xml beside each; or
-    images, or whole slides, with the .geojson that QuPath exported beside each.
+    missing, and sig-train-neg with .jpeg files without cells); or a folder of images with a VOC-like .xml beside each;
+    or a folder of images or whole slides with QuPath's .geojson beside each.
 
     Example: signetscan train DigestPath2019 --out runs/first
 
@@ -79,7 +79,7 @@ def train(data: Path, preset: PresetName, fold: str | None, *, quiet: bool, **va
 
 
 def _listener(data: Path, stage: Stage, *, quiet: bool) -> Callable[[TrainingEvent], None]:
-    """Something that shows what happens."""
+    """A function that shows events on the terminal."""
     from signetscan.training.run import DataRead, EpochDone, PseudoLabelsAdded, TrainingProgress
 
     bars = {
@@ -92,14 +92,14 @@ def _listener(data: Path, stage: Stage, *, quiet: bool) -> Callable[[TrainingEve
         match event:
             case DataRead(dataset=dataset):
                 names = ", ".join(dataset.class_names)
-                about = f"{event.description}; {names} at {dataset.mpp:g} µm/px"
-                note(f"{data} ({dataset.layout}): {about}", quiet=quiet)
+                description = f"{event.description}; {names} at {dataset.mpp:g} µm/px"
+                note(f"{data} ({dataset.layout}): {description}", quiet=quiet)
                 for warning in dataset.warnings:
                     note(f"Warning: {warning}.", quiet=quiet)
             case PseudoLabelsAdded(teacher=teacher, added=added, thresholds=thresholds):
                 scores = ", ".join(f"{score:.3f}" for score in thresholds)
                 boxes = "1 box" if added == 1 else f"{added} boxes"
-                note(f"{teacher} adds {boxes}, of scores from {scores}", quiet=quiet)
+                note(f"{teacher} adds {boxes} with scores from {scores}", quiet=quiet)
             case TrainingProgress():
                 bars[event.stage](event.done, event.total)
             case EpochDone(metrics=metrics):
