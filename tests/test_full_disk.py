@@ -55,7 +55,7 @@ def test_a_model_that_has_no_room_is_not_there(trained: Path, tmp_path: Path) ->
 def test_events_that_have_no_room_stop_the_run_with_a_word(tmp_path: Path) -> None:
     with (
         room_for(100),
-        pytest.raises(OutputError, match="the events of the run cannot be written: File too large"),
+        pytest.raises(OutputError, match="the run's events cannot be written: File too large"),
         open_log(tmp_path, 0) as log,
     ):
         log.epoch([{"epoch": 1, "loss_class": 0.5, "loss_box": 0.5}])

@@ -228,11 +228,11 @@ def test_nothing_but_failures_cannot_be_judged(results: Path, annotated: Path, t
     (tmp_path / "none").mkdir()
     write_failure(tmp_path / "none", "a", "damaged")
     for reading in (read_results, compare_results):
-        with pytest.raises(ResultError, match=r"nothing is left .* 1 failed slide: a \(damaged\)"):
+        with pytest.raises(ResultError, match=r"no slide is left .* 1 failed slide: a \(damaged\)"):
             reading(tmp_path / "none", annotated / "a.geojson")
-        with pytest.raises(ResultError, match=r"bad\.failed\.json: there are no results of this slide"):
+        with pytest.raises(ResultError, match=r"bad\.failed\.json: this slide has no results"):
             reading(results / "ward" / "bad.failed.json", annotated / "bad.geojson")
-        with pytest.raises(ResultError, match=r"bad\.failed\.json: there are no results of this slide"):
+        with pytest.raises(ResultError, match=r"bad\.failed\.json: this slide has no results"):
             reading(results / "ward" / "bad.failed.json", annotated)
 
 

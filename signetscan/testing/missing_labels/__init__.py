@@ -1,1 +1,1 @@
-"""What the experiment on missing labels rests on: its methods, boxes that are dropped, windows, tables."""
+"""Parts of the experiment on missing labels: its methods, the dropping of boxes, windows, tables."""

@@ -1,4 +1,4 @@
-"""The methods that are compared, and the runs that are to be made."""
+"""The methods that are compared, and the runs that are still to be made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 RATES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 ORDER = (0.7, 0.3, 0.5, 0.2, 0.0, 0.4, 0.6)
-"""Rates in the order of running: the telling ones first."""
+"""Missing rates in the order of running: those that tell most first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Method:
     teacher: str | None = None
     """The method whose model adds pseudo-labels first."""
     aside: bool = False
-    """Whether it is one of the choices that the paper leaves open, and run only where asked for."""
+    """Whether it is a choice that the paper leaves open, which runs only if asked for."""
 
 
 EARLY = LossOptions(loss="dghm-c", outlier=0.7)
@@ -51,15 +51,15 @@ Job = tuple[int, float, str]
 
 
 def jobs_for(seeds: int, rates: Sequence[float], methods: Sequence[str], done: set[Job]) -> Iterator[Job]:
-    """All runs that are not there, seed by seed, so that there is a whole table early.
+    """All runs that are still to be made, seed by seed, so that a full table of one seed is there early.
 
-    What starts from another method's run is done by the job of that one.
+    A method that starts from another one's run is part of that one's job.
     """
     for seed in range(seeds):
         for rate in rates:
             for method in methods:
-                wanted = [method, *followers(method)]
-                if METHODS[method].teacher is None and any((seed, rate, name) not in done for name in wanted):
+                names = [method, *followers(method)]
+                if METHODS[method].teacher is None and any((seed, rate, name) not in done for name in names):
                     yield seed, rate, method
 
 

@@ -1,4 +1,4 @@
-"""Tables and a plot of the experiment's figures, beside the paper's."""
+"""Tables and a plot of the experiment's figures, next to the paper's."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUBMITTED = (0.3, 0.5)
-"""Scores from which detections may count as submitted. The paper's FROC is of a submitted list, as the challenge's was,
-and it does not say from which score on: a loss that pushes the scores of cells down loses them there, even where it
-still ranks them above everything else."""
+"""Lowest scores of a list of detections to submit. The paper's FROC is of such a list, as in the challenge, and the
+paper does not state its lowest score. A loss that lowers the scores of cells loses them from the list, even if it still
+ranks them above everything else."""
 
 COLUMNS = (
     "method",
@@ -41,7 +41,7 @@ PAPER = {
     "ghm-c": {0.2: 0.6545, 0.3: 0.6968, 0.4: 0.6480, 0.5: 0.6669, 0.6: 0.5138, 0.7: 0.4089},
     "dghm-c": {0.2: 0.8630, 0.3: 0.8331, 0.4: 0.7922, 0.5: 0.7412, 0.6: 0.7128, 0.7: 0.6720},
 }
-"""FROC in the paper's table 4, on DigestPath, whose given boxes are taken as complete."""
+"""FROC in the paper's table 4, on DigestPath, whose boxes are assumed to be complete."""
 
 TABLES = {
     "froc": "FROC by rank: all detections, down to score 0.001",
@@ -73,7 +73,7 @@ def write_report(folder: Path, data: str, rows: Sequence[dict[str, str]]) -> Non
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    """A table of runs, as a whole or not at all."""
+    """Write a table of runs, whole or not at all."""
     with atomic_text(path) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -81,13 +81,13 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]
 
 
 def values(rows: Sequence[dict[str, str]], method: str, rate: float, column: str) -> list[float]:
-    """One figure of all seeds, in their order."""
-    mine = [row for row in rows if row["method"] == method and float(row["missing"]) == rate and row[column]]
-    return [float(row[column]) for row in sorted(mine, key=lambda row: int(row["seed"]))]
+    """One figure for all seeds, in the order of the seeds."""
+    chosen = [row for row in rows if row["method"] == method and float(row["missing"]) == rate and row[column]]
+    return [float(row[column]) for row in sorted(chosen, key=lambda row: int(row["seed"]))]
 
 
 def cell(numbers: Sequence[float]) -> str:
-    """Mean and spread (standard deviation) over seeds."""
+    """Mean and standard deviation over seeds."""
     if not numbers:
         return ""
     return f"{mean(numbers):.3f}" + (f" ± {stdev(numbers):.3f}" if len(numbers) > 1 else "")
@@ -112,12 +112,12 @@ def table_lines(rows: Sequence[dict[str, str]], column: str) -> list[str]:
 
 
 def mining_lines(rows: Sequence[dict[str, str]]) -> list[str]:
-    """What pseudo-labels are worth: boxes added, and how many of them lie on a dropped box."""
+    """Numbers of pseudo-labels, and of those that lie on a dropped box."""
     lines = ["**Boxes added as pseudo-labels, and how many of them are right**", ""]
     lines += ["| | " + " | ".join(f"{rate:.0%}" for rate in RATES) + " |", "|---" * (len(RATES) + 1) + "|"]
     for column, title in (("mined", "added"), ("mined_right", "right")):
-        found = (values(rows, "repair", rate, column) for rate in RATES)
-        lines.append(f"| {title} | {' | '.join(f'{mean(numbers):.0f}' if numbers else '' for numbers in found)} |")
+        counts = (values(rows, "repair", rate, column) for rate in RATES)
+        lines.append(f"| {title} | {' | '.join(f'{mean(numbers):.0f}' if numbers else '' for numbers in counts)} |")
     return [*lines, ""]
 
 
@@ -131,9 +131,8 @@ def plot(path: Path, data: str, rows: Sequence[dict[str, str]]) -> None:
             points = [(100 * rate, values(rows, method, rate, column)) for rate in RATES]
             points = [(rate, numbers) for rate, numbers in points if numbers]
             axes.errorbar(
-                [
-                    rate + 0.4 * (index - 2) for rate, _ in points
-                ],  # beside each other, so that the bars can be told apart
+                # Shifted sideways, or the bars of all methods would lie on top of each other.
+                [rate + 0.4 * (index - 2) for rate, _ in points],
                 [mean(numbers) for _, numbers in points],
                 [stdev(numbers) if len(numbers) > 1 else 0.0 for _, numbers in points],
                 marker="o",
