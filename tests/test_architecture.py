@@ -39,6 +39,7 @@ LAYERS = (
         "atomic",
         "suffixes",
         "stains",
+        "plurals",
         "extras",
         "pixel_cache",
     ),

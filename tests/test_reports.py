@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 from PIL import Image
 
+from signetscan.plurals import counted
 from signetscan.reports import BoxColour, render_page, thumbnail_uri
-from signetscan.reports.page import counted, number
+from signetscan.reports.page import number
 
 
 def opened(uri: str) -> np.ndarray:
@@ -57,7 +58,7 @@ def test_any_box_gives_a_picture(corner: tuple[float, float], size: tuple[float,
 
 def test_numbers_and_counts() -> None:
     assert (number(float("nan")), number(0.12345), number(3, "g")) == ("\N{EN DASH}", "0.123", "3")
-    assert (counted(1, "slide"), counted(1200, "slide")) == ("1 slide", "1,200 slides")
+    assert (counted(1, "slide"), counted(1200, "slide", separator=",")) == ("1 slide", "1,200 slides")
 
 
 def test_a_value_that_is_missing_is_an_error_and_no_hole_in_the_page() -> None:

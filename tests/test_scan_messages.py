@@ -14,10 +14,10 @@ from signetscan.batch.find import SlideTask
 from signetscan.batch.messages import Ready
 from signetscan.batch.options import BatchOptions
 from signetscan.batch.outcome import PlannedScan, SlideFailed, SlidePlanned, SlideScanned, SlideSkipped
-from signetscan.cli.console import counted
 from signetscan.cli.detect import detect
 from signetscan.cli.scan_messages import ScanMessages
 from signetscan.models.placement import Placement
+from signetscan.plurals import counted
 from signetscan.results.run_record import TileCounts
 from signetscan.slides import Mpp
 
@@ -96,7 +96,12 @@ def test_counts_have_the_right_plural(capsys: pytest.CaptureFixture[str]) -> Non
         "b: 91 signet ring cells in 2 of 3 tiles (1.2 mm² of tissue), already done",
     ]
     assert err == ["Warning: b: odd", "Error: c: odd", "1 slide scanned, 1 already done, 1 failed"]
-    assert [counted(1, "Tile"), counted(2, "HE stain"), counted(0, "x")] == ["1 tile", "2 HE stains", "0 xs"]
+    assert [counted(1, "tile"), counted(2, "HE stain"), counted(0, "box", "boxes")] == [
+        "1 tile",
+        "2 HE stains",
+        "0 boxes",
+    ]
+    assert [counted(1200, "cell"), counted(2, "cells")] == ["1200 cells", "2 cells"]
 
 
 @pytest.mark.parametrize(

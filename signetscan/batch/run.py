@@ -61,7 +61,7 @@ def scan_slides(
         ModelError: there is no such model, or it cannot be loaded.
         OutputError: results cannot be written: the disk is full, or the folder is gone.
         SlideError: the folder of the slides is gone.
-        ModuleNotFoundError: a library that a format needs is not installed.
+        MissingExtraError: a library that a format needs is not installed.
     """
     request, options = request or BatchOptions(), options or ScanOptions()
     listed = [] if slide_list is None else _read_list(slide_list, request, options)
@@ -107,7 +107,7 @@ def prepared(request: BatchOptions) -> BatchOptions:
 
     Raises:
         ModelError: there is no such model.
-        ModuleNotFoundError: a library that a format needs is not installed.
+        MissingExtraError: a library that a format needs is not installed.
     """
     check_libraries([*request.formats, *(["report"] if request.report else [])])
     workers = request.workers or max(1, len(_gpus(request)))

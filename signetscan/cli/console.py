@@ -35,13 +35,6 @@ def note(message: str, *, quiet: bool = False) -> None:
         print(message, file=sys.stderr)  # not click.echo: rich keeps only print clear of its bars
 
 
-def counted(number: int, thing: str) -> str:
-    """A number of things as they stand in a sentence: "1 tile", "2 tiles", "3 signet ring cells"."""
-    if thing[:1].isupper() and thing[1:2].islower():
-        thing = thing[0].lower() + thing[1:]
-    return f"{number} {thing}" if number == 1 or thing.endswith("s") else f"{number} {thing}s"
-
-
 _bars_shown: list[Progress] = []
 """The bars on the terminal; there is at most one set."""
 

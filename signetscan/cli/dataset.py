@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, counted, note, progress
+from signetscan.cli.console import FILE, note, progress
 from signetscan.cli.flags import flags_of, given
 from signetscan.dataset.options import AddOptions
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, counted, note
+from signetscan.cli.console import FILE, note
 from signetscan.cli.flags import flags_of, given
 from signetscan.evaluation.options import AssessOptions, TruthOptions
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

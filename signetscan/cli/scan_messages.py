@@ -17,11 +17,12 @@ from signetscan.batch.outcome import (
     outcome_facts,
     printable,
 )
-from signetscan.cli.console import counted, note, result, stages
+from signetscan.cli.console import note, result, stages
 from signetscan.cli.flags import with_flags
 from signetscan.errors import SlideError
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX
 from signetscan.models.runtime import runtime_versions
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -194,6 +195,11 @@ class ScanMessages:
 def _counts(outcome: SlideScanned | SlideSkipped) -> str:
     """Numbers of detections on a slide, of tiles, and the area of tissue."""
     record = outcome.record
-    counts = ", ".join(counted(count, printable(label)) for label, count in record.detections.items())
+    counts = ", ".join(counted(count, _in_sentence(printable(label))) for label, count in record.detections.items())
     tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm² of tissue)"
     return f"{counts} in {record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}{tissue}"
+
+
+def _in_sentence(class_name: str) -> str:
+    """A class name without its capital, unless that belongs to an abbreviation."""
+    return class_name[0].lower() + class_name[1:] if class_name[1:2].islower() else class_name

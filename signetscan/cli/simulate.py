@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, counted, progress
+from signetscan.cli.console import FILE, progress
 from signetscan.cli.flags import flags_of, given
+from signetscan.plurals import counted
 from signetscan.simulate.options import ImageSetOptions, SlideOptions
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import click
 from signetscan.cli.console import FILE, note, stages
 from signetscan.cli.flags import flags_of, given
 from signetscan.options import options_of
+from signetscan.plurals import counted
 from signetscan.training.options import (
     Architecture,
     LossOptions,
@@ -98,7 +99,7 @@ def _listener(data: Path, stage: Stage, *, quiet: bool) -> Callable[[TrainingEve
                     note(f"Warning: {warning}.", quiet=quiet)
             case PseudoLabelsAdded(teacher=teacher, added=added, thresholds=thresholds):
                 scores = ", ".join(f"{score:.3f}" for score in thresholds)
-                boxes = "1 box" if added == 1 else f"{added} boxes"
+                boxes = counted(added, "box", "boxes")
                 note(f"{teacher} adds {boxes} with scores from {scores}", quiet=quiet)
             case TrainingProgress():
                 bars[event.stage](event.done, event.total)

@@ -12,6 +12,7 @@ from signetscan.evaluation.digestpath import FROC_LEVELS, scores_of
 from signetscan.evaluation.matching import match_nearest_free
 from signetscan.evaluation.options import AssessOptions
 from signetscan.evaluation.tally import make_tally, share
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ class Assessment:
 
 def false_positives(number: int) -> str:
     """A number of false positives, in words."""
-    return "1 false positive" if number == 1 else f"{number} false positives"
+    return counted(number, "false positive")
 
 
 FIGURES = {

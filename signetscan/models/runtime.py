@@ -13,6 +13,7 @@ from signetscan.errors import DeviceError, ModelError
 from signetscan.extras import missing
 from signetscan.models.placement import Placement
 from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +85,7 @@ class Session:
             return self._run(tiles)
         except Exception as error:  # the runtime's own exceptions share no base below Exception
             if _is_of_runtime(error) and any(text in str(error) for text in NO_MEMORY):
-                batch = "1 tile" if len(tiles) == 1 else f"{len(tiles)} tiles"
+                batch = counted(len(tiles), "tile")
                 message = f"not enough memory for a batch of {batch} of {tiles.shape[2]} x {tiles.shape[1]} px"
                 raise MemoryError(message) from error
             raise

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import math
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,6 +18,7 @@ from markupsafe import Markup
 
 from signetscan import __version__
 from signetscan.atomic import atomic_text
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,11 +30,6 @@ NOT_DEFINED = "\N{EN DASH}"
 def number(value: float, form: str = ".3f") -> str:
     """A number as text, by a format specification; a dash for nan."""
     return NOT_DEFINED if math.isnan(value) else format(value, form)
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with a noun: `1 cell`, `1,200 cells`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def render_page(template: str, **values: object) -> str:
@@ -50,7 +47,7 @@ def render_page(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "counted": counted}
+    environment.filters |= {"number": number, "counted": partial(counted, separator=",")}
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     script = f"{template.removesuffix('.html')}.js"
     code = loader.get_source(environment, script)[0] if script in loader.list_templates() else ""

@@ -50,7 +50,7 @@ def convert_results(
         An iterator that converts one slide at a time and says what became of it.
 
     Raises:
-        ModuleNotFoundError: a format needs a library that is not installed.
+        MissingExtraError: a format needs a library that is not installed.
         OptionError: DICOM is requested without slides, or files of two slides would have the same name.
         ResultError: there are no results.
         OutputError: a file cannot be written.

@@ -15,6 +15,7 @@ from signetscan.formats.result_files import (
     SUFFIXES,
     add_suffix,
 )
+from signetscan.plurals import counted
 from signetscan.results.failures import read_failure
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def failures_in_words(failed: Mapping[str, str]) -> str:
     """Failed slides for a message: `1 failed slide: a (not a slide)`. `failed` maps names to reasons."""
     named = [f"{name} ({reason})" for name, reason in failed.items()]
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-    return f"{len(named)} failed slide{'' if len(named) == 1 else 's'}: {', '.join(named[:MOST_NAMED])}{more}"
+    return f"{counted(len(named), 'failed slide')}: {', '.join(named[:MOST_NAMED])}{more}"
 
 
 def target_of(path: Path) -> Path | None:

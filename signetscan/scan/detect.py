@@ -13,6 +13,7 @@ import numpy as np
 from signetscan.boxes import area
 from signetscan.concurrency import batched, ordered_map
 from signetscan.errors import DeviceError, SlideError
+from signetscan.plurals import counted
 from signetscan.scan.damage import Damage, read_tile
 from signetscan.scan.merge import keep_owned, merge_tiles, suppress
 from signetscan.scan.options import ScanOptions
@@ -243,7 +244,7 @@ def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], optio
     scanned = float(area(np.array([tile.seen for tile in tiles]).reshape(-1, 4)).sum())
     if damage.area <= options.max_bad_area * scanned:
         return
-    pieces = "1 piece" if len(damage.areas) == 1 else f"{len(damage.areas)} pieces"
+    pieces = counted(len(damage.areas), "piece")
     x, y = view.to_level0(np.array([damage.areas[0]]))[0, :2]
     message = (
         f"{view.slide.name}: {damage.area / scanned:.2%} of the area to scan cannot be decoded ({pieces}, the first at "

@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signetscan.plurals import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -153,7 +155,7 @@ def _check_size(frame: Frame, expected: Frame) -> None:
 
 
 def _size(frame: Frame) -> str:
-    return f"{frame.width} x {frame.height} px with {frame.components} channel{'' if frame.components == 1 else 's'}"
+    return f"{frame.width} x {frame.height} px with {counted(frame.components, 'channel')}"
 
 
 def _starts(data: bytes) -> Iterator[int]:

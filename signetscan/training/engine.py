@@ -20,6 +20,7 @@ from signetscan.atomic import make_folder
 from signetscan.dataset import hold_out
 from signetscan.errors import OptionError, TrainingError
 from signetscan.options import words
+from signetscan.plurals import counted
 from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
 from signetscan.training.crops import ImageCache, list_patches, plan_epoch
@@ -228,16 +229,11 @@ def describe(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> str:
         pseudo_labels: number of their boxes that a model added.
     """
     normals = sum(image.normal for image in images)
-    boxes = _counted(sum(len(image.boxes) for image in images), "box", "boxes")
+    boxes = counted(sum(len(image.boxes) for image in images), "box", "boxes")
     if pseudo_labels:
-        boxes += f" ({_counted(pseudo_labels, 'pseudo-label')})"
-    with_cells = _counted(len(images) - normals, "image")
-    return f"{with_cells} with {boxes}, and {_counted(normals, 'image')} without cells"
-
-
-def _counted(number: int, singular: str, plural: str = "") -> str:
-    # Without thousands separators: the phrase is stored in checkpoints and model files.
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+        boxes += f" ({counted(pseudo_labels, 'pseudo-label')})"
+    with_cells = counted(len(images) - normals, "image")
+    return f"{with_cells} with {boxes}, and {counted(normals, 'image')} without cells"
 
 
 def data_digest(images: Sequence[AnnotatedImage]) -> str:

@@ -13,8 +13,9 @@ from signetscan.errors import TrainingError
 from signetscan.evaluation import AssessOptions, assess
 from signetscan.evaluation.assessment import FIGURES
 from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr_curve, plot_thresholds
+from signetscan.plurals import counted
 from signetscan.reports import figure_uri, write_page
-from signetscan.reports.page import counted, number
+from signetscan.reports.page import number
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import BEST, LAST, data_digest, describe
@@ -140,7 +141,8 @@ def _facts(
 
 
 def _with_slides(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> str:
-    return f"{describe(images, pseudo_labels)}, of {counted(len({image.slide for image in images}), 'slide')}"
+    slides = len({image.slide for image in images})
+    return f"{describe(images, pseudo_labels)}, of {counted(slides, 'slide', separator=',')}"
 
 
 def _options(options: TrainOptions) -> list[dict[str, str | None]]:

@@ -1,0 +1,17 @@
+"""Numbers of things in sentences: "1 image", "2 boxes", "91 signet ring cells"."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str, plural: str = "", *, separator: str = "") -> str:
+    """A number with its noun.
+
+    Args:
+        number: how many there are.
+        noun: one of them.
+        plural: several of them; with an "s" by default, unless it ends with one.
+        separator: what stands between thousands; nothing where programs may read the number.
+    """
+    several = plural or (noun if noun.endswith("s") else f"{noun}s")
+    digits = f"{number:,}".replace(",", separator)
+    return f"{digits} {noun if number == 1 else several}"
