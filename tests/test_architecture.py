@@ -81,28 +81,21 @@ def part_of(module: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def imports(path: Path, *, typing_too: bool) -> set[str]:
-    """Full names of what a module imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            hidden.update(inner for inner in ast.walk(node))
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if node in hidden and not typing_too:
-            continue
+def imports(path: Path) -> set[str]:
+    """Full names of what a module imports, for typing too."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return modules
 
 
 def own_imports(path: Path) -> set[str]:
     names = {name_of(module) for module in MODULES}
     found = set()
-    for full in imports(path, typing_too=True):
+    for full in imports(path):
         if full in names:
             found.add(full)
         elif full.rpartition(".")[0] in names:
@@ -125,7 +118,7 @@ def test_there_is_no_cycle() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_libraries_stay_behind_their_fences(path: Path) -> None:
-    for full in imports(path, typing_too=True):
+    for full in imports(path):
         names = full.split(".")
         allowed = FENCES.get(".".join(names[:2]), FENCES.get(names[0]))
         assert allowed is None or part_of(name_of(path)) in allowed, f"{name_of(path)} imports {full}"
@@ -167,7 +160,7 @@ def test_tests_and_scripts_do_not_import_each_other() -> None:
     assert of_tests and of_scripts and not of_tests & of_scripts  # noqa: PT018 - or a name would not tell which
     for folder, others in (("tests", of_scripts), ("scripts", of_tests)):
         for path in (ROOT / folder).rglob("*.py"):
-            first_names = {full.partition(".")[0] for full in imports(path, typing_too=True)}
+            first_names = {full.partition(".")[0] for full in imports(path)}
             assert not first_names & (others | {"tests", "scripts"}), path.name
 
 

@@ -16,7 +16,7 @@ from run_records import made_record
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
 from signetscan.results.folder import find_results
-from signetscan.results.lookup import slide_of
+from signetscan.results.lookup import locate_slide
 from signetscan.results.reading import load_result
 from signetscan.results.writing import add_formats, write_results
 from signetscan.scan.detect import detect_slide
@@ -135,13 +135,13 @@ def test_the_slide_of_a_result_is_found_by_its_content(tmp_path: Path) -> None:
     sample = ROOT / "tests" / "data" / "sample.svs"
     with open_slide(sample) as slide:
         record = made_record("a pseudonym", slide.fingerprint)
-    assert slide_of(record, sample) == sample
+    assert locate_slide(record, sample) == sample
     (tmp_path / "in").mkdir()
     (tmp_path / "a pseudonym.svs").write_bytes(b"damaged")
     (tmp_path / "in" / "x.svs").write_bytes(sample.read_bytes())
-    assert slide_of(record, tmp_path) == tmp_path / "in" / "x.svs"
+    assert locate_slide(record, tmp_path) == tmp_path / "in" / "x.svs"
     other = made_record("b", "another")
     with pytest.raises(ResultError, match="not the slide of b"):
-        slide_of(other, sample)
+        locate_slide(other, sample)
     with pytest.raises(ResultError, match="none of 2 slides"):
-        slide_of(other, tmp_path)
+        locate_slide(other, tmp_path)

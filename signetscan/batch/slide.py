@@ -20,6 +20,7 @@ from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.opening import as_slide_errors
 from signetscan.slides.protocol import known_mpp
+from signetscan.suffixes import GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,6 @@ COARSE = 1.5
 """A slide whose pixels are more than this many times as large as the model's gets a warning."""
 SPEED_TILE = 1024
 """Side of the tile on which a model's speed is measured, pixels."""
-ROI_SUFFIXES = (".geojson", ".geojson.gz")
-"""Suffixes of the files in a folder of regions of interest, in the order in which they are tried."""
 
 
 def scan_slide(
@@ -160,7 +159,7 @@ def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
         return None
     path = request.roi
     if path.is_dir():
-        candidates = [add_suffix(path / task.name, suffix) for suffix in ROI_SUFFIXES]
+        candidates = [add_suffix(path / task.name, suffix) for suffix in GEOJSON_SUFFIXES]
         path = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
     return read_roi(path, qupath_origin(slide, crop_to_bounds=request.bounds_crop))
 

@@ -14,7 +14,7 @@ from signetscan.evaluation.compare import compare_results
 from signetscan.evaluation.options import ComparisonPageOptions
 from signetscan.reports import BoxColour, write_page
 from signetscan.reports.crops import LARGEST_PX, crop_uri
-from signetscan.results.lookup import slide_named, slide_of
+from signetscan.results.lookup import locate_slide, slide_named
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _slides(comparison: Comparison, where: Path) -> tuple[dict[str, Path], list[
     for slide in comparison.slides:
         try:
             slides[slide.name] = (
-                slide_named(slide.name, where) if slide.record is None else slide_of(slide.record, where)
+                slide_named(slide.name, where) if slide.record is None else locate_slide(slide.record, where)
             )
         except ResultError as error:
             missing.append(f"no pictures of {slide.name}: {error}")

@@ -41,10 +41,10 @@ def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
     stored = load_result(record)
     if slides is None:
         return stored
-    return replace(stored, scanned=replace(stored.scanned, path=slide_of(stored.record, slides)))
+    return replace(stored, scanned=replace(stored.scanned, path=locate_slide(stored.record, slides)))
 
 
-def slide_of(record: RunRecord, slides: Path) -> Path:
+def locate_slide(record: RunRecord, slides: Path) -> Path:
     """The file of the slide that a run record describes.
 
     Args:
