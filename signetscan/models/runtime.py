@@ -151,7 +151,16 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     return Session(session=session, runs_on=runs_on, memory="cuda" if on_gpu else None)
 
 
+def disable_telemetry() -> None:
+    """Turn off the telemetry of ONNX Runtime, which is on by default since 1.32; call this before it is imported.
+
+    Otherwise it keeps a device id and a queue of events in the user's cache folder, and looks up its maker's host.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def _runtime() -> Any:  # noqa: ANN401 - the module has no types
+    disable_telemetry()
     try:
         import onnxruntime
     except ImportError as error:

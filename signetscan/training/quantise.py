@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from signetscan.errors import DeviceError, ModelError
 from signetscan.extras import missing
+from signetscan.models.runtime import disable_telemetry
 from signetscan.models.spec import INPUT_NAME
 from signetscan.training.graph import fold_norms, make_graph, quiet
 from signetscan.training.packed import PackedNet
@@ -83,6 +84,7 @@ def _round(
     Raises:
         DeviceError: ONNX Runtime is not installed.
     """
+    disable_telemetry()
     try:
         from onnxruntime import quantization  # noqa: PLC0415 - so that its absence has a message
     except ImportError as error:
