@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import secrets
 import shutil
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
@@ -28,8 +29,10 @@ def part_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Nobody can guess the name, so nobody who may write to the folder can put a link to another file under it.
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.part")
     try:
+        part.touch(exist_ok=False)
         yield part
         # Without a sync, a power cut after the rename could leave an empty file under the final name.
         with part.open("rb+") as file:
