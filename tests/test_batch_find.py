@@ -182,3 +182,19 @@ def test_slides_with_odd_file_names_are_found_and_printed(tmp_path: Path) -> Non
     for task in found:
         assert printable(task.name).isprintable()
         assert "/" not in task.name
+
+
+def test_a_list_of_a_spreadsheet_with_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "a,b.svs").touch()
+    commas = listed('path,mpp,threshold\n"a,b.svs",0.25,\n', tmp_path)
+    assert listed("path;mpp;threshold\r\na,b.svs;0,25;\r\n", tmp_path) == commas
+    assert commas[0].mpp == 0.25
+    with pytest.raises(OptionError, match="line 2: mpp must be a number"):
+        listed("path;mpp\na,b.svs;0,2,5\n", tmp_path)
+
+
+def test_a_list_that_is_not_in_utf8_says_how_to_save_it(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes("path\nM\u00fcller.svs\n".encode("cp1252"))
+    with path.open(encoding="utf-8-sig") as file, pytest.raises(OptionError, match="save it as CSV UTF-8"):
+        read_list(file, str(path), tmp_path, BatchOptions(), ScanOptions())

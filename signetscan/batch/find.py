@@ -6,6 +6,7 @@ import csv
 import glob
 import hashlib
 import hmac
+import itertools
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,8 @@ def find_slides(
 def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
     """Read the slides of a CSV list with a column `path` and any of `LIST_COLUMNS`.
 
+    Columns are separated by commas, or by semicolons with decimal commas, as spreadsheets of many countries write them.
+
     Args:
         file: the open list.
         source: its name, for messages.
@@ -90,7 +93,10 @@ def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, o
         OptionError: a column or value is wrong; the message names the line.
     """
     try:
-        rows = csv.DictReader(file)
+        header = file.readline()
+        # Where the comma is the decimal mark, spreadsheets separate the columns of their CSV by semicolons.
+        separator, decimal = (";", ",") if ";" in header and "," not in header else (",", ".")
+        rows = csv.DictReader(itertools.chain([header], file), delimiter=separator)
         columns = [column.strip() for column in rows.fieldnames or []]
         rows.fieldnames = columns
         if "path" not in columns or not {*columns} <= {"path", *LIST_COLUMNS}:
@@ -106,9 +112,14 @@ def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, o
             if None in row or None in row.values():  # how DictReader marks surplus and missing fields
                 message = f"{line}: the number of fields differs from that of the first line, {len(columns)}"
                 raise OptionError(message)
-            tasks.append(_listed(row, line, folder, request, options))
+            path = row.pop("path")
+            numbers = {column: value.replace(decimal, ".") for column, value in row.items()}
+            tasks.append(_listed(path, numbers, line, folder, request, options))
         return tasks
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        message = f"{source}: not a text in UTF-8; if it comes from a spreadsheet, save it as CSV UTF-8"
+        raise OptionError(message) from error
+    except csv.Error as error:
         message = f"{source}: not a CSV table: {error}"
         raise OptionError(message) from error
 
@@ -134,8 +145,10 @@ def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
     ]
 
 
-def _listed(row: dict[str, str], line: str, folder: Path, request: BatchOptions, options: ScanOptions) -> SlideTask:
-    text = row.pop("path").strip()
+def _listed(
+    text: str, row: dict[str, str], line: str, folder: Path, request: BatchOptions, options: ScanOptions
+) -> SlideTask:
+    text = text.strip()
     path = folder / text
     if not text or not path.is_file():
         message = f"{line}: {text or 'no path'}: no such file"
