@@ -56,7 +56,7 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     done = subprocess.run([sys.executable, "-c", JOB], capture_output=True, text=True, check=True)  # noqa: S603
     lines = done.stderr.splitlines()
     assert lines[0] == "epoch 1 is over"
-    assert re.fullmatch(r"training: 4 of 4 batches, [\d.]+ a second", lines[1])
+    assert lines[1] == "training: 4 of 4 batches", "a stage of half a second is too short for a rate"
     assert lines[2:] == ["epoch 2 is over"], "a stage that is over at once is not worth a line"
 
 
@@ -83,5 +83,21 @@ def test_a_long_stage_shows_life_every_ten_seconds_each_time(
             for image in range(1, 6):
                 check(image, 5)
                 clock(4)
-    line = "validating: 4 of 5 images, 0.2 a second"  # three more than at the first look, 12 seconds ago
+    line = "validating: 4 of 5 images, 15.0 a minute"  # three more than at the first look, 12 seconds ago
     assert capsys.readouterr().err.splitlines() == [line] * 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "rate"),
+    [
+        (1, 0.00001, ""),
+        (268, 0.99, ""),
+        (0, 50, ""),
+        (12, 1, ", 12.0 a second"),
+        (5, 5, ", 1.0 a second"),
+        (1, 50, ", 1.2 a minute"),
+        (1, 7200, ", 0.5 an hour"),
+    ],
+)
+def test_a_rate_is_in_a_unit_that_shows_it(steps: int, seconds: float, rate: str) -> None:
+    assert console._rate(steps, seconds) == rate

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Update = Callable[[int, int], None]
 
+SHORTEST_RATE_S = 1.0
+"""Stages shorter than this have no rate: a clock's tick would decide it."""
 LINE_EVERY_S = 10.0
 """Seconds between two lines: they show that the run is alive without filling a log."""
 
@@ -133,8 +135,16 @@ def _lines(what: str, unit: str, *, brief: bool) -> Update:
         if now - last < LINE_EVERY_S and (brief or done < total):
             return
         last = now
-        # A stage that ends with its first step has no rate.
-        rate = f", {(done - first) / (now - started):.1f} a second" if done > first and now > started else ""
-        click.echo(f"{what}: {done} of {total} {unit}{rate}", err=True)
+        click.echo(f"{what}: {done} of {total} {unit}{_rate(done - first, now - started)}", err=True)
 
     return update
+
+
+def _rate(steps: int, seconds: float) -> str:
+    """How fast a stage is, in a unit that shows it; nothing if it is too short to tell."""
+    if steps <= 0 or seconds < SHORTEST_RATE_S:
+        return ""
+    for unit, length in (("second", 1), ("minute", 60)):
+        if steps * length >= seconds:
+            return f", {steps * length / seconds:.1f} a {unit}"
+    return f", {steps * 3600 / seconds:.1f} an hour"
