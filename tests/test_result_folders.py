@@ -87,8 +87,8 @@ def results(tmp_path: Path) -> Path:
     scan(folder, "ward/b", CELL, OTHER_CELL)
     truth(folder / "ward" / "b.corrected.geojson", CELL)
     scan(folder, "stale", CELL)
-    write_failure(folder, "stale", "the file is damaged")
-    write_failure(folder, "ward/bad", "/somebody/bad.svs: not a slide")
+    write_failure(folder, "stale", "the file is damaged", attempts=2)
+    write_failure(folder, "ward/bad", "/somebody/bad.svs: not a slide", attempts=2)
     return folder
 
 
@@ -133,7 +133,7 @@ def test_files_lead_to_the_slide_that_they_are_of(results: Path) -> None:
 
 
 def test_a_folder_of_failures_alone_says_why(tmp_path: Path) -> None:
-    write_failure(tmp_path, "a", "damaged")
+    write_failure(tmp_path, "a", "damaged", attempts=2)
     with pytest.raises(ResultError, match=r"no results .* but 1 failed slide: a \(damaged\)"):
         find_results(tmp_path)
     with pytest.raises(ResultError, match="no results of this slide: damaged"):
@@ -141,7 +141,7 @@ def test_a_folder_of_failures_alone_says_why(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_read_as_it_was_written(tmp_path: Path) -> None:
-    write_failure(tmp_path, "a", "damaged, \N{SNOWMAN}")
+    write_failure(tmp_path, "a", "damaged, \N{SNOWMAN}", attempts=2)
     failure = read_failure(tmp_path / "a.failed.json")
     assert failure == Failure(slide="a", reason="damaged, \N{SNOWMAN}", finished=failure.finished)
     assert failure.finished.startswith("20")
@@ -226,7 +226,7 @@ def test_corrections_are_the_truth_of_the_results_beside_them(results: Path, tmp
 
 def test_nothing_but_failures_cannot_be_judged(results: Path, annotated: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
-    write_failure(tmp_path / "none", "a", "damaged")
+    write_failure(tmp_path / "none", "a", "damaged", attempts=2)
     for reading in (read_results, compare_results):
         with pytest.raises(ResultError, match=r"no slide is left .* 1 failed slide: a \(damaged\)"):
             reading(tmp_path / "none", annotated / "a.geojson")
@@ -240,7 +240,7 @@ def test_compare_of_two_runs_leaves_failed_slides_out(results: Path, tmp_path: P
     new = tmp_path / "new"
     for name in ("a", "ward/b", "stale", "ward/bad"):
         scan(new, name, CELL)
-    write_failure(new, "a", "out of memory")
+    write_failure(new, "a", "out of memory", attempts=2)
     comparison = compare_results(results, new)
     assert [(one.name, one.both, len(one.only_a)) for one in comparison.slides] == [("ward/b", 1, 1)]
     notes = [line for line in comparison.notes if "Failed" in line]

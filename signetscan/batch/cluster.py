@@ -88,17 +88,17 @@ def run_on_cluster(
                 done.add(again)
                 yield Retried(name=task.name, reason=received.answer.reason, options=received.answer.options)
             else:
-                yield _ended(request, task, received.answer)
+                yield _ended(request, task, received.answer, attempts=attempts.get(task.name, 1))
 
 
-def _ended(request: BatchOptions, task: SlideTask, answer: Answer) -> Ended:
+def _ended(request: BatchOptions, task: SlideTask, answer: Answer, *, attempts: int) -> Ended:
     match answer:
         case Done():
             forget_failure(request.out, task.name)
             return Ended(outcome=answer.outcome)
         case Failed() | Refused():
             check_root(task)
-            write_failure(request.out, task.name, answer.reason)
+            write_failure(request.out, task.name, answer.reason, attempts=attempts)
             return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
         case Full():
             raise OutputError(answer.reason)

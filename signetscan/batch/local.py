@@ -214,7 +214,7 @@ class LocalBatch:
             yield Retried(name=task.name, reason=failure.reason, options=failure.options)
             return
         if not self.request.dry_run:
-            write_failure(self.request.out, task.name, failure.reason)
+            write_failure(self.request.out, task.name, failure.reason, attempts=self._attempts[task.name])
         yield Ended(outcome=SlideFailed(name=task.name, reason=failure.reason, options=failure.options))
 
     def _jobs(self) -> Iterable[_Job]:

@@ -81,18 +81,20 @@ def without_folders(reason: str, name: str) -> str:
     return re.sub(rf"^[^\n]*?[/\\](?={file_name}[^/\\]*: )", "", reason, count=1)
 
 
-def write_failure(out: Path, name: str, reason: str) -> None:
+def write_failure(out: Path, name: str, reason: str, *, attempts: int) -> None:
     """Write NAME.failed.json.
 
     Args:
         out: folder of the results.
         name: the slide's name below it, with "/" between folders.
         reason: why the slide failed.
+        attempts: how often it was tried.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    failure = Failure(slide=name, reason=reason, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    failure = Failure(slide=name, reason=reason, attempts=attempts, finished=finished)
     with atomic_text(failure_path(out, name)) as file:
         json.dump(failure.to_json(), file, indent=2)
         file.write("\n")
