@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,9 @@ def said(
         for event in events:
             messages.take(event)
     out, err = capsys.readouterr()
-    notes = [line for line in err.splitlines() if not line.endswith(" a second")]
+    notes = [
+        line for line in err.splitlines() if not re.fullmatch(r"slides: \d+ of \d+ slides(, [\d.]+ an? \w+)?", line)
+    ]
     return out.splitlines(), notes, messages.failed_in_all
 
 
