@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import re
 import tracemalloc
@@ -23,6 +25,7 @@ from scanned_slides import many, scanned, scanned_slides
 from signetscan.annotations import read_annotations
 from signetscan.errors import OutputError
 from signetscan.formats import blocks as rows
+from signetscan.formats import csv_file
 from signetscan.formats.asap import write_asap
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.formats.imagescope import write_imagescope
@@ -272,3 +275,10 @@ def test_nothing_is_left_where_a_file_cannot_be_written(tmp_path: Path, name: st
     with pytest.raises(OutputError, match="a: cannot be written"):
         WRITERS[name](tmp_path / "a", many(3))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["\r", "a\rb", "a\nb", "a\r\nb", 'a"b', "a,b", "plain"])
+def test_a_class_name_stays_in_its_row_of_the_csv(name: str) -> None:
+    line = csv_file._line(["id", name, "1"])
+    assert line.endswith("1\n")
+    assert list(csv.reader(io.StringIO(line, newline=""), strict=True)) == [["id", name, "1"]]

@@ -29,7 +29,7 @@ from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Bounds, Mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 NAMES = ("Signet ring cell", "Goblet cell")
@@ -145,9 +145,14 @@ def plain_geojson(found: Detections, names: Sequence[str], source: str, origin: 
 
 def plain_csv(found: Detections, names: Sequence[str], source: str, mpp: Mpp) -> str:
     """The table as the csv package writes it, one row after another."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
+
+    def line(fields: Iterable[str]) -> str:
+        # With an end of "\n" the package leaves a name with a "\r" unquoted, which no parser reads as one field.
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\r\n").writerow(fields)
+        return file.getvalue()[:-2] + "\n"
+
+    lines = [line(COLUMNS)]
     ids = plain_ids(found, names, source)
     for identity, box, score, label in zip(ids, found.boxes.tolist(), found.scores, found.labels, strict=True):
         x0, y0, x1, y1 = box
@@ -155,8 +160,8 @@ def plain_csv(found: Detections, names: Sequence[str], source: str, mpp: Mpp) ->
         pixels = [f"{edge:.2f}" for edge in box]
         name = names[label]
         safe = "'" + name if name and name[0] in "=+-@\t\r\n" else name  # what spreadsheets take for a formula
-        writer.writerow([identity, safe, f"{score:.4f}", *pixels, *(f"{length:.3f}" for length in um)])
-    return file.getvalue()
+        lines.append(line([identity, safe, f"{score:.4f}", *pixels, *(f"{length:.3f}" for length in um)]))
+    return "".join(lines)
 
 
 MARKS = ["%s", "100 %", "%%", "%(x)s", "{0}", "<x>", "<classification>", '"<score>"']

@@ -61,8 +61,9 @@ def write_csv(path: Path, detections: Detections, class_names: Sequence[str], *,
 
 def _line(fields: Iterable[str]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(fields)
-    return line.getvalue()
+    # The writer quotes a field that holds a character of its own line end; with "\n" alone, not one with a "\r".
+    csv.writer(line, lineterminator="\r\n").writerow(fields)
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _template(name: str) -> str:
