@@ -27,8 +27,6 @@ FILE = click.Path(path_type=Path, readable=False)
 messages are the same everywhere and a slide without permission does not stop a batch."""
 POSITIVE = click.FloatRange(min=0, min_open=True)
 """Type of options that are sizes."""
-SHARE = click.FloatRange(0, 1)
-"""Type of options that are shares and scores."""
 
 
 def note(message: str, *, quiet: bool = False) -> None:
