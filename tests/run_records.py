@@ -6,13 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from signetscan.json_values import JsonTable
-from signetscan.results.run_record import (
-    ModelRecord,
-    ResultFile,
-    RunRecord,
-    SlideRecord,
-    TileCounts,
-)
+from signetscan.results.record_parts import ModelRecord, ResultFile, SlideRecord, TileCounts
+from signetscan.results.run_record import RunRecord
 from signetscan.slides.mpp import Mpp, MppSource
 
 if TYPE_CHECKING:

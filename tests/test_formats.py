@@ -33,7 +33,8 @@ from signetscan.formats.parquet import write_parquet
 from signetscan.formats.result_files import READABLE_FORMATS, SUFFIXES
 from signetscan.formats.writers import WRITERS, write_formats
 from signetscan.results.reading import load_result
-from signetscan.results.run_record import ResultFile, write_run_record
+from signetscan.results.record_parts import ResultFile
+from signetscan.results.run_record import write_run_record
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:

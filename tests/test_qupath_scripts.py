@@ -24,7 +24,8 @@ from signetscan.formats import csv_file
 from signetscan.formats.colours import LABEL_COLOURS
 from signetscan.formats.result_files import RECORD_SUFFIX, SUFFIXES
 from signetscan.formats.writers import write_formats
-from signetscan.results.run_record import ResultFile, write_run_record
+from signetscan.results.record_parts import ResultFile
+from signetscan.results.run_record import write_run_record
 from signetscan.slides import Bounds
 
 if TYPE_CHECKING:

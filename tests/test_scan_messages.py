@@ -19,7 +19,7 @@ from signetscan.cli.detect import detect
 from signetscan.cli.scan_messages import ScanMessages
 from signetscan.models.placement import Placement
 from signetscan.plurals import counted
-from signetscan.results.run_record import TileCounts
+from signetscan.results.record_parts import TileCounts
 from signetscan.slides import Mpp
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from signetscan import __version__
 from signetscan.atomic import atomic_text
 from signetscan.errors import MppError, ResultError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
-from signetscan.slides.mpp import Mpp, MppSource
-from signetscan.slides.protocol import MAX_SIDE, Bounds, known_mpp
+from signetscan.results.record_parts import ModelRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
+from signetscan.slides.protocol import MAX_SIDE, known_mpp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,138 +57,6 @@ MOST_BYTES = 1 << 24
 """Largest file that is read. A record takes some kilobytes; each unread area adds a line."""
 MOST_DETECTIONS = 1 << 40
 """No slide has more detections; a record that says so is damaged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlideRecord:
-    """The slide."""
-
-    name: str
-    """Its name in results, without folders; may be a pseudonym."""
-    format_name: str
-    """Format of its file."""
-    decoder: str
-    """What decoded its tiles; empty in records that do not say."""
-    fingerprint: str
-    """Identifies its content."""
-    dimensions: tuple[int, int]
-    """Width and height, level-0 pixels."""
-    mpp: Mpp
-    """Size of a level-0 pixel."""
-    bounds: Bounds | None
-    """The part that the scanner scanned, level-0 pixels; None where the file declares none."""
-
-    @classmethod
-    def from_json(cls, table: JsonTable) -> Self:
-        """Read this part of a record."""
-        mpp, bounds = table.table("mpp"), table.table_or_none("bounds")
-        return cls(
-            name=table.text("name"),
-            format_name=table.text("format"),
-            decoder=table.text_or("decoder", ""),
-            fingerprint=table.text("fingerprint"),
-            dimensions=(table.whole("width_px", low=1), table.whole("height_px", low=1)),
-            mpp=Mpp(mpp.number("x"), mpp.number("y"), _source(mpp.text("source"))),
-            bounds=None if bounds is None else Bounds(*(bounds.whole(name) for name in ("x", "y", "width", "height"))),
-        )
-
-    def to_json(self) -> dict[str, Json]:
-        """This part of a record."""
-        mpp: dict[str, Json] = {"x": self.mpp.x, "y": self.mpp.y, "source": self.mpp.source}
-        return {
-            "name": self.name,
-            "format": self.format_name,
-            "decoder": self.decoder,
-            "fingerprint": self.fingerprint,
-            "width_px": self.dimensions[0],
-            "height_px": self.dimensions[1],
-            "mpp": mpp,
-            "bounds": None if self.bounds is None else asdict(self.bounds),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecord:
-    """The model."""
-
-    name: str
-    sha256: str
-    """SHA-256 of its file."""
-    precision: str
-    """Precision of its arithmetic, such as fp32."""
-    mpp: float
-    """Pixel size at which it works, µm/px."""
-    class_names: tuple[str, ...]
-    """Name of each label."""
-    intended_use: str
-    """Its own statement of what it is for; empty if it makes none."""
-
-    @classmethod
-    def from_json(cls, table: JsonTable) -> Self:
-        """Read this part of a record."""
-        return cls(
-            name=table.text("name"),
-            sha256=table.text("sha256"),
-            precision=table.text("precision"),
-            mpp=table.number("mpp", low=0),
-            class_names=table.texts("classes"),
-            intended_use=table.text_or("intended_use", ""),
-        )
-
-    def to_json(self) -> dict[str, Json]:
-        """This part of a record."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "precision": self.precision,
-            "mpp": self.mpp,
-            "classes": list(self.class_names),
-            "intended_use": self.intended_use,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoiRecord:
-    """The region of interest to which a scan was kept."""
-
-    polygons: int
-    """How many polygons it has."""
-    digest: str
-    """Identifies the polygons."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileCounts:
-    """Numbers of tiles."""
-
-    grid: int
-    """Tiles in the grid over the whole slide."""
-    scanned: int
-    """Tiles that were read and given to the model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultFile:
-    """A file of results."""
-
-    name: str
-    """Its name, without folders."""
-    size: int
-    """Its size, bytes."""
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """Describe a file that has just been written."""
-        return cls(name=path.name, size=path.stat().st_size)
-
-    @classmethod
-    def from_json(cls, table: JsonTable) -> Self:
-        """Read this part of a record. A name that leads into another folder is refused."""
-        name = table.text("name")
-        if PurePath(name).name != name:
-            message = f"{table.name}.name must be the name of a file, not {name[:60]!r}"
-            raise JsonError(message)
-        return cls(name=name, size=table.whole("bytes", low=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,17 +267,6 @@ def write_run_record(path: Path, record: RunRecord) -> None:
     with atomic_text(path) as file:
         json.dump(record.to_json(), file, indent=2, allow_nan=False)
         file.write("\n")
-
-
-def _source(text: str) -> MppSource:
-    """Where an mpp comes from."""
-    if text.startswith("-"):  # schema 1 stored the name of the flag by which the user gave the mpp
-        return MppSource.GIVEN
-    try:
-        return MppSource(text)
-    except ValueError as error:
-        message = f"slide.mpp.source must be one of {', '.join(MppSource)}, not {text[:60]!r}"
-        raise JsonError(message) from error
 
 
 def _texts(table: JsonTable) -> dict[str, str]:

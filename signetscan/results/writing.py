@@ -10,7 +10,8 @@ from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, SUFFIX
 from signetscan.formats.scanned_slide import scanned_slide
 from signetscan.formats.writers import write_formats
 from signetscan.results.reading import StoredResult
-from signetscan.results.run_record import ResultFile, record_of_scan, write_run_record
+from signetscan.results.record_parts import ResultFile
+from signetscan.results.run_record import record_of_scan, write_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
