@@ -40,6 +40,7 @@ LAYERS = (
         "suffixes",
         "stains",
         "plurals",
+        "texts",
         "extras",
         "pixel_cache",
     ),

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from signetscan.batch.find import SlideTask, find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.options import BatchOptions
-from signetscan.batch.outcome import hidden, printable
+from signetscan.batch.outcome import hidden
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import SUFFIXES
 from signetscan.scan.options import ScanOptions
 from signetscan.suffixes import name_of
+from signetscan.texts import printable
 
 
 def touch(root: Path, *names: str) -> None:
@@ -158,14 +159,6 @@ def test_pseudonyms_depend_on_key_and_name_and_hide_both() -> None:
     assert "Smith" not in said
     assert one[0] in said
     assert hidden("a bad slide: a, x/a.svs", Path("x/a.svs"), "7") == "7 bad slide: 7, 7"
-
-
-@given(st.text())
-def test_what_is_printed_is_one_plain_line(text: str) -> None:
-    said = printable(text)
-    assert said.isprintable()
-    said.encode()
-    assert printable(said) == said
 
 
 def test_names_are_those_of_files_without_their_suffix() -> None:

@@ -8,8 +8,9 @@ from typing import IO, TYPE_CHECKING, assert_never
 
 from signetscan.batch.events import Awaited, Begun, Ended, Event, Finished, Progressed, Retried, Started
 from signetscan.batch.messages import Ready
-from signetscan.batch.outcome import outcome_facts, printable
+from signetscan.batch.outcome import outcome_facts
 from signetscan.errors import OutputError
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

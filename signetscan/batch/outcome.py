@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+from signetscan.texts import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -131,8 +133,3 @@ def hidden(text: str, path: Path, name: str) -> str:
         # Whole words only: a slide may be called "a".
         text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", lambda _: name, text)
     return text
-
-
-def printable(text: str) -> str:
-    """Escape characters that move the cursor, break the line or cannot be encoded, for a terminal or a log."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

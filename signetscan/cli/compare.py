@@ -11,6 +11,7 @@ import click
 from signetscan.cli.console import FILE, note
 from signetscan.cli.flags import flags_of, given
 from signetscan.evaluation.options import CompareOptions, ComparisonPageOptions
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +45,9 @@ def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -
             figures = result.comparison.figures([slide])
             click.echo(json.dumps({"slide": slide.name} | _plain(figures), ensure_ascii=False))
         return
-    click.echo("\n".join(_table(result.comparison)))
+    click.echo("\n".join(map(printable, _table(result.comparison))))
     if result.page is not None:
-        click.echo(f"  {result.page}")
+        click.echo(printable(f"  {result.page}"))
 
 
 def _plain(figures: Figures) -> dict[str, float | int | None]:

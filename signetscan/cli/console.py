@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from signetscan.texts import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -30,9 +32,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 def note(message: str, *, quiet: bool = False) -> None:
-    """Print a message that is not a result."""
+    """Print a message that is not a result; what strangers wrote in it is escaped."""
     if not quiet:
-        print(message, file=sys.stderr)  # not click.echo: rich keeps only print clear of its bars
+        print(printable(message), file=sys.stderr)  # not click.echo: rich keeps only print clear of its bars
 
 
 _bars_shown: list[Progress] = []
@@ -40,10 +42,10 @@ _bars_shown: list[Progress] = []
 
 
 def result(text: str) -> None:
-    """Print a result on stdout; bars make way for it."""
+    """Print a result for people on stdout, with what strangers wrote in it escaped; bars make way for it."""
     for bars in _bars_shown:
         bars.stop()
-    click.echo(text)
+    click.echo(printable(text))
     for bars in _bars_shown:
         bars.start()
 
@@ -100,7 +102,7 @@ def _bars() -> Iterator[Stage]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
         _bars_shown.append(bars)
 

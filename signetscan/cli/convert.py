@@ -51,20 +51,19 @@ def convert(
 
     Example: signetscan convert results --format parquet --format asap
     """
-    from signetscan.batch.outcome import printable
     from signetscan.results.converting import convert_results
     from signetscan.results.folder import failed_slides, failures_in_words
 
     failed = False
     for converted in convert_results(results, formats, slides=slide, out=out):
         for path in converted.files:
-            result(printable(str(path)))
+            result(str(path))
         unfit = [f"{converted.name}: not written as {name}: {why}" for name, why in converted.unfit.items()]
         for problem in [*([converted.problem] if converted.problem else []), *unfit]:
-            note(f"Error: {printable(problem)}")
+            note(f"Error: {problem}")
             failed = True
     without_results = failed_slides(results)
     if without_results:
-        note(f"Note: there is nothing to convert of {printable(failures_in_words(without_results))}")
+        note(f"Note: there is nothing to convert of {failures_in_words(without_results)}")
     if failed:
         context.exit(FATAL)

@@ -12,6 +12,7 @@ from signetscan.cli.console import FILE, note, progress
 from signetscan.cli.flags import flags_of, given
 from signetscan.dataset.options import AddOptions
 from signetscan.plurals import counted
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def add(slide: Path, corrected: tuple[Path, ...], out: Path, *, as_json: bool, q
         added = add_slide(out, slide, corrected, given(AddOptions, values), on_progress=on_progress)
     for line in added.notes:
         note(f"Note: {line}.", quiet=quiet)
-    click.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else _line(out, added))
+    click.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else printable(_line(out, added)))
 
 
 def _line(out: Path, added: Added) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from signetscan.cli.console import POSITIVE
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from signetscan.info import ModelInfo, SlideInfo
@@ -32,7 +33,7 @@ def info(path: str, mpp: float | None, *, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     for key, value in facts.items():
-        click.echo(f"{key}: {_plain(value)}")
+        click.echo(f"{key}: {printable(_plain(value))}")
 
 
 def _plain(value: object) -> str:

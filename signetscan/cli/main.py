@@ -24,6 +24,7 @@ from signetscan.cli.view import view
 from signetscan.cli.watch import watch
 from signetscan.errors import OptionError, SignetscanError
 from signetscan.extras import EXTRAS, missing
+from signetscan.texts import printable
 
 COMMAND = "signetscan.command"
 """Key, in the context, of the command that runs."""
@@ -46,9 +47,9 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except OptionError as error:
-            raise click.UsageError(with_flags(error, ctx.meta[COMMAND])) from error
+            raise click.UsageError(printable(with_flags(error, ctx.meta[COMMAND]))) from error
         except SignetscanError as error:
-            raise click.ClickException(with_flags(error, ctx.meta[COMMAND])) from error
+            raise click.ClickException(printable(with_flags(error, ctx.meta[COMMAND]))) from error
         except ModuleNotFoundError as error:
             if error.name not in EXTRAS:
                 raise

@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, assert_never
 from signetscan.atomic import free_bytes
 from signetscan.batch.events import Awaited, Begun, Ended, Finished, Progressed, Retried, Started
 from signetscan.batch.messages import Ready
-from signetscan.batch.outcome import (
-    SlideFailed,
-    SlidePlanned,
-    SlideScanned,
-    SlideSkipped,
-    outcome_facts,
-    printable,
-)
+from signetscan.batch.outcome import SlideFailed, SlidePlanned, SlideScanned, SlideSkipped, outcome_facts
 from signetscan.cli.console import note, result, stages
 from signetscan.cli.flags import with_flags
 from signetscan.errors import SlideError
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX
 from signetscan.models.runtime import runtime_versions
 from signetscan.plurals import counted
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from types import TracebackType

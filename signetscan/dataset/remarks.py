@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from signetscan.texts import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LISTED = 5
 """Most names in a line; the rest are counted."""
+LONGEST = 120
+"""Longest name in a line, characters."""
 
 
 class Remarks:
@@ -22,7 +26,7 @@ class Remarks:
 
         Args:
             kind: what was left out or looks odd, as the start of a line.
-            name: name of the file, class or slide; empty if that needs no name.
+            name: name of the file, class or slide, which lines escape and cut; empty if that needs no name.
             count: number to add; 0 adds no line.
         """
         if count:
@@ -33,7 +37,11 @@ class Remarks:
         """One line for each kind, in the order of their first remarks."""
         lines: list[str] = []
         for kind, counts in self._counts.items():
-            names = [name if count == 1 else f"{name} ({count})" for name, count in counts.items() if name]
+            names = [
+                printable(name, LONGEST) + ("" if count == 1 else f" ({count})")
+                for name, count in counts.items()
+                if name
+            ]
             lines.append(f"{kind}: {sum(counts.values())}" + (f", namely {listed(names)}" if names else ""))
         return tuple(lines)
 

@@ -1,0 +1,16 @@
+"""Text that strangers wrote, such as names of files and classes, in messages."""
+
+from __future__ import annotations
+
+
+def printable(text: str, most: int | None = None) -> str:
+    """Escape characters that move the cursor, break the line or cannot be encoded, for a terminal or a log.
+
+    Args:
+        text: the text.
+        most: the longest result, characters; a longer one is cut, and ends in "...".
+    """
+    # What cannot be shown need not be escaped: a name may have a hundred million letters.
+    part = text if most is None else text[: most + 1]
+    escaped = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in part)
+    return escaped if most is None or len(escaped) <= most else f"{escaped[: max(most - 3, 0)]}..."
