@@ -13,6 +13,7 @@ from signetscan.slides import open_slide
 if TYPE_CHECKING:
     from signetscan.models.spec import ModelSpec
     from signetscan.slides import Bounds, Mpp
+    from signetscan.slides.concerns import Concern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class SlideInfo:
     """The scanned part if the file declares one, else None."""
     fingerprint: str
     """Identifies the slide's content."""
+    concerns: tuple[Concern, ...]
+    """What is suspicious about it, without a look at its pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,4 +79,5 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
             level_downsamples=slide.level_downsamples,
             bounds=slide.bounds,
             fingerprint=slide.fingerprint,
+            concerns=slide.concerns,
         )

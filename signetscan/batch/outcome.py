@@ -39,7 +39,7 @@ class SlideSkipped:
     record: RunRecord
     """Its run record."""
     warnings: tuple[str, ...] = ()
-    """Why some of the requested formats cannot hold its detections."""
+    """What was suspicious about it, and why some of the requested formats cannot hold its detections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +82,8 @@ class SlidePlanned:
     """Name of its results below the output folder."""
     plan: PlannedScan
     """What scanning it would take."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know about it."""
 
 
 SlideOutcome: TypeAlias = SlideScanned | SlideSkipped | SlideFailed | SlidePlanned
@@ -98,7 +100,7 @@ def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:
             return _facts(outcome, "failed") | ({"reason": printable(outcome.reason)} if outcome.reason else {})
         case SlidePlanned():
             plan = outcome.plan
-            return _facts(outcome, "planned") | {
+            facts: dict[str, Json] = {
                 "width_px": plan.width_px,
                 "height_px": plan.height_px,
                 "mpp": plan.mpp.x,
@@ -108,6 +110,7 @@ def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:
                 "tissue_mm2": plan.tissue_mm2,
                 "done": plan.done,
             }
+            return _facts(outcome, "planned") | facts | _warnings(outcome)
         case _:
             assert_never(outcome)
 
@@ -123,8 +126,12 @@ def _record_facts(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
         "tissue_mm2": record.tissue_mm2,
         "unread_mm2": record.unread_mm2,
     }
+    return facts | _warnings(outcome)
+
+
+def _warnings(outcome: SlideScanned | SlideSkipped | SlidePlanned) -> dict[str, Json]:
     warnings: list[Json] = [printable(warning) for warning in outcome.warnings]
-    return facts | ({"warnings": warnings} if warnings else {})
+    return {"warnings": warnings} if warnings else {}
 
 
 def hidden(text: str, path: Path, name: str) -> str:

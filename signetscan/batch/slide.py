@@ -23,7 +23,7 @@ from signetscan.slides.protocol import known_mpp
 from signetscan.suffixes import GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from signetscan.batch.claims import Claim
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
     from signetscan.scan.detect import SlideResult
+    from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
+    from signetscan.slides.concerns import Concern
 
 COARSE = 1.5
 """A slide whose pixels are more than this many times as large as the model's gets a warning."""
@@ -65,7 +67,8 @@ def scan_slide(
         key = run_key(slide, state[0], detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
         finished = None if request.overwrite else _finished(task, request, key, slide)
         if finished is not None:
-            warnings = tuple(why for name, why in finished.unfit.items() if name in request.formats)
+            unfit = (why for name, why in finished.unfit.items() if name in request.formats)
+            warnings = (*(concern.message for concern in finished.slide.concerns), *unfit)
             return SlideSkipped(name=task.name, record=finished, warnings=warnings)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
         if _state(task.path) != state:
@@ -87,7 +90,8 @@ def scan_slide(
         )
         if request.report:
             _write_report(written, slide)
-        warnings = (*warnings_of(slide, detector, result), *written.record.unfit.values())
+        warnings = (*warnings_of(slide, detector, result.options, result.concerns), *_unread(result))
+        warnings = (*warnings, *written.record.unfit.values())
     return SlideScanned(
         name=task.name,
         record=written.record,
@@ -146,7 +150,8 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
             tissue_mm2=plan.tissue_mm2,
             done=done and not request.overwrite,
         )
-    return SlidePlanned(name=task.name, plan=planned)
+        warnings = warnings_of(slide, detector, options, plan.concerns)
+    return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings))
 
 
 def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
@@ -174,26 +179,31 @@ def speed_of(detector: Detector) -> float:
     return side * side / 1e6 / (time.perf_counter() - started)
 
 
-def warnings_of(slide: Slide, detector: Detector, result: SlideResult) -> list[str]:
-    """What the user should know about a scanned slide."""
-    warnings = []
+def warnings_of(
+    slide: Slide, detector: Detector, options: ResolvedScanOptions, concerns: Iterable[Concern]
+) -> list[str]:
+    """What the user should know about a slide before it is scanned."""
+    warnings = [concern.message for concern in concerns]
     mpp = slide.mpp
     if mpp is not None and COARSE < mpp.x / detector.spec.mpp <= MAX_ENLARGEMENT:
         warnings.append(
             f"the slide has {mpp.x:g} µm/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} µm/px; "
             "expect missed cells"
         )
-    overlap, usual = result.options.overlap, detector.spec.tile_overlap
+    overlap, usual = options.overlap, detector.spec.tile_overlap
     if overlap < usual:
         warnings.append(
             f"an overlap of {overlap} px is below the model's {usual} px; cells at the borders of tiles may be missed, "
             "reported twice or get other scores"
         )
-    if result.unread_mm2 > 0:
-        warnings.append(
-            f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record lists the areas"
-        )
     return warnings
+
+
+def _unread(result: SlideResult) -> list[str]:
+    """A warning of area that could not be read."""
+    if result.unread_mm2 <= 0:
+        return []
+    return [f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record lists the areas"]
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -45,6 +45,8 @@ def _plain(value: object) -> str:
                 for key, inner in value.items()
             )
             return ", ".join(pairs)
+        case [] | ():
+            return "none"
         case list() | tuple():
             return "; ".join(map(_plain, value))
         case float():
@@ -68,6 +70,7 @@ def _slide(slide: SlideInfo) -> dict[str, object]:
         "levels": [f"{width} x {height} (1/{downsample:g})" for (width, height), downsample in levels],
         "bounds": part,
         "fingerprint": slide.fingerprint,
+        "warnings": [concern.message for concern in slide.concerns],
     }
 
 

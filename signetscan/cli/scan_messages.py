@@ -149,7 +149,7 @@ class ScanMessages:
         self._ended_slides += 1
         if self._slides is not None:
             self._slides(self._ended_slides, len(self._files))
-        if isinstance(outcome, SlideScanned | SlideSkipped):
+        if not isinstance(outcome, SlideFailed):
             for warning in outcome.warnings:
                 note(f"Warning: {printable(outcome.name)}: {printable(warning)}", quiet=self._quiet)
         if isinstance(outcome, SlidePlanned) and self._ready is not None and self._ready.megapixels_per_s:

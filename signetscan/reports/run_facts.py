@@ -38,6 +38,8 @@ class RunFacts:
     """Area that could not be decoded, mm²."""
     unread: tuple[Box, ...]
     """The unread areas as x0, y0, x1, y1, level-0 pixels."""
+    concerns: tuple[str, ...]
+    """What was suspicious about the slide."""
     rows: tuple[tuple[str, str], ...]
     """Name and value of each other fact."""
     options: tuple[tuple[str, str], ...]
@@ -62,6 +64,7 @@ def run_facts(record: RunRecord) -> RunFacts:
         roi_polygons=0 if record.roi is None else record.roi.polygons,
         unread_mm2=record.unread_mm2,
         unread=record.unread,
+        concerns=tuple(concern.message for concern in record.slide.concerns),
         rows=tuple(_rows(record)),
         options=tuple((name.replace("_", " "), _shown(value)) for name, value in record.options.items()),
         versions=tuple(record.versions.items()),

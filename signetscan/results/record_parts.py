@@ -6,15 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from signetscan.json_values import JsonError
+from signetscan.json_values import JsonError, JsonTable
+from signetscan.slides.concerns import Concern, ConcernKind
 from signetscan.slides.mpp import Mpp, MppSource
 from signetscan.slides.protocol import Bounds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import Self
 
-    from signetscan.json_values import Json, JsonTable
+    from signetscan.json_values import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class SlideRecord:
     """Size of a level-0 pixel."""
     bounds: Bounds | None
     """The part that the scanner scanned, level-0 pixels; None where the file declares none."""
+    concerns: tuple[Concern, ...] = ()
+    """What was suspicious about it; empty in records that do not say."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -48,6 +52,7 @@ class SlideRecord:
             dimensions=(table.whole("width_px", low=1), table.whole("height_px", low=1)),
             mpp=Mpp(mpp.number("x"), mpp.number("y"), _source(mpp.text("source"))),
             bounds=None if bounds is None else Bounds(*(bounds.whole(name) for name in ("x", "y", "width", "height"))),
+            concerns=tuple(_concerns(table)),
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -62,6 +67,7 @@ class SlideRecord:
             "height_px": self.dimensions[1],
             "mpp": mpp,
             "bounds": None if self.bounds is None else asdict(self.bounds),
+            "concerns": [{"kind": concern.kind, "message": concern.message} for concern in self.concerns],
         }
 
 
@@ -147,6 +153,19 @@ class ResultFile:
             message = f"{table.name}.name must be the name of a file, not {name[:60]!r}"
             raise JsonError(message)
         return cls(name=name, size=table.whole("bytes", low=0))
+
+
+def _concerns(table: JsonTable) -> Iterator[Concern]:
+    if table.values.get("concerns") is None:  # written before there were any
+        return
+    for number, value in enumerate(table.array("concerns")):
+        concern = JsonTable.of(value, f"{table.name}.concerns[{number}]")
+        try:
+            kind = ConcernKind(concern.text("kind"))
+        except ValueError as error:
+            message = f"{concern.name}.kind must be one of {', '.join(ConcernKind)}"
+            raise JsonError(message) from error
+        yield Concern(kind=kind, message=concern.text("message"))
 
 
 def _source(text: str) -> MppSource:

@@ -205,6 +205,7 @@ def record_of_scan(
             dimensions=slide.dimensions,
             mpp=known_mpp(slide),
             bounds=slide.bounds,
+            concerns=result.concerns,
         ),
         model=ModelRecord(
             name=detector.spec.name,

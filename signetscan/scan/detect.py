@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from signetscan.scan.tiling import Tile
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
+    from signetscan.slides.concerns import Concern
 
     Progress = Callable[[int, int], None]
 
@@ -75,6 +76,8 @@ class SlideResult:
     """Areas that could not be decoded and were therefore not scanned, level-0 pixels."""
     unread_mm2: float = 0.0
     """Their area, mm²."""
+    concerns: tuple[Concern, ...] = ()
+    """What is suspicious about the slide."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
 
@@ -89,6 +92,8 @@ class ScanPlan:
     """Tiles that cover the whole slide."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm²; None where none was used."""
+    concerns: tuple[Concern, ...] = ()
+    """What is suspicious about the slide."""
 
 
 def detect_slide(
@@ -141,6 +146,7 @@ def detect_slide(
         roi=roi,
         unread=tuple(tuple(edges) for edges in view.to_level0(np.array(damage.areas).reshape(-1, 4)).tolist()),
         unread_mm2=damage.area * view.pixel_um[0] * view.pixel_um[1] / 1e6,
+        concerns=plan.concerns,
         seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
 
@@ -160,7 +166,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     # Decoded pixels take three bytes each, at level 0 in the worst case.
     tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
     if not options.tissue_mask and roi is None:
-        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None)
+        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, concerns=view.slide.concerns)
     mask = find_tissue(view.slide, min_area_um2=options.min_tissue) if options.tissue_mask else whole_slide(view.slide)
     area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
     if roi is not None:
@@ -169,6 +175,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
         tiles=_with_tissue(tiles, mask, view, spec, options),
         tiles_in_grid=len(grid),
         tissue_mm2=area_mm2 if options.tissue_mask else None,
+        concerns=view.slide.concerns,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.slides.concerns import Concern
     from signetscan.slides.protocol import Bounds
 
 
@@ -55,6 +56,7 @@ class ArraySlide:
         self.mpp = None if mpp is None else Mpp(mpp, mpp, MppSource.GIVEN)
         self.bounds = bounds
         self.format_name = format_name
+        self.concerns: tuple[Concern, ...] = ()
 
     @property
     def decoder(self) -> str:

@@ -21,6 +21,9 @@ PRINT_RESOLUTION_UM = 20.0
 """A TIFF tag that gives larger pixels than this (1270 per inch) is the print setting of an image editor, such as 72 per
 inch: no slide scanner has such pixels."""
 
+MIN_MPP = 0.01
+"""No microscope's light shows anything as small as such a pixel."""
+
 MAX_MPP = 1000.0
 """No pixel of a slide is a millimetre wide."""
 
@@ -32,7 +35,7 @@ class Mpp:
     """Size of a level-0 pixel.
 
     Raises:
-        MppError: a size is not a number above 0.
+        MppError: a size is not one that a pixel can have.
     """
 
     x: float
@@ -43,9 +46,14 @@ class Mpp:
     """Where the values come from."""
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(value) and 0 < value <= MAX_MPP for value in (self.x, self.y)):
-            message = f"{self.x} x {self.y} µm/px ({self.source}) is not the size of a pixel; give the right one"
+        if not is_possible(self.x, self.y):
+            message = f"{self.x:g} x {self.y:g} µm/px ({self.source}) is not the size of a pixel; give the right one"
             raise MppError(message, options=("mpp",))
+
+
+def is_possible(x: float, y: float) -> bool:
+    """Whether a pixel can be of this width and height, µm."""
+    return all(math.isfinite(value) and MIN_MPP <= value <= MAX_MPP for value in (x, y))
 
 
 def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
@@ -60,6 +68,6 @@ def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
     um = UM_PER_UNIT.get(unit.lower())
     if um is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
         return None
-    if max(um / x, um / y) > PRINT_RESOLUTION_UM:
+    if max(um / x, um / y) > PRINT_RESOLUTION_UM or not is_possible(um / x, um / y):
         return None
     return Mpp(um / x, um / y, MppSource.TIFF_TAGS)

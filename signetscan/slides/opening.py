@@ -12,6 +12,7 @@ import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.slides.mpp import Mpp, MppSource
+from signetscan.slides.mpp_checks import size_concerns
 from signetscan.slides.openslide_slide import OpenSlideSlide
 from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
@@ -54,6 +55,8 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
         message = f"{path}: its header declares {width} x {height} px, more than any slide has; the file is damaged"
         raise SlideError(message)
     slide.mpp = known or slide.mpp or default
+    if slide.mpp is not None:
+        slide.concerns = (*slide.concerns, *size_concerns(slide.mpp, slide.dimensions))
     return slide
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageColor
 from signetscan.errors import SlideError
 from signetscan.slides.direct import DirectReader, NotDirectError, Origin, open_direct
 from signetscan.slides.fingerprint import file_fingerprint
-from signetscan.slides.mpp import MAX_MPP, Mpp, MppSource, mpp_from_resolution
+from signetscan.slides.mpp import Mpp, MppSource, is_possible, mpp_from_resolution
 from signetscan.slides.protocol import Bounds
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+    from signetscan.slides.concerns import Concern
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class OpenSlideSlide:
         self.level_downsamples: tuple[float, ...] = self._handle.level_downsamples
         self.mpp = _mpp(properties)
         self.bounds = _bounds(properties)
+        self.concerns: tuple[Concern, ...] = ()
         self._background = _background(properties)
         self._direct = self._open_direct() if direct else None
 
@@ -157,7 +160,7 @@ def _mpp(properties: Mapping[str, str]) -> Mpp | None:
     if properties.get(openslide.PROPERTY_NAME_VENDOR) != "generic-tiff":
         x = _number(properties, openslide.PROPERTY_NAME_MPP_X)
         y = _number(properties, openslide.PROPERTY_NAME_MPP_Y)
-        if 0 < x <= MAX_MPP and 0 < y <= MAX_MPP:
+        if is_possible(x, y):
             return Mpp(x, y, MppSource.PROPERTIES)
     x, y = (_number(properties, f"tiff.{axis}Resolution") for axis in "XY")
     return mpp_from_resolution(x, y, properties.get("tiff.ResolutionUnit", ""))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from signetscan.slides.concerns import Concern
     from signetscan.slides.mpp import Mpp
 
 MAX_SIDE = 1 << 20
@@ -72,6 +73,10 @@ class Slide(Protocol):
     @property
     def bounds(self) -> Bounds | None:
         """The scanned part if the file declares one (QuPath crops to it), else None."""
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What is suspicious about the file, as far as it can be told without looking at its pixels."""
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read pixels of one level.

@@ -9,7 +9,7 @@ import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.slides.fingerprint import file_fingerprint
-from signetscan.slides.mpp import MAX_MPP, Mpp, MppSource, mpp_from_resolution
+from signetscan.slides.mpp import Mpp, MppSource, is_possible, mpp_from_resolution
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, tolerant_decoder
 from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+    from signetscan.slides.concerns import Concern
 
 MAX_SEGMENT_BYTES = 1 << 29
 """Largest strip or tile that is decoded, bytes: a plain TIFF may store the whole image as one strip."""
@@ -66,6 +68,7 @@ class TiffSlide:
         self.name = path.name.removesuffix(path.suffix).removesuffix(".ome")
         self.fingerprint = file_fingerprint(path)
         self.bounds = None
+        self.concerns: tuple[Concern, ...] = ()
 
     @property
     def decoder(self) -> str:
@@ -188,7 +191,7 @@ def _ome_mpp(xml: str) -> Mpp | None:
         x, y = (float(pixels.get(f"PhysicalSize{axis}", "0")) for axis in "XY")
     except ValueError:
         return None
-    return Mpp(x, y, MppSource.PROPERTIES) if 0 < x <= MAX_MPP and 0 < y <= MAX_MPP else None
+    return Mpp(x, y, MppSource.PROPERTIES) if is_possible(x, y) else None
 
 
 def _ratio(value: object) -> float:

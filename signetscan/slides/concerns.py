@@ -1,0 +1,29 @@
+"""What is suspicious about a slide, but not so certainly wrong that it is refused.
+
+A concern is found when a slide is opened, from what its file says of itself, or at the start of a scan, from its
+pixels. Whoever opens the slide tells the user, and the run record keeps it, because the result depends on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ConcernKind(StrEnum):
+    """What a concern is about, in the words of run records."""
+
+    PIXEL_SIZE = "size of a pixel"
+    PICTURE = "choice of the picture"
+    COLOURS = "colours"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """Something suspicious about a slide."""
+
+    kind: ConcernKind
+    """What it is about."""
+    message: str
+    """What is suspicious, and what to do. It names neither the slide nor its file, and quotes no text of the file:
+    both may identify a patient."""
