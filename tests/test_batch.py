@@ -435,13 +435,28 @@ def children_of(pid: int) -> list[int]:
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing_half_done(ward: Ward, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("numbers", "to_all"),
+    [
+        ([signal.SIGINT], True),
+        ([signal.SIGTERM], False),
+        ([signal.SIGHUP], True),
+        ([signal.SIGQUIT], True),
+        ([signal.SIGUSR1], False),
+        ([signal.SIGTERM, signal.SIGHUP, signal.SIGINT], False),
+    ],
+)
+def test_an_interrupted_run_leaves_nothing_half_done(
+    ward: Ward, numbers: list[signal.Signals], *, to_all: bool
+) -> None:
+    """As Ctrl-C and closed terminals do to all processes of a job, and systems to one."""
     ward.add(*(f"s{index}" for index in range(30)))
     process = start(ward)
     wait_for(lambda: len(list(ward.out.glob("*.run.json"))) >= 2)
     workers = children_of(process.pid)
-    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    for number in numbers:
+        os.killpg(process.pid, number) if to_all else process.send_signal(number)
+        time.sleep(0.05)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err.splitlines()[-1].startswith("Interrupted.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from signetscan.batch import claims
 from signetscan.batch.claims import Claims
 from signetscan.errors import OutputError
 
@@ -65,6 +68,28 @@ def test_a_claim_is_stale_when_its_process_is_gone_or_it_is_not_touched(
         assert json.loads(claim.path.read_text())["token"] == claim.token
 
 
+@pytest.mark.parametrize("namespace", ["another start of the machine pid:[1]", ""])
+def test_a_process_of_another_namespace_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    """Containers with the name of their host count their processes from 1."""
+    with monkeypatch.context() as there:
+        there.setattr(claims, "pid_namespace", lambda: namespace)
+        there.setattr(os, "getpid", dead_pid)
+        theirs = Claims(host="here").take(tmp_path / "a slide")
+    assert theirs is not None
+    ours = Claims(host="here").take(tmp_path / "a slide")
+    assert (ours is None) == bool(namespace), "claims of former versions have no namespace"
+    assert theirs.is_held() == bool(namespace)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces of Linux")
+def test_processes_of_one_namespace_agree_on_it() -> None:
+    command = [sys.executable, "-c", "from signetscan.batch.claims import pid_namespace; print(pid_namespace())"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == claims.pid_namespace()  # noqa: S603
+    assert "pid:[" in claims.pid_namespace()
+
+
 def test_a_touched_claim_is_not_stale(tmp_path: Path) -> None:
     claim = Claims(host="there").take(tmp_path / "a slide")
     assert claim is not None
@@ -93,6 +118,97 @@ def test_an_unreadable_claim_is_taken_over_when_it_is_old(tmp_path: Path, conten
     os.utime(path, (time.time() - 1000,) * 2)
     assert Claims().take(tmp_path / "a slide") is not None
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 4000, '{"token": "x", "pid": 1e400}'])
+def test_a_claim_that_a_killed_run_left_empty_is_stale_soon(tmp_path: Path, content: str) -> None:
+    path = claim_file(tmp_path)
+    path.write_text(content)
+    os.utime(path, (time.time() - 30,) * 2)
+    is_complete = "token" in content
+    assert (Claims().take(tmp_path / "a slide") is None) == is_complete
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_claim_that_another_user_hides_is_not_broken(tmp_path: Path) -> None:
+    write_claim(claim_file(tmp_path), host="there", pid=1, age=30)
+    claim_file(tmp_path).chmod(0)
+    assert Claims().take(tmp_path / "a slide") is None
+
+
+def test_a_claim_is_never_seen_empty(tmp_path: Path) -> None:
+    """Another run would take it for that of a killed one."""
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(FileNotFoundError):
+                seen.add(claim_file(tmp_path).read_text()[-1:])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(300):
+        claim = Claims().take(tmp_path / "a slide")
+        assert claim is not None
+        claim.release()
+    ended.set()
+    thread.join()
+    assert seen == {"}"}
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EPERM, "no links"), OSError(errno.EOPNOTSUPP, "no links")])
+def test_claims_work_on_file_systems_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def no_links(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(tmp_path), "hardlink_to", no_links)
+    claim = Claims().take(tmp_path / "a slide")
+    assert claim is not None
+    assert claim.is_held()
+    assert Claims().take(tmp_path / "a slide") is None
+    assert [path.name for path in tmp_path.iterdir()] == [claim.path.name]
+
+
+def test_a_claim_that_was_interrupted_is_released_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Claims()
+    real = type(tmp_path).hardlink_to
+
+    def interrupted(self: Path, target: Path) -> None:
+        real(self, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as moment:
+        moment.setattr(type(tmp_path), "hardlink_to", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ours.take(tmp_path / "a slide")
+    held = ours.take(tmp_path / "another")
+    assert held is not None
+    held.release()
+    theirs = Claims().take(tmp_path / "another")
+    ours.release_all()
+    assert theirs is not None
+    assert [path.name for path in tmp_path.iterdir()] == [theirs.path.name]
+
+
+def test_what_killed_runs_left_of_a_slide_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    digits = "0123456789abcdef" * 2
+    left = [f".a.geojson.12.{digits}.part", ".a.run.json.12.part", f".a.claim.{digits}", ".a.claim.unreadable"]
+    kept = [
+        ".a.claim",
+        f".a.b.geojson.12.{digits}.part",
+        ".a.csv.claim",
+        f".a.csv.geojson.12.{digits}.part",
+        ".a.corrected.geojson.12.part",
+        "a.geojson",
+        ".ab.geojson.12.part",
+    ]
+    for name in left + kept:
+        (tmp_path / name).touch()
+    claims.remove_leftovers(tmp_path / "a", frozenset({".geojson", ".run.json", ".csv"}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
 
 
 def test_a_run_that_died_while_taking_over_does_not_block_others_forever(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,12 +9,13 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, assert_never
 
 from signetscan.atomic import make_folder
-from signetscan.batch.claims import HEARTBEAT_S, Claims
+from signetscan.batch.claims import HEARTBEAT_S, Claims, remove_leftovers
 from signetscan.batch.events import Awaited, Ended, Progressed, Retried, Started
 from signetscan.batch.messages import Done, Failed, Full, Progress, Ready, Refused, Unusable
 from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.workers import Worker
 from signetscan.errors import DeviceError, OutputError, SlideError
+from signetscan.formats.result_files import FAILURE_SUFFIX, RECORD_SUFFIX, REPORT_SUFFIX, SUFFIXES
 from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from signetscan.batch.messages import WorkerMessage
     from signetscan.batch.options import BatchOptions
 
+RESULT_SUFFIXES = frozenset({*SUFFIXES.values(), RECORD_SUFFIX, REPORT_SUFFIX, FAILURE_SUFFIX})
+"""Suffixes of the files that a batch writes of a slide."""
 LOOK_AGAIN_S = 1.0
 """Seconds between two tries to claim the slides that other runs are working on."""
 
@@ -233,9 +235,7 @@ class LocalBatch:
             worker.process.terminate()
         for worker in workers:
             worker.stop()
-        for job in self._jobs():
-            with contextlib.suppress(OSError):  # the share itself may be gone
-                job.release_claim()
+        self.claims.release_all()
 
 
 def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
@@ -248,8 +248,7 @@ def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
     make_folder(target.parent)
     claim = claims.take(target)
     if claim is not None:
-        for part in target.parent.glob(f".{_escaped(target.name)}.*.part"):
-            part.unlink(missing_ok=True)
+        remove_leftovers(target, RESULT_SUFFIXES)
     return claim
 
 
@@ -262,8 +261,3 @@ def check_root(task: SlideTask) -> None:
     if not task.root.exists():
         message = f"{task.root}: the folder of the slides is gone. The run stops here. Start it again to continue"
         raise SlideError(message)
-
-
-def _escaped(name: str) -> str:
-    """A pattern that matches only this name."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

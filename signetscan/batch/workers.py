@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
 """The option of Linux's prctl that asks for a signal when the parent dies."""
+FROM_TERMINAL = ("SIGINT", "SIGQUIT", "SIGHUP")
+"""Signals that a terminal sends to all processes of a job; the parent handles them."""
 STOP_S = 10.0
 """Seconds that a worker gets to remove partial files when it is asked to end."""
 
@@ -82,9 +84,9 @@ class Worker:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the worker."""
+        """Kill the worker. One that waits for a share that is gone cannot be killed yet, and is left behind."""
         self.process.kill()
-        self.process.join()
+        self.process.join(STOP_S)
         self.connection.close()
         self._lifeline.close()
 
@@ -113,7 +115,9 @@ def work(
     """The main function of a worker process."""
     os.environ.update(environment)
     _die_with_parent(lifeline)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
+    for name in FROM_TERMINAL:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that partial files are removed
     if request.verbose and not request.private:  # the log contains file names
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per slide.")
 QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and results.")
 
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+"""Signals that end a process: Ctrl-C, the system, a closed terminal, Ctrl-\\, a limit, and those of batch systems."""
+TIDY_S = 15.0
+"""Seconds in which a process that was asked to end stops its workers and releases its claims."""
+
 
 class EnvironmentFailure(click.ClickException):
     """The device or the model cannot be used here."""
@@ -34,7 +40,7 @@ def ends_cleanly(context: click.Context) -> Iterator[None]:
     """Exit with a status of its own if the device or the model cannot be used, or if the scan is interrupted."""
     from signetscan.errors import DeviceError, ModelError
 
-    end_on_sigterm()
+    end_on_signals()
     try:
         yield
     except (DeviceError, ModelError) as error:
@@ -44,13 +50,24 @@ def ends_cleanly(context: click.Context) -> Iterator[None]:
         context.exit(INTERRUPTED)
 
 
-def end_on_sigterm() -> None:
-    """Treat SIGTERM, the request to end the process, like Ctrl-C."""
+def end_on_signals() -> None:
+    """Treat requests to end the process, such as that of a terminal that is closed, like Ctrl-C.
 
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
+    Further ones are passed over while the process tidies up. Signals that are ignored stay so, as nohup wants.
+    """
+    tidy_until = 0.0
 
-    signal.signal(signal.SIGTERM, interrupt)
+    def interrupt(*_: object) -> None:
+        nonlocal tidy_until
+        now = time.monotonic()
+        if now >= tidy_until:
+            tidy_until = now + TIDY_S
+            raise KeyboardInterrupt
+
+    for name in ENDING:
+        number = getattr(signal, name, None)  # Windows lacks most
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 def show(events: Generator[Event], request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> int:

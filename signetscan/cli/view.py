@@ -38,10 +38,10 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
     import threading
     import webbrowser
 
-    from signetscan.cli.scanning import end_on_sigterm
+    from signetscan.cli.scanning import end_on_signals
     from signetscan.viewer import open_viewer
 
-    end_on_sigterm()
+    end_on_signals()
     with open_viewer(results, slide, marks=out, port=port) as server:
         try:
             result(server.url)
