@@ -41,6 +41,7 @@ LAYERS = (
         "stains",
         "plurals",
         "texts",
+        "class_names",
         "extras",
         "pixel_cache",
     ),

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from signetscan.batch import slide as slide_module
@@ -248,6 +249,14 @@ def test_an_error_that_concerns_all_slides_stops_at_once(ward: Ward, tmp_path: P
         ward.run(ScanOptions(tile_size=64, overlap=64))
     assert caught.value.options == ("tile_size", "overlap"), "an error keeps them on its way out of a worker"
     assert not ward.out.exists() or list(ward.out.iterdir()) == []
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_model_whose_scores_cannot_be_stops_at_once(ward: Ward, tmp_path: Path, dry_run: bool) -> None:
+    model = write_tiny_model(tmp_path / "odd.onnx", changed={"one": np.array(5, np.float32)})
+    with pytest.raises(ModelError, match=r"model test breaks the contract: it gives a score of 4\.\d+"):
+        ward.run(model=str(model), dry_run=dry_run)
+    assert not list(ward.out.rglob("*"))
 
 
 def test_a_slide_that_grows_while_it_is_read_fails(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:

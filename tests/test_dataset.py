@@ -292,6 +292,15 @@ def test_a_class_without_a_box_is_refused(tmp_path: Path) -> None:
         read_dataset(tmp_path, classes=["Lymphocyte"])
 
 
+def test_a_class_that_qupath_refuses_is_refused_before_training(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    add_image(folder, WITH_BOXES, [(10, 10, 50, 50)])
+    path = folder / f"{WITH_BOXES}.xml"
+    path.write_text(path.read_text().replace("</name>", ":x</name>"))
+    with pytest.raises(AnnotationError, match=r"no model can be made.*:x' holds a colon.*another name"):
+        read_dataset(folder)
+
+
 @pytest.mark.parametrize("folder", ["sig-train-pos", "sig-train-neg"])
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff\xd8\xff\xe0"])
 def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path, folder: str, content: bytes) -> None:

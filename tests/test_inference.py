@@ -49,6 +49,70 @@ def test_a_breach_of_the_contract_is_named(tmp_path: Path, breach: dict[str, Any
     assert "bad.onnx" in str(caught.value)
 
 
+def with_constant(path: Path, name: str, value: object) -> Path:
+    return write_tiny_model(path, changed={name: np.array(value, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "says"),
+    [
+        ("one", 5, "a score of 5; scores are from 0 to 1"),
+        ("one", 1.001, "a score of 1.001"),
+        ("one", -1, "a score of -1"),
+        ("one", np.nan, "a score of nan"),
+        ("one", np.inf, "a score of inf"),
+        ("one", 1e30, "a score of 1e\\+30"),
+        ("white", 0, "a score of nan"),
+        ("box", [[[10, 20, np.nan, 60]]], "x 10 to nan and y 20 to 60, which is not finite"),
+        ("box", [[[-np.inf, 20, 40, 60]]], "not finite"),
+        ("box", [[[40, 20, 10, 60]]], "x 40 to 10 and y 20 to 60, whose ends are before its beginnings"),
+        ("box", [[[10, 60, 40, 20]]], "ends are before its beginnings"),
+        ("box", [[[1e30, 0, 2e30, 9]]], "none of its boxes touches its tile of 256 x 128 px"),
+        ("box", [[[10, -1e5, 40, -1e5]]], "none of its boxes"),
+    ],
+)
+def test_what_cannot_be_is_a_broken_model_and_no_result(
+    tmp_path: Path, constant: str, value: object, says: str
+) -> None:
+    detector = load_detector(with_constant(tmp_path / "m.onnx", constant, value))
+    with pytest.raises(ModelError, match=f"model test breaks the contract: .*{says}"):
+        detector.detect(np.zeros((1, 128, 256, 3), np.uint8), 0.9)
+
+
+def test_rounding_and_padding_are_no_breach(tmp_path: Path) -> None:
+    """A score a bit above 1, boxes that reach over the tile, empty ones, and rows of score 0 with any box."""
+    black, white = np.zeros((1, 64, 64, 3), np.uint8), np.full((1, 64, 64, 3), 255, np.uint8)
+    (found,) = load_detector(with_constant(tmp_path / "a.onnx", "one", 1.000001)).detect(black, 0.5)
+    assert len(found) == 1
+    (found,) = load_detector(with_constant(tmp_path / "b.onnx", "box", [[[-50, -9, 90, 64]]])).detect(black, 0.5)
+    assert len(found) == 1
+    for box in ([5, 5, 5, 5], [np.nan, 0, 0, 0], [9, 9, 0, 0]):
+        detector = load_detector(with_constant(tmp_path / "c.onnx", "box", [[box]]))
+        (found,) = detector.detect(white, 0.0)
+        assert len(found) == 0
+
+
+def test_more_rows_than_the_graph_promises_are_refused(tmp_path: Path) -> None:
+    """Their number depends on the tile's height, so that the runtime cannot know it beforehand."""
+    path = write_tiny_model(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    names = [node.op_type for node in model.graph.node]
+    model.graph.node[names.index("Reshape")].output[0] = "once"
+    more = [
+        helper.make_node("Shape", ["tiles"], ["height"], start=1, end=2),
+        helper.make_node("Div", ["height", "half"], ["two"]),
+        helper.make_node("Concat", ["1", "two"], ["repeats"], axis=0),
+        helper.make_node("Tile", ["once", "repeats"], ["scores"]),
+    ]
+    for position, node in enumerate(more, start=names.index("Reshape") + 1):
+        model.graph.node.insert(position, node)
+    constants = {"half": np.array([32], np.int64), "1": np.array([1], np.int64)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="2 rows for a tile, and its graph promises 1"):
+        load_detector(path).detect(np.zeros((1, 64, 64, 3), np.uint8), 0.5)
+
+
 @pytest.mark.parametrize("label", [-1, 1])
 def test_a_label_without_a_class_is_refused(tmp_path: Path, label: int) -> None:
     detector = load_detector(write_tiny_model(tmp_path / "tiny.onnx", label=label))

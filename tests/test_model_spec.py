@@ -57,6 +57,30 @@ def test_a_file_from_before_precision_was_noted_is_still_read() -> None:
         ("class_names", "abc"),
         ("class_names", (1,)),
         ("class_names", ("a", "\ud800")),
+        ("class_names", ("",)),
+        ("class_names", ("  ",)),
+        ("class_names", ("a", " b")),
+        ("class_names", ("a\u2003",)),
+        ("class_names", ("a\nb",)),
+        ("class_names", ("a\rb",)),
+        ("class_names", ("a\tb",)),
+        ("class_names", ("a\x1b[31mb",)),
+        ("class_names", ("a\u2028b",)),
+        ("class_names", (":",)),
+        ("class_names", ("a:b",)),
+        ("class_names", ("a: ",)),
+        ("class_names", ("a::b",)),
+        ("class_names", ("a : b",)),
+        ("class_names", ("null",)),
+        ("class_names", ("Unclassified",)),
+        ("class_names", ("Ignore*",)),
+        ("class_names", ("Cell: rejected",)),
+        ("class_names", ("Cell", "cell")),
+        ("class_names", ("c" * 201,)),
+        ("class_names", tuple(map(str, range(257)))),
+        ("name", "n" * 201),
+        ("intended_use", "u" * 10_001),
+        ("training_data", "\ud800"),
         ("recipe", []),
         ("licence", 3),
         ("precision", 8),
@@ -65,6 +89,18 @@ def test_a_file_from_before_precision_was_noted_is_still_read() -> None:
 def test_a_value_out_of_range_is_named(field: str, value: object) -> None:
     with pytest.raises(ModelError, match=field):
         make_spec(**{field: value})
+
+
+@pytest.mark.parametrize("name", ["Zelle: ß", "a, b", "Signet-ring (x) 100 %", "=1", "胃 \u200d x", "Normal"])
+def test_a_name_that_qupath_reads_as_it_is_may_be_a_class(name: str) -> None:
+    assert make_spec(class_names=(name, "other")).class_names == (name, "other")
+
+
+def test_a_long_or_odd_value_does_not_fill_the_screen() -> None:
+    for field, value in (("class_names", ("c" * 10**6,)), ("name", ["x" * 10**6]), ("class_names", ["x" * 10**6])):
+        with pytest.raises(ModelError, match=field) as caught:
+            make_spec(**{field: value})
+        assert len(str(caught.value)) < 200
 
 
 @given(

@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from click.testing import CliRunner
 from conftest import ROOT
+from onnx import numpy_helper
 from toy_images import TINY, toy_image
 
 from signetscan.cli.main import cli
@@ -383,6 +385,22 @@ def test_shapes_are_free(exported: Path) -> None:
     detector = load_detector(exported, device="cpu")
     for shape in ((1, 128, 128), (3, 256, 384), (2, 640, 128)):
         assert len(detector.detect(np.zeros((*shape, 3), np.uint8), 0.5)) == shape[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["classify", "regress"])
+def test_a_network_of_nan_is_not_written(trained: Path, exported: Path, tmp_path: Path, head: str) -> None:
+    """Of which torch detects nothing either, so that the two do not differ."""
+    checkpoint = load_checkpoint(trained / "best.pt")
+    network = checkpoint.make_network()
+    getattr(network, head).last.bias.data += np.nan
+    model = onnx.load(exported)
+    (bias,) = [each for each in model.graph.initializer if each.name.endswith(f"{head}.last.bias")]
+    bias.CopyFrom(numpy_helper.from_array(np.full(tuple(bias.dims), np.nan, np.float32), bias.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    tile = toy_image(np.random.default_rng(5), cells=True)[0]
+    with pytest.raises(ModelError, match=r"breaks the contract: .*(nan|not finite)"):
+        check_model(network, make_spec(checkpoint, name="toy"), tmp_path / "nan.onnx", [tile])
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ import numpy as np
 
 from signetscan.annotations.objects import NORMAL_REGION, POSITIVE_REGION, Annotations, Region, rectangle_ring
 from signetscan.boxes import centres
+from signetscan.class_names import is_ignored, is_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 IGNORED_CLASS = "Ignore*"
 """QuPath's built-in class for objects that do not count."""
-IGNORED_PREFIX = "ignore"
-REJECTED_NAME = "rejected"
 POSITIVE_NAMES = frozenset({POSITIVE_REGION.casefold(), "region", "region*", "roi"})
 """Classes of annotations around an annotated part; `Region*` is built into QuPath."""
 NORMAL_NAMES = frozenset({NORMAL_REGION.casefold(), "normal"})
@@ -162,10 +161,9 @@ def meaning_of_class(name: str) -> Meaning:
         return Meaning.POSITIVE_REGION
     if folded in NORMAL_NAMES:
         return Meaning.NORMAL_REGION
-    parts = folded.split(": ")  # as QuPath writes derived classes
-    if REJECTED_NAME in parts:
+    if is_rejected(name):
         return Meaning.REJECTED
-    return Meaning.IGNORED_AREA if any(part.startswith(IGNORED_PREFIX) for part in parts) else Meaning.CELL
+    return Meaning.IGNORED_AREA if is_ignored(name) else Meaning.CELL
 
 
 def _regions_without_class(

@@ -126,10 +126,11 @@ def work(
         from signetscan.models.detector import load_detector  # noqa: PLC0415
 
         detector = load_detector(request.model, device=request.device, threads=request.threads)
+        ready = ready_with(detector, megapixels_per_s=speed_of(detector) if request.dry_run else None)
     except (DeviceError, ModelError) as error:
         connection.send(Unusable(error=error))
         return
-    connection.send(ready_with(detector, megapixels_per_s=speed_of(detector) if request.dry_run else None))
+    connection.send(ready)
 
     def report_progress(done: int, total: int) -> None:
         connection.send(Progress(done=done, total=total))
@@ -175,6 +176,8 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         return Full(reason=reason(error)) if error.stops_all else Failed(reason=reason(error), options=error.options)
     except OptionError as error:
         return Unusable(error=OptionError(reason(error), options=error.options))
+    except ModelError as error:  # it breaks the contract, whatever the slide
+        return Unusable(error=ModelError(reason(error), options=error.options))
     except (AnnotationError, MppError) as error:
         return Refused(reason=reason(error), options=error.options)
     except SignetscanError as error:

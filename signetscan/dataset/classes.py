@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.class_names import problem_of_names
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | Non
             if folded not in classes:
                 message = f"{path}: no object of the class {folded!r}; its classes: {counts}"
                 raise AnnotationError(message)
-        return tuple(classes[folded] for folded in chosen)
+        return _learnable(path, [classes[folded] for folded in chosen])
     if len(classes) > 1:
         message = f"{path}: objects of {len(classes)} classes: {counts}; choose one or several"
         raise AnnotationError(message, options=("classes",))
@@ -61,7 +62,20 @@ def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | Non
         hint = f"its objects ({unnamed}) have no class; give them one" if unnamed else "it has no object"
         message = f"{path}: nothing to learn: {hint}"
         raise AnnotationError(message)
-    return tuple(classes.values())
+    return _learnable(path, list(classes.values()))
+
+
+def _learnable(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Classes, unless a model cannot have them: after hours of training it would be too late to say so.
+
+    Raises:
+        AnnotationError: a name is not one that QuPath reads as it is.
+    """
+    problem = problem_of_names(names)
+    if problem:
+        message = f"{path}: no model can be made of these classes: {problem}; give the class another name"
+        raise AnnotationError(message)
+    return tuple(names)
 
 
 def with_classes(

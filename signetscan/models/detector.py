@@ -11,6 +11,7 @@ import numpy as np
 
 from signetscan.detections import Detections
 from signetscan.errors import ModelError
+from signetscan.models.outputs import check_outputs
 from signetscan.models.runtime import Session, open_session
 from signetscan.models.spec import INPUT_NAME, ModelSpec
 
@@ -76,15 +77,18 @@ class OnnxDetector:
             ModelError: the model's outputs break the contract.
         """
         boxes, scores, labels = self.session.run(tiles)
-        if boxes.shape != (*scores.shape, 4) or labels.shape != scores.shape or len(scores) != len(tiles):
-            message = (
-                f"model {self.spec.name}: the shapes of its outputs do not fit together: boxes {boxes.shape}, "
-                f"scores {scores.shape}, labels {labels.shape}"
+        try:
+            check_outputs(
+                boxes,
+                scores,
+                labels,
+                tiles=(len(tiles), tiles.shape[1], tiles.shape[2]),
+                rows=_declared_rows(self.session),
+                classes=len(self.spec.class_names),
             )
-            raise ModelError(message)
-        if labels.size and not (labels.min() >= 0 and labels.max() < len(self.spec.class_names)):
-            message = f"model {self.spec.name}: labels {labels.min()} to {labels.max()}, some without a class name"
-            raise ModelError(message)
+        except ModelError as error:
+            message = f"model {self.spec.name} breaks the contract: {error}; nothing that it finds can be trusted"
+            raise ModelError(message) from error
         return candidates(boxes, scores, labels, score_threshold)
 
 
@@ -151,6 +155,12 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         message = f"{path}: the model cannot be read: {error.strerror}"
         raise ModelError(message) from error
+
+
+def _declared_rows(session: Session) -> int | None:
+    """The number of rows for each tile that the graph declares; None if it leaves it open."""
+    rows = next(value.shape[1] for value in session.outputs if value.name == "scores")
+    return rows if isinstance(rows, int) else None
 
 
 def _check_graph(session: Session, spec: ModelSpec) -> None:

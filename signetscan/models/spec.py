@@ -17,6 +17,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from signetscan.class_names import problem_of_names
 from signetscan.errors import ModelError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
 
@@ -32,6 +33,8 @@ METADATA_PREFIX = "signetscan."
 """Each field of `ModelSpec` is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
 OPTIONAL = ("precision",)
 """Fields that a file may lack."""
+TEXTS = {"name": 200, "training_data": 10_000, "licence": 10_000, "intended_use": 10_000, "precision": 200}
+"""Longest text of each field that is one, characters: results and messages repeat it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +80,7 @@ class ModelSpec:
             raise ModelError(problem)
 
     def _problems(self) -> list[str]:
-        problems = [
-            f"{name} must be a text, not {getattr(self, name)!r}"
-            for name in ("name", "training_data", "licence", "intended_use", "precision")
-            if not isinstance(getattr(self, name), str)
-        ]
+        problems = [problem for name in TEXTS for problem in _text_problem(name, getattr(self, name))]
         if not (is_number(self.mpp) and 0 < self.mpp <= 100):
             problems.append(f"mpp must be a number of µm/px above 0 and up to 100, not {self.mpp!r}")
         if not _is_whole(self.stride) or not 1 <= self.stride <= 1024:
@@ -96,12 +95,10 @@ class ModelSpec:
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value <= 1:
                 problems.append(f"{name} must be a number from 0 to 1, not {value!r}")
-        names: object = self.class_names
-        if not (isinstance(names, tuple) and names and all(_is_name(name) for name in names)):
-            problems.append(f"class_names must name at least one class, not {self.class_names!r}")
+        problems += _names_problem(self.class_names)
         recipe: object = self.recipe
         if not isinstance(recipe, dict):
-            problems.append(f"recipe must be a table of options, not {self.recipe!r}")
+            problems.append(f"recipe must be a table of options, not {_short(recipe)}")
         return problems
 
     def to_metadata(self) -> dict[str, str]:
@@ -163,9 +160,27 @@ def _check_contract(contract: object) -> None:
         raise ModelError(message)
 
 
-def _is_name(value: object) -> bool:
-    """Whether a value is a text that can be encoded; JSON also allows half of a pair of surrogates, which cannot."""
-    return isinstance(value, str) and value != "" and value.encode(errors="replace").decode() == value
+def _text_problem(name: str, value: object) -> list[str]:
+    """What is wrong with a field that must be a text."""
+    if not isinstance(value, str):
+        return [f"{name} must be a text, not {_short(value)}"]
+    if len(value) > TEXTS[name]:
+        return [f"{name} is longer than {TEXTS[name]} characters"]
+    # JSON allows half of a pair of surrogates, which no file of results can hold.
+    return [] if value.encode(errors="replace").decode() == value else [f"{name} cannot be encoded: {_short(value)}"]
+
+
+def _names_problem(names: object) -> list[str]:
+    """What is wrong with the names of the classes."""
+    if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
+        return [f"class_names must be a list of texts, not {_short(names)}"]
+    problem = problem_of_names(names)
+    return [f"class_names: {problem}"] if problem else []
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _is_whole(value: object) -> bool:

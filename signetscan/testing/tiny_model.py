@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BOX = (10.0, 20.0, 40.0, 60.0)
 
 
-def write_tiny_model(
+def write_tiny_model(  # noqa: PLR0913 - each is a way to break the contract
     path: Path,
     *,
     metadata: Mapping[str, str] | None = None,
@@ -29,8 +29,9 @@ def write_tiny_model(
     score_name: str = "scores",
     label_type: int = TensorProto.INT64,
     label: int = 0,
+    changed: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Path:
-    """Write the model, or with other arguments one that breaks the contract."""
+    """Write the model, or with other arguments one that breaks the contract; `changed` has other constants."""
     constants: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {
         "pixel_axes": np.array([1, 2, 3], np.int64),
         "white": np.array(255, np.float32),
@@ -40,6 +41,7 @@ def write_tiny_model(
         "zero": np.array(0, np.float32),
         "label": np.array(label, np.float32),
         "last": np.array([2], np.int64),
+        **(changed or {}),
     }
     nodes = [
         helper.make_node("Cast", [input_name], ["pixels"], to=TensorProto.FLOAT),
