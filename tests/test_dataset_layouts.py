@@ -37,7 +37,8 @@ SIZE_REMARK = "The images' pixels are assumed to be 0.25 µm wide; give their mp
 def add_image(folder: Path, name: str, *, size: tuple[int, int] = (100, 80)) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     width, height = size
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+    # Another image for each name: one that is given twice is taken once.
+    pixels = np.random.default_rng([width, *name.encode()]).integers(0, 256, (height, width, 3), np.uint8)
     Image.fromarray(pixels).save(folder / name)
     return folder / name
 

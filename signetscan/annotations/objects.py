@@ -87,6 +87,8 @@ class Annotations:
     """The rings of annotations of an ignored class that are polygons, by the index of the object."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of objects that the parser left out, by reason."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the image on which they were drawn, pixels; None if the file does not say."""
 
     def __len__(self) -> int:
         return len(self.boxes)

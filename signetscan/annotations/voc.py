@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # to write; defusedxml reads
 
@@ -32,7 +33,7 @@ SCORE_ELEMENTS = ("confidence", "score")
 def read_boxes_xml(path: Path) -> Annotations:
     """Read a VOC-like file: any root, `object`s with a `name` and a `bndbox` of `xmin`, `ymin`, `xmax`, `ymax`.
 
-    Predictions have their score as `confidence` or `score`.
+    Predictions have their score as `confidence` or `score`. The size of the image comes from `size`, if that is there.
 
     Raises:
         AnnotationError: the file is missing, too large, not well formed, or a box is not four numbers.
@@ -56,7 +57,16 @@ def read_boxes_xml(path: Path) -> Annotations:
             raise AnnotationError(message)
         boxes.append(box)
         names.append((element.findtext("name") or "").strip())
-    return make_annotations(boxes, names, scores)
+    size = None if root is None else tuple(_number(root.findtext(f"size/{side}")) for side in ("width", "height"))
+    return replace(make_annotations(boxes, names, scores), image_size=known_size(size))
+
+
+def known_size(size: Sequence[float] | None) -> tuple[int, int] | None:
+    """A width and a height as whole pixels; None if a tool left them out, or wrote 0 for not knowing them."""
+    if size is None or not all(math.isfinite(side) and side >= 1 for side in size):
+        return None
+    width, height = size
+    return round(width), round(height)
 
 
 def _number(text: str | None) -> float:

@@ -59,8 +59,8 @@ def train(data: Path, preset: PresetName, fold: str | None, *, quiet: bool, **va
     """Train a detector on the annotated images in DATA.
 
     DATA is a folder in the layout of DigestPath 2019 (sig-train-pos with .jpeg and .xml files, in which boxes may be
-    missing, and sig-train-neg with .jpeg files without cells); or a folder of images with a VOC-like .xml beside each;
-    or a folder of images or whole slides with QuPath's .geojson beside each.
+    missing, and sig-train-neg with .jpeg files without cells); or a folder of images with a VOC-like .xml or YOLO's
+    .txt for each, or COCO's .json for all; or a folder of images or whole slides with QuPath's .geojson beside each.
 
     Example: signetscan train DigestPath2019 --out runs/first
 

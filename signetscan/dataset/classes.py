@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.class_names import problem_of_names
+from signetscan.dataset.twice import BOXED_TWICE, TWO_CLASSES, first_of_each
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ SLACK = 1.0
 """A box may reach over the edge of its image by this much without a remark, pixels: some tools count from 1."""
 
 
-def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | None) -> tuple[str, ...]:
+def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | None, remarks: Remarks) -> tuple[str, ...]:
     """Names of the classes to learn, as the files spell them.
 
     Args:
         path: the data set, for messages.
         folder: the parsed data set.
         wanted: names, in upper or lower case; None takes the only class there is.
+        remarks: what was left out, which may be why there is none.
 
     Raises:
         AnnotationError: there are several classes to choose from, none, or none of a wanted name.
@@ -60,7 +62,7 @@ def choose_classes(path: Path, folder: ParsedFolder, wanted: Sequence[str] | Non
         raise AnnotationError(message, options=("classes",))
     if not classes:
         hint = f"its objects ({unnamed}) have no class; give them one" if unnamed else "it has no object"
-        message = f"{path}: nothing to learn: {hint}"
+        message = ". ".join([f"{path}: nothing to learn: {hint}", *remarks.lines()])
         raise AnnotationError(message)
     return _learnable(path, list(classes.values()))
 
@@ -133,10 +135,15 @@ def _chosen(
     solid = (clipped[:, 2:] - clipped[:, :2]).min(axis=1, initial=np.inf) >= MIN_BOX_SIDE
     kind = f"Boxes left out, outside their image or thinner than {MIN_BOX_SIDE:g} px in it"
     remarks.add(kind, parsed.file, int((~solid).sum()))
+    clipped, boxes, labels = clipped[solid], boxes[solid], labels[solid]
+    first = first_of_each(clipped, labels)
+    remarks.add(BOXED_TWICE, parsed.file, int((~first).sum()))
+    clipped, boxes, labels = clipped[first], boxes[first], labels[first]
+    remarks.add(TWO_CLASSES, parsed.file, int((~first_of_each(clipped)).sum()))
     if image.place is None:  # regions of slides often cut through cells, which needs no remark
-        over = (np.abs(clipped - boxes) > SLACK).any(axis=1) & solid
+        over = (np.abs(clipped - boxes) > SLACK).any(axis=1)
         remarks.add("Boxes clipped at the edge of their image", parsed.file, int(over.sum()))
-    return clipped[solid], labels[solid]
+    return clipped, labels
 
 
 def _remark_regions(images: Sequence[ParsedImage], with_cells: set[str], remarks: Remarks) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_boxes_xml
 from signetscan.dataset.file_pairs import WITHOUT_IMAGE, by_stem, files_in
-from signetscan.dataset.parsed import ParsedFolder, parsed_image
+from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
 from signetscan.dataset.remarks import listed
 from signetscan.errors import AnnotationError
 from signetscan.suffixes import PICTURE_SUFFIXES, XML_SUFFIXES
@@ -70,10 +70,14 @@ def read_digestpath(root: Path, remarks: Remarks, *, any_class: bool, full_truth
     for stem, path in positives.items():
         annotations = read_boxes_xml(files[stem])
         names = (CLASS_NAME,) * len(annotations.names) if any_class else annotations.names
-        folder.images.append(parsed_image(path, files[stem].name, annotations.boxes, names, normal=False))
+        objects = ImageObjects(boxes=annotations.boxes, names=names, drawn_on=annotations.image_size)
+        folder.add(parsed_image(path, path.name, files[stem].name, objects, remarks, normal=False))
     if (root / NEGATIVE_FOLDER).is_dir():
         for path in files_in(root / NEGATIVE_FOLDER, XML_SUFFIXES):
             remarks.add(f"Annotation files in {NEGATIVE_FOLDER} not read: its images have no cell", path.name)
         for path in files_in(root / NEGATIVE_FOLDER, PICTURE_SUFFIXES):
-            folder.images.append(parsed_image(path, path.name, normal=True))
+            if path.stem in positives:
+                message = f"{root}: {path.stem} is in both {POSITIVE_FOLDER} and {NEGATIVE_FOLDER}; keep one"
+                raise AnnotationError(message)
+            folder.add(parsed_image(path, path.name, path.name, ImageObjects(), remarks, normal=True))
     return folder

@@ -1,4 +1,4 @@
-"""Files of a folder by their suffixes, and images with their annotation files."""
+"""Files of a folder by their suffixes and names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from signetscan.errors import AnnotationError
 from signetscan.suffixes import without_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-    from signetscan.dataset.remarks import Remarks
 
 WITHOUT_FILE = "Left out, without an annotation file"
 WITHOUT_IMAGE = "Annotation files left out, without an image or slide"
@@ -48,14 +46,3 @@ def by_stem(files: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path]:
             raise AnnotationError(message)
         stems[stem] = path
     return stems
-
-
-def paired(images: dict[str, Path], files: dict[str, Path], remarks: Remarks) -> Iterator[tuple[Path, Path]]:
-    """Images with their annotation files; images and files without a partner are remarked on."""
-    for stem in sorted(files.keys() - images.keys()):
-        remarks.add(WITHOUT_IMAGE, files[stem].name)
-    for stem, image in images.items():
-        if stem in files:
-            yield image, files[stem]
-        else:
-            remarks.add(WITHOUT_FILE, image.name)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import AnnotationError, OptionError
@@ -18,10 +21,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from PIL import Image
+
+ORIENTATION, TIFF_WIDTH, TIFF_HEIGHT = 274, 256, 257
+"""Tags of TIFF; EXIF has the first one too."""
+QUARTER_TURNS = (5, 6, 7, 8)
+"""Values of the orientation that exchange width and height."""
 
 MAX_PIXELS = 100_000_000
 """Largest image, pixels: it is held in memory."""
+
+
+class Part(Enum):
+    """A part of the data, as lists or folders of a data set assign its images."""
+
+    TRAINING = "training"
+    """To learn from."""
+    VALIDATION = "validation"
+    """To choose the epoch and the threshold by."""
+    TEST = "test"
+    """To judge the finished model by: never used in training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,10 @@ class AnnotatedImage:
     background, nor counted as a false positive."""
     shrink: float = 1.0
     """Side of a pixel of the image in pixels of its file or slide; the image is resampled when it is read."""
+    upright: bool = False
+    """Whether the pixels are turned as the file's EXIF orientation says, because the boxes were drawn on them so."""
+    part: Part | None = None
+    """Part of the data to which the folder assigns the image; None if it does not say."""
 
     @property
     def name(self) -> str:
@@ -86,14 +108,48 @@ class Dataset:
     """Number of boxes that a model added."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageHeader:
+    """What the header of an image file says, without its pixels."""
+
+    stored: tuple[int, int]
+    """Width and height of the pixels as they are stored."""
+    upright: tuple[int, int]
+    """Width and height of the picture, once it is turned as its orientation says."""
+    is_turned: bool
+    """Whether the orientation asks for a turn, so that programs show the picture in one of two ways."""
+    always_upright: bool
+    """Whether `read_image` turns the picture in any case: the library that reads TIFF does."""
+
+
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, pixels, from its header.
+    """Width and height of an image file as `read_image` reads it, pixels, from its header.
+
+    Raises:
+        AnnotationError: it is not an image, is too large, or has more than 8 bits per channel.
+    """
+    header = read_header(path)
+    return header.upright if header.always_upright else header.stored
+
+
+def read_header(path: Path) -> ImageHeader:
+    """The sizes and the orientation of an image file.
 
     Raises:
         AnnotationError: it is not an image, is too large, or has more than 8 bits per channel.
     """
     with _opened(path) as image:
-        return image.size
+        is_tiff = isinstance(image, TiffImageFile)
+        try:
+            tags = image.tag_v2 if isinstance(image, TiffImageFile) else image.getexif()
+            orientation = tags.get(ORIENTATION)
+            width, height = (tags[TIFF_WIDTH], tags[TIFF_HEIGHT]) if is_tiff else image.size
+        except UNREADABLE as error:
+            message = f"{path}: its header cannot be read: {error}; save the image anew"
+            raise AnnotationError(message) from error
+    is_turned = isinstance(orientation, int) and 2 <= orientation <= 8
+    upright = (height, width) if is_turned and orientation in QUARTER_TURNS else (width, height)
+    return ImageHeader(stored=(width, height), upright=upright, is_turned=is_turned, always_upright=is_tiff)
 
 
 def read_pixels(image: AnnotatedImage) -> NDArray[np.uint8]:
@@ -103,7 +159,7 @@ def read_pixels(image: AnnotatedImage) -> NDArray[np.uint8]:
         AnnotationError: its file cannot be decoded.
         SlideError: its slide cannot be opened or decoded.
     """
-    pixels = read_image(image.path) if image.place is None else _read_place(image, image.place)
+    pixels = read_image(image.path, upright=image.upright) if image.place is None else _read_place(image, image.place)
     if image.shrink == 1:
         return pixels
     # By the same code that resamples slides in a scan, so that a model sees in a scan what it saw in training.
@@ -147,15 +203,19 @@ def _resampled(image: AnnotatedImage, factor: float) -> AnnotatedImage:
     )
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
     """An image file as uint8 (H, W, 3), RGB.
+
+    Args:
+        path: the file.
+        upright: whether to turn the picture as its EXIF orientation says; a TIFF is turned in any case.
 
     Raises:
         AnnotationError: it cannot be decoded.
     """
     with _opened(path) as image:
         try:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
         except UNREADABLE as error:
             message = f"{path}: cannot be decoded: {error}; copy it again"
             raise AnnotationError(message) from error

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Meaning, interpret, read_geojson
-from signetscan.dataset.file_pairs import by_stem, paired
-from signetscan.dataset.parsed import ParsedFolder, parsed_image
-from signetscan.suffixes import TRAINING_GEOJSON_SUFFIXES
+from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
+from signetscan.suffixes import IMAGE_SUFFIXES, TRAINING_GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,17 +21,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.annotations import Annotations, MarkedObjects, Region
+    from signetscan.dataset.found import FoundFiles
     from signetscan.dataset.remarks import Remarks
 
 LAYOUT = "images with QuPath GeoJSON"
 
 
-def read_qupath(images: dict[str, Path], files: Sequence[Path], mpp: float, remarks: Remarks) -> ParsedFolder:
+def has_qupath(found: FoundFiles) -> bool:
+    """Whether an image has a GeoJSON file of its name that is not a slide's."""
+    images = {found.key(path, IMAGE_SUFFIXES) for path in found.images} - set(found.slides_by_key())
+    return any(found.key(path, TRAINING_GEOJSON_SUFFIXES) in images for path in found.geojson)
+
+
+def read_qupath(found: FoundFiles, mpp: float, remarks: Remarks) -> ParsedFolder:
     """Read all annotations.
 
     Args:
-        images: images by their names without suffix.
-        files: the GeoJSON files.
+        found: the files of the folder.
         mpp: size of the images' pixels, µm.
         remarks: collects what was left out.
 
@@ -40,32 +45,31 @@ def read_qupath(images: dict[str, Path], files: Sequence[Path], mpp: float, rema
         AnnotationError: a file cannot be used; the message names it.
     """
     folder = ParsedFolder(layout=LAYOUT)
-    for path, file in paired(images, by_stem(files, TRAINING_GEOJSON_SUFFIXES), remarks):
-        marked = interpret(read_counted(file, remarks), (mpp, mpp))
-        remark_marks(marked, file.name, remarks)
-        cells = marked.cells
-        folder.images.append(
-            parsed_image(
-                path,
-                file.name,
-                cells.boxes,
-                cells.names,
-                normal=any(region.normal for region in marked.regions),
-                ignored=boxes_around(marked.ignored),
-            )
-        )
+    files = found.by_key(found.geojson, TRAINING_GEOJSON_SUFFIXES)
+    for path, file in found.paired(found.images_by_key(), files, remarks):
+        name = found.name(file)
+        marked = interpret(read_counted(file, name, remarks), (mpp, mpp))
+        remark_marks(marked, name, remarks)
+        cells, normal = marked.cells, any(region.normal for region in marked.regions)
+        objects = ImageObjects(boxes=cells.boxes, names=cells.names, ignored=boxes_around(marked.ignored))
+        folder.add(parsed_image(path, found.name(path), name, objects, remarks, normal=normal))
     return folder
 
 
-def read_counted(file: Path, remarks: Remarks) -> Annotations:
+def read_counted(file: Path, name: str, remarks: Remarks) -> Annotations:
     """Read a GeoJSON file, and remark on what its parser leaves out.
+
+    Args:
+        file: the file.
+        name: its name, for remarks.
+        remarks: collects what was left out.
 
     Raises:
         AnnotationError: the file cannot be used.
     """
     annotations = read_geojson(file)
     for reason, count in annotations.left_out.items():
-        remarks.add(f"Left out, being {reason}", file.name, count)
+        remarks.add(f"Left out, being {reason}", name, count)
     return annotations
 
 

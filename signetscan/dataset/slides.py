@@ -8,33 +8,34 @@ are read from the slide when they are needed.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.annotations import Unclassified, interpret
 from signetscan.boxes import centres
-from signetscan.dataset.file_pairs import by_stem, paired
-from signetscan.dataset.images import MAX_PIXELS, AnnotatedImage, Place
+from signetscan.dataset.images import AnnotatedImage, Place
 from signetscan.dataset.options import MIN_SIDE
 from signetscan.dataset.parsed import NO_LABEL, ParsedFolder, ParsedImage
 from signetscan.dataset.qupath import boxes_around, read_counted, remark_marks
-from signetscan.errors import AnnotationError, SlideError
+from signetscan.errors import AnnotationError
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
-from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, TRAINING_GEOJSON_SUFFIXES
+from signetscan.suffixes import TRAINING_GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import Region
+    from signetscan.annotations import Annotations, Region
     from signetscan.boxes import Box
+    from signetscan.dataset.found import FoundFiles
     from signetscan.dataset.remarks import Remarks
     from signetscan.slides import Slide
 
@@ -51,26 +52,17 @@ NO_REGION = (
 """Message for slides without regions."""
 
 
-def is_slide(path: Path) -> bool:
-    """Whether a file is a slide rather than an image: by its suffix; a TIFF, if it has several levels or is huge."""
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        return path.suffix.lower() in SLIDE_SUFFIXES
-    try:
-        with open_slide(path) as slide:
-            return len(slide.level_dimensions) > 1 or math.prod(slide.dimensions) > MAX_PIXELS
-    except SlideError:
-        return False  # reading it as an image gives the error that names it
+def has_slides(found: FoundFiles) -> bool:
+    """Whether a slide has a GeoJSON file of its name."""
+    slides = found.slides_by_key()
+    return any(found.key(path, TRAINING_GEOJSON_SUFFIXES) in slides for path in found.geojson)
 
 
-def read_slides(
-    folder: Path, slides: dict[str, Path], files: Sequence[Path], mpp: float, remarks: Remarks
-) -> ParsedFolder:
+def read_slides(found: FoundFiles, mpp: float, remarks: Remarks) -> ParsedFolder:
     """Read all annotations.
 
     Args:
-        folder: the folder, for messages.
-        slides: slides by their names without suffix.
-        files: the GeoJSON files.
+        found: the files of the folder.
         mpp: size of the pixels of the images to cut, µm.
         remarks: collects what was left out.
 
@@ -79,39 +71,43 @@ def read_slides(
         SlideError: a slide cannot be opened.
     """
     parsed = ParsedFolder(layout=LAYOUT)
-    for path, file in paired(slides, by_stem(files, TRAINING_GEOJSON_SUFFIXES), remarks):
+    files = found.by_key(found.geojson, TRAINING_GEOJSON_SUFFIXES)
+    for path, file in found.paired(found.slides_by_key(), files, remarks):
+        name = found.name(file)
         with open_slide(path) as slide:
-            images, outside = _read_slide(path, slide, file, mpp, remarks)
-        parsed.images += images
-        parsed.outside[file.name] = outside
+            annotations = read_counted(file, name, remarks).moved(*qupath_origin(slide, crop_to_bounds=True))
+            view = view_of(path, slide, mpp)
+            images, outside = _read_slide(path, view, mpp, annotations, name, remarks)
+        slide_name = PurePosixPath(found.name(path)).with_suffix("").as_posix()
+        parsed.images += [replace(image, image=replace(image.image, slide=slide_name)) for image in images]
+        parsed.outside[name] = outside
         if not images:
-            remarks.add("Slides left out, without an annotated region", path.name)
+            remarks.add("Slides left out, without an annotated region", found.name(path))
     if not parsed.images:
-        message = f"{folder}: {NO_REGION}"
+        message = f"{found.root}: {NO_REGION}"
         raise AnnotationError(message)
     return parsed
 
 
 def _read_slide(
-    path: Path, slide: Slide, file: Path, mpp: float, remarks: Remarks
+    path: Path, view: SlideAtMpp, mpp: float, annotations: Annotations, file: str, remarks: Remarks
 ) -> tuple[list[ParsedImage], Counter[str]]:
     """Images of all regions, and the classes of the objects outside of them."""
-    scale = np.array(view_of(path, slide, mpp).scale)
-    annotations = read_counted(file, remarks).moved(*qupath_origin(slide, crop_to_bounds=True))
+    scale = np.array(view.scale)
     marked = interpret(annotations, (mpp / scale[0], mpp / scale[1]), Unclassified.REGION)
-    remark_marks(marked, file.name, remarks)
+    remark_marks(marked, file, remarks)
     boxes = marked.cells.boxes / np.tile(scale, 2)
     ignored = boxes_around(marked.ignored) / np.tile(scale, 2)
     names = np.array(marked.cells.names, np.object_)
     inside = np.zeros(len(boxes), np.bool_)
     images: list[ParsedImage] = []
     for region in sorted(marked.regions, key=region_order):
-        edges = region_edges(region, slide, scale)
+        edges = region_edges(region, view.slide, scale)
         if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
-            remarks.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file.name)
+            remarks.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file)
             continue
         if region.normal and not region.is_rectangle:
-            remarks.add("Normal regions that are no rectangles: all of the rectangle around each counts", file.name)
+            remarks.add("Normal regions that are no rectangles: all of the rectangle around each counts", file)
         inside |= centres_within(boxes, edges)
         for piece in pieces(edges, MAX_SIDE):
             x0, y0, x1, y1 = piece
@@ -127,10 +123,8 @@ def _read_slide(
                 slide=path.stem,
                 place=Place(x0, y0, mpp),
             )
-            region_name = f"{file.name} in {' '.join(f'{edge:g}' for edge in region.box)}"
-            images.append(
-                ParsedImage(image=image, names=tuple(names[within].tolist()), file=file.name, region=region_name)
-            )
+            region_name = f"{file} in {' '.join(f'{edge:g}' for edge in region.box)}"
+            images.append(ParsedImage(image=image, names=tuple(names[within].tolist()), file=file, region=region_name))
     return images, Counter(names[~inside].tolist())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.dataset.images import Part
 from signetscan.errors import AnnotationError, OptionError
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 def hold_out(
     images: Sequence[AnnotatedImage], validation_split: float, fold: tuple[int, int] | None, seed: int
 ) -> Split:
-    """Split for a training run: by folds if a fold is given, otherwise by the validation split.
+    """Split for a training run: by folds if a fold is given, else by the data set itself, else by the validation split.
 
     Args:
         images: all images.
-        validation_split: part of each kind of image to hold out, 0 to 1; 0 holds out nothing.
+        validation_split: part of each kind of image to hold out, 0 to 1; 0 holds out nothing. It does not matter where
+            the data set assigns images to validation.
         fold: (I, K): hold out fold I of K, counted from 1.
         seed: decides which slides are held out.
 
@@ -36,6 +38,9 @@ def hold_out(
     """
     if fold is not None:
         return k_folds(images, fold[1], seed)[fold[0] - 1]
+    assigned = [image for image in images if image.part is Part.VALIDATION]
+    if assigned:
+        return [image for image in images if image.part is not Part.VALIDATION], assigned
     slides = {image.slide for image in images if not image.normal}
     if validation_split > 0 and len(slides) == 1:
         message = (

@@ -8,37 +8,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_boxes_xml
-from signetscan.dataset.file_pairs import by_stem, paired
-from signetscan.dataset.parsed import ParsedFolder, parsed_image
-from signetscan.suffixes import XML_SUFFIXES
+from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
+from signetscan.suffixes import IMAGE_SUFFIXES, XML_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
+    from signetscan.dataset.found import FoundFiles
     from signetscan.dataset.remarks import Remarks
-
-IMAGE_FOLDER, XML_FOLDER = "JPEGImages", "Annotations"
-"""Pascal VOC's folders."""
 
 LAYOUT = "images with VOC-like XML"
 
 
-def read_voc(images: dict[str, Path], files: Sequence[Path], remarks: Remarks) -> ParsedFolder:
+def has_voc(found: FoundFiles) -> bool:
+    """Whether an image has an XML file of its name."""
+    images = {found.key(path, IMAGE_SUFFIXES) for path in found.images}
+    return any(found.key(path, XML_SUFFIXES) in images for path in found.xml)
+
+
+def read_voc(found: FoundFiles, remarks: Remarks) -> ParsedFolder:
     """Read all annotations.
 
     Args:
-        images: images by their names without suffix.
-        files: the XML files.
+        found: the files of the folder.
         remarks: collects what was left out.
 
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
     folder = ParsedFolder(layout=LAYOUT)
-    for path, file in paired(images, by_stem(files, XML_SUFFIXES), remarks):
+    files = found.by_key(found.xml, XML_SUFFIXES)
+    for path, file in found.paired(found.images_by_key(), files, remarks):
         annotations = read_boxes_xml(file)
-        folder.images.append(
-            parsed_image(path, file.name, annotations.boxes, annotations.names, normal=not annotations.names)
-        )
+        objects = ImageObjects(boxes=annotations.boxes, names=annotations.names, drawn_on=annotations.image_size)
+        image = parsed_image(path, found.name(path), found.name(file), objects, remarks, normal=not objects.names)
+        folder.add(image)
     return folder

@@ -249,6 +249,8 @@ def data_digest(images: Sequence[AnnotatedImage]) -> str:
         digest.update(image.labels.tobytes())
         if len(image.ignored):
             digest.update(image.ignored.tobytes())
+        if image.part is not None or image.upright:
+            digest.update(repr((image.part and image.part.value, image.upright)).encode())
     return digest.hexdigest()
 
 

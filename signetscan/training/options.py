@@ -203,7 +203,7 @@ class TrainOptions:
         0.2,
         Option(
             help="Part of the images held out, by whole slides, to choose the best epoch and the score threshold, "
-            "0 to 0.9.",
+            "0 to 0.9; where the data has a split of its own, that counts.",
             low=0,
             high=0.9,
             default="0.2",
@@ -281,7 +281,7 @@ class TrainingRequest:
     """
 
     data: Path
-    """Folder of annotated images; see `signetscan.dataset.read_dataset`."""
+    """Folder of annotated images, or a COCO file or `data.yaml` in it; see `signetscan.dataset.read_dataset`."""
     out: Path = option(Path("runs/signet"), Option(help="Folder for the run's files."))
     classes: tuple[str, ...] = option(
         (),
