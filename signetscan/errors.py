@@ -75,6 +75,10 @@ class ResultError(SignetscanError):
     """Results of an earlier run are missing, damaged or contradictory."""
 
 
+class NameTakenError(ResultError):
+    """The results of another slide have the name that those of a slide would get."""
+
+
 class UnfitError(SignetscanError):
     """A format cannot hold the detections of this slide."""
 

@@ -81,7 +81,7 @@ def _one_per_series(paths: Iterable[Path]) -> list[Path]:
     kept: list[Path] = []
     series: dict[bytes, list[Path]] = defaultdict(list)
     for path in paths:
-        uid = _series_uid(path) if path.suffix.lower() == ".dcm" else None
+        uid = series_uid(path) if path.suffix.lower() == ".dcm" else None
         if uid is None:
             kept.append(path)
         else:
@@ -89,7 +89,8 @@ def _one_per_series(paths: Iterable[Path]) -> list[Path]:
     return kept + [max(files, key=lambda path: (path.stat().st_size, path.name)) for files in series.values()]
 
 
-def _series_uid(path: Path) -> bytes | None:
+def series_uid(path: Path) -> bytes | None:
+    """The UID of a DICOM file's series, which all files of a slide share; None if it has none."""
     try:
         with path.open("rb") as file:
             head = file.read(DICOM_HEAD)

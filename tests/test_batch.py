@@ -288,6 +288,12 @@ def cut_geojson(ward: Ward) -> dict[str, Any]:
     return {}
 
 
+def spoil_csv(ward: Ward) -> dict[str, Any]:
+    content = (ward.out / "a.csv").read_bytes()
+    (ward.out / "a.csv").write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    return {}
+
+
 def remove_record(ward: Ward) -> dict[str, Any]:
     (ward.out / "a.run.json").unlink()
     return {}
@@ -318,6 +324,7 @@ def replace_name(model: Path) -> dict[str, str]:
     [
         remove_csv,
         cut_geojson,
+        spoil_csv,
         remove_record,
         spoil_record,
         other_slide,
@@ -338,8 +345,7 @@ def test_finished_slides_are_skipped_unless_changed(ward: Ward, change: Callable
     options = change(ward)
     redone = statuses(ward.run(**options))
     assert redone["a"] == "done"
-    of_one_slide = {remove_csv, cut_geojson, remove_record, spoil_record, other_slide}
-    of_one_slide = {remove_csv, cut_geojson, remove_record, spoil_record, other_slide}
+    of_one_slide = {remove_csv, cut_geojson, spoil_csv, remove_record, spoil_record, other_slide}
     assert redone["b"] == ("skipped" if change in of_one_slide else "done")
     assert statuses(ward.run(**({} if options == {"overwrite": True} else options))) == {"a": "skipped", "b": "skipped"}
     if not options and change not in {other_slide, other_model}:

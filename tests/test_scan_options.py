@@ -91,7 +91,7 @@ def test_the_key_depends_on_what_changes_results(name: str) -> None:
     other = ResolvedScanOptions(
         **{each: getattr(resolved, each) for each in options_of(ScanOptions)} | {name: OTHER[name]}
     )
-    before, after = (run_key(slide(), 1, detector, options, crop_to_bounds=True) for options in (resolved, other))
+    before, after = (run_key(slide(), "c", detector, options, crop_to_bounds=True) for options in (resolved, other))
     assert (before != after) is options_of(ScanOptions)[name].changes_result
 
 

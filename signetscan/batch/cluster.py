@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, assert_never
 from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.events import Ended, Retried
-from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide
-from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, Refused, Unusable
+from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide, record_failure
+from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, NameTaken, Refused, Unusable
 from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
 from signetscan.extras import require
-from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
+from signetscan.results.failures import ATTEMPTS, forget_failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -98,7 +98,9 @@ def _ended(request: BatchOptions, task: SlideTask, answer: Answer, *, attempts: 
             return Ended(outcome=answer.outcome)
         case Failed() | Refused():
             check_root(task)
-            write_failure(request.out, task.name, answer.reason, attempts=attempts)
+            record_failure(request.out, task, answer.reason, attempts=attempts)
+            return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
+        case NameTaken():
             return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
         case Full():
             raise OutputError(answer.reason)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, assert_never
 from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims, remove_leftovers
 from signetscan.batch.events import Awaited, Ended, Progressed, Retried, Started
-from signetscan.batch.messages import Done, Failed, Full, Progress, Ready, Refused, Unusable
+from signetscan.batch.messages import Done, Failed, Full, NameTaken, Progress, Ready, Refused, Unusable
 from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.workers import Worker
 from signetscan.errors import DeviceError, OutputError, SlideError
 from signetscan.formats.result_files import FAILURE_SUFFIX, RECORD_SUFFIX, REPORT_SUFFIX, SUFFIXES
 from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
+from signetscan.results.namesakes import may_record_failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -171,6 +172,11 @@ class LocalBatch:
             case Failed() | Refused():
                 job, slot.job = slot.current_job, None
                 yield from self._failed(job, message)
+            case NameTaken():
+                job, slot.job = slot.current_job, None
+                job.release_claim()
+                failed = SlideFailed(name=job.task.name, reason=message.reason, options=message.options)
+                yield Ended(outcome=failed)
             case Full():
                 text = f"{message.reason}. The run stops here. Start it again to continue with this slide"
                 raise OutputError(text)
@@ -216,7 +222,7 @@ class LocalBatch:
             yield Retried(name=task.name, reason=failure.reason, options=failure.options)
             return
         if not self.request.dry_run:
-            write_failure(self.request.out, task.name, failure.reason, attempts=self._attempts[task.name])
+            record_failure(self.request.out, task, failure.reason, attempts=self._attempts[task.name])
         yield Ended(outcome=SlideFailed(name=task.name, reason=failure.reason, options=failure.options))
 
     def _jobs(self) -> Iterable[_Job]:
@@ -250,6 +256,16 @@ def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
     if claim is not None:
         remove_leftovers(target, RESULT_SUFFIXES)
     return claim
+
+
+def record_failure(out: Path, task: SlideTask, reason: str, *, attempts: int) -> None:
+    """Write the record of a slide's failure, unless the results of another slide of this name are there.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if may_record_failure(out / task.name, task.path):
+        write_failure(out, task.name, reason, attempts=attempts)
 
 
 def check_root(task: SlideTask) -> None:

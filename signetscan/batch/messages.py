@@ -64,6 +64,16 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NameTaken:
+    """A slide was not scanned, because results of another slide have its name; nothing may be written over them."""
+
+    reason: str
+    """Why."""
+    options: tuple[str, ...] = ()
+    """Names of the options that would help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Full:
     """No more results can be written."""
 
@@ -79,7 +89,7 @@ class Unusable:
     """Why; the process that runs the batch raises it."""
 
 
-Answer: TypeAlias = Done | Failed | Refused | Full | Unusable
+Answer: TypeAlias = Done | Failed | Refused | NameTaken | Full | Unusable
 """A worker's last message about a slide."""
 
 WorkerMessage: TypeAlias = Ready | Progress | Answer

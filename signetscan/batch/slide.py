@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.errors import SlideError
 from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
+from signetscan.results.namesakes import check_name_is_free, place_of
 from signetscan.results.reading import load_result
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
@@ -18,13 +20,16 @@ from signetscan.scan.detect import detect_slide, plan_scan
 from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
+from signetscan.slides.fingerprint import FileIdentity, content_of, state_of
 from signetscan.slides.opening import as_slide_errors
+from signetscan.slides.parts import slide_parts
 from signetscan.slides.protocol import known_mpp
 from signetscan.suffixes import GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+    from typing import Self
 
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
@@ -56,22 +61,26 @@ def scan_slide(
 
     Raises:
         SlideError: the slide cannot be read or changed meanwhile, or another run has taken it over.
+        NameTakenError: there are results of another slide of this name.
         OptionError: an option makes no sense.
         OutputError: a file cannot be written.
     """
     started = time.monotonic()
-    state = _state(task.path)
+    files = _FilesNow.of(task.path)
     options = task.options.resolve(detector)
     with open_slide(task.path, mpp=task.mpp) as slide:
         roi = _roi_of(task, request, slide)
-        key = run_key(slide, state[0], detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
-        finished = None if request.overwrite else _finished(task, request, key, slide)
+        content = files.content()
+        key = run_key(slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        finished = None if request.overwrite else _finished(task, request, key, files.state, slide)
         if finished is not None:
             unfit = (why for name, why in finished.unfit.items() if name in request.formats)
             warnings = (*(concern.message for concern in finished.slide.concerns), *unfit)
             return SlideSkipped(name=task.name, record=finished, warnings=warnings)
+        if not request.overwrite:
+            check_name_is_free(request.out / task.name, task.path, slide.fingerprint, content)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
-        if _state(task.path) != state:
+        if _FilesNow.of(task.path) != files:
             message = f"{task.path}: the file changed while it was being read; scan it again once it is copied"
             raise SlideError(message)
         # Checked as late as possible: two runs that write the same files would mix their results.
@@ -87,6 +96,11 @@ def scan_slide(
             crop_to_bounds=request.bounds_crop,
             formats=request.formats,
             slide_path=task.path,
+            identity=FileIdentity(
+                content=content,
+                state=files.state,
+                place="" if request.private else place_of(task.path),  # a guess of the path could be checked by it
+            ),
         )
         if request.report:
             _write_report(written, slide)
@@ -100,10 +114,10 @@ def scan_slide(
     )
 
 
-def _finished(task: SlideTask, request: BatchOptions, key: str, slide: Slide) -> RunRecord | None:
+def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slide: Slide) -> RunRecord | None:
     """The run record of a finished scan, after adding the formats and the report that are still missing."""
     path = add_suffix(request.out / task.name, RECORD_SUFFIX)
-    record = finished_record(path, key)
+    record = finished_record(path, key, state)
     if record is None:
         return None
     missing = [name for name in request.formats if name not in {*record.files, *record.unfit}]
@@ -131,16 +145,20 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
 
     Raises:
         SlideError: the slide cannot be read.
+        NameTakenError: there are results of another slide of this name.
         OptionError: an option makes no sense.
     """
     options = task.options.resolve(detector)
-    size = _state(task.path)[0]
+    target, files = request.out / task.name, _FilesNow.of(task.path)
     with open_slide(task.path, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
         roi = _roi_of(task, request, slide)
         plan = plan_scan(view, detector.spec, options, roi)
-        key = run_key(slide, size, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
-        done = finished_record(add_suffix(request.out / task.name, RECORD_SUFFIX), key) is not None
+        content = files.content()
+        key = run_key(slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
+        if not done and not request.overwrite:
+            check_name_is_free(target, task.path, slide.fingerprint, content)
         planned = PlannedScan(
             width_px=slide.dimensions[0],
             height_px=slide.dimensions[1],
@@ -206,8 +224,21 @@ def _unread(result: SlideResult) -> list[str]:
     return [f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record lists the areas"]
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """Size (bytes) and time of the last change (ns) of a slide's file."""
-    with as_slide_errors(path):
-        stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FilesNow:
+    """The files of a slide as they are at a moment."""
+
+    files: tuple[Path, ...]
+    state: str
+    """Identifies their sizes and times of change."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        with as_slide_errors(path):
+            files = slide_parts(path)
+            return cls(files=files, state=state_of(files))
+
+    def content(self) -> str:
+        """Identifies what they hold; the slide has been opened before, so that it is known to be one."""
+        with as_slide_errors(self.files[0]):
+            return content_of(self.files)

@@ -15,13 +15,14 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from signetscan.batch.messages import Answer, Done, Failed, Full, Progress, Ready, Refused, Unusable
+from signetscan.batch.messages import Answer, Done, Failed, Full, NameTaken, Progress, Ready, Refused, Unusable
 from signetscan.batch.outcome import hidden
 from signetscan.errors import (
     AnnotationError,
     DeviceError,
     ModelError,
     MppError,
+    NameTakenError,
     OptionError,
     OutputError,
     SignetscanError,
@@ -180,6 +181,8 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         return Unusable(error=ModelError(reason(error), options=error.options))
     except (AnnotationError, MppError) as error:
         return Refused(reason=reason(error), options=error.options)
+    except NameTakenError as error:
+        return NameTaken(reason=reason(error), options=error.options)
     except SignetscanError as error:
         return Failed(reason=reason(error), options=error.options)
     except MemoryError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import hashlib
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.slides.concerns import Concern, ConcernKind
+from signetscan.slides.fingerprint import FileIdentity
 from signetscan.slides.mpp import Mpp, MppSource
 from signetscan.slides.protocol import Bounds
 
@@ -30,7 +32,7 @@ class SlideRecord:
     decoder: str
     """What decoded its tiles; empty in records that do not say."""
     fingerprint: str
-    """Identifies its content."""
+    """Identifies the scan that it is: the same for copies, and for a copy that was mended."""
     dimensions: tuple[int, int]
     """Width and height, level-0 pixels."""
     mpp: Mpp
@@ -39,6 +41,8 @@ class SlideRecord:
     """The part that the scanner scanned, level-0 pixels; None where the file declares none."""
     concerns: tuple[Concern, ...] = ()
     """What was suspicious about it; empty in records that do not say."""
+    identity: FileIdentity = field(default_factory=FileIdentity)
+    """What tells its files from others; unknown in records of former versions."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -53,6 +57,7 @@ class SlideRecord:
             mpp=Mpp(mpp.number("x"), mpp.number("y"), _source(mpp.text("source"))),
             bounds=None if bounds is None else Bounds(*(bounds.whole(name) for name in ("x", "y", "width", "height"))),
             concerns=tuple(_concerns(table)),
+            identity=FileIdentity(**{name: table.text_or(name, "") for name in ("content", "state", "place")}),
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -68,6 +73,7 @@ class SlideRecord:
             "mpp": mpp,
             "bounds": None if self.bounds is None else asdict(self.bounds),
             "concerns": [{"kind": concern.kind, "message": concern.message} for concern in self.concerns],
+            **asdict(self.identity),
         }
 
 
@@ -139,11 +145,25 @@ class ResultFile:
     """Its name, without folders."""
     size: int
     """Its size, bytes."""
+    sha256: str = ""
+    """SHA-256 of its bytes, hexadecimal; empty in records of former versions."""
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Describe a file that has just been written."""
-        return cls(name=path.name, size=path.stat().st_size)
+        """Describe a file that has just been written.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return cls(name=path.name, size=path.stat().st_size, sha256=_sha256(path))
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a file has the bytes that were written; the size alone decides where the record has no SHA-256.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return path.stat().st_size == self.size and (not self.sha256 or self.sha256 == _sha256(path))
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -152,7 +172,16 @@ class ResultFile:
         if PurePath(name).name != name:
             message = f"{table.name}.name must be the name of a file, not {name[:60]!r}"
             raise JsonError(message)
-        return cls(name=name, size=table.whole("bytes", low=0))
+        return cls(name=name, size=table.whole("bytes", low=0), sha256=table.text_or("sha256", ""))
+
+    def to_json(self) -> dict[str, Json]:
+        """This part of a record."""
+        return {"name": self.name, "bytes": self.size, "sha256": self.sha256}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _concerns(table: JsonTable) -> Iterator[Concern]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run_key(
     slide: Slide,
-    size: int,
+    content: str,
     detector: Detector,
     options: ResolvedScanOptions,
     *,
@@ -29,14 +29,14 @@ def run_key(
 
     Args:
         slide: the slide.
-        size: size of its file, bytes; needed because OpenSlide's fingerprint covers the overview alone.
+        content: what its files hold, from `content_of`: OpenSlide's fingerprint covers the overview alone.
         detector: the model.
         options: how the slide is scanned.
         crop_to_bounds: whether GeoJSON counts from the slide's bounds.
         roi: the region of interest, if the scan keeps to one.
     """
     mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
-    parts = [SCHEMA, slide.fingerprint, size, mpp, detector.sha256, result_values(options), crop_to_bounds]
+    parts = [SCHEMA, slide.fingerprint, content, mpp, detector.sha256, result_values(options), crop_to_bounds]
     if roi is not None:
         parts.append(roi.digest)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

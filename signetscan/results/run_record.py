@@ -16,6 +16,7 @@ from signetscan.atomic import atomic_text
 from signetscan.errors import MppError, ResultError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
 from signetscan.results.record_parts import ModelRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
+from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
 from signetscan.slides.protocol import MAX_SIDE, known_mpp
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class RunRecord:
             "tissue_mm2": self.tissue_mm2,
             "detections": dict(self.detections),
             "seconds": dict(self.seconds),
-            "files": {name: {"name": file.name, "bytes": file.size} for name, file in self.files.items()},
+            "files": {name: file.to_json() for name, file in self.files.items()},
             "unfit": dict(self.unfit),
         }
 
@@ -177,6 +178,7 @@ def record_of_scan(
     name: str,
     key: str,
     origin: tuple[int, int],
+    identity: FileIdentity = UNKNOWN,
 ) -> RunRecord:
     """The record of a scan. It lists no files; `with_files` adds them once they are written.
 
@@ -187,6 +189,7 @@ def record_of_scan(
         name: the slide's name in results.
         key: the key of the run, from `run_key`.
         origin: the point taken as (0, 0) in the GeoJSON file, level-0 pixels.
+        identity: what tells the slide's files from others; unknown by default.
 
     Raises:
         MppError: the slide's mpp is unknown.
@@ -206,6 +209,7 @@ def record_of_scan(
             mpp=known_mpp(slide),
             bounds=slide.bounds,
             concerns=result.concerns,
+            identity=identity,
         ),
         model=ModelRecord(
             name=detector.spec.name,
@@ -249,14 +253,23 @@ def read_run_record(path: Path) -> RunRecord:
         raise ResultError(message) from error
 
 
-def finished_record(path: Path, key: str) -> RunRecord | None:
-    """The record at a path, if it has the key and its files exist with the recorded sizes; else None."""
+def finished_record(path: Path, key: str, state: str = "") -> RunRecord | None:
+    """The record at a path, if its slide need not be scanned again; else None.
+
+    Args:
+        path: path of the record.
+        key: the key that the run would have. All files of the record must still have the bytes that were written.
+        state: identifies sizes and times of the slide's files. A slide with unread area is scanned again when any has
+            changed: a copy may have been mended where no sample of its content lies.
+    """
     try:
         record = read_run_record(path)
-        is_whole = all(path.with_name(file.name).stat().st_size == file.size for file in record.files.values())
+        if record.key != key or (record.unread_mm2 > 0 and record.slide.identity.state != state):
+            return None
+        is_whole = all(file.is_whole(path.with_name(file.name)) for file in record.files.values())
     except (ResultError, OSError):
         return None  # no record, a damaged one, or a missing file: the slide is to be scanned again
-    return record if is_whole and record.key == key else None
+    return record if is_whole else None
 
 
 def write_run_record(path: Path, record: RunRecord) -> None:

@@ -12,6 +12,7 @@ from signetscan.formats.writers import write_formats
 from signetscan.results.reading import StoredResult
 from signetscan.results.record_parts import ResultFile
 from signetscan.results.run_record import record_of_scan, write_run_record
+from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from signetscan.slides import Slide
 
 
-def write_results(
+def write_results(  # noqa: PLR0913 - the last five are for batches
     target: Path,
     slide: Slide,
     detector: Detector,
@@ -32,6 +33,7 @@ def write_results(
     crop_to_bounds: bool = True,
     formats: Sequence[str] = USUAL_FORMATS,
     slide_path: Path | None = None,
+    identity: FileIdentity = UNKNOWN,
 ) -> StoredResult:
     """Write NAME.geojson, NAME.csv or other formats and, last, NAME.run.json, which vouches for the others.
 
@@ -47,6 +49,7 @@ def write_results(
             or from the corner of level 0. It matters only for slides that declare bounds.
         formats: names from `formats.result_files.SUFFIXES`.
         slide_path: the slide's file, to which DICOM annotations refer.
+        identity: what tells the slide's files from others, for later runs; unknown by default.
 
     Returns:
         The results, with the run record.
@@ -58,7 +61,9 @@ def write_results(
     scanned = scanned_slide(
         target.name, slide, detector, result.detections, path=slide_path, crop_to_bounds=crop_to_bounds
     )
-    record = record_of_scan(slide, detector, result, name=target.name, key=key, origin=scanned.origin)
+    record = record_of_scan(
+        slide, detector, result, name=target.name, key=key, origin=scanned.origin, identity=identity
+    )
     return add_formats(StoredResult(scanned=scanned, record=record, target=target), formats)
 
 

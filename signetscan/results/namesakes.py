@@ -1,0 +1,90 @@
+"""Slides of one name: whether results in a folder are those of another slide, which must not be written over.
+
+Results are named as their slide's file, so the slides A/s.svs and B/s.svs have results of one name. Their run record
+says what they are of: a copy elsewhere has the same content, and a file that was replaced has the same place. Where it
+does not say the place, as with pseudonyms, the fingerprint decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from signetscan.errors import NameTakenError, ResultError
+from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
+from signetscan.results.run_record import read_run_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from signetscan.results.record_parts import SlideRecord
+
+ROUNDS = 20_000
+"""Rounds of the hash of a place: some hundredths of a second for each guess of a path."""
+SALT_BYTES = 16
+
+
+def place_of(path: Path, salt: bytes | None = None) -> str:
+    """A text by which the place of a slide's file is known again, and from which it cannot be read.
+
+    Paths may tell of patients, so the text is a slow hash with a random salt.
+
+    Args:
+        path: the file; links are followed.
+        salt: the salt; a new one by default.
+    """
+    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+    place = os.fsencode(os.path.normcase(os.path.realpath(path)))
+    digest = hashlib.pbkdf2_hmac("sha256", place, salt, ROUNDS, SALT_BYTES)
+    return f"{salt.hex()}:{digest.hex()}"
+
+
+def is_at(path: Path, place: str) -> bool:
+    """Whether a place, from `place_of`, is that of a file."""
+    salt, _, _ = place.partition(":")
+    try:
+        return hmac.compare_digest(place_of(path, bytes.fromhex(salt)), place)
+    except (ValueError, TypeError):  # a record may hold any text
+        return False
+
+
+def check_name_is_free(target: Path, path: Path, fingerprint: str, content: str) -> None:
+    """Check that there are no results of another slide at the path of a slide's results.
+
+    Args:
+        target: path of the results, without suffix.
+        path: the slide's file.
+        fingerprint: the slide's.
+        content: what the slide's files hold, from `content_of`.
+
+    Raises:
+        NameTakenError: there are.
+    """
+    other = _recorded_slide(target)
+    if other is None or is_at(path, other.identity.place):
+        return
+    same = other.identity.content == content if other.identity.place else other.fingerprint == fingerprint
+    if same:
+        return
+    message = (
+        f"{target}: holds results of another slide of this name, from another folder; choose another folder for these "
+        "results, or overwrite those"
+    )
+    raise NameTakenError(message, options=("out", "overwrite"))
+
+
+def may_record_failure(target: Path, path: Path) -> bool:
+    """Whether the record of a slide's failure may stand beside what is there: not beside another slide's results."""
+    other = _recorded_slide(target)
+    return other is None or not other.identity.place or is_at(path, other.identity.place)
+
+
+def _recorded_slide(target: Path) -> SlideRecord | None:
+    """The slide of the results that are there; None if there are none, or a damaged record."""
+    try:
+        return read_run_record(add_suffix(target, RECORD_SUFFIX)).slide
+    except ResultError:
+        return None
