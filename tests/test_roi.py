@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from signetscan.annotations.objects import Region
 from signetscan.cli.main import cli
 from signetscan.errors import AnnotationError
-from signetscan.scan.detect import detect_slide, plan_scan
+from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
+from signetscan.scan.plan import plan_scan
 from signetscan.scan.roi import Roi, read_roi
 from signetscan.scan.tissue import TissueMask
 from signetscan.slides import ArraySlide, SlideAtMpp
@@ -98,7 +99,8 @@ coordinate = st.floats(-300, 2000, allow_nan=False)
 def test_no_part_of_a_region_is_lost_in_the_mask(ring: list[tuple[float, float]], pixel: float, seed: int) -> None:
     roi = roi_of([list(point) for point in ring])
     rows, columns = int(1500 / pixel), int(1700 / pixel)
-    mask = TissueMask(mask=np.ones((rows, columns), np.bool_), pixel=(pixel, pixel), pixel_um2=1)
+    everything = np.ones((rows, columns), np.bool_)
+    mask = TissueMask(mask=everything, pixel=(pixel, pixel), pixel_um2=1, core=everything)
     around, within = roi.around(mask).mask, roi.within(mask).mask
     points = np.random.default_rng(seed).uniform(0, (columns * pixel, rows * pixel), (2000, 2))
     held = roi.holds(np.concatenate([points, points], axis=1))

@@ -107,6 +107,20 @@ def test_counts_have_the_right_plural(capsys: pytest.CaptureFixture[str]) -> Non
     assert [counted(1200, "cell"), counted(2, "cells")] == ["1200 cells", "2 cells"]
 
 
+def test_unread_area_stands_in_the_line_of_a_slide(capsys: pytest.CaptureFixture[str]) -> None:
+    worn = replace(record(1), unread_mm2=0.0123)
+    out, _, _ = said(
+        capsys,
+        Begun(tasks=(task("a"), task("b"))),
+        Ended(outcome=SlideScanned(name="a", record=worn, seconds=1)),
+        Ended(outcome=SlideScanned(name="b", record=record(2), seconds=1)),
+    )
+    assert out == [
+        "a: 1 signet ring cell in 2 of 3 tiles (1.2 mm² of tissue), 0.0123 mm² unread",
+        "b: 2 signet ring cells in 2 of 3 tiles (1.2 mm² of tissue)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("precision", "runs_on", "more"),
     [

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from signetscan.scan.tissue import find_tissue, glass_colour, read_overview, tissue_mask
+from signetscan.scan.overview import read_overview
+from signetscan.scan.tissue import find_tissue, glass_colour, tissue_mask
 from signetscan.slides import ArraySlide, open_slide
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def test_overview_is_the_average_of_the_slide(levels: int) -> None:
     while len(pyramid) < levels:
         last = pyramid[-1].astype(np.float32)
         pyramid.append(last.reshape(last.shape[0] // 2, 2, -1, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8))
-    overview = read_overview(ArraySlide(pyramid, mpp=0.5), 16)
+    overview = read_overview(ArraySlide(pyramid, mpp=0.5), 16).pixels
     expected = image.reshape(40, 16, 60, 16, 3).mean(axis=(1, 3))
     assert np.abs(overview - expected).max() < 1.5, "rounding, once a level"
 
@@ -83,13 +84,42 @@ def test_the_mask_is_queried_by_rectangles_in_level0_pixels() -> None:
     assert mask.area_mm2 == pytest.approx(widened / 1e6, rel=0.15)
 
 
+@pytest.mark.parametrize("grey", [0, 3, 60, 128, 220, 254])
+def test_a_uniform_fill_is_no_tissue(grey: int) -> None:
+    """Software fills what was not scanned with black or grey: around a picture of half the width and height."""
+    image = np.random.default_rng(0).normal(0, 3, (1536, 2048, 3)) + GLASS
+    image[500:900, 700:1200] -= (40, 90, 60)
+    image[0:300, 0:300] -= (17, 17, 16)  # pale tissue in the corner
+    picture = image.clip(0, 255).astype(np.uint8)
+    filled = np.full((3072, 4096, 3), grey, np.uint8)
+    filled[: image.shape[0], : image.shape[1]] = picture
+    expected, found = (find_tissue(ArraySlide([pixels], mpp=0.25)) for pixels in (picture, filled))
+    part = found.mask[: expected.mask.shape[0], : expected.mask.shape[1]]
+    assert (part | ~expected.mask).all(), "no tissue is lost"
+    assert found.area_mm2 < 1.1 * expected.area_mm2
+
+
+def test_what_is_uniform_from_afar_alone_is_tissue() -> None:
+    """Pale tissue whose noise is averaged out on the overview, and black tissue with noise, such as ink."""
+    image = np.random.default_rng(0).normal(0, 3, (1536, 2048, 3)) + GLASS
+    image[400:1200, 300:900] -= 24
+    image[400:1200, 1100:1700] = 12 + np.random.default_rng(1).normal(0, 3, (800, 600, 3))
+    tissue = find_tissue(ArraySlide([image.clip(0, 255).astype(np.uint8)], mpp=0.25))
+    assert tissue.core[13:37, 10:28].all()
+    assert tissue.core[13:37, 35:53].all()
+
+
+def test_a_slide_of_a_single_grey_is_scanned() -> None:
+    assert find_tissue(ArraySlide([np.full((800, 800, 3), 120, np.uint8)], mpp=0.5)).mask.all()
+
+
 # ---- real H&E -------------------------------------------------------------------------------------------------------
 
 
 def densities(slide_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64], float]:
     """An overview of the real slide, its optical density over glass, and the area of its pixels in µm²."""
     with open_slide(slide_path) as slide:
-        overview = read_overview(slide, 16)
+        overview = read_overview(slide, 16).pixels
         assert slide.mpp is not None
         pixel_um2 = (slide.mpp.x * 16) ** 2
     return overview, np.log((glass_colour(overview) + 1) / (overview + 1.0)), pixel_um2

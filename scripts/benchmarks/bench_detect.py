@@ -36,8 +36,8 @@ from signetscan.boxes import area
 from signetscan.concurrency import ordered_map
 from signetscan.models.detector import load_detector
 from signetscan.models.store import DEFAULT_MODEL, find_model
-from signetscan.scan.detect import plan_scan
 from signetscan.scan.options import ResolvedScanOptions, ScanOptions
+from signetscan.scan.plan import plan_scan
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from signetscan.boxes import iou_matrix
 from signetscan.errors import SignetscanError
 from signetscan.models.detector import load_detector
 from signetscan.models.store import DEFAULT_MODEL, find_model
-from signetscan.scan.detect import plan_scan
 from signetscan.scan.merge import suppress
 from signetscan.scan.options import ScanOptions
+from signetscan.scan.plan import plan_scan
 from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from signetscan.results.reading import load_result
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
 from signetscan.results.writing import add_formats, write_results
-from signetscan.scan.detect import detect_slide, plan_scan
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.plan import plan_scan
 from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
@@ -221,7 +222,7 @@ def _unread(result: SlideResult) -> list[str]:
     """A warning of area that could not be read."""
     if result.unread_mm2 <= 0:
         return []
-    return [f"{result.unread_mm2:.4f} mm² could not be decoded and was not scanned; the run record lists the areas"]
+    return [f"{result.unread_mm2:.4f} mm² could not be read and was not scanned; the run record lists the areas"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

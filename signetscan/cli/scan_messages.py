@@ -187,11 +187,12 @@ class ScanMessages:
 
 
 def _counts(outcome: SlideScanned | SlideSkipped) -> str:
-    """Numbers of detections on a slide, of tiles, and the area of tissue."""
+    """Numbers of detections on a slide, of tiles, and the area of tissue, and of what could not be read if any."""
     record = outcome.record
     counts = ", ".join(counted(count, _in_sentence(printable(label))) for label, count in record.detections.items())
     tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm² of tissue)"
-    return f"{counts} in {record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}{tissue}"
+    unread = f", {record.unread_mm2:.4f} mm² unread" if record.unread_mm2 > 0 else ""
+    return f"{counts} in {record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}{tissue}{unread}"
 
 
 def _in_sentence(class_name: str) -> str:

@@ -15,7 +15,7 @@ from skimage import measure
 
 from signetscan.errors import SlideError
 from signetscan.reports.pictures import QUALITY, picture_uri
-from signetscan.scan.tissue import MAX_OVERVIEW_SIDE, read_overview
+from signetscan.scan.overview import MAX_OVERVIEW_SIDE, read_overview
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def make_overview(slide: Slide) -> Overview:
     )
     step = max(max(inner_width, inner_height) / OVERVIEW_PX, max(width, height) / MAX_OVERVIEW_SIDE, 1.0)
     try:
-        pixels, is_readable = read_overview(slide, step), True
+        pixels, is_readable = read_overview(slide, step).pixels, True
     except SlideError:
         shape = max(round(height / step), 1), max(round(width / step), 1), 3
         pixels, is_readable = np.full(shape, 255, np.uint8), False

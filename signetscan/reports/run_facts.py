@@ -35,7 +35,7 @@ class RunFacts:
     roi_polygons: int
     """Number of polygons in the region of interest; 0 where the whole slide was scanned."""
     unread_mm2: float
-    """Area that could not be decoded, mm²."""
+    """Area that could not be read, mm²."""
     unread: tuple[Box, ...]
     """The unread areas as x0, y0, x1, y1, level-0 pixels."""
     concerns: tuple[str, ...]

@@ -82,7 +82,7 @@ class RunRecord:
     """The point that GeoJSON takes as (0, 0), level-0 pixels."""
     tiles: TileCounts
     unread_mm2: float
-    """Area that could not be decoded, mm²."""
+    """Area that could not be read, mm²."""
     unread: tuple[Box, ...]
     """The unread areas as x0, y0, x1, y1, level-0 pixels."""
     tissue_mm2: float | None

@@ -17,8 +17,7 @@ from signetscan.plurals import counted
 from signetscan.scan.damage import Damage, read_tile
 from signetscan.scan.merge import keep_owned, merge_tiles, suppress
 from signetscan.scan.options import ScanOptions
-from signetscan.scan.tiling import TileGrid, in_strips, trim
-from signetscan.scan.tissue import find_tissue, whole_slide
+from signetscan.scan.plan import plan_scan
 from signetscan.slides import SlideAtMpp
 
 if TYPE_CHECKING:
@@ -29,12 +28,11 @@ if TYPE_CHECKING:
     from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.models.detector import Detector
-    from signetscan.models.spec import ModelSpec
     from signetscan.scan.damage import TilePixels
     from signetscan.scan.options import ResolvedScanOptions
+    from signetscan.scan.plan import ScanPlan
     from signetscan.scan.roi import Roi
     from signetscan.scan.tiling import Tile
-    from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
     from signetscan.slides.concerns import Concern
 
@@ -51,9 +49,6 @@ RUNS_ON_CPU = 1
 """One run of the network uses all cores."""
 RUNS_ON_GPU = 2
 """While the network works on one batch, the next is copied to the GPU."""
-STRIP_BYTES = 1 << 27
-"""Decoded bytes of a row of tiles at most: slides are scanned in strips this narrow, so that the overlap of two rows is
-still in the cache of decoded pixels when the second row is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,27 +68,13 @@ class SlideResult:
     roi: Roi | None = None
     """The region of interest to which the scan was kept."""
     unread: tuple[Box, ...] = ()
-    """Areas that could not be decoded and were therefore not scanned, level-0 pixels."""
+    """Areas that could not be read, or are missing in the file, and so were not scanned, level-0 pixels."""
     unread_mm2: float = 0.0
     """Their area, mm²."""
     concerns: tuple[Concern, ...] = ()
     """What is suspicious about the slide."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanPlan:
-    """Which parts of a slide to read."""
-
-    tiles: list[Tile]
-    """The tiles to scan, in the order of scanning."""
-    tiles_in_grid: int
-    """Tiles that cover the whole slide."""
-    tissue_mm2: float | None
-    """Area of the tissue mask, mm²; None where none was used."""
-    concerns: tuple[Concern, ...] = ()
-    """What is suspicious about the slide."""
 
 
 def detect_slide(
@@ -128,7 +109,7 @@ def detect_slide(
     view = SlideAtMpp(slide, spec.mpp)
     plan = plan_scan(view, spec, resolved, roi)
     planned = time.perf_counter()
-    damage = Damage()
+    damage = Damage(held_tissue=partial(_held_tissue, plan, view))
     parts = _scan_tiles(view, detector, resolved, plan.tiles, damage, on_progress)
     _check_damage(view, damage, plan.tiles, resolved)
     scanned = time.perf_counter()
@@ -149,52 +130,6 @@ def detect_slide(
         concerns=plan.concerns,
         seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
     )
-
-
-def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
-    """Choose the tiles to read: those with tissue, within the region of interest if there is one.
-
-    Raises:
-        MppError: the slide's pixel size is unknown.
-        SlideError: the overview cannot be read.
-        OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
-    """
-    width, height = view.dimensions
-    grid = TileGrid(
-        width=width, height=height, tile_size=options.tile_size, overlap=options.overlap, stride=spec.stride
-    )
-    # Decoded pixels take three bytes each, at level 0 in the worst case.
-    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
-    if not options.tissue_mask and roi is None:
-        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, concerns=view.slide.concerns)
-    mask = find_tissue(view.slide, min_area_um2=options.min_tissue) if options.tissue_mask else whole_slide(view.slide)
-    area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
-    if roi is not None:
-        mask = roi.around(mask)
-    return ScanPlan(
-        tiles=_with_tissue(tiles, mask, view, spec, options),
-        tiles_in_grid=len(grid),
-        tissue_mm2=area_mm2 if options.tissue_mask else None,
-        concerns=view.slide.concerns,
-    )
-
-
-def _with_tissue(
-    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions
-) -> list[Tile]:
-    """The tiles whose own part holds tissue, trimmed to it if the options say so."""
-    scale_x, scale_y = view.scale
-    chosen = []
-    for tile in tiles:
-        x0, y0, x1, y1 = tile.owned  # view pixels, while the mask is asked in level-0 pixels
-        tissue = mask.bounds(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
-        if tissue is None:
-            continue
-        tissue_in_view = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
-        # Half an overlap is what an untrimmed tile shows around its own part.
-        trimmed = trim(tile, tissue_in_view, margin=options.overlap // 2, stride=spec.stride)
-        chosen.append(trimmed if options.trim_tiles else tile)
-    return chosen
 
 
 def _scan_tiles(
@@ -244,6 +179,12 @@ def _pixels_of(tiles: Iterable[TilePixels], damage: Damage) -> Iterator[NDArray[
     for tile in tiles:
         damage.add(tile)
         yield tile.pixels
+
+
+def _held_tissue(plan: ScanPlan, view: SlideAtMpp, gap: Box) -> bool:
+    """Whether a gap, view pixels, must have shown tissue; yes if it is not known where tissue is."""
+    x0, y0, x1, y1 = view.to_level0(np.array([gap]))[0].tolist()
+    return plan.tissue is None or plan.tissue.lies_within(x0, y0, x1, y1)
 
 
 def _check_damage(view: SlideAtMpp, damage: Damage, tiles: Sequence[Tile], options: ResolvedScanOptions) -> None:

@@ -11,26 +11,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 from skimage import morphology
 
+from signetscan.scan.fill import find_fill
+from signetscan.scan.gaps import judge_gaps
 from signetscan.scan.options import DEFAULT_MIN_TISSUE_UM2
-from signetscan.slides.at_mpp import best_level
+from signetscan.scan.overview import overview_size, overview_step, read_overview
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box
+    from signetscan.scan.overview import Overview
     from signetscan.slides.protocol import Slide
-
-OVERVIEW_MPP = 8.0
-"""Pixel size of the overview, µm: about that of a nucleus, so that thin strands of tissue still show."""
-MAX_OVERVIEW_SIDE = 8192
-"""Largest side of an overview, pixels; a larger slide gets a coarser overview."""
-BLOCK_SIDE = 4096
-"""Side of the blocks in which a slide without a small level is read, pixels of that level."""
 
 GLASS_MIN = 200
 """Bare glass is at least this bright in every channel (0 to 255)."""
@@ -42,6 +37,9 @@ TISSUE_OD = 0.04
 """A pixel is tissue if its optical density (natural logarithm) exceeds that of the glass by this in any channel. That
 is 4% darker: more than the unevenness of scanners' light, and far less than the palest mucin, which is 10% darker."""
 
+FRINGE_PX = 2
+"""Pixels of the overview around a dark fill in which no tissue is looked for; the margin covers them."""
+SQUARE = np.ones((3, 3), np.bool_)
 MAX_HOLE_UM2 = 2.5e5
 """Blank areas inside tissue up to this size (µm²) are scanned too: lumina, fat, mucin lakes that were washed out."""
 MARGIN_UM = 60.0
@@ -58,6 +56,10 @@ class TissueMask:
     """Width and height of a mask pixel, level-0 pixels."""
     pixel_um2: float
     """Area of a mask pixel, µm²."""
+    core: NDArray[np.bool_]
+    """The tissue itself, without the margin that the mask leaves around it, (rows, columns)."""
+    cut_um: float = 0.0
+    """Length of the edge of what the file holds along which tissue was cut off, µm: the edge of the slide left out."""
 
     @property
     def area_mm2(self) -> float:
@@ -83,6 +85,20 @@ class TissueMask:
             min(y1, (top + int(rows[-1]) + 1) * self.pixel[1]),
         )
 
+    def lies_within(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+        """Whether tissue itself, not its margin, lies within a rectangle, level-0 pixels.
+
+        A mask pixel on the rectangle's edge may show what is beside it, so it counts only where there is no other.
+        """
+        (left, right), (top, bottom) = (
+            (low, high) if low < high else (middle, middle + 1)
+            for low, high, middle in (
+                (math.ceil(start / size), int(end / size), int((start + end) / 2 / size))
+                for start, end, size in ((x0, x1, self.pixel[0]), (y0, y1, self.pixel[1]))
+            )
+        )
+        return bool(self.core[max(top, 0) : bottom, max(left, 0) : right].any())
+
     def touches(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         """Whether any tissue lies in a rectangle, level-0 pixels."""
         return self.bounds(x0, y0, x1, y1) is not None
@@ -99,10 +115,20 @@ def find_tissue(slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read.
     """
+    return tissue_on(slide, read_overview(slide, overview_step(slide)), min_area_um2=min_area_um2)
+
+
+def tissue_on(slide: Slide, overview: Overview, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -> TissueMask:
+    """Find a slide's tissue on its overview. Arguments and errors are those of `find_tissue`."""
     whole = whole_slide(slide)
-    overview = read_overview(slide, _overview_step(slide))
-    mask = tissue_mask(overview, pixel_um2=whole.pixel_um2, min_area_um2=min_area_um2)
-    return replace(whole, mask=mask)
+    fill = find_fill(slide, overview, whole.pixel_um2)
+    stained = _stained(overview.pixels, _glass_beside(overview.pixels, fill)) & ~overview.missing
+    fill &= stained  # what is as bright as glass needs no care
+    seen = _pieces(_without(stained, fill), whole.pixel_um2, min_area_um2) & ~fill & ~overview.missing
+    gaps = judge_gaps(overview.missing, seen)
+    core = seen | gaps.lost
+    mask = _widened(core, whole.pixel_um2) & (core | ~fill)
+    return replace(whole, mask=mask, core=core, cut_um=gaps.cut_px * math.sqrt(whole.pixel_um2))
 
 
 def whole_slide(slide: Slide) -> TissueMask:
@@ -113,23 +139,11 @@ def whole_slide(slide: Slide) -> TissueMask:
     """
     mpp = known_mpp(slide)
     width, height = slide.dimensions
-    columns, rows = _overview_size(slide, _overview_step(slide))
+    columns, rows = overview_size(slide, overview_step(slide))
     pixel = (width / columns, height / rows)
     area_um2 = pixel[0] * mpp.x * pixel[1] * mpp.y
-    return TissueMask(mask=np.ones((rows, columns), np.bool_), pixel=pixel, pixel_um2=area_um2)
-
-
-def _overview_step(slide: Slide) -> float:
-    """Level-0 pixels per pixel of the overview."""
-    mpp = known_mpp(slide)
-    # The coarsest of what both axes and the largest side ask for, but never finer than level 0.
-    return max(OVERVIEW_MPP / mpp.x, OVERVIEW_MPP / mpp.y, max(slide.dimensions) / MAX_OVERVIEW_SIDE, 1.0)
-
-
-def _overview_size(slide: Slide, step: float) -> tuple[int, int]:
-    """Width and height of the overview, overview pixels."""
-    width, height = slide.dimensions
-    return max(round(width / step), 1), max(round(height / step), 1)
+    everything = np.ones((rows, columns), np.bool_)
+    return TissueMask(mask=everything, pixel=pixel, pixel_um2=area_um2, core=everything)
 
 
 def tissue_mask(
@@ -145,23 +159,52 @@ def tissue_mask(
     Returns:
         Boolean (rows, columns).
     """
+    return _widened(_pieces(_stained(overview, glass_colour(overview)), pixel_um2, min_area_um2), pixel_um2)
+
+
+def _stained(overview: NDArray[np.uint8], glass: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which pixels of an overview are darker than glass of a colour, (3,)."""
     # Which of the 256 values of a channel are tissue is computed once and looked up for each pixel, because an overview
     # has tens of millions of them.
     values = np.arange(256, dtype=np.float32)
-    stained = np.log((glass_colour(overview)[:, None] + 1) / (values + 1)) > TISSUE_OD  # (3, 256)
+    stained = np.log((glass[:, None] + 1) / (values + 1)) > TISSUE_OD  # (3, 256)
     mask: NDArray[np.bool_] = np.zeros(overview.shape[:2], np.bool_)
     for channel in range(3):
         mask |= stained[channel][overview[..., channel]]
+    return mask
+
+
+def _without(stained: NDArray[np.bool_], fill: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is stained and no fill. Where a fill meets glass, their mixture looks like a strand of tissue: it goes."""
+    if not fill.any():
+        return stained
+    return np.asarray(stained & ~ndimage.binary_dilation(fill, SQUARE, iterations=FRINGE_PX))
+
+
+def _pieces(mask: NDArray[np.bool_], pixel_um2: float, min_area_um2: float) -> NDArray[np.bool_]:
+    """Pieces of tissue of at least an area, with the gaps and the small blank areas in them, (rows, columns)."""
     # Padded, because a closing takes what lies outside for blank, and would open the gaps at the edge again.
     mask = ndimage.binary_closing(np.pad(mask, 2), iterations=2)[2:-2, 2:-2] | mask
     mask = morphology.remove_small_objects(mask, max_size=_pixels(min_area_um2, pixel_um2))
     holes = ndimage.binary_fill_holes(mask) & ~mask
     mask |= holes ^ morphology.remove_small_objects(holes, max_size=_pixels(MAX_HOLE_UM2, pixel_um2))
+    return mask
+
+
+def _widened(mask: NDArray[np.bool_], pixel_um2: float) -> NDArray[np.bool_]:
+    """A mask with a margin around it."""
     if not mask.any():
         return np.zeros_like(mask)
     distance = ndimage.distance_transform_edt(~mask)
     widened: NDArray[np.bool_] = distance <= MARGIN_UM / np.sqrt(pixel_um2)
     return widened
+
+
+def _glass_beside(overview: NDArray[np.uint8], fill: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The colour of glass outside a fill, (3,); of the fill where all that is bright is fill: it may be even glass."""
+    darkest = overview.min(axis=2)
+    bright = (darkest >= GLASS_MIN) & (darkest < 255) & ~fill
+    return glass_colour(overview[~fill][None] if bright.sum() >= GLASS_SHARE * bright.size else overview)
 
 
 def glass_colour(overview: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -177,30 +220,6 @@ def glass_colour(overview: NDArray[np.uint8]) -> NDArray[np.float32]:
     lightness = bright[:, 0].astype(np.uint16) + bright[:, 1] + bright[:, 2]
     brightest = bright[lightness >= np.quantile(lightness, 0.9)]
     return np.asarray(np.median(brightest, axis=0), np.float32)
-
-
-def read_overview(slide: Slide, step: float) -> NDArray[np.uint8]:
-    """The whole slide at one pixel per `step` x `step` level-0 pixels, averaged; uint8 (rows, columns, 3).
-
-    The level is read in blocks, so that memory stays bounded for a slide without a small level.
-    """
-    width, height = slide.dimensions
-    columns, rows = _overview_size(slide, step)
-    level = best_level(slide.level_downsamples, step)
-    downsample = slide.level_downsamples[level]
-    block = max(int(BLOCK_SIDE * downsample / step), 1)
-    overview = np.empty((rows, columns, 3), np.uint8)
-    for top in range(0, rows, block):
-        for left in range(0, columns, block):
-            bottom, right = min(top + block, rows), min(left + block, columns)
-            x0, y0 = int(left * width / columns), int(top * height / rows)
-            x1, y1 = right * width / columns, bottom * height / rows
-            size = (max(round((x1 - x0) / downsample), 1), max(round((y1 - y0) / downsample), 1))
-            pixels = Image.fromarray(slide.read_region((x0, y0), level, size))
-            overview[top:bottom, left:right] = np.asarray(
-                pixels.resize((right - left, bottom - top), Image.Resampling.BOX)
-            )
-    return overview
 
 
 def _pixels(area_um2: float, pixel_um2: float) -> int:

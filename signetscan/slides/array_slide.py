@@ -9,6 +9,7 @@ import numpy as np
 
 from signetscan.errors import SlideError
 from signetscan.slides.mpp import Mpp, MppSource
+from signetscan.slides.protocol import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,10 @@ class ArraySlide:
         downsample = self.level_downsamples[level]
         x, y = (round(edge / downsample) for edge in location)
         return cut(self._levels[level], x, y, size)
+
+    def read_window(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
+        """Read pixels; an array holds them all. See `Slide.read_window`."""
+        return Window(pixels=self.read_region(location, level, size))
 
     def close(self) -> None:
         """Nothing to release."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.errors import MppError
-from signetscan.slides.protocol import known_mpp
+from signetscan.slides.protocol import Window, known_mpp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,11 @@ class SlideAtMpp:
         """Width and height, view pixels; the last pixel may be partly outside the slide."""
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """Read a window, uint8 (height, width, 3); white outside the slide.
+        """Read a window, uint8 (height, width, 3); white outside the slide. See `read_window`."""
+        return self.read_window(x, y, width, height).pixels
+
+    def read_window(self, x: int, y: int, width: int, height: int) -> Window:
+        """Read a window; white outside the slide.
 
         Args:
             x: left edge, view pixels; may be negative.
@@ -96,15 +100,17 @@ class SlideAtMpp:
         # Only from a whole level-0 pixel on do the level's pixels fall into whole blocks.
         if self._whole is not None and left.is_integer() and top.is_integer():
             size = (width * self._whole[0], height * self._whole[1])
-            return _averaged(self.slide.read_region((int(left), int(top)), self._level, size), self._whole)
+            window = self.slide.read_window((int(left), int(top)), self._level, size)
+            pixels = _averaged(window.pixels, self._whole)
+            return Window(pixels=pixels, missing=resized_mask(window.missing, (width, height), (0, 0, *size)))
         downsample = self._downsample
         ratio_x, ratio_y = self.scale[0] / downsample, self.scale[1] / downsample
         span_x = _Span.of(x, width, ratio_x, downsample)
         span_y = _Span.of(y, height, ratio_y, downsample)
-        pixels = self.slide.read_region((span_x.location, span_y.location), self._level, (span_x.size, span_y.size))
+        window = self.slide.read_window((span_x.location, span_y.location), self._level, (span_x.size, span_y.size))
         box = (span_x.start, span_y.start, span_x.end, span_y.end)
-        resized = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC, box=box)
-        return np.asarray(resized)
+        resized = Image.fromarray(window.pixels).resize((width, height), Image.Resampling.BICUBIC, box=box)
+        return Window(pixels=np.asarray(resized), missing=resized_mask(window.missing, (width, height), box))
 
     def to_level0(self, boxes: NDArray[Float]) -> NDArray[np.float64]:
         """Convert boxes (N, 4) from view pixels to level-0 pixels; float64, because x may exceed 200,000."""
@@ -123,6 +129,22 @@ def _whole_numbers(ratios: Sequence[float], slack: float) -> tuple[int, int] | N
     x, y = (max(1, round(ratio)) for ratio in ratios)
     is_near = all(abs(whole / ratio - 1) <= max(slack, SAME_SCALE) for whole, ratio in zip((x, y), ratios, strict=True))
     return (x, y) if is_near else None
+
+
+def resized_mask(
+    mask: NDArray[np.bool_] | None, size: tuple[int, int], box: tuple[float, float, float, float]
+) -> NDArray[np.bool_] | None:
+    """A part of a mask at another size; None stands for a mask of nothing.
+
+    Args:
+        mask: (rows, columns).
+        size: width and height to give it.
+        box: x0, y0, x1, y1 of the part, pixels of the mask.
+    """
+    if mask is None:
+        return None
+    resized = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST, box=box)
+    return np.asarray(resized, np.bool_)
 
 
 def _averaged(pixels: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.uint8]:

@@ -16,6 +16,8 @@ class ConcernKind(StrEnum):
     PIXEL_SIZE = "size of a pixel"
     PICTURE = "choice of the picture"
     COLOURS = "colours"
+    MISSING = "missing area"
+    TISSUE = "tissue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

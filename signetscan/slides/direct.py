@@ -107,6 +107,14 @@ class DirectReader:
             logger.debug("%s: level %d at %s is left to OpenSlide: %s", self._origin.path, level, location, error)
             return None
 
+    def missing(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Which pixels of a window the directory lists as missing, (height, width); None if that is unknown."""
+        if not 0 <= level < len(self._usable) or min(size) < 1:
+            return None
+        downsample = self._origin.downsamples[level]
+        x, y = (whole_pixel(*axis, downsample) for axis in zip(location, size, strict=True))
+        return None if x is None or y is None else self._pixels.missing(level, x, y, size)
+
     def check(self, read: Read, compressions: Sequence[int]) -> None:
         """Compare a few tiles with OpenSlide's.
 

@@ -14,7 +14,7 @@ from signetscan.errors import SlideError
 from signetscan.slides.direct import DirectReader, NotDirectError, Origin, open_direct
 from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import Mpp, MppSource, is_possible, mpp_from_resolution
-from signetscan.slides.protocol import Bounds
+from signetscan.slides.protocol import Bounds, Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,8 +73,20 @@ class OpenSlideSlide:
 
     def read_region(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Read pixels over the slide's background colour. See `Slide.read_region`."""
-        pixels = None if self._direct is None else self._direct.read(location, level, size)
-        return self._read_by_openslide(location, level, size) if pixels is None else pixels
+        return self.read_window(location, level, size).pixels
+
+    def read_window(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
+        """Read pixels, and learn which are missing. See `Slide.read_window`.
+
+        They are those that OpenSlide leaves transparent, and those whose tiles a TIFF's directory lists as empty.
+        """
+        if self._direct is None:
+            return self._read_by_openslide(location, level, size)
+        pixels = self._direct.read(location, level, size)
+        if pixels is not None:
+            return Window(pixels=pixels)
+        window = self._read_by_openslide(location, level, size)
+        return window.without(self._direct.missing(location, level, size))
 
     def close(self) -> None:
         """Close the file."""
@@ -91,7 +103,7 @@ class OpenSlideSlide:
             background=self._background,
         )
         try:
-            return open_direct(origin, self._read_by_openslide)
+            return open_direct(origin, lambda *window: self._read_by_openslide(*window).pixels)
         except NotDirectError as error:
             reason: Exception = error
         except SlideError as error:
@@ -103,15 +115,27 @@ class OpenSlideSlide:
         logger.debug("%s: read by OpenSlide: %s", self._path, reason)
         return None
 
-    def _read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
         try:
             rgba = self._handle.read_region(location, level, size)
         except openslide.OpenSlideError:
             rgba = self._read_afresh(location, level, size)
-        if rgba.getchannel("A").getextrema()[0] == 255:
-            return np.asarray(rgba.convert("RGB"))
+        alpha = rgba.getchannel("A")
+        if alpha.getextrema()[0] == 255:
+            return Window(pixels=np.asarray(rgba.convert("RGB")))
         backdrop = Image.new("RGBA", rgba.size, (*self._background, 255))
-        return np.asarray(Image.alpha_composite(backdrop, rgba).convert("RGB"))
+        pixels = np.asarray(Image.alpha_composite(backdrop, rgba).convert("RGB"))
+        return Window(pixels=pixels).without((np.asarray(alpha) == 0) & self._within(location, level, size))
+
+    def _within(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Which pixels of a window lie wholly within the level, (height, width): beyond it none can be missing."""
+        if not 0 <= level < len(self.level_dimensions):
+            return np.zeros(size[::-1], np.bool_)
+        across, down = (
+            within(start / self.level_downsamples[level], length, whole)
+            for start, length, whole in zip(location, size, self.level_dimensions[level], strict=True)
+        )
+        return down[:, None] & across
 
     def _read_afresh(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
         """Read with a new handle, because after an error a handle refuses all reads, those of other threads too.
@@ -145,6 +169,12 @@ class OpenSlideSlide:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def within(start: float, length: int, whole: int) -> NDArray[np.bool_]:
+    """Which pixels of a span lie wholly from 0 to `whole`, (length,); the span may start between two pixels."""
+    first = start + np.arange(length)
+    return np.asarray((first >= 0) & (first + 1 <= whole))
 
 
 def _check_tiles(properties: Mapping[str, str], levels: int, path: Path) -> None:

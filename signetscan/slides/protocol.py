@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from signetscan.errors import MppError
@@ -33,6 +33,23 @@ class Bounds:
     """Width."""
     height: int
     """Height."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Window:
+    """A rectangle of a slide as it was read."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width, 3)."""
+    missing: NDArray[np.bool_] | None = None
+    """Which of these pixels the file does not hold, (height, width), so that they show the background colour; None if
+    it holds all that lie within the slide."""
+
+    def without(self, missing: NDArray[np.bool_] | None) -> Window:
+        """The same window with further pixels that are missing, (height, width)."""
+        if missing is None or not missing.any():
+            return self
+        return replace(self, missing=missing if self.missing is None else missing | self.missing)
 
 
 class Slide(Protocol):
@@ -92,6 +109,12 @@ class Slide(Protocol):
 
         Raises:
             SlideError: the pixels cannot be decoded; the message names the file and the location.
+        """
+
+    def read_window(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
+        """Read pixels as `read_region` does, and learn which of them the file does not hold.
+
+        Scanners leave out glass, and files lose tiles: both look like glass to `read_region`.
         """
 
     def close(self) -> None:

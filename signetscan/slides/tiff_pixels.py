@@ -78,7 +78,8 @@ class TiffLevel:
             piece_width=frame.width,
             piece_height=frame.height,
             offsets=page.dataoffsets,
-            counts=page.databytecounts,
+            # A piece at offset 0 is missing too: the file's header is there.
+            counts=tuple(n if offset else 0 for offset, n in zip(page.dataoffsets, page.databytecounts, strict=False)),
             channels=page.samplesperpixel,
             decode=decode,
         )
@@ -141,6 +142,27 @@ class TiffPixels:
             pixels = self._cache.get((level, index), partial(self._decoded, image, index))
             window[y0 - y : y1 - y, x0 - x : x1 - x] = pixels[y0 - piece_y : y1 - piece_y, x0 - piece_x : x1 - piece_x]
         return window
+
+    def missing(self, level: int, x: int, y: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Which pixels of a window lie in strips or tiles that the file does not hold, (height, width).
+
+        Args:
+            level: index of the level.
+            x: left edge, pixels of the level; may be negative.
+            y: top edge.
+            size: width and height, pixels of the level.
+        """
+        image = self.levels[level]
+        missing = np.zeros((size[1], size[0]), np.bool_)
+        left, right = max(x, 0), min(x + size[0], image.width)
+        top, bottom = max(y, 0), min(y + size[1], image.height)
+        if left < right and top < bottom:
+            for index, piece_x, piece_y in image.pieces(left, top, right, bottom):
+                if index >= len(image.counts) or not image.counts[index]:
+                    x0, x1 = max(left, piece_x), min(right, piece_x + image.piece_width)
+                    y0, y1 = max(top, piece_y), min(bottom, piece_y + image.piece_height)
+                    missing[y0 - y : y1 - y, x0 - x : x1 - x] = True
+        return missing
 
     def close(self) -> None:
         """Close the file."""

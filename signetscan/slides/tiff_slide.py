@@ -10,6 +10,7 @@ import tifffile
 from signetscan.errors import SlideError
 from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import Mpp, MppSource, is_possible, mpp_from_resolution
+from signetscan.slides.protocol import Window
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, tolerant_decoder
 from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
@@ -99,6 +100,10 @@ class TiffSlide:
         except PieceError as error:
             message = f"{self._path}: {error}. The file is damaged or cut short: copy or export it again"
             raise SlideError(message) from error
+
+    def read_window(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
+        """Read pixels; a strip or tile that the file does not hold is an error. See `Slide.read_window`."""
+        return Window(pixels=self.read_region(location, level, size))
 
     def close(self) -> None:
         """Close the file."""

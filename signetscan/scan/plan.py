@@ -1,0 +1,118 @@
+"""Choosing the tiles to read, by an overview of the slide."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.errors import SlideError
+from signetscan.scan.survey import survey_slide
+from signetscan.scan.tiling import TileGrid, in_strips, trim
+from signetscan.scan.tissue import whole_slide
+from signetscan.slides.concerns import Concern, ConcernKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from signetscan.models.spec import ModelSpec
+    from signetscan.scan.options import ResolvedScanOptions
+    from signetscan.scan.roi import Roi
+    from signetscan.scan.survey import Survey
+    from signetscan.scan.tiling import Tile
+    from signetscan.scan.tissue import TissueMask
+    from signetscan.slides import Slide, SlideAtMpp
+
+logger = logging.getLogger(__name__)
+
+STRIP_BYTES = 1 << 27
+"""Decoded bytes of a row of tiles at most: slides are scanned in strips this narrow, so that the overlap of two rows is
+still in the cache of decoded pixels when the second row is read."""
+
+NOTHING_TO_SCAN = Concern(
+    kind=ConcernKind.TISSUE,
+    message="no tissue was found, so nothing was scanned: look at the slide, and scan it without a tissue mask if "
+    "there is tissue on it",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanPlan:
+    """Which parts of a slide to read."""
+
+    tiles: list[Tile]
+    """The tiles to scan, in the order of scanning."""
+    tiles_in_grid: int
+    """Tiles that cover the whole slide."""
+    tissue_mm2: float | None
+    """Area of the tissue mask, mm²; None where none was used."""
+    tissue: TissueMask | None
+    """Where the slide's tissue is; None if no overview could be read."""
+    concerns: tuple[Concern, ...] = ()
+    """What is suspicious about the slide."""
+
+
+def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
+    """Choose the tiles to read: those with tissue, within the region of interest if there is one.
+
+    Raises:
+        MppError: the slide's pixel size is unknown.
+        SlideError: the overview cannot be read.
+        OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
+    """
+    width, height = view.dimensions
+    grid = TileGrid(
+        width=width, height=height, tile_size=options.tile_size, overlap=options.overlap, stride=spec.stride
+    )
+    # Decoded pixels take three bytes each, at level 0 in the worst case.
+    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    survey = _survey(view.slide, options)
+    concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns))
+    tissue = None if survey is None else survey.tissue
+    if not options.tissue_mask and roi is None:
+        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, concerns=tuple(concerns))
+    mask = tissue if options.tissue_mask and tissue is not None else whole_slide(view.slide)
+    area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
+    if roi is not None:
+        mask = roi.around(mask)
+    chosen = _with_tissue(tiles, mask, view, spec, options)
+    return ScanPlan(
+        tiles=chosen,
+        tiles_in_grid=len(grid),
+        tissue_mm2=area_mm2 if options.tissue_mask else None,
+        tissue=tissue,
+        concerns=(*concerns, *(() if chosen else (NOTHING_TO_SCAN,))),
+    )
+
+
+def _survey(slide: Slide, options: ResolvedScanOptions) -> Survey | None:
+    """What the slide's overview shows; None if it cannot be read and is not needed.
+
+    Raises:
+        SlideError: it cannot be read, and tissue is to be found on it.
+    """
+    try:
+        return survey_slide(slide, min_area_um2=options.min_tissue)
+    except SlideError:
+        if options.tissue_mask:
+            raise
+        logger.info("%s: its overview cannot be read", slide.name, exc_info=True)
+        return None
+
+
+def _with_tissue(
+    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions
+) -> list[Tile]:
+    """The tiles whose own part holds tissue, trimmed to it if the options say so."""
+    scale_x, scale_y = view.scale
+    chosen = []
+    for tile in tiles:
+        x0, y0, x1, y1 = tile.owned  # view pixels, while the mask is asked in level-0 pixels
+        tissue = mask.bounds(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
+        if tissue is None:
+            continue
+        tissue_in_view = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
+        # Half an overlap is what an untrimmed tile shows around its own part.
+        trimmed = trim(tile, tissue_in_view, margin=options.overlap // 2, stride=spec.stride)
+        chosen.append(trimmed if options.trim_tiles else tile)
+    return chosen

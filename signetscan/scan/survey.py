@@ -1,0 +1,54 @@
+"""A look at a whole slide before it is scanned: where its tissue is, and what of it cannot be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signetscan.scan.overview import overview_step, read_overview
+from signetscan.scan.tissue import tissue_on
+from signetscan.slides.concerns import Concern, ConcernKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from signetscan.scan.tissue import TissueMask
+    from signetscan.slides.protocol import Slide
+
+MIN_CUT_UM = 100.0
+"""Tissue that runs along the edge of what a file holds for less than this, µm, is not worth a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Survey:
+    """What the overview of a slide shows."""
+
+    tissue: TissueMask
+    """Where its tissue is."""
+    concerns: tuple[Concern, ...]
+    """What is suspicious about its pixels."""
+
+
+def survey_slide(slide: Slide, *, min_area_um2: float) -> Survey:
+    """Find a slide's tissue, and what is suspicious about its pixels.
+
+    Args:
+        slide: the slide.
+        min_area_um2: pieces of tissue below this area are left out, µm².
+
+    Raises:
+        MppError: the slide's pixel size is unknown.
+        SlideError: the overview cannot be read.
+    """
+    overview = read_overview(slide, overview_step(slide))
+    tissue = tissue_on(slide, overview, min_area_um2=min_area_um2)
+    return Survey(tissue=tissue, concerns=tuple(_cut(tissue)))
+
+
+def _cut(tissue: TissueMask) -> Iterator[Concern]:
+    if tissue.cut_um >= MIN_CUT_UM:
+        yield Concern(
+            kind=ConcernKind.MISSING,
+            message=f"tissue runs along the edge of what the file holds for {tissue.cut_um / 1000:.1f} mm: the part "
+            "beyond was never scanned, or is lost. See whether the slide is complete",
+        )
