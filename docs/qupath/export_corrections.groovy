@@ -14,7 +14,8 @@ import qupath.lib.scripting.QP
 @Field String correctionsFolder = "/path/to/corrections"
 
 // Objects of these classes say which part somebody looked through.
-@Field final List REGIONS = ["positive region", "normal region", "region*", "roi", "normal"]
+@Field final List REGIONS = ["positive region", "normal region", "region*", "roi", "normal",
+                              "reviewed region", "reviewed"]
 
 def given = binding.variables.get("args")
 def folder = new File(given ? given[0] as String : correctionsFolder)

@@ -7,6 +7,7 @@
 | `Rejected` | of any size | rejected |
 | `Positive region`, `Region*`, `Region`, `ROI` | an annotation | a region in which all cells were annotated |
 | `Normal region`, `Normal` | an annotation | a region without cells |
+| `Reviewed region`, `Reviewed` | an annotation | a region that was looked through, with or without cells |
 | none | an annotation | see `Unclassified` |
 | any other | of any size | a cell |
 
@@ -21,7 +22,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations.objects import NORMAL_REGION, POSITIVE_REGION, Annotations, Region, rectangle_ring
+from signetscan.annotations.objects import (
+    NORMAL_REGION,
+    POSITIVE_REGION,
+    REVIEWED_REGION,
+    Annotations,
+    Region,
+    rectangle_ring,
+)
 from signetscan.boxes import centres
 from signetscan.class_names import is_ignored, is_rejected
 
@@ -40,6 +48,9 @@ POSITIVE_NAMES = frozenset({POSITIVE_REGION.casefold(), "region", "region*", "ro
 """Classes of annotations around an annotated part; `Region*` is built into QuPath."""
 NORMAL_NAMES = frozenset({NORMAL_REGION.casefold(), "normal"})
 """Classes of annotations around a part without cells."""
+REVIEWED_NAMES = frozenset({REVIEWED_REGION.casefold(), "reviewed"})
+"""Classes of annotations around a part in which somebody looked at everything. A detection that is left there as the
+model wrote it is still open, unlike one in a positive region, where it counts as a cell."""
 
 MAX_CELL_UM = 100.0
 """Largest side of a cell, µm; a larger object is an area."""
@@ -60,6 +71,14 @@ class Meaning(IntEnum):
     """A part that was annotated as a whole."""
     NORMAL_REGION = 5
     """A part that is declared to have no cell."""
+    REVIEWED_REGION = 6
+    """A part that was looked through, and may have cells or none."""
+
+
+AREAS = (Meaning.IGNORED_AREA, Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION, Meaning.REVIEWED_REGION)
+"""Meanings of annotations that are areas."""
+PEOPLE = "annotation"
+"""Kind of the objects that people draw, or make of detections that they confirm. Programs make those of other kinds."""
 
 
 class Unclassified(Enum):
@@ -84,9 +103,11 @@ class MarkedObjects:
     meaning: NDArray[np.int8]
     """(N,), the `Meaning` of each object."""
     regions: tuple[Region, ...]
-    """Positive and normal regions: first those with polygons, then the others as rectangles."""
+    """Positive and normal regions: first those that the parser made, then those of other classes."""
     ignored: tuple[Region, ...]
     """Ignored areas."""
+    reviewed: tuple[Region, ...] = ()
+    """Reviewed regions."""
 
     def having(self, *meanings: Meaning) -> Mask:
         """Which objects have one of the meanings, (N,)."""
@@ -95,6 +116,11 @@ class MarkedObjects:
     def count(self, meaning: Meaning) -> int:
         """Number of objects with a meaning."""
         return int(self.having(meaning).sum())
+
+    def positive_regions(self, which: Mask) -> tuple[Region, ...]:
+        """Positive regions: those that the parser made, and of the objects those that a mask (N,) selects."""
+        made = tuple(region for region in self.annotations.regions if not region.normal)
+        return made + _areas(self.annotations, which & self.having(Meaning.POSITIVE_REGION))
 
     @property
     def cells(self) -> Annotations:
@@ -114,25 +140,43 @@ def interpret(
     """
     class_meanings = {name: meaning_of_class(name) for name in set(annotations.names)}
     meaning = np.array([class_meanings[name] for name in annotations.names], np.int8)
-    drawn = np.array([kind == "annotation" for kind in annotations.kinds], np.bool_)
+    drawn = by_people(annotations)
     large = is_large(annotations.boxes, pixel_um)
     # Only annotations are areas: a detection of the class Normal is an object of that class.
-    meaning[~drawn & np.isin(meaning, (Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION))] = Meaning.CELL
+    regions = (Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION, Meaning.REVIEWED_REGION)
+    meaning[~drawn & np.isin(meaning, regions)] = Meaning.CELL
     is_area = drawn & large & np.isnan(annotations.scores)
     meaning[(meaning == Meaning.IGNORED_AREA) & ~is_area] = Meaning.REJECTED
     unnamed = drawn & np.array([not name for name in annotations.names], np.bool_)
     meaning[_regions_without_class(annotations, meaning, unnamed, large, unclassified)] = Meaning.POSITIVE_REGION
 
     # Last, when all cells are known: a region in an ignored area stays a region.
-    ignored = tuple(annotations.region(index) for index in np.flatnonzero(meaning == Meaning.IGNORED_AREA).tolist())
+    ignored = _areas(annotations, meaning == Meaning.IGNORED_AREA)
     counts = np.isin(meaning, (Meaning.CELL, Meaning.REJECTED))
     meaning[counts & in_any(ignored, centres(annotations.boxes))] = Meaning.IGNORED
-    rectangles = [
-        rectangle(annotations.boxes[index], normal=bool(meaning[index] == Meaning.NORMAL_REGION))
-        for index in np.flatnonzero(np.isin(meaning, (Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION))).tolist()
-    ]
+    normal = meaning == Meaning.NORMAL_REGION
     return MarkedObjects(
-        annotations=annotations, meaning=meaning, regions=(*annotations.regions, *rectangles), ignored=ignored
+        annotations=annotations,
+        meaning=meaning,
+        regions=(*annotations.regions, *_areas(annotations, normal | (meaning == Meaning.POSITIVE_REGION), normal)),
+        ignored=ignored,
+        reviewed=_areas(annotations, meaning == Meaning.REVIEWED_REGION),
+    )
+
+
+def by_people(annotations: Annotations) -> Mask:
+    """Which objects, (N,), a person drew or confirmed: those of QuPath's type annotation, whatever they measure.
+
+    A measurement is no sign of a program: QuPath leaves them all out when it is asked to.
+    """
+    return np.array([kind == PEOPLE for kind in annotations.kinds], np.bool_)
+
+
+def _areas(annotations: Annotations, which: Mask, normal: Mask | None = None) -> tuple[Region, ...]:
+    """The objects of a mask (N,) as regions, which are normal where the other mask says so."""
+    return tuple(
+        annotations.region(index, normal=normal is not None and bool(normal[index]))
+        for index in np.flatnonzero(which).tolist()
     )
 
 
@@ -145,7 +189,9 @@ def in_any(regions: Sequence[Region], points: NDArray[Float]) -> Mask:
     """Which points (N, 2) lie in at least one of the regions, (N,)."""
     inside = np.zeros(len(points), np.bool_)
     for region in regions:
-        inside |= region.holds(points)
+        x0, y0, x1, y1 = region.box
+        near = np.flatnonzero(((points >= (x0, y0)) & (points <= (x1, y1))).all(axis=1) & ~inside)
+        inside[near] = region.holds(points[near])
     return inside
 
 
@@ -161,6 +207,8 @@ def meaning_of_class(name: str) -> Meaning:
         return Meaning.POSITIVE_REGION
     if folded in NORMAL_NAMES:
         return Meaning.NORMAL_REGION
+    if folded in REVIEWED_NAMES:
+        return Meaning.REVIEWED_REGION
     if is_rejected(name):
         return Meaning.REJECTED
     return Meaning.IGNORED_AREA if is_ignored(name) else Meaning.CELL
@@ -181,8 +229,6 @@ def _regions_without_class(
             named = np.array([bool(name) for name in annotations.names], np.bool_)
             inner = centres(annotations.boxes[named & np.isin(meaning, (Meaning.CELL, Meaning.REJECTED))])
             around = [
-                index
-                for index in np.flatnonzero(unnamed).tolist()
-                if rectangle(annotations.boxes[index]).holds(inner).any()
+                index for index in np.flatnonzero(unnamed).tolist() if annotations.region(index).holds(inner).any()
             ]
             return np.isin(np.arange(len(unnamed)), around)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Box, Float
 
-POSITIVE_REGION, NORMAL_REGION = "Positive region", "Normal region"
+POSITIVE_REGION, NORMAL_REGION, REVIEWED_REGION = "Positive region", "Normal region", "Reviewed region"
 """Class names, in upper or lower case, of annotations around the parts of a slide that were annotated: with signet ring
-cells, and without."""
+cells, and without; and of those that were looked through, either way."""
 
 LARGEST_COORDINATE = 1e9
 """Largest coordinate that is read, pixels: no slide is so large, and areas stay far from overflow."""
@@ -84,7 +84,7 @@ class Annotations:
     regions: tuple[Region, ...] = ()
     """Parts that were annotated as a whole; they are not among the objects."""
     polygons: dict[int, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
-    """The rings of annotations of an ignored class that are polygons, by the index of the object."""
+    """The rings of annotations that are polygons and may be areas, by the index of the object."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Number of objects that the parser left out, by reason."""
     image_size: tuple[int, int] | None = None
@@ -93,11 +93,10 @@ class Annotations:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def region(self, index: int) -> Region:
+    def region(self, index: int, *, normal: bool = False) -> Region:
         """An object as a region: its polygon if that was kept, otherwise its box."""
-        if index in self.polygons:
-            return Region(rings=self.polygons[index], normal=False)
-        return Region(rings=(rectangle_ring(self.boxes[index]),), normal=False)
+        rings = self.polygons.get(index) or (rectangle_ring(self.boxes[index]),)
+        return Region(rings=rings, normal=normal)
 
     def select(self, which: NDArray[np.bool_]) -> Annotations:
         """The objects that a mask (N,) selects, and all regions."""

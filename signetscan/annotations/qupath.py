@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations.features import read_features
-from signetscan.annotations.marks import Meaning, meaning_of_class
+from signetscan.annotations.marks import AREAS, PEOPLE, meaning_of_class
 from signetscan.annotations.objects import (
     LARGEST_COORDINATE,
     NORMAL_REGION,
@@ -127,11 +127,12 @@ class _Parser:
             self.left_out[f"{kind} objects"] += 1
         elif "Line" in shape:
             self.left_out["lines"] += 1
-        elif kind == "annotation" and folded in REGIONS and "Polygon" in shape:
+        elif kind == PEOPLE and folded in REGIONS and "Polygon" in shape:
             self.regions.append(Region(rings=tuple(parts), normal=REGIONS[folded]))
         else:
             score = self._score(properties, number)
-            if kind == "annotation" and "Polygon" in shape and meaning_of_class(name) is Meaning.IGNORED_AREA:
+            may_be_area = not name or meaning_of_class(name) in AREAS
+            if kind == PEOPLE and "Polygon" in shape and may_be_area:
                 self.polygons[len(self.names)] = tuple(parts)
             # Each point is an object of its own; all rings of a polygon together are one.
             points = shape in {"Point", "MultiPoint"}

@@ -35,12 +35,15 @@ def dataset() -> None:
 def add(slide: Path, corrected: tuple[Path, ...], out: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Turn a SLIDE that you CORRECTED in QuPath into training images.
 
-    CORRECTED are GeoJSON files of the slide: import what `signetscan detect` wrote into QuPath, delete detections that
-    are no cells (or give them the class Ignore*), draw a box around each cell that was missed, and export all objects.
+    CORRECTED are GeoJSON files of the slide, from `signetscan view` or from QuPath: import what `signetscan detect`
+    wrote, give detections that are no cells the class Ignore*, draw a box around each cell that was missed, and export
+    all objects.
 
-    Draw annotations of the class "Positive region" around parts in which you looked at everything, and of the class
-    "Normal region" around parts without cells. A large annotation of the class Ignore* marks an area that training
-    leaves out. Without positive regions, windows with cells become images in which boxes may be missing.
+    Draw annotations of the class "Positive region" around parts in which you looked at everything and left nothing but
+    cells, and of the class "Normal region" around parts without cells; "Reviewed region" says that you looked, and
+    that only what you confirmed or drew is a cell. A large annotation of the class Ignore* marks an area that training
+    leaves out. Without regions, windows with cells become images in which boxes may be missing. Nothing becomes an
+    image without cells only because nobody marked anything in it.
 
     Adding a slide again replaces its images.
 

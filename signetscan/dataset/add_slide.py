@@ -2,8 +2,8 @@
 
 A data set is a folder of images with a GeoJSON file beside each, which grows slide by slide; its `dataset.json` has the
 size of its pixels and its slides. If the reviewer drew regions, they become the images, cut to pieces if they are
-large. If no region is positive, the whole slide is cut, and the pieces with cells are kept, as images in which boxes
-may be missing.
+large. If none is positive or reviewed, the whole slide is cut, and the pieces with cells are kept, as images in which
+boxes may be missing.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def add_slide(
         if not chosen:
             reasons = "; ".join(remarks.lines()) or "they have no object"
             message = f"{', '.join(map(str, corrected))}: nothing to learn from: {reasons}"
-            raise AnnotationError(message)
+            raise AnnotationError(message, options=("detections",) if len(corrections.unsure) else ())
         stem = f"{name}_{_time_of(corrected)}"
         # A slide may have been added under another name before; those images are replaced too, or it would be in the
         # data set twice.

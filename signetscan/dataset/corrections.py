@@ -1,7 +1,8 @@
 """A reviewer's corrections of a slide: which objects are cells, which are not, and which were left undecided.
 
-Detections come from a model, and stay in the file whether or not anybody looked at them. A person drew all other
-objects, or made them of detections.
+Detections come from a model, and stay in the file whether or not anybody looked at them. A person drew annotations, or
+made them of detections. QuPath's type of an object alone tells the two apart: measurements may be missing. What a file
+does not say, nobody said: a detection that is not in it was not looked at, nor was the area around it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Annotations, Meaning, Unclassified, interpret
-from signetscan.annotations.marks import MAX_CELL_UM, is_large
-from signetscan.boxes import centre_in_any
+from signetscan.annotations.marks import MAX_CELL_UM, by_people, in_any, is_large
+from signetscan.boxes import centre_in_any, centres
 from signetscan.dataset.digestpath import CLASS_NAME
-from signetscan.dataset.qupath import boxes_around
 from signetscan.dataset.slides import region_order
 from signetscan.errors import AnnotationError
 from signetscan.scan.neighbours import Neighbours
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import Region
+    from signetscan.annotations import MarkedObjects, Region
     from signetscan.dataset.remarks import Remarks
 
     Boxes = NDArray[np.float64]
@@ -48,9 +48,13 @@ class Corrections:
     rejected: Boxes
     """(R, 4), objects that are no cells."""
     unsure: Boxes
-    """(U, 4), detections about which nobody decided."""
+    """(U, 4), detections about which nobody decided, and what a person drew but cannot be learnt: it may be a cell."""
+    drawn_unsure: Boxes
+    """(D, 4), those of the unsure objects that a person drew."""
     regions: tuple[Region, ...]
-    """Annotated parts of the slide, from left to right."""
+    """Positive and normal regions, from left to right."""
+    reviewed: tuple[Region, ...]
+    """Reviewed regions, from left to right."""
     ignored: tuple[Region, ...]
     """Areas in which nothing counts."""
 
@@ -88,20 +92,22 @@ def sort_corrections(
 
     `signetscan.annotations.marks` defines the meaning of classes. Beyond that:
 
+    - An annotation is a cell. If the same box is also a rejected annotation, two people disagree: nothing is learnt.
     - A detection is no cell if its centre lies in a rejected object that was drawn, or if it overlaps a rejected
       detection.
     - A detection that overlaps an annotated cell is that cell.
-    - A detection with a score is a cell if it lies in a positive region, of which all was looked at; or, if there is no
-      such region, if the files have no annotated cell. `detections` overrides this.
+    - A detection in a positive region, of which all was looked at, is a cell; elsewhere nobody decided about it.
+      `detections` overrides this.
     - A detection in a normal region is never a cell.
-    - An annotation without a class is a region if it is larger than any cell. Otherwise it is a cell of the only class.
+    - An annotation without a class is a region if it is larger than any cell, but nobody said that detections in it are
+      cells. Otherwise it is a cell of the only class.
 
     Args:
         objects: the objects of a slide's files, level-0 pixels.
         pixel_um: width and height of a level-0 pixel, µm.
         remarks: collects what was left out and what was assumed.
         classes: names of the classes that are cells, in upper or lower case; all by default.
-        detections: whether all detections with a score are cells, or none.
+        detections: whether all detections are cells, or none.
 
     Raises:
         AnnotationError: a named class has no object.
@@ -118,38 +124,55 @@ def sort_corrections(
     _remark(remarks, f"Objects left out, larger than {MAX_CELL_UM:g} µm and so no cells", chosen, ~rejected & large)
     _remark(remarks, "Objects left out, without an area, such as points", chosen, ~solid)
     no_cells = chosen.select(rejected & solid)
-    candidates = _of_classes(chosen.select(~rejected & ~large & solid), classes, remarks)
-    regions = tuple(sorted(marked.regions, key=region_order))
-    decided = _decided(candidates, no_cells, regions, remarks, detections=detections)
-    return replace(decided, ignored=marked.ignored)
+    possible = chosen.select(~rejected & ~large & solid)
+    disputed = by_people(possible) & _same_boxes(possible.boxes, no_cells.boxes[by_people(no_cells)])
+    _remark(remarks, "Objects left out, which one person took for a cell and another rejected", possible, disputed)
+    candidates, others = _of_classes(possible.select(~disputed), classes, remarks)
+    # A person put points on cells, and drew around several at once.
+    of_cells = _mask(name in candidates.names for name in chosen.names)
+    unfit = chosen.select(~rejected & (~solid | (large & of_cells)))
+    drawn = [part.boxes[by_people(part)] for part in (others, unfit, possible.select(disputed))]
+    decided = _decided(candidates, no_cells, marked, ~unnamed_regions, remarks, detections=detections)
+    return replace(
+        decided, unsure=np.concatenate([decided.unsure, *drawn]), drawn_unsure=np.concatenate(drawn).reshape(-1, 4)
+    )
 
 
 def _decided(
     candidates: Annotations,
     no_cells: Annotations,
-    regions: tuple[Region, ...],
+    marked: MarkedObjects,
+    has_name: Mask,
     remarks: Remarks,
     *,
     detections: bool | None,
 ) -> Corrections:
-    """Decide which of the candidates are cells."""
-    # Detections as the model wrote them: without a score, a person has made or changed the object.
-    raw = _mask(kind == "detection" for kind in candidates.kinds) & np.isfinite(candidates.scores)
-    in_normal = inside(candidates.boxes, [region for region in regions if region.normal])
-    refused = raw & (in_normal | _rejected(candidates.boxes, no_cells))
+    """Decide which of the candidates are cells.
+
+    Args:
+        candidates: the objects that may be cells.
+        no_cells: rejected objects.
+        marked: all objects of the files, with the regions.
+        has_name: which of all objects, (N,), have a class if they are regions.
+        remarks: collects what was decided.
+        detections: whether all detections are cells, or none.
+    """
+    raw = ~by_people(candidates)
+    middle = centres(candidates.boxes)
+    refused = raw & (in_any([region for region in marked.regions if region.normal], middle))
+    refused |= raw & _rejected(candidates.boxes, no_cells)
     doubles = raw & ~refused & _overlaps(candidates.boxes, candidates.boxes[~raw])
-    positives = [region for region in regions if not region.normal]
-    if detections is not None:
-        counts = np.full(len(raw), detections)
-    elif positives:
-        counts = inside(candidates.boxes, positives)
-    else:
-        counts = np.full(len(raw), bool(raw.all()))
     undecided = raw & ~refused & ~doubles
+    if detections is None:
+        counts = in_any(marked.positive_regions(has_name), middle)
+        why = "because they were left in a positive region"
+    else:
+        counts, why = np.full(len(raw), detections), "as was asked"
     accepted, unsure = undecided & counts, undecided & ~counts
+    _remark(remarks, "Annotations taken for cells, because a person drew or confirmed them", candidates, ~raw)
     _remark(remarks, "Detections that are no cells: rejected, or in a normal region", candidates, refused)
     _remark(remarks, "Detections left out, because the same cell is annotated", candidates, doubles)
-    _remark(remarks, "Detections taken for cells", candidates, accepted)
+    _remark(remarks, f"Detections taken for cells, {why}", candidates, accepted)
     _remark(remarks, "Detections left out, because nobody said that they are cells", candidates, unsure)
     cells = candidates.select(~raw | accepted)
     return Corrections(
@@ -157,23 +180,34 @@ def _decided(
         names=cells.names,
         rejected=np.concatenate([no_cells.boxes, candidates.boxes[refused]]),
         unsure=candidates.boxes[unsure],
-        regions=regions,
-        ignored=(),
+        drawn_unsure=np.empty((0, 4)),
+        regions=tuple(sorted(marked.regions, key=region_order)),
+        reviewed=tuple(sorted(marked.reviewed, key=region_order)),
+        ignored=marked.ignored,
     )
 
 
 def _rejected(boxes: Boxes, no_cells: Annotations) -> Mask:
     """Which boxes a rejected object rejects.
 
-    A drawn object rejects all boxes whose centre lies in it. A rejected detection, which has a score, rejects only
-    boxes that overlap it: a cell is often detected twice, and the worse of the two rejected.
+    A drawn object rejects all boxes whose centre lies in it. A rejected detection rejects only boxes that overlap it: a
+    cell is often detected twice, and the worse of the two rejected. An annotation with a score was made of a detection.
     """
-    scored = np.isfinite(no_cells.scores)
-    return _overlaps(boxes, no_cells.boxes[scored]) | centre_in_any(boxes, no_cells.boxes[~scored])
+    detected = ~by_people(no_cells) | np.isfinite(no_cells.scores)
+    return _overlaps(boxes, no_cells.boxes[detected]) | centre_in_any(boxes, no_cells.boxes[~detected])
 
 
-def _of_classes(candidates: Annotations, wanted: Sequence[str], remarks: Remarks) -> Annotations:
-    """The objects of the classes that are cells. If there is only one class, objects without a class belong to it."""
+def _same_boxes(boxes: Boxes, others: Boxes) -> Mask:
+    """Which boxes are also among the others, to the last decimal of a file."""
+    keys = {tuple(box) for box in others.round(DECIMALS).tolist()}
+    return _mask(tuple(box) in keys for box in boxes.round(DECIMALS).tolist())
+
+
+def _of_classes(candidates: Annotations, wanted: Sequence[str], remarks: Remarks) -> tuple[Annotations, Annotations]:
+    """The objects of the classes that are cells, and the others.
+
+    If there is only one class, objects without a class belong to it.
+    """
     classes = {name.casefold(): name for name in candidates.names if name}
     chosen = {name.strip().casefold() for name in wanted} or set(classes)
     for missing in sorted(chosen - classes.keys()):
@@ -186,16 +220,11 @@ def _of_classes(candidates: Annotations, wanted: Sequence[str], remarks: Remarks
         remarks.add(
             f"Objects without a class left out, because there are {len(chosen)} classes", "no class", int(unnamed.sum())
         )
-        return candidates.select(keep)
+        return candidates.select(keep), candidates.select(~keep)
     only = next((classes[folded] for folded in chosen), CLASS_NAME)
     remarks.add("Objects without a class, taken for the only class", only, int(unnamed.sum()))
     named = replace(candidates, names=tuple(name or only for name in candidates.names))
-    return named.select(keep | unnamed)
-
-
-def inside(boxes: Boxes, regions: Sequence[Region]) -> Mask:
-    """Which boxes have their centre in the rectangle around any of the regions."""
-    return centre_in_any(boxes, boxes_around(regions))
+    return named.select(keep | unnamed), named.select(~keep & ~unnamed)
 
 
 def _overlaps(boxes: Boxes, others: Boxes) -> Mask:

@@ -37,18 +37,20 @@ class AddOptions:
         None,
         Option(
             help="Whether detections that nobody changed count as cells.",
-            default="those in positive regions; without such regions all, or none if there are annotated cells",
+            default="those in positive regions",
         ),
     )
     rejected_windows: bool = option(
         True,
         Option(
-            help="Without positive regions: make images without cells of windows in which everything was rejected.",
+            help="Make images without cells of the parts of reviewed regions in which everything was rejected.",
         ),
     )
     window: int = option(
         2000,
-        Option(help="Without positive regions: longest side of an image.", unit="px", low=MIN_SIDE, high=4000),
+        Option(
+            help="Without positive or reviewed regions: longest side of an image.", unit="px", low=MIN_SIDE, high=4000
+        ),
     )
     bounds_crop: bool = option(
         True,

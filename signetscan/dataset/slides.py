@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Unclassified, interpret
+from signetscan.annotations.marks import by_people, in_any
 from signetscan.boxes import centres
 from signetscan.dataset.images import AnnotatedImage, Place
 from signetscan.dataset.options import MIN_SIDE
 from signetscan.dataset.parsed import NO_LABEL, ParsedFolder, ParsedImage
 from signetscan.dataset.qupath import boxes_around, read_counted, remark_marks
+from signetscan.dataset.rectangles_inside import rectangles_inside
 from signetscan.errors import AnnotationError
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import Annotations, Region
+    from signetscan.annotations import Annotations, MarkedObjects, Region
     from signetscan.boxes import Box
     from signetscan.dataset.found import FoundFiles
     from signetscan.dataset.remarks import Remarks
     from signetscan.slides import Slide
+
+    Edges = tuple[int, int, int, int]
 
 MAX_SIDE = 2048
 """Largest side of an image cut from a slide, pixels: a larger region becomes several."""
@@ -96,20 +100,21 @@ def _read_slide(
     scale = np.array(view.scale)
     marked = interpret(annotations, (mpp / scale[0], mpp / scale[1]), Unclassified.REGION)
     remark_marks(marked, file, remarks)
-    boxes = marked.cells.boxes / np.tile(scale, 2)
+    cells = _confirmed(marked, file, remarks)
+    boxes = cells.boxes / np.tile(scale, 2)
     ignored = boxes_around(marked.ignored) / np.tile(scale, 2)
-    names = np.array(marked.cells.names, np.object_)
+    names = np.array(cells.names, np.object_)
     inside = np.zeros(len(boxes), np.bool_)
     images: list[ParsedImage] = []
-    for region in sorted(marked.regions, key=region_order):
+    for region in sorted((*marked.regions, *marked.reviewed), key=region_order):
         edges = region_edges(region, view.slide, scale)
         if min(edges[2] - edges[0], edges[3] - edges[1]) < MIN_SIDE:
             remarks.add(f"Regions left out, outside their slide or thinner than {MIN_SIDE} px in it", file)
             continue
-        if region.normal and not region.is_rectangle:
-            remarks.add("Normal regions that are no rectangles: all of the rectangle around each counts", file)
         inside |= centres_within(boxes, edges)
-        for piece in pieces(edges, MAX_SIDE):
+        is_clear = region.normal and not centres_within(boxes, edges).any()
+        parts = normal_parts(region, edges, view.scale, remarks, file) if is_clear else pieces(edges, MAX_SIDE)
+        for piece in parts:
             x0, y0, x1, y1 = piece
             within = centres_within(boxes, piece)
             image = AnnotatedImage(
@@ -126,6 +131,16 @@ def _read_slide(
             region_name = f"{file} in {' '.join(f'{edge:g}' for edge in region.box)}"
             images.append(ParsedImage(image=image, names=tuple(names[within].tolist()), file=file, region=region_name))
     return images, Counter(names[~inside].tolist())
+
+
+def _confirmed(marked: MarkedObjects, file: str, remarks: Remarks) -> Annotations:
+    """The cells without the detections that nobody confirmed: those in reviewed regions, but not in positive ones."""
+    cells = marked.cells
+    middle = centres(cells.boxes)
+    positive = [region for region in marked.regions if not region.normal]
+    undecided = ~by_people(cells) & in_any(marked.reviewed, middle) & ~in_any(positive, middle)
+    remarks.add("Detections left out, because nobody said that they are cells", file, int(undecided.sum()))
+    return cells.select(~undecided)
 
 
 def region_order(region: Region) -> tuple[Box, bool, bool]:
@@ -155,7 +170,7 @@ def view_of(path: Path, slide: Slide, mpp: float) -> SlideAtMpp:
     return SlideAtMpp(slide, mpp)
 
 
-def region_edges(region: Region, slide: Slide, scale: NDArray[np.float64]) -> tuple[int, int, int, int]:
+def region_edges(region: Region, slide: Slide, scale: NDArray[np.float64]) -> Edges:
     """Edges of a region in whole pixels of the data set's mpp, clipped to the slide; it may be empty."""
     corners = np.array(region.box).reshape(2, 2)
     whole = np.rint(np.clip(corners, 0, slide.dimensions) / scale).astype(np.int64)
@@ -163,19 +178,37 @@ def region_edges(region: Region, slide: Slide, scale: NDArray[np.float64]) -> tu
     return x0, y0, x1, y1
 
 
-def centres_within(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+def normal_parts(
+    region: Region, edges: Edges, scale: tuple[float, float], remarks: Remarks, name: str = ""
+) -> Iterator[Edges]:
+    """Edges of the images of a normal region, view pixels; of one that is no rectangle, of rectangles inside it.
+
+    Args:
+        region: the region, level-0 pixels.
+        edges: the rectangle around it on the slide, view pixels.
+        scale: level-0 pixels per view pixel, x and y.
+        remarks: collects what was left out.
+        name: name of the region's file for remarks; empty if it needs none.
+    """
+    if not region.is_rectangle:
+        remarks.add("Normal regions that are no rectangles: only rectangles inside them count", name)
+    for rectangle in rectangles_inside(region, edges, scale, MIN_SIDE):
+        yield from pieces(rectangle, MAX_SIDE)
+
+
+def centres_within(boxes: NDArray[np.float64], edges: Edges) -> NDArray[np.bool_]:
     """Which boxes, (N,), have their centre inside; so each box belongs to one of several adjoining pieces."""
     x, y = centres(boxes).T
     inside: NDArray[np.bool_] = (x >= edges[0]) & (x < edges[2]) & (y >= edges[1]) & (y < edges[3])
     return inside
 
 
-def touching(boxes: NDArray[np.float64], edges: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+def touching(boxes: NDArray[np.float64], edges: Edges) -> NDArray[np.bool_]:
     """Which boxes, (N,), lie inside at least in part."""
     return np.asarray(((boxes[:, :2] < edges[2:]) & (boxes[:, 2:] > edges[:2])).all(axis=1))
 
 
-def pieces(edges: tuple[int, int, int, int], side: int) -> Iterator[tuple[int, int, int, int]]:
+def pieces(edges: Edges, side: int) -> Iterator[Edges]:
     """Cut a region into as few pieces of about the same size as possible, with no side longer than `side`."""
     columns, rows = (_cuts(edges[axis], edges[axis + 2], side) for axis in (0, 1))
     for y0, y1 in pairwise(rows):
