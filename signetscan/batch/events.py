@@ -63,6 +63,16 @@ class Awaited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogLost:
+    """The log file cannot be written any more; the batch goes on without it."""
+
+    path: Path
+    """The log file."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The work on a slide has ended, with or without success."""
 
@@ -87,4 +97,4 @@ class Finished:
 SlideEvent: TypeAlias = Ready | Started | Progressed | Retried | Awaited | Ended
 """An event between the beginning and the end of a batch."""
 
-Event: TypeAlias = Begun | SlideEvent | Finished
+Event: TypeAlias = Begun | SlideEvent | LogLost | Finished

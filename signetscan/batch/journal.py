@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from signetscan.batch.events import Awaited, Begun, Ended, Event, Finished, Progressed, Retried, Started
+from signetscan.batch.events import Awaited, Begun, Ended, Event, Finished, LogLost, Progressed, Retried, Started
 from signetscan.batch.messages import Ready
 from signetscan.batch.outcome import outcome_facts
 from signetscan.errors import OutputError
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -31,21 +36,36 @@ class Journal:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file: IO[str] | None = None
+        self._path = path
+        self._file: io.FileIO | None = None
         if path is not None:
             try:
-                self._file = path.open("a", encoding="utf-8")
+                self._file = io.FileIO(path, "a")
             except OSError as error:
                 message = f"{path}: the log cannot be written: {error.strerror}"
                 raise OutputError(message, options=("log_file",)) from error
 
-    def write(self, event: Event) -> None:
-        """Write a line with the time, the kind of event and its facts."""
-        facts = _facts(event) if self._file is not None else None
-        if self._file is not None and facts is not None:
-            time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            self._file.write(json.dumps({"time": time} | facts) + "\n")
-            self._file.flush()
+    def follow(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Write a line for each event with the time, its kind and its facts, and give it.
+
+        If a line cannot be written, it gives `LogLost` too, and writes no more: the log has no gaps.
+        """
+        for event in events:
+            facts = _facts(event) if self._file is not None else None
+            if self._file is not None and self._path is not None and facts is not None:
+                time = datetime.now(UTC).isoformat(timespec="milliseconds")
+                try:
+                    _write(self._file, json.dumps({"time": time} | facts))
+                except OSError as error:
+                    self._close()
+                    yield LogLost(path=self._path, reason=error.strerror or str(error))
+            yield event
+
+    def _close(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # nothing waits to be written
+                self._file.close()
+            self._file = None
 
     def __enter__(self) -> Self:
         """Use in a `with` block, which closes the file."""
@@ -55,8 +75,18 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        self._close()
+
+
+def _write(file: io.FileIO, line: str) -> None:
+    """Append a line.
+
+    Raises:
+        OSError: it cannot be written, or not all of it.
+    """
+    data = f"{line}\n".encode()
+    if file.write(data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _facts(event: Event) -> dict[str, Json] | None:  # noqa: PLR0911 - one return for each event
@@ -74,7 +104,7 @@ def _facts(event: Event) -> dict[str, Json] | None:  # noqa: PLR0911 - one retur
             return {"event": "ended"} | outcome_facts(event.outcome)
         case Finished():
             return {"event": "ends", "done": event.done, "skipped": event.skipped, "failed": event.failed}
-        case Progressed() | Awaited():
+        case Progressed() | Awaited() | LogLost():
             return None
         case _:
             assert_never(event)

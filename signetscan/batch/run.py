@@ -73,9 +73,7 @@ def scan_slides(
     tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
     check_roi(request.roi, one_slide=len(tasks) == 1)
     with Journal(request.log_file) as journal, closing(run_batch(request, tasks)) as events:
-        for event in events:
-            journal.write(event)
-            yield event
+        yield from journal.follow(events)
 
 
 def run_batch(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[Event]:

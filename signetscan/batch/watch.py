@@ -53,9 +53,7 @@ def watch_folder(
             arrived = [replace(task, options=options, mpp=request.mpp) for task in watcher.new_slides()]
             if arrived:
                 with closing(run_batch(request, renamed(arrived, request))) as events:
-                    for event in events:
-                        journal.write(event)
-                        yield event
+                    yield from journal.follow(events)
             elif watch.until_idle and watcher.is_idle():
                 return
             time.sleep(watch.every)

@@ -10,7 +10,6 @@ from signetscan.batch.options import LIST_COLUMNS, BatchOptions
 from signetscan.cli.console import FILE
 from signetscan.cli.flags import flags_of, given
 from signetscan.cli.scanning import AS_JSON, QUIET, ends_cleanly, show
-from signetscan.cli.statuses import SOME_FAILED
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ def detect(
     QuPath), NAME.csv and NAME.run.json. A file appears only when it is complete. Slides that are already done with the
     same model and options are skipped.
 
-    Exit status: 0 all done, 1 stopped by an error, 2 wrong usage, 3 some slides failed, 4 the device or the model
-    cannot be used, 130 interrupted.
+    Exit status: 0 all done, 1 stopped by an error, or the log or what was to be printed is incomplete, 2 wrong usage,
+    3 some slides failed, 4 the device or the model cannot be used, 130 interrupted.
 
     Example: signetscan detect biopsy.svs --out results
     """
@@ -55,6 +54,6 @@ def detect(
     request, options = given(BatchOptions, values), given(ScanOptions, values)
     with ends_cleanly(context):
         events = scan_slides(paths, request, options, slide_list=slide_list)
-        failed = show(events, request, context.command, as_json=as_json, quiet=quiet)
-    if failed:
-        context.exit(SOME_FAILED)
+        status = show(events, request, context.command, as_json=as_json, quiet=quiet)
+    if status:
+        context.exit(status)

@@ -19,6 +19,7 @@ from signetscan.cli.flags import with_flags
 from signetscan.cli.info import info
 from signetscan.cli.report import report
 from signetscan.cli.simulate import simulate
+from signetscan.cli.streams import tolerant_streams
 from signetscan.cli.train import train
 from signetscan.cli.view import view
 from signetscan.cli.watch import watch
@@ -32,6 +33,11 @@ COMMAND = "signetscan.command"
 
 class Commands(click.Group):
     """A group that prints the library's errors as one line, with exit status 2 for options and 1 for all others."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's signature
+        """Run the command line; a stream that cannot be written to does not end the work."""
+        with tolerant_streams():
+            return super().main(*args, **kwargs)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

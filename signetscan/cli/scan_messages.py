@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, assert_never
 
 from signetscan.atomic import free_bytes
-from signetscan.batch.events import Awaited, Begun, Ended, Finished, Progressed, Retried, Started
+from signetscan.batch.events import Awaited, Begun, Ended, Finished, LogLost, Progressed, Retried, Started
 from signetscan.batch.messages import Ready
 from signetscan.batch.outcome import SlideFailed, SlidePlanned, SlideScanned, SlideSkipped, outcome_facts
 from signetscan.cli.console import note, result, stages
 from signetscan.cli.flags import with_flags
+from signetscan.cli.statuses import FATAL, SOME_FAILED
 from signetscan.errors import SlideError
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX
 from signetscan.models.runtime import runtime_versions
@@ -49,6 +50,7 @@ class ScanMessages:
         self._as_json, self._quiet = as_json, quiet
         self.failed_in_all = 0
         """Slides that failed in all batches so far."""
+        self._log_is_lost = False
         self._bars = ExitStack()
         self._stage: Stage
         self._ready: Ready | None = None
@@ -63,6 +65,13 @@ class ScanMessages:
     ) -> None:
         """Remove the progress bars."""
         self._bars.close()
+
+    @property
+    def status(self) -> int:
+        """The exit status that the events so far call for."""
+        if self.failed_in_all:
+            return SOME_FAILED
+        return FATAL if self._log_is_lost else 0
 
     def take(self, event: Event) -> None:
         """Print an event."""
@@ -83,6 +92,9 @@ class ScanMessages:
                 note(f"{self._about_slide(event)}. It will be tried once more.", quiet=self._quiet)
             case Ended():
                 self._ended(event.outcome)
+            case LogLost():
+                self._log_is_lost = True
+                note(f"Error: {event.path}: the log cannot be written: {event.reason}. The scan goes on without it.")
             case Finished():
                 self._finish(event)
             case _:

@@ -71,8 +71,8 @@ def end_on_signals() -> None:
 
 
 def show(events: Generator[Event], request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> int:
-    """Print the events of a scan until it ends; gives the number of slides that failed."""
+    """Print the events of a scan until it ends; gives the exit status."""
     with closing(events), ScanMessages(request, command, as_json=as_json, quiet=quiet) as messages:
         for event in events:
             messages.take(event)
-    return messages.failed_in_all
+    return messages.status

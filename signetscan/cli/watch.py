@@ -10,7 +10,6 @@ from signetscan.batch.options import BatchOptions, WatchOptions
 from signetscan.cli.console import note
 from signetscan.cli.flags import flags_of, given
 from signetscan.cli.scanning import AS_JSON, QUIET, ends_cleanly, show
-from signetscan.cli.statuses import SOME_FAILED
 from signetscan.scan.options import ScanOptions
 
 
@@ -38,6 +37,6 @@ def watch(context: click.Context, /, folder: Path, *, as_json: bool, quiet: bool
     note(f"Watching {folder}.", quiet=quiet)
     with ends_cleanly(context):
         events = watch_folder(folder, request, options, watch_options)
-        failed = show(events, request, context.command, as_json=as_json, quiet=quiet)
-    if failed:
-        context.exit(SOME_FAILED)
+        status = show(events, request, context.command, as_json=as_json, quiet=quiet)
+    if status:
+        context.exit(status)
