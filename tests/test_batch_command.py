@@ -109,7 +109,7 @@ def test_pseudonyms_keep_a_slides_name_out_of_all_that_is_written(store: Path, t
     shutil.copy(store / "slides" / "a.svs", tmp_path / "in" / "Smith John.svs")
     (tmp_path / "in" / "Jones Mary.svs").write_text("no slide")
     key, out, log = tmp_path / "key", tmp_path / "out", tmp_path / "log"
-    key.write_bytes(b"secret")
+    key.write_bytes(b"a secret of many bytes")
     result = detect(store, out, tmp_path / "in", "--pseudonymise", key, "--log-file", log)
     assert result.exit_code == 3
     said = result.output + result.stderr + log.read_text()

@@ -119,7 +119,7 @@ def test_pseudonyms_keep_names_out_of_reports(store: Path, tmp_path: Path) -> No
     (tmp_path / "in").mkdir()
     shutil.copy(store / "slides" / "a.svs", tmp_path / "in" / "Smith.svs")
     (tmp_path / "in" / "Jones.svs").write_text("no slide")
-    (tmp_path / "key").write_bytes(b"secret")
+    (tmp_path / "key").write_bytes(b"a secret of many bytes")
     detect(store, tmp_path / "out", tmp_path / "in", "--pseudonymise", tmp_path / "key", "--report")
     assert len(pages_in(tmp_path / "out")) == 2
     for page in (tmp_path / "out").rglob("*.html"):

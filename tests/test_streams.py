@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from signetscan.batch.events import Begun, Finished, LogLost
+from signetscan.batch.events import Begun, Event, Finished, LogLost
 from signetscan.batch.journal import Journal
 from signetscan.errors import OutputError
 
@@ -96,7 +96,7 @@ def test_files_do_not_get_the_numbers_of_closed_streams(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_told_of_once() -> None:
-    events = [Begun(tasks=()), Finished(done=0, skipped=0, failed=0)]
+    events: list[Event] = [Begun(tasks=()), Finished(done=0, skipped=0, failed=0)]
     with Journal(FULL) as journal:
         followed = list(journal.follow(events))
     assert followed == [LogLost(path=FULL, reason="No space left on device"), *events]

@@ -15,6 +15,7 @@ from signetscan.batch.events import Ended, Retried
 from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide, record_failure
 from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, NameTaken, Refused, Unusable
 from signetscan.batch.outcome import SlideFailed
+from signetscan.batch.privacy import hush_logs
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
 from signetscan.extras import require
@@ -82,7 +83,7 @@ def run_on_cluster(
                 yield received.ready
             if isinstance(received.answer, Failed) and attempts.setdefault(task.name, 1) < ATTEMPTS:
                 attempts[task.name] += 1
-                check_root(task)
+                check_root(task, private=request.private)
                 again = submit(task)
                 running[again] = task
                 done.add(again)
@@ -97,7 +98,7 @@ def _ended(request: BatchOptions, task: SlideTask, answer: Answer, *, attempts: 
             forget_failure(request.out, task.name)
             return Ended(outcome=answer.outcome)
         case Failed() | Refused():
-            check_root(task)
+            check_root(task, private=request.private)
             record_failure(request.out, task, answer.reason, attempts=attempts)
             return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
         case NameTaken():
@@ -149,6 +150,8 @@ def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> Cluster
     """Scan a slide in this process, a worker of a cluster, once no other run is working on it."""
     from signetscan.batch.slide import scan_slide  # noqa: PLC0415 - heavy, and the client does not need it
 
+    if request.private:
+        hush_logs()
     try:
         detector = _detector(request.model, request.device, request.threads)
         claim = claim_slide(claims, request.out, task)

@@ -47,6 +47,8 @@ class SlideTask:
     """How it is scanned."""
     mpp: float | None = None
     """Size of its pixels, µm, instead of what the file says."""
+    true_name: str | None = None
+    """Its name before it got a pseudonym; None if it has none."""
 
 
 def find_slides(
@@ -55,6 +57,7 @@ def find_slides(
     *,
     options: ScanOptions | None = None,
     mpp: float | None = None,
+    private: bool = False,
 ) -> list[SlideTask]:
     """Find all slides of files, folders, patterns and a list; each once, in the order of their paths.
 
@@ -66,6 +69,7 @@ def find_slides(
         listed: the slides of a list.
         options: how the slides of `paths` are scanned.
         mpp: size of their pixels, µm, instead of what the files say.
+        private: whether messages must not name slides.
 
     Raises:
         OptionError: a path does not exist or holds no slide, or two slides would have the same results.
@@ -74,7 +78,7 @@ def find_slides(
     named = [replace(task, options=options or ScanOptions(), mpp=mpp) for path in paths for task in _expand(path)]
     for task in [*named, *listed]:
         tasks.setdefault(os.path.realpath(task.path), task)
-    return _with_distinct_names(sorted(tasks.values(), key=lambda task: task.path))
+    return _with_distinct_names(sorted(tasks.values(), key=lambda task: task.path), private=private)
 
 
 def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
@@ -140,7 +144,11 @@ def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
 def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
     """The same slides, each named by a keyed hash of its name: the same in every run with the same key."""
     return [
-        replace(task, name=hmac.new(key, os.fsencode(task.name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS])
+        replace(
+            task,
+            name=hmac.new(key, os.fsencode(task.name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS],
+            true_name=task.name,
+        )
         for task in tasks
     ]
 
@@ -151,7 +159,8 @@ def _listed(
     text = text.strip()
     path = folder / text
     if not text or not path.is_file():
-        message = f"{line}: {text or 'no path'}: no such file"
+        named = "its path" if request.private else text
+        message = f"{line}: {named if text else 'no path'}: no such file"
         raise OptionError(message)
     texts = {column: value.strip() for column, value in row.items() if value.strip()}
     try:
@@ -207,7 +216,7 @@ def _short(name: str) -> str:
     return f"{folders}{slash}{os.fsencode(last)[: MAX_NAME_BYTES - 17].decode(errors='ignore')}~{digest}"
 
 
-def _with_distinct_names(tasks: list[SlideTask]) -> list[SlideTask]:
+def _with_distinct_names(tasks: list[SlideTask], *, private: bool) -> list[SlideTask]:
     """The tasks, named so that no results overwrite others, even on file systems that ignore case."""
     by_name: dict[str, list[SlideTask]] = defaultdict(list)
     for task in tasks:
@@ -220,9 +229,8 @@ def _with_distinct_names(tasks: list[SlideTask]) -> list[SlideTask]:
     for task in renamed:
         other = seen.setdefault(task.name.casefold(), task)
         if other is not task:
-            message = (
-                f"{other.path} and {task.path} would have the same results, {task.name}; name the folder above both, "
-                "or scan them into different folders"
-            )
+            which = "two slides" if private else f"{other.path} and {task.path}"
+            what = "the same results" if private else f"the same results, {task.name}"
+            message = f"{which} would have {what}; name the folder above both, or scan them into different folders"
             raise OptionError(message)
     return renamed

@@ -213,7 +213,7 @@ class LocalBatch:
         task = job.task
         # If the folder is gone the run stops, but other runs must still be able to claim the slide.
         try:
-            check_root(task)
+            check_root(task, private=self.request.private)
         finally:
             job.release_claim()
         self._attempts[task.name] = self._attempts.get(task.name, 0) + 1
@@ -268,12 +268,17 @@ def record_failure(out: Path, task: SlideTask, reason: str, *, attempts: int) ->
         write_failure(out, task.name, reason, attempts=attempts)
 
 
-def check_root(task: SlideTask) -> None:
+def check_root(task: SlideTask, *, private: bool) -> None:
     """Make sure that the folder of the slides exists: if it is gone, every other slide would fail too.
+
+    Args:
+        task: a slide.
+        private: whether the message must not contain the folder.
 
     Raises:
         SlideError: the folder is gone.
     """
     if not task.root.exists():
-        message = f"{task.root}: the folder of the slides is gone. The run stops here. Start it again to continue"
+        folder = "" if private else f"{task.root}: "
+        message = f"{folder}the folder of the slides is gone. The run stops here. Start it again to continue"
         raise SlideError(message)

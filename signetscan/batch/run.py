@@ -16,6 +16,7 @@ from signetscan.batch.journal import Journal
 from signetscan.batch.local import LocalBatch
 from signetscan.batch.options import BatchOptions
 from signetscan.batch.outcome import SlideFailed, SlideSkipped
+from signetscan.batch.privacy import read_key
 from signetscan.concurrency import cpu_count
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import check_libraries
@@ -69,7 +70,7 @@ def scan_slides(
         message = "name slides, folders of slides, or a list of slides"
         raise OptionError(message, options=("slide_list",))
     request = prepared(request)
-    tasks = renamed(find_slides(paths, listed, options=options, mpp=request.mpp), request)
+    tasks = renamed(find_slides(paths, listed, options=options, mpp=request.mpp, private=request.private), request)
     tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
     check_roi(request.roi, one_slide=len(tasks) == 1)
     with Journal(request.log_file) as journal, closing(run_batch(request, tasks)) as events:
@@ -123,16 +124,11 @@ def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:
     """The slides, named by pseudonyms if the options ask for them.
 
     Raises:
-        OptionError: the key cannot be read.
+        OptionError: the key cannot be read, or is too easy to guess.
     """
     if request.pseudonymise is None:
         return tasks
-    try:
-        key = request.pseudonymise.read_bytes()
-    except OSError as error:
-        message = f"{request.pseudonymise}: the key cannot be read: {error.strerror}"
-        raise OptionError(message, options=("pseudonymise",)) from error
-    return with_pseudonyms(tasks, key)
+    return with_pseudonyms(tasks, read_key(request.pseudonymise))
 
 
 def check_roi(path: Path | None, *, one_slide: bool) -> None:

@@ -183,7 +183,8 @@ def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
         return None
     path = request.roi
     if path.is_dir():
-        candidates = [add_suffix(path / task.name, suffix) for suffix in GEOJSON_SUFFIXES]
+        names = [task.name] if task.true_name is None else [task.true_name, task.name]
+        candidates = [add_suffix(path / name, suffix) for name in names for suffix in GEOJSON_SUFFIXES]
         path = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
     return read_roi(path, qupath_origin(slide, crop_to_bounds=request.bounds_crop))
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from signetscan.batch.messages import Answer, Done, Failed, Full, NameTaken, Progress, Ready, Refused, Unusable
 from signetscan.batch.outcome import hidden
+from signetscan.batch.privacy import hush_process, private_reason
 from signetscan.errors import (
     AnnotationError,
     DeviceError,
@@ -27,6 +28,7 @@ from signetscan.errors import (
     OutputError,
     SignetscanError,
 )
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,14 @@ FROM_TERMINAL = ("SIGINT", "SIGQUIT", "SIGHUP")
 """Signals that a terminal sends to all processes of a job; the parent handles them."""
 STOP_S = 10.0
 """Seconds that a worker gets to remove partial files when it is asked to end."""
+
+
+class _Escaping(logging.Formatter):
+    """Lines of a log, in which what strangers wrote is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a record."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 class Worker:
@@ -114,14 +124,7 @@ def work(
     environment: dict[str, str],
 ) -> None:
     """The main function of a worker process."""
-    os.environ.update(environment)
-    _die_with_parent(lifeline)
-    for name in FROM_TERMINAL:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that partial files are removed
-    if request.verbose and not request.private:  # the log contains file names
-        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+    _begin_process(request, lifeline, environment)
     try:
         from signetscan.batch.slide import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
         from signetscan.models.detector import load_detector  # noqa: PLC0415
@@ -149,6 +152,22 @@ def work(
         connection.send(answer(partial(job, task, claim), task, private=request.private))
 
 
+def _begin_process(request: BatchOptions, lifeline: Connection[None, None], environment: dict[str, str]) -> None:
+    """Set up the environment, signals and output of a worker process."""
+    os.environ.update(environment)
+    _die_with_parent(lifeline)
+    for name in FROM_TERMINAL:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that partial files are removed
+    if request.private:
+        hush_process()
+    elif request.verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Escaping("%(name)s: %(message)s"))
+        logging.basicConfig(level=logging.DEBUG, handlers=[handler])
+
+
 def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> Ready:
     """The message that a worker has loaded its model."""
     return Ready(
@@ -159,7 +178,7 @@ def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> 
     )
 
 
-def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -> Answer:  # noqa: PLR0911 - one return for each kind of error
+def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -> Answer:
     """Run the job of a slide, and give the message about its outcome, whatever happens.
 
     Args:
@@ -167,29 +186,36 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         task: the slide.
         private: whether the message must not contain the slide's name or path.
     """
-
-    def reason(text: object) -> str:
-        return hidden(str(text), task.path, task.name) if private else str(text)
-
     try:
         return Done(outcome=job())
-    except OutputError as error:
-        return Full(reason=reason(error)) if error.stops_all else Failed(reason=reason(error), options=error.options)
-    except OptionError as error:
-        return Unusable(error=OptionError(reason(error), options=error.options))
-    except ModelError as error:  # it breaks the contract, whatever the slide
-        return Unusable(error=ModelError(reason(error), options=error.options))
-    except (AnnotationError, MppError) as error:
-        return Refused(reason=reason(error), options=error.options)
-    except NameTakenError as error:
-        return NameTaken(reason=reason(error), options=error.options)
-    except SignetscanError as error:
-        return Failed(reason=reason(error), options=error.options)
-    except MemoryError as error:
-        return Failed(reason=reason(str(error) or "out of memory"), options=("tile_size",))
     except Exception as error:  # the slide boundary: whatever a slide does costs that slide alone
-        logger.debug("%s", task.path, exc_info=True)
-        return Failed(reason=reason(f"{type(error).__name__}: {error}"))
+        if not isinstance(error, SignetscanError | MemoryError):
+            logger.debug("%s", task.path, exc_info=True)
+        return _answer_to(error, task, private=private)
+
+
+def _answer_to(error: Exception, task: SlideTask, *, private: bool) -> Answer:  # noqa: PLR0911 - one return for each kind
+    """The message about an error."""
+    options = error.options if isinstance(error, SignetscanError) else ()
+    reason = private_reason(error) if private else str(error)
+    about_all = hidden(str(error), task.path, task.name) if private else str(error)
+    match error:
+        case OutputError() if error.stops_all:
+            return Full(reason=reason)
+        case OptionError():
+            return Unusable(error=OptionError(about_all, options=options))
+        case ModelError():  # it breaks the contract, whatever the slide
+            return Unusable(error=ModelError(about_all, options=options))
+        case AnnotationError() | MppError():
+            return Refused(reason=reason, options=options)
+        case NameTakenError():
+            return NameTaken(reason=reason, options=options)
+        case SignetscanError():
+            return Failed(reason=reason, options=options)
+        case MemoryError():
+            return Failed(reason=reason or "out of memory", options=("tile_size",))
+        case _:
+            return Failed(reason=reason if private else f"{type(error).__name__}: {error}")
 
 
 def _die_with_parent(lifeline: Connection[None, None]) -> None:

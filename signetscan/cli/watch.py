@@ -34,7 +34,7 @@ def watch(context: click.Context, /, folder: Path, *, as_json: bool, quiet: bool
 
     request, options = given(BatchOptions, values), given(ScanOptions, values)
     watch_options = given(WatchOptions, values)
-    note(f"Watching {folder}.", quiet=quiet)
+    note("Watching the folder." if request.private else f"Watching {folder}.", quiet=quiet)
     with ends_cleanly(context):
         events = watch_folder(folder, request, options, watch_options)
         status = show(events, request, context.command, as_json=as_json, quiet=quiet)
