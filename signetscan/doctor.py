@@ -141,7 +141,10 @@ def _run(model: Path, device: Device) -> str:
     detector = load_detector(model, device=device)
     noise = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
     (candidates,) = detector.detect(noise, 0.0)
-    return f"{detector.spec.name} ran on {detector.runs_on.name} and gave {len(candidates)} candidates on noise"
+    return (
+        f"{detector.spec.name} ran on {detector.runs_on.name} and gave {len(candidates)} candidates on noise; "
+        f"what it learnt from: {detector.spec.learnt_from}"
+    )
 
 
 def _gpu() -> Finding:

@@ -1,4 +1,4 @@
-"""Numbers of things in sentences: "1 image", "2 boxes", "91 signet ring cells"."""
+"""Numbers in sentences: "1 image", "2 boxes", "91 signet ring cells", "0.04" mm²."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def counted(number: int, noun: str, plural: str = "", *, separator: str = "") ->
     several = plural or (noun if noun.endswith("s") else f"{noun}s")
     digits = f"{number:,}".replace(",", separator)
     return f"{digits} {noun if number == 1 else several}"
+
+
+def amount(value: float, decimals: int) -> str:
+    """A number of at least 0 with so many decimals, or with two digits where these would make it nothing."""
+    return f"{value:.2g}" if value and not round(value, decimals) else f"{value:.{decimals}f}"

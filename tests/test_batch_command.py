@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,6 @@ from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from click.testing import Result
 
 
@@ -82,6 +81,34 @@ def test_a_slide_that_fails_gives_status_3_and_its_reason(store: Path, tmp_path:
     assert said["a"]["status"] == "done"
     assert said["bad"]["status"] == "failed"
     assert "not a slide" in said["bad"]["reason"]
+
+
+def test_a_line_of_json_says_all_that_a_program_needs(store: Path, tmp_path: Path) -> None:
+    """The slide's file and the results', why it failed or was skipped, and what the user was warned of."""
+    out, slide, bad = tmp_path / "out", store / "slides" / "a.svs", tmp_path / "bad.svs"
+    bad.write_text("no slide")
+    words = (slide, bad, "--json", "--threshold", 0.1, "--overlap", 0)
+    for status, reason in (("done", None), ("skipped", "already done with the same slide, model and options")):
+        result = detect(store, out, *words)
+        done, failed = sorted(map(json.loads, result.stdout.splitlines()), key=lambda line: str(line["slide"]))
+        assert (done["status"], done["path"], done.get("reason")) == (status, str(slide), reason)
+        assert done["outputs"] == [str(out / f"a.{suffix}") for suffix in ("geojson", "csv", "run.json")]
+        assert all(Path(path).is_file() for path in done["outputs"] + failed["outputs"])
+        assert (failed["path"], failed["outputs"]) == (str(bad), [str(out / "bad.failed.json")])
+        assert done["model"] == "test"
+        assert "overlap of 0 px" in done["warnings"][0]
+    (planned, _) = map(json.loads, detect(store, tmp_path / "new", *words, "--dry-run").stdout.splitlines())
+    assert (planned["status"], planned["path"]) == ("planned", str(slide))
+
+
+def test_with_pseudonyms_no_line_of_json_names_a_file(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"a key of some bytes " * 4)
+    (tmp_path / "secretive.svs").write_text("no slide")
+    words = (store / "slides" / "a.svs", tmp_path / "secretive.svs", "--json", "--pseudonymise", tmp_path / "key")
+    lines = detect(store, tmp_path / "out", *words).stdout
+    assert "secretive" not in lines
+    assert str(store) not in lines
+    assert [set(json.loads(line)) & {"path", "outputs"} for line in lines.splitlines()] == [{"outputs"}] * 2
 
 
 @pytest.mark.slow

@@ -140,6 +140,29 @@ def test_the_device_of_a_model_is_printed_once(
     assert said(capsys, Begun(tasks=(task("a"),)), ready, request=request, quiet=True)[1] == []
 
 
+def test_no_detection_is_not_no_cancer(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = replace(record(0), tiles=TileCounts(grid=3, scanned=0), tissue_mm2=0.0)
+    out, err, _ = said(
+        capsys,
+        Begun(tasks=(task("a"), task("b"))),
+        Ready(model="m", precision="fp32", runs_on=CPU, learnt_from="drawn cells only"),
+        Ended(outcome=SlideScanned(name="a", record=record(0), seconds=1)),
+        Ended(outcome=SlideSkipped(name="b", record=nothing, warnings=("no tissue",))),
+        Finished(done=1, skipped=1, failed=0),
+        request=BatchOptions(device="cpu"),
+    )
+    assert out == [
+        "a: 0 signet ring cells in 2 of 3 tiles (1.2 mm² of tissue); no detection does not mean no cancer",
+        "b: 0 signet ring cells in 0 of 3 tiles (0.0 mm² of tissue), already done",
+    ]
+    assert err == [
+        "Model m runs on CPUExecutionProvider.",
+        "What it learnt from: drawn cells only",
+        "Warning: b: no tissue",
+        "1 slide scanned, 1 already done",
+    ]
+
+
 def test_a_dry_run_prints_how_long_the_scan_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plan = PlannedScan(
         width_px=10, height_px=20, mpp=Mpp(0.25, 0.25), tiles=1, megapixels=240.0, tissue_mm2=None, done=False

@@ -225,7 +225,7 @@ int readGeoJson(File file, Maker maker, List origin) {
         if (reader.readLine() != '{"type":"FeatureCollection","features":[')
             throw new IOException("${file}: is no GeoJSON that signetscan wrote; drag it onto the image")
         String line
-        while ((line = reader.readLine()) != null && line != "]}") {
+        while ((line = reader.readLine()) != null && !line.startsWith("]")) {
             if (!line)
                 continue  // there are no detections
             maker.fromFeature(JsonParser.parseString(line.endsWith(",") ? line[0..-2] : line) as JsonObject, origin)

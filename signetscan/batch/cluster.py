@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, assert_never
 from signetscan.atomic import make_folder
 from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.events import Ended, Retried
-from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide, record_failure
+from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide, failed_slide, record_failure
 from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, NameTaken, Refused, Unusable
-from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.privacy import hush_logs
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
@@ -99,10 +98,10 @@ def _ended(request: BatchOptions, task: SlideTask, answer: Answer, *, attempts: 
             return Ended(outcome=answer.outcome)
         case Failed() | Refused():
             check_root(task, private=request.private)
-            record_failure(request.out, task, answer.reason, attempts=attempts)
-            return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
+            files = record_failure(request.out, task, answer.reason, attempts=attempts)
+            return Ended(outcome=failed_slide(request, task, answer, files))
         case NameTaken():
-            return Ended(outcome=SlideFailed(name=task.name, reason=answer.reason, options=answer.options))
+            return Ended(outcome=failed_slide(request, task, answer))
         case Full():
             raise OutputError(answer.reason)
         case Unusable():

@@ -50,6 +50,10 @@ class SlideTask:
     true_name: str | None = None
     """Its name before it got a pseudonym; None if it has none."""
 
+    def path_unless(self, *, private: bool) -> Path | None:
+        """The file, for messages; None if nothing may name the slide."""
+        return None if private else self.path
+
 
 def find_slides(
     paths: Sequence[Path],

@@ -16,7 +16,7 @@ from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.workers import Worker
 from signetscan.errors import DeviceError, OutputError, SlideError
 from signetscan.formats.result_files import FAILURE_SUFFIX, RECORD_SUFFIX, REPORT_SUFFIX, SUFFIXES
-from signetscan.results.failures import ATTEMPTS, forget_failure, write_failure
+from signetscan.results.failures import ATTEMPTS, failure_path, forget_failure, write_failure
 from signetscan.results.namesakes import may_record_failure
 
 if TYPE_CHECKING:
@@ -175,8 +175,7 @@ class LocalBatch:
             case NameTaken():
                 job, slot.job = slot.current_job, None
                 job.release_claim()
-                failed = SlideFailed(name=job.task.name, reason=message.reason, options=message.options)
-                yield Ended(outcome=failed)
+                yield Ended(outcome=failed_slide(self.request, job.task, message))
             case Full():
                 text = f"{message.reason}. The run stops here. Start it again to continue with this slide"
                 raise OutputError(text)
@@ -221,9 +220,10 @@ class LocalBatch:
             self._waiting.append(task)
             yield Retried(name=task.name, reason=failure.reason, options=failure.options)
             return
+        files: tuple[Path, ...] = ()
         if not self.request.dry_run:
-            record_failure(self.request.out, task, failure.reason, attempts=self._attempts[task.name])
-        yield Ended(outcome=SlideFailed(name=task.name, reason=failure.reason, options=failure.options))
+            files = record_failure(self.request.out, task, failure.reason, attempts=self._attempts[task.name])
+        yield Ended(outcome=failed_slide(self.request, task, failure, files))
 
     def _jobs(self) -> Iterable[_Job]:
         return [slot.job for slot in self._slots if slot.job is not None]
@@ -244,6 +244,19 @@ class LocalBatch:
         self.claims.release_all()
 
 
+def failed_slide(
+    request: BatchOptions, task: SlideTask, failure: Failed | Refused | NameTaken, files: tuple[Path, ...] = ()
+) -> SlideFailed:
+    """The outcome of a slide that failed; `files` are what was written of it."""
+    return SlideFailed(
+        name=task.name,
+        reason=failure.reason,
+        options=failure.options,
+        path=task.path_unless(private=request.private),
+        files=files,
+    )
+
+
 def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
     """Claim a slide, and remove partial files that a killed process left; None if another run holds the claim.
 
@@ -258,14 +271,19 @@ def claim_slide(claims: Claims, out: Path, task: SlideTask) -> Claim | None:
     return claim
 
 
-def record_failure(out: Path, task: SlideTask, reason: str, *, attempts: int) -> None:
+def record_failure(out: Path, task: SlideTask, reason: str, *, attempts: int) -> tuple[Path, ...]:
     """Write the record of a slide's failure, unless the results of another slide of this name are there.
+
+    Returns:
+        The file, if it was written.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    if may_record_failure(out / task.name, task.path):
-        write_failure(out, task.name, reason, attempts=attempts)
+    if not may_record_failure(out / task.name, task.path):
+        return ()
+    write_failure(out, task.name, reason, attempts=attempts)
+    return (failure_path(out, task.name),)
 
 
 def check_root(task: SlideTask, *, private: bool) -> None:

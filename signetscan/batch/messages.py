@@ -23,6 +23,8 @@ class Ready:
     """What the model runs on."""
     megapixels_per_s: float | None = None
     """Its speed; None if it was not measured."""
+    learnt_from: str = ""
+    """What it says that it learnt from, in one line; empty if this is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

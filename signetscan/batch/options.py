@@ -25,7 +25,10 @@ class BatchOptions:
         Path("signetscan-results"),
         Option(help="Folder for the results; created if it does not exist.", changes_result=False),
     )
-    model: str = option(DEFAULT_MODEL, Option(help="Name of a shipped model (accurate, fast), or an ONNX file."))
+    model: str = option(
+        DEFAULT_MODEL,
+        Option(help="Name of a shipped model (accurate, fast: both of simulated cells only), or an ONNX file."),
+    )
     device: Device = option(
         "auto",
         Option(help="Where the model runs; cuda and tensorrt need an NVIDIA GPU, auto uses a GPU if possible."),

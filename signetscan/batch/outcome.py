@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+from signetscan.models.spec import in_one_line
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ class SlideScanned:
     """What the user should know about it."""
     seconds: float
     """Time that the scan took, s."""
+    path: Path | None = None
+    """Its file; None where results have pseudonyms."""
+    files: tuple[Path, ...] = ()
+    """Its results: the formats, the run record and, if there is one, the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,10 @@ class SlideSkipped:
     """Its run record."""
     warnings: tuple[str, ...] = ()
     """What was suspicious about it, and why some of the requested formats cannot hold its detections."""
+    path: Path | None = None
+    """Its file; None where results have pseudonyms."""
+    files: tuple[Path, ...] = ()
+    """Its results, as for a slide that was scanned now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,10 @@ class SlideFailed:
     """Why."""
     options: tuple[str, ...] = ()
     """Names of the options that would help."""
+    path: Path | None = None
+    """Its file; None where results have pseudonyms."""
+    files: tuple[Path, ...] = ()
+    """The record of its failure; none in a dry run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +97,12 @@ class SlidePlanned:
     """What scanning it would take."""
     warnings: tuple[str, ...] = ()
     """What the user should know about it."""
+    path: Path | None = None
+    """Its file; None where results have pseudonyms."""
 
+
+ALREADY_DONE = "already done with the same slide, model and options"
+"""Why a slide was skipped."""
 
 SlideOutcome: TypeAlias = SlideScanned | SlideSkipped | SlideFailed | SlidePlanned
 
@@ -95,12 +113,13 @@ def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:
         case SlideScanned():
             return _facts(outcome, "done") | _record_facts(outcome) | {"seconds": round(outcome.seconds, 1)}
         case SlideSkipped():
-            return _facts(outcome, "skipped") | _record_facts(outcome)
+            return _facts(outcome, "skipped") | {"reason": ALREADY_DONE} | _record_facts(outcome)
         case SlideFailed():
-            return _facts(outcome, "failed") | ({"reason": printable(outcome.reason)} if outcome.reason else {})
+            facts: dict[str, Json] = {"reason": printable(outcome.reason)} if outcome.reason else {}
+            return _facts(outcome, "failed") | facts | _files(outcome)
         case SlidePlanned():
             plan = outcome.plan
-            facts: dict[str, Json] = {
+            facts = {
                 "width_px": plan.width_px,
                 "height_px": plan.height_px,
                 "mpp": plan.mpp.x,
@@ -116,7 +135,12 @@ def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:
 
 
 def _facts(outcome: SlideOutcome, status: str) -> dict[str, Json]:
-    return {"slide": printable(outcome.name), "status": status}
+    path: dict[str, Json] = {} if outcome.path is None else {"path": str(outcome.path)}
+    return {"slide": printable(outcome.name), "status": status} | path
+
+
+def _files(outcome: SlideScanned | SlideSkipped | SlideFailed) -> dict[str, Json]:
+    return {"outputs": [str(path) for path in outcome.files]}
 
 
 def _record_facts(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
@@ -125,8 +149,11 @@ def _record_facts(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
         "detections": dict(record.detections),
         "tissue_mm2": record.tissue_mm2,
         "unread_mm2": record.unread_mm2,
+        "tiles": record.tiles.scanned,
+        "model": record.model.name,
+        "learnt_from": printable(in_one_line(record.model.learnt_from)),
     }
-    return facts | _warnings(outcome)
+    return facts | _files(outcome) | _warnings(outcome)
 
 
 def _warnings(outcome: SlideScanned | SlideSkipped | SlidePlanned) -> dict[str, Json]:

@@ -11,6 +11,7 @@ import numpy as np
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.errors import SlideError
 from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
+from signetscan.plurals import amount
 from signetscan.results.namesakes import check_name_is_free, place_of
 from signetscan.results.reading import load_result
 from signetscan.results.run_key import run_key
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from signetscan.models.detector import Detector
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
-    from signetscan.scan.detect import SlideResult
     from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
@@ -76,8 +76,14 @@ def scan_slide(
         finished = None if request.overwrite else _finished(task, request, key, files.state, slide)
         if finished is not None:
             unfit = (why for name, why in finished.unfit.items() if name in request.formats)
-            warnings = (*(concern.message for concern in finished.slide.concerns), *unfit)
-            return SlideSkipped(name=task.name, record=finished, warnings=warnings)
+            warnings = warnings_of(slide, detector, options, finished.slide.concerns)
+            return SlideSkipped(
+                name=task.name,
+                record=finished,
+                warnings=(*warnings, *warnings_of_record(finished), *unfit),
+                path=task.path_unless(private=request.private),
+                files=_files(task, request, finished),
+            )
         if not request.overwrite:
             check_name_is_free(request.out / task.name, task.path, slide.fingerprint, content)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
@@ -105,13 +111,24 @@ def scan_slide(
         )
         if request.report:
             _write_report(written, slide)
-        warnings = (*warnings_of(slide, detector, result.options, result.concerns), *_unread(result))
-        warnings = (*warnings, *written.record.unfit.values())
+        warnings = warnings_of(slide, detector, result.options, result.concerns)
     return SlideScanned(
         name=task.name,
         record=written.record,
-        warnings=warnings,
+        warnings=(*warnings, *warnings_of_record(written.record), *written.record.unfit.values()),
         seconds=time.monotonic() - started,
+        path=task.path_unless(private=request.private),
+        files=_files(task, request, written.record),
+    )
+
+
+def _files(task: SlideTask, request: BatchOptions, record: RunRecord) -> tuple[Path, ...]:
+    """The results of a slide, with the run record and, if one was asked for, the report."""
+    target = request.out / task.name
+    last = (RECORD_SUFFIX, REPORT_SUFFIX) if request.report else (RECORD_SUFFIX,)
+    return (
+        *(target.with_name(file.name) for file in record.files.values()),
+        *(add_suffix(target, suffix) for suffix in last),
     )
 
 
@@ -170,7 +187,8 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
             done=done and not request.overwrite,
         )
         warnings = warnings_of(slide, detector, options, plan.concerns)
-    return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings))
+        path = task.path_unless(private=request.private)
+    return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
 
 
 def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
@@ -219,11 +237,12 @@ def warnings_of(
     return warnings
 
 
-def _unread(result: SlideResult) -> list[str]:
-    """A warning of area that could not be read."""
-    if result.unread_mm2 <= 0:
+def warnings_of_record(record: RunRecord) -> list[str]:
+    """What the user should know about a scanned slide, now or when it is skipped."""
+    if record.unread_mm2 <= 0:
         return []
-    return [f"{result.unread_mm2:.4f} mm² could not be read and was not scanned; the run record lists the areas"]
+    unread = f"{amount(record.unread_mm2, 4)} mm² could not be read and was not scanned"
+    return [f"{unread}; the run record lists the areas"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

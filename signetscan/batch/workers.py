@@ -175,6 +175,7 @@ def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> 
         precision=detector.spec.precision,
         runs_on=detector.runs_on,
         megapixels_per_s=megapixels_per_s,
+        learnt_from=detector.spec.learnt_from,
     )
 
 

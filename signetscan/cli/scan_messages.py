@@ -14,9 +14,8 @@ from signetscan.cli.console import note, result, stages
 from signetscan.cli.flags import with_flags
 from signetscan.cli.statuses import FATAL, SOME_FAILED
 from signetscan.errors import SlideError
-from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX
 from signetscan.models.runtime import runtime_versions
-from signetscan.plurals import counted
+from signetscan.plurals import amount, counted
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
@@ -141,6 +140,8 @@ class ScanMessages:
         if self._request.device == "auto" and not ready.runs_on.on_gpu and "onnxruntime-gpu" in runtime_versions():
             line += " onnxruntime-gpu is installed, but CUDA could not be loaded; --device cuda shows why."
         note(line, quiet=self._quiet)
+        if ready.learnt_from:
+            note(f"What it learnt from: {ready.learnt_from}", quiet=self._quiet)
 
     def _about_slide(self, failure: SlideFailed | Retried) -> str:
         """The reason of a failure and the flags that would help, after the slide's name unless the reason has it."""
@@ -179,32 +180,34 @@ class ScanMessages:
             case SlidePlanned():
                 plan = outcome.plan
                 size = f"{plan.width_px} x {plan.height_px} px of {plan.mpp.x:g} µm ({plan.mpp.source})"
-                state = "already done" if plan.done else f"{counted(plan.tiles, 'tile')} of {plan.megapixels:.1f} Mpx"
+                state = (
+                    "already done"
+                    if plan.done
+                    else f"{counted(plan.tiles, 'tile')} of {amount(plan.megapixels, 1)} Mpx"
+                )
                 result(f"{name}: {size}: {state}")
             case SlideScanned() | SlideSkipped():
                 skipped = ", already done" if isinstance(outcome, SlideSkipped) else ""
-                result(f"{name}: {_counts(outcome)}{skipped}")
-                if self._alone:
-                    self._say_files(outcome)
+                result(f"{name}: {_counts(outcome)}{skipped}{_nothing(outcome)}")
+                for path in outcome.files if self._alone else ():
+                    result(f"  {path}")
             case _:
                 assert_never(outcome)
-
-    def _say_files(self, outcome: SlideScanned | SlideSkipped) -> None:
-        """Print the paths of the results."""
-        target = self._request.out / outcome.name
-        suffixes = [RECORD_SUFFIX, *([REPORT_SUFFIX] if self._request.report else [])]
-        names = [file.name for file in outcome.record.files.values()]
-        for name in [*names, *(f"{target.name}{suffix}" for suffix in suffixes)]:
-            result(f"  {printable(str(target.with_name(name)))}")
 
 
 def _counts(outcome: SlideScanned | SlideSkipped) -> str:
     """Numbers of detections on a slide, of tiles, and the area of tissue, and of what could not be read if any."""
     record = outcome.record
     counts = ", ".join(counted(count, _in_sentence(printable(label))) for label, count in record.detections.items())
-    tissue = "" if record.tissue_mm2 is None else f" ({record.tissue_mm2:.1f} mm² of tissue)"
-    unread = f", {record.unread_mm2:.4f} mm² unread" if record.unread_mm2 > 0 else ""
+    tissue = "" if record.tissue_mm2 is None else f" ({amount(record.tissue_mm2, 1)} mm² of tissue)"
+    unread = f", {amount(record.unread_mm2, 4)} mm² unread" if record.unread_mm2 > 0 else ""
     return f"{counts} in {record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}{tissue}{unread}"
+
+
+def _nothing(outcome: SlideScanned | SlideSkipped) -> str:
+    """What no detection means; empty if there are some. Where nothing was scanned, a warning says so."""
+    record = outcome.record
+    return "; no detection does not mean no cancer" if record.tiles.scanned and not record.total else ""
 
 
 def _in_sentence(class_name: str) -> str:

@@ -3,7 +3,8 @@
 QuPath 0.4 to 0.7 imports the file without a warning: it is one flat FeatureCollection of `detection` objects (thousands
 of annotations would slow QuPath down), each with a classification of name and colour (a name alone aborts the import),
 the score as a measurement, and a closed ring of positive size with at most two decimals; no spaces. Coordinates are
-level-0 pixels minus the origin of the slide's bounds, because QuPath crops to the bounds.
+level-0 pixels minus the origin of the slide's bounds, because QuPath crops to the bounds. What the file says of the
+model stands last, so that readers that go line by line know the first line.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from signetscan.formats.blocks import blocks, edges_as_text, filled
 from signetscan.formats.colours import colour_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from signetscan.detections import Detections
     from signetscan.formats.blocks import RowBlock
+    from signetscan.json_values import Json
 
 
 def write_geojson(
@@ -32,6 +34,7 @@ def write_geojson(
     *,
     source: str,
     origin: tuple[int, int] = (0, 0),
+    about: Mapping[str, Json] | None = None,
 ) -> None:
     """Write detections for QuPath, block by block, so that memory does not grow with their number.
 
@@ -41,6 +44,7 @@ def write_geojson(
         class_names: name of each label.
         source: fingerprints of the slide and the model that the detections come from, for stable ids.
         origin: the point that QuPath takes as (0, 0), level-0 pixels.
+        about: what the file says of the model, as the member `signetscan`, which QuPath passes over.
 
     Raises:
         OutputError: the file cannot be written.
@@ -52,7 +56,7 @@ def write_geojson(
         for block in blocks(detections, class_names, source):
             file.write(separator + _features(block, templates, origin))
             separator = ",\n"
-        file.write("\n]}\n")
+        file.write("\n]}\n" if not about else f'\n],"signetscan":{_json(about)}}}\n')
 
 
 def _template(name: str, label: int) -> str:

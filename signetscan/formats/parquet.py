@@ -1,7 +1,8 @@
 """Detections as GeoParquet 1.1, for data frames and databases: the columns of the CSV file, and each box as a polygon.
 
 Coordinates are level-0 pixels from the corner of level 0, as in the CSV file. They are not places on the globe, so the
-file declares no reference system (`"crs": null`). Values are not rounded.
+file declares no reference system (`"crs": null`). Values are not rounded. What the model says of itself is JSON in the
+file's metadata, under `signetscan`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def write_parquet(path: Path, scanned: ScannedSlide) -> None:
     """
     from pyarrow import parquet  # noqa: PLC0415 - only this format needs it
 
-    schema = _schema(scanned.detections)
+    schema = _schema(scanned)
     with part_path(path) as part, parquet.ParquetWriter(part, schema, compression="zstd") as file:
         # At least one group, so that a file without detections has its columns.
         for start in range(0, max(len(scanned.detections), 1), ROWS_A_GROUP):
@@ -57,7 +58,7 @@ def write_parquet(path: Path, scanned: ScannedSlide) -> None:
             file.write_table(_table(scanned.detections.select(np.arange(start, stop)), scanned, schema))
 
 
-def _schema(detections: Detections) -> pa.Schema:
+def _schema(scanned: ScannedSlide) -> pa.Schema:
     import pyarrow as pa  # noqa: PLC0415
 
     fields = [
@@ -67,7 +68,10 @@ def _schema(detections: Detections) -> pa.Schema:
         pa.field("geometry", pa.binary(), nullable=False),
         *(pa.field(name, pa.float64(), nullable=False) for name in NUMBERS),
     ]
-    return pa.schema(fields, metadata={"geo": json.dumps(_geo(detections))})
+    metadata = {"geo": json.dumps(_geo(scanned.detections))}
+    if scanned.about_model:
+        metadata["signetscan"] = json.dumps(scanned.about_model)
+    return pa.schema(fields, metadata=metadata)
 
 
 def _geo(detections: Detections) -> dict[str, Json]:

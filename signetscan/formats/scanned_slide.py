@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signetscan.models.spec import NOT_SAID, said_data
 from signetscan.slides import qupath_origin
 from signetscan.slides.protocol import known_mpp
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.detections import Detections
+    from signetscan.json_values import Json
     from signetscan.models.detector import Detector
     from signetscan.slides import Mpp, Slide
 
@@ -40,6 +42,15 @@ class ScannedSlide:
     """The point that QuPath takes as (0, 0), level-0 pixels."""
     path: Path | None = None
     """The slide's file; None where it is not known."""
+    learnt_from: str = ""
+    """What the model says that it learnt from; empty if it does not say."""
+
+    @property
+    def about_model(self) -> dict[str, Json]:
+        """What files that have room for it say of the model; empty if it does not say what it learnt from."""
+        if said_data(self.learnt_from) == NOT_SAID:
+            return {}
+        return {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": self.learnt_from}
 
     @property
     def source(self) -> str:
@@ -75,6 +86,7 @@ def scanned_slide(
         class_names=detector.spec.class_names,
         model=detector.spec.name,
         model_sha256=detector.sha256,
+        learnt_from=detector.spec.training_data,
         fingerprint=slide.fingerprint,
         mpp=known_mpp(slide),
         dimensions=slide.dimensions,

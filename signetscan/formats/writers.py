@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 
 def _geojson(path: Path, scanned: ScannedSlide) -> None:
-    write_geojson(path, scanned.detections, scanned.class_names, source=scanned.source, origin=scanned.origin)
+    write_geojson(
+        path,
+        scanned.detections,
+        scanned.class_names,
+        source=scanned.source,
+        origin=scanned.origin,
+        about=scanned.about_model,
+    )
 
 
 def _csv(path: Path, scanned: ScannedSlide) -> None:

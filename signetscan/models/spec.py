@@ -14,6 +14,8 @@ threshold, non-maximum suppression and all that concerns the slide are outside o
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,12 @@ METADATA_PREFIX = "signetscan."
 """Each field of `ModelSpec` is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
 OPTIONAL = ("precision",)
 """Fields that a file may lack."""
+NOT_SAID = "not said"
+"""Stands for what a model learnt from, if it does not say."""
+UNSAID = frozenset({"", "none", "unknown"})
+"""Descriptions of training data, in lower case, that say nothing."""
+LONGEST_LINE = 120
+"""Longest line on what a model learnt from, characters."""
 TEXTS = {"name": 200, "training_data": 10_000, "licence": 10_000, "intended_use": 10_000, "precision": 200}
 """Longest text of each field that is one, characters: results and messages repeat it."""
 
@@ -108,6 +116,11 @@ class ModelSpec:
             for field in fields(self)
         }
 
+    @property
+    def learnt_from(self) -> str:
+        """What the model learnt from, in one line."""
+        return in_one_line(self.training_data)
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> ModelSpec:
         """Read the contract from an ONNX file's metadata.
@@ -136,6 +149,17 @@ class ModelSpec:
             )
         except JsonError as error:
             raise ModelError(str(error)) from error
+
+
+def in_one_line(training_data: str) -> str:
+    """The first sentence of what a model says that it learnt from, cut to a line; `NOT_SAID` if it says nothing."""
+    sentence = re.split(r"(?<=[.!?]) ", " ".join(training_data.split()), maxsplit=1)[0]
+    return textwrap.shorten(said_data(sentence), LONGEST_LINE, placeholder=" ...")
+
+
+def said_data(training_data: str) -> str:
+    """What a model says that it learnt from; `NOT_SAID` if it says nothing."""
+    return NOT_SAID if training_data.strip().casefold() in UNSAID else training_data
 
 
 def _entry(metadata: Mapping[str, str], name: str) -> tuple[Json, ...]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from signetscan.errors import ResultError
 from signetscan.formats.result_files import REPORT_SUFFIX, add_suffix
+from signetscan.models.spec import in_one_line
 from signetscan.reports.page import write_page
 from signetscan.reports.scores import density_text
 from signetscan.results.folder import list_slides
@@ -40,6 +41,10 @@ class IndexEntry:
     """Area of its tissue, mm²; None where the scan used no tissue mask, or the slide failed."""
     unread_mm2: float = 0.0
     """Area that could not be read, mm²."""
+    is_scanned: bool = True
+    """Whether any tile was scanned; there is none on a slide without tissue."""
+    model: str = ""
+    """Name of the model, and what it says that it learnt from; empty where the slide failed."""
     report: str = ""
     """Path of its report below the folder of the index, with "/" between folders; empty where there is none."""
     failure: str = ""
@@ -91,6 +96,8 @@ def _entry(slide: SlideFiles, reports: Path) -> IndexEntry:
         detections=record.detections,
         tissue_mm2=record.tissue_mm2,
         unread_mm2=record.unread_mm2,
+        is_scanned=record.tiles.scanned > 0,
+        model=f"{record.model.name}: {in_one_line(record.model.learnt_from)}",
         report=report.relative_to(reports).as_posix() if report.is_file() else "",
     )
 
@@ -116,6 +123,7 @@ def write_index(path: Path, entries: Sequence[IndexEntry]) -> None:
         path,
         "index.html",
         entries=entries,
+        models=sorted({entry.model for entry in done if entry.model}),
         failed=len(entries) - len(done),
         done=len(done),
         classes=list(sums) if 1 < len(sums) <= MOST_CLASSES else [],

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from signetscan import __version__
 from signetscan.atomic import atomic_text
-from signetscan.plurals import counted
+from signetscan.plurals import amount, counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def render_page(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "counted": partial(counted, separator=",")}
+    environment.filters |= {"number": number, "amount": amount, "counted": partial(counted, separator=",")}
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     script = f"{template.removesuffix('.html')}.js"
     code = loader.get_source(environment, script)[0] if script in loader.list_templates() else ""

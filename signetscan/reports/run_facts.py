@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from signetscan.errors import ResultError
 from signetscan.json_values import is_number
+from signetscan.models.spec import said_data
+from signetscan.scan.plan import NOTHING_TO_SCAN
 
 if TYPE_CHECKING:
     from signetscan.boxes import Box
@@ -26,6 +28,8 @@ class RunFacts:
     """Name of the model."""
     intended_use: str
     """What the model says that it is for."""
+    learnt_from: str
+    """What the model says that it learnt from."""
     threshold: float
     """Lowest score that counts."""
     min_tissue_um2: float
@@ -34,6 +38,8 @@ class RunFacts:
     """Area of the tissue mask, mm²; None where all was scanned."""
     roi_polygons: int
     """Number of polygons in the region of interest; 0 where the whole slide was scanned."""
+    tiles_scanned: int
+    """Tiles that the model was run on."""
     unread_mm2: float
     """Area that could not be read, mm²."""
     unread: tuple[Box, ...]
@@ -58,17 +64,26 @@ def run_facts(record: RunRecord) -> RunFacts:
         finished=record.finished[:19].replace("T", " ") + " UTC",
         model=record.model.name,
         intended_use=record.model.intended_use or NO_INTENDED_USE,
+        learnt_from=said_data(record.model.learnt_from),
         threshold=_number(record, "threshold", high=1),
         min_tissue_um2=_number(record, "min_tissue"),
         tissue_mm2=record.tissue_mm2,
         roi_polygons=0 if record.roi is None else record.roi.polygons,
+        tiles_scanned=record.tiles.scanned,
         unread_mm2=record.unread_mm2,
         unread=record.unread,
-        concerns=tuple(concern.message for concern in record.slide.concerns),
+        concerns=_concerns(record),
         rows=tuple(_rows(record)),
         options=tuple((name.replace("_", " "), _shown(value)) for name, value in record.options.items()),
         versions=tuple(record.versions.items()),
     )
+
+
+def _concerns(record: RunRecord) -> tuple[str, ...]:
+    """What was suspicious about the slide; that nothing was scanned, even if the record is older than that remark."""
+    concerns = [concern.message for concern in record.slide.concerns]
+    nothing = [] if record.tiles.scanned else [NOTHING_TO_SCAN.message]
+    return tuple(dict.fromkeys([*concerns, *nothing]))
 
 
 def _rows(record: RunRecord) -> list[tuple[str, str]]:

@@ -54,6 +54,7 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
         class_names=record.model.class_names,
         model=record.model.name,
         model_sha256=record.model.sha256,
+        learnt_from=record.model.learnt_from,
         fingerprint=record.slide.fingerprint,
         mpp=record.slide.mpp,
         dimensions=record.slide.dimensions,

@@ -92,6 +92,8 @@ class ModelRecord:
     """Name of each label."""
     intended_use: str
     """Its own statement of what it is for; empty if it makes none."""
+    learnt_from: str = ""
+    """Its own statement of what it learnt from; empty if it makes none, and in records of earlier versions."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -103,6 +105,7 @@ class ModelRecord:
             mpp=table.number("mpp", low=0),
             class_names=table.texts("classes"),
             intended_use=table.text_or("intended_use", ""),
+            learnt_from=table.text_or("learnt_from", ""),
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -114,6 +117,7 @@ class ModelRecord:
             "mpp": self.mpp,
             "classes": list(self.class_names),
             "intended_use": self.intended_use,
+            "learnt_from": self.learnt_from,
         }
 
 

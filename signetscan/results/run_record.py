@@ -218,6 +218,7 @@ def record_of_scan(
             mpp=detector.spec.mpp,
             class_names=names,
             intended_use=detector.spec.intended_use,
+            learnt_from=detector.spec.training_data,
         ),
         provider=detector.runs_on.name,
         options=asdict(result.options),

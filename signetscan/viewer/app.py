@@ -16,6 +16,7 @@ import numpy as np
 from signetscan.errors import OptionError, OutputError, SlideError
 from signetscan.formats.colours import colour_of
 from signetscan.json_values import JsonError, JsonTable
+from signetscan.models.spec import in_one_line
 from signetscan.viewer.deepzoom import OVERLAP_PX, TILE_PX, DeepZoom, jpeg
 from signetscan.viewer.marks import Marks
 from signetscan.viewer.marks_file import read_marks, write_marks
@@ -180,6 +181,7 @@ class Viewer:
         return {
             "name": self._scanned.name,
             "model": self._scanned.model,
+            "learnt_from": in_one_line(self._scanned.learnt_from),
             "classes": [
                 {"name": name, "colour": list(colour_of(label))} for label, name in enumerate(self._scanned.class_names)
             ],

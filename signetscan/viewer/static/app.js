@@ -39,6 +39,8 @@ async function start() {
   }
   document.title = `${facts.name} - signetscan view`;
   $("name").textContent = facts.name;
+  const nothing = facts.detections ? "" : "Nothing was detected, which does not mean that there is no cancer. ";
+  $("about").textContent = `${nothing}Model ${facts.model}. What it learnt from: ${facts.learnt_from}`;
   $("saved").textContent = `Marks are saved to ${facts.file} at once.`;
   drawing = new Drawing($("overlay"), cells, facts.classes.map(({ colour }) => colour));
   showSlide();
