@@ -10,9 +10,15 @@ import numpy as np
 
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.errors import SlideError
-from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
+from signetscan.formats.result_files import (
+    CORRECTIONS_SUFFIX,
+    READABLE_FORMATS,
+    RECORD_SUFFIX,
+    REPORT_SUFFIX,
+    add_suffix,
+)
 from signetscan.plurals import amount
-from signetscan.results.namesakes import check_name_is_free, place_of
+from signetscan.results.namesakes import check_name_is_free, place_of, set_marks_aside
 from signetscan.results.reading import load_result
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
@@ -94,6 +100,7 @@ def scan_slide(
         if claim is not None and not claim.is_held():
             message = f"{task.name}: this run paused for so long that another run took over the slide"
             raise SlideError(message)
+        aside = _set_marks_aside(request.out / task.name, slide)
         written = write_results(
             request.out / task.name,
             slide,
@@ -103,15 +110,11 @@ def scan_slide(
             crop_to_bounds=request.bounds_crop,
             formats=request.formats,
             slide_path=task.path,
-            identity=FileIdentity(
-                content=content,
-                state=files.state,
-                place="" if request.private else place_of(task.path),  # a guess of the path could be checked by it
-            ),
+            identity=files.identity(content, private=request.private),
         )
         if request.report:
             _write_report(written, slide)
-        warnings = warnings_of(slide, detector, result.options, result.concerns)
+        warnings = [*warnings_of(slide, detector, result.options, result.concerns), *aside]
     return SlideScanned(
         name=task.name,
         record=written.record,
@@ -150,6 +153,14 @@ def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slid
     if needs_report:
         _write_report(stored, slide)
     return stored.record
+
+
+def _set_marks_aside(target: Path, slide: Slide) -> list[str]:
+    """Keep the marks of another slide away from this one's results; gives a warning if there were any."""
+    aside = set_marks_aside(target, slide.fingerprint)
+    if aside is None:
+        return []
+    return [f"{target.name}{CORRECTIONS_SUFFIX} held marks of the slide that was here before; it is now {aside.name}"]
 
 
 def _write_report(stored: StoredResult, slide: Slide) -> None:
@@ -249,6 +260,7 @@ def warnings_of_record(record: RunRecord) -> list[str]:
 class _FilesNow:
     """The files of a slide as they are at a moment."""
 
+    path: Path
     files: tuple[Path, ...]
     state: str
     """Identifies their sizes and times of change."""
@@ -257,9 +269,13 @@ class _FilesNow:
     def of(cls, path: Path) -> Self:
         with as_slide_errors(path):
             files = slide_parts(path)
-            return cls(files=files, state=state_of(files))
+            return cls(path=path, files=files, state=state_of(files))
 
     def content(self) -> str:
         """Identifies what they hold; the slide has been opened before, so that it is known to be one."""
         with as_slide_errors(self.files[0]):
             return content_of(self.files)
+
+    def identity(self, content: str, *, private: bool) -> FileIdentity:
+        """What a run record says of them: with pseudonyms not their place, because a guess could be checked by it."""
+        return FileIdentity(content=content, state=self.state, place="" if private else place_of(self.path))

@@ -45,6 +45,8 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
     with open_viewer(results, slide, marks=out, port=port) as server:
         try:
             result(server.url)
+            for warning in server.viewer.warnings:
+                note(f"Warning: {warning}.")
             note(f"Marks are saved to {server.viewer.marks_path}. Press Ctrl-C to end.")
             if not no_browser:
                 # In a thread, because a browser that runs in the terminal returns only when the user quits it.

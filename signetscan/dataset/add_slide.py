@@ -26,6 +26,7 @@ from signetscan.dataset.image_writing import replace_images
 from signetscan.dataset.options import AddOptions
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
 from signetscan.dataset.remarks import Remarks
+from signetscan.dataset.same_slide import check_same_slide
 from signetscan.dataset.slide_parts import slide_parts
 from signetscan.dataset.slides import view_of
 from signetscan.errors import AnnotationError, OptionError, OutputError
@@ -101,6 +102,8 @@ def add_slide(
             raise OptionError(message, options=("image_mpp",))
         record = record or DatasetRecord(mpp=mpp)
         name = _name_for(record, slide, options.name or name_of(slide_path.name), folder)
+        for path in corrected:
+            check_same_slide(path, slide, slide_path, remarks)
         objects = _read_objects(slide, slide_path, corrected, remarks, crop_to_bounds=options.bounds_crop)
         view = view_of(slide_path, slide, mpp)
         corrections = sort_corrections(

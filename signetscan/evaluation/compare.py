@@ -18,7 +18,6 @@ from signetscan.dataset.corrections import sort_corrections
 from signetscan.dataset.qupath import remark_marks
 from signetscan.dataset.remarks import Remarks
 from signetscan.detections import Detections
-from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.digestpath import Scores, evaluate
 from signetscan.evaluation.files import detections_of, images_of_pair, outside_of, pixel_um_of, read_pair, with_area
@@ -237,15 +236,8 @@ def _record_of(pair: Pair) -> RunRecord | None:
     """The run record beside a file of A, or else of B.
 
     Raises:
-        AnnotationError: both have one, and they are of different slides.
         ResultError: one is damaged.
     """
     paths = [record_path(path) for path in (pair.predictions, pair.truth) if path is not None]
     records = [read_run_record(path) for path in paths if path.exists()]
-    if len({record.slide.fingerprint for record in records}) > 1:
-        message = (
-            f"{pair.predictions} and {pair.truth} are of different slides, by their run records; compare results of "
-            "the same slides"
-        )
-        raise AnnotationError(message)
     return records[0] if records else None

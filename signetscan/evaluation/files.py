@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Annotations, Meaning, Region, Unclassified, interpret, read_annotations
+from signetscan.annotations.marked_slide import check_marked_slide
 from signetscan.annotations.marks import in_any
 from signetscan.boxes import centres
 from signetscan.dataset import MPP, slide_of
@@ -160,6 +161,7 @@ def images_of_pair(
 
 def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[MarkedObjects, MarkedObjects]:
     """Predictions and truth of one image, both in level-0 pixels, with the meaning of each object."""
+    _check_same_slide(pair)
     nothing = Annotations(boxes=np.empty((0, 4)), names=(), scores=np.empty(0), kinds=())
     predicted, true = (nothing if path is None else read_annotations(path) for path in (pair.predictions, pair.truth))
     for path, parsed in ((pair.predictions, predicted), (pair.truth, true)):
@@ -179,6 +181,27 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
             f"{pair.stem} from x {x:g}, y {y:g} px",
         )
     return _interpreted(pair, predicted, true, remarks)
+
+
+def _check_same_slide(pair: Pair) -> None:
+    """Check that the two files of a pair are of one slide, by their run records and by what marks say.
+
+    Raises:
+        AnnotationError: they are not.
+        ResultError: a run record is damaged.
+    """
+    files = [path for path in (pair.predictions, pair.truth) if path is not None]
+    recorded = {path: record_path(path) for path in files if record_path(path).exists()}
+    fingerprints = {path: read_run_record(record).slide.fingerprint for path, record in recorded.items()}
+    if len(set(fingerprints.values())) > 1:
+        message = (
+            f"{pair.predictions} and {pair.truth} are of different slides, by their run records; compare results of "
+            "the same slides"
+        )
+        raise AnnotationError(message)
+    for path in files if fingerprints else ():
+        if path.name.lower().endswith(".geojson") and (path == pair.truth or path not in recorded):
+            check_marked_slide(path, next(iter(fingerprints.values())))
 
 
 def _interpreted(

@@ -34,6 +34,8 @@ class ScannedSlide:
     """SHA-256 of the model file."""
     fingerprint: str
     """Fingerprint of the slide."""
+    content: str = ""
+    """What the slide's files held when it was scanned, from `content_of`; empty where it is not known."""
     mpp: Mpp
     """Size of a level-0 pixel."""
     dimensions: tuple[int, int]

@@ -9,6 +9,7 @@ from signetscan.errors import OptionError, ResultError, SlideError
 from signetscan.results.folder import find_results
 from signetscan.results.reading import load_result
 from signetscan.slides import open_slide
+from signetscan.slides.opening import content_now
 from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, name_of, slide_files
 
 if TYPE_CHECKING:
@@ -50,14 +51,15 @@ def locate_slide(record: RunRecord, slides: Path) -> Path:
     Args:
         record: the run record.
         slides: the slide, or a folder that it is in. In a folder, slides with the record's name are opened first, then
-            all others, because results may have pseudonyms.
+            all others, because results may have pseudonyms. Of several copies of the slide, one that has not changed
+            since the scan is taken before one that has.
 
     Raises:
         ResultError: the folder does not hold the slide, or `slides` is another one.
         OptionError: the folder holds no slide.
         SlideError: `slides` is a file that cannot be read.
     """
-    name, fingerprint = record.slide.name, record.slide.fingerprint
+    name, fingerprint, content = record.slide.name, record.slide.fingerprint, record.slide.identity.content
     if not slides.is_dir():
         if _fingerprint(slides) == fingerprint:
             return slides
@@ -65,12 +67,17 @@ def locate_slide(record: RunRecord, slides: Path) -> Path:
         raise ResultError(message, options=("slide",))
     files = _slides_in(slides)
     # The sort is stable and False comes first: slides of the record's name, then the rest.
+    changed: Path | None = None
     for path in sorted(files, key=lambda path: name not in {name_of(path.name), path.name}):
         try:
             if _fingerprint(path) == fingerprint:
-                return path
+                if not content or content_now(path) == content:
+                    return path
+                changed = changed or path
         except SlideError:
             continue  # the slide of a result could be read, so a damaged one is another
+    if changed is not None:
+        return changed
     count = "the only slide is not" if len(files) == 1 else f"none of {len(files)} slides is"
     message = f"{slides}: {count} the slide of {name}; name that slide, or another folder"
     raise ResultError(message, options=("slide",))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import os
 import secrets
 from typing import TYPE_CHECKING
 
-from signetscan.errors import NameTakenError, ResultError
-from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
+from signetscan.annotations.marked_slide import Match, read_marked_slide
+from signetscan.errors import NameTakenError, OutputError, ResultError
+from signetscan.formats.result_files import CORRECTIONS_SUFFIX, RECORD_SUFFIX, add_suffix
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
@@ -80,6 +82,39 @@ def may_record_failure(target: Path, path: Path) -> bool:
     """Whether the record of a slide's failure may stand beside what is there: not beside another slide's results."""
     other = _recorded_slide(target)
     return other is None or not other.identity.place or is_at(path, other.identity.place)
+
+
+def set_marks_aside(target: Path, fingerprint: str) -> Path | None:
+    """Rename a reviewer's marks of the slide that was here before, so that nobody takes them for those of this one.
+
+    Args:
+        target: path of the results, without suffix; the results of the slide that was here before are still there.
+        fingerprint: the slide whose results are about to replace them.
+
+    Returns:
+        The file's new path; None if there are no such marks.
+
+    Raises:
+        OutputError: it cannot be renamed.
+        AnnotationError: it cannot be read.
+    """
+    before, marks = _recorded_slide(target), add_suffix(target, CORRECTIONS_SUFFIX)
+    if before is None or before.fingerprint == fingerprint or not marks.is_file():
+        return None
+    if read_marked_slide(marks).match(fingerprint) not in {Match.OTHER, Match.UNKNOWN}:
+        return None
+    digits = hashlib.sha256(before.fingerprint.encode()).hexdigest()[:8]
+    aside = marks.with_name(f"{marks.name}.of-{digits}")
+    for again in itertools.count(2):
+        if not aside.exists():
+            break
+        aside = marks.with_name(f"{marks.name}.of-{digits}-{again}")
+    try:
+        marks.rename(aside)
+    except OSError as error:
+        message = f"{marks}: marks of another slide, which cannot be renamed: {error.strerror or error}"
+        raise OutputError(message) from error
+    return aside
 
 
 def _recorded_slide(target: Path) -> SlideRecord | None:

@@ -56,6 +56,7 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
         model_sha256=record.model.sha256,
         learnt_from=record.model.learnt_from,
         fingerprint=record.slide.fingerprint,
+        content=record.slide.identity.content,
         mpp=record.slide.mpp,
         dimensions=record.slide.dimensions,
         origin=record.geojson_origin,

@@ -11,9 +11,11 @@ import openslide
 import tifffile
 
 from signetscan.errors import SlideError
+from signetscan.slides.fingerprint import content_of
 from signetscan.slides.mpp import Mpp, MppSource
 from signetscan.slides.mpp_checks import size_concerns
 from signetscan.slides.openslide_slide import OpenSlideSlide
+from signetscan.slides.parts import slide_parts
 from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
 from signetscan.slides.tiff_slide import TiffSlide
@@ -118,6 +120,16 @@ def as_slide_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise SlideError(message) from error
+
+
+def content_now(path: Path) -> str:
+    """What the files of a slide hold, from `content_of`; of one that can be opened.
+
+    Raises:
+        SlideError: a file cannot be read.
+    """
+    with as_slide_errors(path):
+        return content_of(slide_parts(path))
 
 
 def _is_tiff(path: Path) -> bool:

@@ -71,13 +71,17 @@ class Viewer:
         scanned: the slide's detections.
         slide: the open slide.
         marks_path: file of the marks, which is read if it exists.
+        warnings: what the user should know about slide and marks.
 
     Raises:
         AnnotationError: the file of marks cannot be used.
         MppError: the slide's mpp is unknown.
     """
 
-    def __init__(self, scanned: ScannedSlide, slide: Slide, marks_path: Path) -> None:
+    def __init__(
+        self, scanned: ScannedSlide, slide: Slide, marks_path: Path, *, warnings: tuple[str, ...] = ()
+    ) -> None:
+        self.warnings = warnings
         self._scanned = scanned
         self._slide = slide
         self.marks_path = marks_path

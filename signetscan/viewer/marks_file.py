@@ -2,14 +2,14 @@
 
 Cells, detected or drawn, are annotations of the model's class; rejected detections have the class `Ignore*`, QuPath's
 name for objects that do not count. Detections without a verdict are left out. Coordinates count from the point that
-QuPath takes as (0, 0), as in the GeoJSON file of detections.
+QuPath takes as (0, 0), as in the GeoJSON file of detections. The file says which slide it is of, whatever its name
+(`signetscan.annotations.marked_slide`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import uuid
 from collections import defaultdict
 from itertools import count
 from typing import TYPE_CHECKING
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import IGNORED_CLASS, Meaning, interpret, read_geojson
+from signetscan.annotations.marked_slide import check_marked_slide, mark_id, member_of
 from signetscan.atomic import atomic_text
 from signetscan.errors import AnnotationError
 from signetscan.formats.annotations import classification
-from signetscan.formats.blocks import NAMESPACE
 from signetscan.formats.colours import IGNORED_COLOUR, colour_of
 from signetscan.viewer.marks import Mark, Verdict, mark_of_detection
 
@@ -50,7 +50,7 @@ def write_marks(path: Path, marks: Mapping[int, Mark], scanned: ScannedSlide) ->
     with atomic_text(path) as file:
         file.write('{"type":"FeatureCollection","features":[\n')
         file.write(",\n".join(json.dumps(feature, separators=(",", ":"), allow_nan=False) for feature in features))
-        file.write("\n]}\n")
+        file.write(f"\n],{member_of(scanned.fingerprint, scanned.content)}}}\n")
 
 
 def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, object]:
@@ -60,10 +60,10 @@ def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, object]:
     left, top = scanned.origin
     x0, y0, x1, y1 = (round(edge - start, 2) for edge, start in zip(mark.box, (left, top, left, top), strict=True))
     # Not the detection's id: QuPath refuses two objects with the same id, and may show the detections as well.
-    identity = f"{scanned.source}:mark:{mark.label}:{name}:{mark.box}"
+    identity = f"{scanned.model_sha256}:mark:{mark.label}:{name}:{mark.box}"
     return {
         "type": "Feature",
-        "id": str(uuid.uuid5(NAMESPACE, identity)),
+        "id": mark_id(scanned.fingerprint, identity),
         "geometry": {"type": "Polygon", "coordinates": [[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]]},
         "properties": {
             "objectType": "annotation",
@@ -85,10 +85,12 @@ def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> dic
         detections: its detections in the order of their numbers, boxes in level-0 pixels.
 
     Raises:
-        AnnotationError: the file cannot be read, or holds objects that would be lost when it is written again.
+        AnnotationError: the file cannot be read, holds marks of another slide, or holds objects that would be lost when
+            it is written again.
     """
     if not path.exists():
         return {}
+    check_marked_slide(path, scanned.fingerprint, options=("out",))
     read = read_geojson(path)
     labels = {name.strip(): label for label, name in enumerate(scanned.class_names)}
     marked = interpret(read, (scanned.mpp.x, scanned.mpp.y))

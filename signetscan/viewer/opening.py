@@ -5,18 +5,22 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from signetscan.annotations.marked_slide import Match, read_marked_slide
 from signetscan.atomic import make_folder
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import CORRECTIONS_SUFFIX, RECORD_SUFFIX, add_suffix
 from signetscan.results.folder import find_results
 from signetscan.results.lookup import load_with_slide
 from signetscan.slides import open_slide
+from signetscan.slides.opening import content_now
 from signetscan.viewer.app import Viewer
 from signetscan.viewer.server import ViewerServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from signetscan.results.reading import StoredResult
 
 
 @contextmanager
@@ -50,11 +54,28 @@ def open_viewer(result: Path, slide: Path, *, marks: Path | None = None, port: i
         message = f"{path}: choose another file for the marks, one that ends in .geojson and is not a result of detect"
         raise OptionError(message, options=("out",))
     make_folder(path.absolute().parent)
+    file = stored.scanned.path or slide
     with (
-        open_slide(stored.scanned.path or slide, mpp=stored.scanned.mpp.x) as opened,
-        ViewerServer(Viewer(stored.scanned, opened, path), port) as server,
+        open_slide(file, mpp=stored.scanned.mpp.x) as opened,
+        ViewerServer(Viewer(stored.scanned, opened, path, warnings=_warnings(stored, file, path)), port) as server,
     ):
         try:
             yield server
         finally:
             server.viewer.close()
+
+
+def _warnings(stored: StoredResult, slide: Path, marks: Path) -> tuple[str, ...]:
+    """What the user should know before trusting detections and marks on this slide.
+
+    Raises:
+        SlideError: a file of the slide cannot be read.
+        AnnotationError: the marks cannot be read.
+    """
+    fingerprint, scanned = stored.record.slide.fingerprint, stored.record.slide.identity.content
+    warnings = []
+    if scanned and scanned != content_now(slide):
+        warnings.append("the slide's files have changed since it was scanned; scan it again")
+    if marks.exists() and read_marked_slide(marks).match(fingerprint, scanned) is Match.CHANGED:
+        warnings.append("the slide's files have changed since these marks were made; look at them again")
+    return tuple(warnings)
