@@ -18,7 +18,7 @@ from slide_files import overwrite, set_tag, spans
 from signetscan.errors import MppError, SlideError
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.slides.lzw import lzw_decode
-from signetscan.slides.mpp import MppSource, mpp_from_resolution
+from signetscan.slides.mpp import MppSource, resolution_claim
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def test_mpp_from_tiff_tags(
 
 @given(st.floats(), st.floats(), st.text(max_size=12))
 def test_resolution_tags_never_give_a_wrong_kind_of_mpp(x: float, y: float, unit: str) -> None:
-    found = mpp_from_resolution(x, y, unit)
+    found = resolution_claim(x, y, unit)
     assert found is None or (0 < found.x <= 20 and 0 < found.y <= 20)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.errors import SlideError
-from signetscan.slides.mpp import Mpp, MppSource
+from signetscan.slides.mpp import Mpp, MppSource, SizeClaims
 from signetscan.slides.protocol import Window
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class ArraySlide:
         self.bounds = bounds
         self.format_name = format_name
         self.concerns: tuple[Concern, ...] = ()
+        self.said = SizeClaims()
 
     @property
     def decoder(self) -> str:

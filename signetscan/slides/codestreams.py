@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from signetscan.plurals import counted
@@ -24,6 +25,9 @@ BARE = frozenset({0x00, 0x01, SOI, *range(0xD0, 0xD8)})
 """Markers without content, none of which may occur in a header."""
 J2K_START = b"\xff\x4f\xff\x51"
 """The first bytes of a JPEG 2000 codestream: the start marker and the size marker."""
+
+J2K_COD, J2K_TILE = 0x52, 0x90
+"""Markers of how a JPEG 2000 codestream is coded, and of its first tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,61 @@ def jpeg_frame(data: bytes) -> Frame:
             break
     message = "a JPEG with no image, or with two"
     raise ValueError(message)
+
+
+class StoredColours(StrEnum):
+    """What the channels of a JPEG are, in the words of messages."""
+
+    YCBCR = "YCbCr"
+    RGB = "RGB"
+
+
+def jpeg_colours(data: bytes) -> StoredColours | None:
+    """What the channels of a JPEG are if its header leaves no doubt; None if it does, as most scanners' JPEGs do.
+
+    The marks are those by which libjpeg goes: JFIF files are YCbCr, Adobe's marker says it, and channels may be named
+    R, G and B. Nobody stores two of red, green and blue at a lower resolution.
+
+    Args:
+        data: a JPEG, or its beginning.
+    """
+    adobe, is_jfif = None, False
+    try:
+        for marker, start, end in _segments(data):
+            content = data[start:end]
+            is_jfif = is_jfif or (marker == 0xE0 and content.startswith(b"JFIF\0"))
+            if marker == 0xEE and content.startswith(b"Adobe") and len(content) >= 12:
+                adobe = content[11]
+            if marker in FRAMES and len(content) == 15 and content[5] == 3:
+                return _colours(content[6:], is_jfif=is_jfif, adobe=adobe)
+    except ValueError:  # damaged: whoever decodes it says so
+        return None
+    return None
+
+
+def _colours(channels: bytes, *, is_jfif: bool, adobe: int | None) -> StoredColours | None:
+    """The verdict from a frame's three channels, each of three bytes: its name, its sampling and its table."""
+    if is_jfif or channels[4] != channels[1] or adobe == 1:
+        return StoredColours.YCBCR
+    if channels[::3] == b"RGB" or adobe == 0:
+        return StoredColours.RGB
+    return None
+
+
+def has_colour_transform(data: bytes) -> bool | None:
+    """Whether a JPEG 2000 codestream says that its colours are transformed; None if it cannot be told.
+
+    Args:
+        data: a codestream, or its beginning.
+    """
+    if not data.startswith(J2K_START):
+        return None
+    offset = 2
+    while offset + 4 <= len(data) and data[offset] == 0xFF and data[offset + 1] != J2K_TILE:
+        if data[offset + 1] == J2K_COD and offset + 9 <= len(data):
+            return data[offset + 8] != 0  # after length, style, progression and layers
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4])
+    return None
 
 
 def check_tables(tables: bytes) -> None:

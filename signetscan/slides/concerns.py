@@ -29,3 +29,14 @@ class Concern:
     message: str
     """What is suspicious, and what to do. It names neither the slide nor its file, and quotes no text of the file:
     both may identify a patient."""
+
+
+def colours_disagree(said: str, stored: str) -> Concern:
+    """The concern that a file's header and its tiles disagree on its colours.
+
+    Args:
+        said: the colours that the header gives.
+        stored: those that the tiles give.
+    """
+    message = f"the file says that its colours are {said}, but its tiles say {stored}; look whether they are right"
+    return Concern(kind=ConcernKind.COLOURS, message=message)

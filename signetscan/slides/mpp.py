@@ -1,4 +1,4 @@
-"""The size of a slide's pixels and its source."""
+"""The size of a slide's pixels, and what its file says of it."""
 
 from __future__ import annotations
 
@@ -51,12 +51,47 @@ class Mpp:
             raise MppError(message, options=("mpp",))
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A size that a file gives for its level-0 pixels, possible or not."""
+
+    x: float
+    """Width of a pixel, µm."""
+    y: float
+    """Height of a pixel, µm."""
+    source: MppSource
+    """Where the file says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeClaims:
+    """All that a file says of the size of its pixels."""
+
+    claims: tuple[Claim, ...] = ()
+    """The sizes that it gives, the most trusted first."""
+    magnification: float | None = None
+    """Magnification of the objective; None if it does not say."""
+
+    @property
+    def mpp(self) -> Mpp | None:
+        """The most trusted size that a pixel can have; None if there is none."""
+        for claim in self.claims:
+            if is_possible(claim.x, claim.y):
+                return Mpp(claim.x, claim.y, claim.source)
+        return None
+
+
 def is_possible(x: float, y: float) -> bool:
     """Whether a pixel can be of this width and height, µm."""
     return all(math.isfinite(value) and MIN_MPP <= value <= MAX_MPP for value in (x, y))
 
 
-def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
+def size_claim(x: float, y: float, source: MppSource = MppSource.PROPERTIES) -> Claim | None:
+    """A size that a file gives, µm; None if a value is no number above 0, which says nothing."""
+    return Claim(x, y, source) if all(math.isfinite(value) and value > 0 for value in (x, y)) else None
+
+
+def resolution_claim(x: float, y: float, unit: str) -> Claim | None:
     """Pixel size from TIFF resolution tags; None if they do not give it.
 
     Args:
@@ -68,6 +103,6 @@ def mpp_from_resolution(x: float, y: float, unit: str) -> Mpp | None:
     um = UM_PER_UNIT.get(unit.lower())
     if um is None or not (math.isfinite(x) and math.isfinite(y) and x > 0 and y > 0):
         return None
-    if max(um / x, um / y) > PRINT_RESOLUTION_UM or not is_possible(um / x, um / y):
+    if max(um / x, um / y) > PRINT_RESOLUTION_UM:
         return None
-    return Mpp(um / x, um / y, MppSource.TIFF_TAGS)
+    return size_claim(um / x, um / y, MppSource.TIFF_TAGS)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import logging
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import openslide
-import tifffile
 
 from signetscan.errors import SlideError
+from signetscan.slides.companions import check_companions, check_no_picture
+from signetscan.slides.dicom_checks import explained
 from signetscan.slides.fingerprint import content_of
-from signetscan.slides.mpp import Mpp, MppSource
+from signetscan.slides.mpp import Mpp, MppSource, SizeClaims
 from signetscan.slides.mpp_checks import size_concerns
+from signetscan.slides.ome import ome_sizes
 from signetscan.slides.openslide_slide import OpenSlideSlide
 from signetscan.slides.parts import slide_parts
 from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
+from signetscan.slides.tiff_checks import check_storage, picture_concerns
+from signetscan.slides.tiff_header import TiffHeader, TiffImage, is_tiff, read_header
 from signetscan.slides.tiff_slide import TiffSlide
 
 if TYPE_CHECKING:
@@ -27,12 +31,10 @@ if TYPE_CHECKING:
     from signetscan.slides.array_slide import ArraySlide
     from signetscan.slides.protocol import Slide
 
-logger = logging.getLogger(__name__)
-
-MAX_PAGES = 64
-"""Pages of a TIFF whose size is checked before it is opened; slides have a dozen."""
-
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PLAIN_TIFFS = ("generic-tiff", "aperio", "TIFF", "OME-TIFF")
+"""Formats of TIFF files whose slide is one of their images, as the slide readers name them."""
+ADAPTED = ("mirax", "zeiss", "dicom")
+"""Formats of scanners that may have lenses between objective and camera."""
 
 
 def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, default_mpp: float | None = None) -> Slide:
@@ -48,60 +50,74 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
         MppError: `mpp` or `default_mpp` is not the size of a pixel.
     """
     path = Path(path)
-    known, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
+    given, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
     _check_is_file(path)
-    slide = _open(path)
-    width, height = slide.dimensions
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+    check_companions(path)
+    header = read_header(path) if is_tiff(path) else None
+    slide = _open(path, header)
+    try:
+        _refuse_size(path, slide.dimensions)
+        if header is not None and slide.format_name in PLAIN_TIFFS:
+            check_storage(header, slide.dimensions, path)
+            found = (*slide.concerns, *picture_concerns(header, slide.dimensions))
+            slide.concerns = tuple(dict.fromkeys(found))  # tifffile may have counted the planes too
+        said = slide.said if header is None else _with_ome(slide.said, ome_sizes(header.description, slide.dimensions))
+        slide.mpp = given or said.mpp or default
+        is_adapted = slide.format_name in ADAPTED
+        slide.concerns += size_concerns(slide.mpp, slide.dimensions, said, is_adapted=is_adapted)
+    except SlideError:
         slide.close()
-        message = f"{path}: its header declares {width} x {height} px, more than any slide has; the file is damaged"
-        raise SlideError(message)
-    slide.mpp = known or slide.mpp or default
-    if slide.mpp is not None:
-        slide.concerns = (*slide.concerns, *size_concerns(slide.mpp, slide.dimensions))
+        raise
     return slide
 
 
-def _check_sizes(path: Path) -> None:
-    """Refuse a TIFF that claims to be huge: OpenSlide allocates gigabytes for it on opening."""
-    if not _is_tiff(path):
-        return
-    try:
-        with tifffile.TiffFile(path) as file:
-            pages = [page for page in file.pages[:MAX_PAGES] if isinstance(page, tifffile.TiffPage)]
-            sizes: list[tuple[object, object]] = [(page.imagewidth, page.imagelength) for page in pages]
-    except Exception:  # the slide boundary: damaged in any way; the slide reader that opens it next says how
-        logger.debug("%s: its directories cannot be read", path, exc_info=True)
-        return
-    for width, height in sizes:
-        # A tag whose count is damaged is several numbers.
-        if not (isinstance(width, int) and isinstance(height, int)) or max(width, height) > MAX_SIDE:
-            message = f"{path}: its header declares {width} x {height} px, more than any slide has; the file is damaged"
-            raise SlideError(message)
+def _refuse_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        message = f"{path}: its header declares {width} x {height} px, more than any slide has; the file is damaged"
+        raise SlideError(message)
 
 
-def _open(path: Path) -> OpenSlideSlide | TiffSlide | ArraySlide:
-    _check_sizes(path)
+def _with_ome(said: SizeClaims, ome: SizeClaims) -> SizeClaims:
+    """What a file says of its pixels, first by OME-XML, by which QuPath goes too."""
+    return SizeClaims(claims=ome.claims + said.claims, magnification=ome.magnification or said.magnification)
+
+
+def _open(path: Path, header: TiffHeader | None) -> OpenSlideSlide | TiffSlide | ArraySlide:
     try:
-        return OpenSlideSlide(path)
+        slide = OpenSlideSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:
         picture = picture_format(path)
         if picture is not None:
+            check_no_picture(path, picture)
             return open_picture(path, picture)
-        if not _is_tiff(path):
+        if not is_tiff(path):
             message = f"{path}: not a slide: OpenSlide does not know this format and it is not a TIFF, JPEG or PNG"
             raise SlideError(message) from error
     except openslide.OpenSlideError as error:
-        if not _is_tiff(path):
-            message = f"{path}: OpenSlide cannot read this slide: {error}"
+        if not is_tiff(path):
+            message = f"{path}: OpenSlide cannot read this slide: {explained(str(error))}"
             raise SlideError(message) from error
+    else:
+        # OpenSlide shows the first image of a plain TIFF, be it a label.
+        if slide.format_name not in PLAIN_TIFFS or header is None or not _is_smaller(slide, header.largest):
+            return slide
+        slide.close()
     return TiffSlide(path)
+
+
+def _is_smaller(slide: OpenSlideSlide, image: TiffImage) -> bool:
+    return slide.dimensions[0] * slide.dimensions[1] < image.pixels
 
 
 def _check_is_file(path: Path) -> None:
     with as_slide_errors(path):
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             message = f"{path}: a folder, not a slide; name the slide file in it"
+            raise SlideError(message)
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for whoever writes to it
+            message = f"{path}: a pipe or device, not a file"
             raise SlideError(message)
         with path.open("rb") as file:
             if not file.read(1):
@@ -130,8 +146,3 @@ def content_now(path: Path) -> str:
     """
     with as_slide_errors(path):
         return content_of(slide_parts(path))
-
-
-def _is_tiff(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) in TIFF_SIGNATURES

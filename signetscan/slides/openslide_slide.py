@@ -11,9 +11,10 @@ import openslide
 from PIL import Image, ImageColor
 
 from signetscan.errors import SlideError
+from signetscan.slides.dicom_checks import dicom_concerns
 from signetscan.slides.direct import DirectReader, NotDirectError, Origin, open_direct
 from signetscan.slides.fingerprint import file_fingerprint
-from signetscan.slides.mpp import Mpp, MppSource, is_possible, mpp_from_resolution
+from signetscan.slides.mpp import SizeClaims, resolution_claim, size_claim
 from signetscan.slides.protocol import Bounds, Window
 
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ class OpenSlideSlide:
         self.fingerprint = properties.get(openslide.PROPERTY_NAME_QUICKHASH1) or file_fingerprint(path)
         self.level_dimensions: tuple[tuple[int, int], ...] = self._handle.level_dimensions
         self.level_downsamples: tuple[float, ...] = self._handle.level_downsamples
-        self.mpp = _mpp(properties)
+        self.said = _said(properties)
+        self.mpp = self.said.mpp
         self.bounds = _bounds(properties)
         self.concerns: tuple[Concern, ...] = ()
+        if self.format_name == "dicom":
+            self.concerns = dicom_concerns(properties, path)
         self._background = _background(properties)
         self._direct = self._open_direct() if direct else None
 
@@ -185,15 +189,21 @@ def _check_tiles(properties: Mapping[str, str], levels: int, path: Path) -> None
             raise SlideError(message)
 
 
-def _mpp(properties: Mapping[str, str]) -> Mpp | None:
+def _said(properties: Mapping[str, str]) -> SizeClaims:
+    own = None
     # OpenSlide takes a plain TIFF's mpp from its resolution tags even if these are a print setting.
     if properties.get(openslide.PROPERTY_NAME_VENDOR) != "generic-tiff":
-        x = _number(properties, openslide.PROPERTY_NAME_MPP_X)
-        y = _number(properties, openslide.PROPERTY_NAME_MPP_Y)
-        if is_possible(x, y):
-            return Mpp(x, y, MppSource.PROPERTIES)
-    x, y = (_number(properties, f"tiff.{axis}Resolution") for axis in "XY")
-    return mpp_from_resolution(x, y, properties.get("tiff.ResolutionUnit", ""))
+        x, y = (_number(properties, f"openslide.mpp-{axis}") for axis in "xy")
+        own = size_claim(x, y)
+    tags = None
+    # In other formats the tags may be those of another image of the file.
+    if own is None or properties.get(openslide.PROPERTY_NAME_VENDOR) == "aperio":
+        x, y = (_number(properties, f"tiff.{axis}Resolution") for axis in "XY")
+        tags = resolution_claim(x, y, properties.get("tiff.ResolutionUnit", ""))
+    return SizeClaims(
+        claims=tuple(claim for claim in (own, tags) if claim is not None),
+        magnification=_number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER) or None,
+    )
 
 
 def _bounds(properties: Mapping[str, str]) -> Bounds | None:

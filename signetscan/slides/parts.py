@@ -30,7 +30,7 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
         case ".mrxs":
             folder = path.with_suffix("")
             return (path, *(_files(folder.iterdir()) if folder.is_dir() else ()))
-        case ".vms" | ".vmu":
+        case ".vms" | ".vmu" if path.is_file():  # reading a pipe would wait for ever
             return (path, *_named_in(path))
         case _:
             uid = series_uid(path) if _is_dicom(path) else None

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 """First bytes of the files that are opened as pictures."""
 
+ORIENTATION = 274
+"""Exif's tag of the orientation: from 2 to 8 for a picture that is turned or mirrored."""
+
 MAX_PIXELS = 100_000_000
 """Largest picture, pixels; pictures are held in memory."""
 
@@ -46,6 +49,12 @@ def open_picture(path: Path, format_name: str) -> ArraySlide:
                 raise SlideError(message)
             if image.mode.startswith(("I", "F")):  # Pillow would clip the values at 255
                 message = f"{path}: has more than 8 bits per channel; save it as 8-bit RGB"
+                raise SlideError(message)
+            if image.getexif().get(ORIENTATION, 1) in range(2, 9):
+                message = (
+                    f"{path}: its orientation says that the picture is turned or mirrored, which programs treat in "
+                    "different ways; save it upright"
+                )
                 raise SlideError(message)
             rgba = image.convert("RGBA")
     except UNREADABLE as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from signetscan.errors import MppError
+from signetscan.slides.concerns import ConcernKind
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -136,10 +137,9 @@ def known_mpp(slide: Slide) -> Mpp:
         MppError: it is unknown.
     """
     if slide.mpp is None:
-        message = (
-            f"{slide.name}: the file does not say how large its pixels are. Give their size in µm (0.25 is common for "
-            "a 40x scan, 0.5 for 20x)"
-        )
+        found = (concern.message for concern in slide.concerns if concern.kind is ConcernKind.PIXEL_SIZE)
+        why = "; ".join(found) or "the file does not say how large its pixels are"
+        message = f"{slide.name}: {why}. Give their size in µm (0.25 is common for a 40x scan, 0.5 for 20x)"
         raise MppError(message, options=("mpp",))
     return slide.mpp
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,9 @@ import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.slides.fingerprint import file_fingerprint
-from signetscan.slides.mpp import Mpp, MppSource, is_possible, mpp_from_resolution
+from signetscan.slides.mpp import SizeClaims, resolution_claim, size_claim
 from signetscan.slides.protocol import Window
+from signetscan.slides.tiff_checks import stack_concerns
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, tolerant_decoder
 from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.slides.concerns import Concern
+    from signetscan.slides.mpp import Claim
 
 MAX_SEGMENT_BYTES = 1 << 29
 """Largest strip or tile that is decoded, bytes: a plain TIFF may store the whole image as one strip."""
@@ -34,6 +37,9 @@ READABLE_PHOTOMETRICS = {
     tifffile.PHOTOMETRIC.MINISBLACK,
     tifffile.PHOTOMETRIC.MINISWHITE,
 }
+
+APERIO_PAIR = re.compile(r"\|\s*(MPP|AppMag)\s*=\s*([^|\s]+)")
+"""Facts in a description by Aperio's software."""
 
 
 class TiffSlide:
@@ -55,8 +61,10 @@ class TiffSlide:
             raise SlideError(message) from error
         try:
             _refuse_damaged(file, path)
-            pages = _readable_levels(file, path)
-            self.mpp = _mpp(file, pages[0])
+            series = _largest(file, path)
+            pages = _readable_levels(series, path)
+            self.said = _said(pages[0])
+            self.mpp = self.said.mpp
             self.format_name = "OME-TIFF" if file.is_ome else "TIFF"
             self._pixels = TiffPixels(file, [TiffLevel.of(page, tolerant_decoder(page)) for page in pages])
         except SlideError:
@@ -69,7 +77,7 @@ class TiffSlide:
         self.name = path.name.removesuffix(path.suffix).removesuffix(".ome")
         self.fingerprint = file_fingerprint(path)
         self.bounds = None
-        self.concerns: tuple[Concern, ...] = ()
+        self.concerns: tuple[Concern, ...] = stack_concerns(_planes(series))
 
     @property
     def decoder(self) -> str:
@@ -121,37 +129,61 @@ class TiffSlide:
 
 
 def _refuse_damaged(file: tifffile.TiffFile, path: Path) -> None:
-    """Refuse scanners' formats: they come here only if OpenSlide, which supports them, has refused the file."""
+    """Refuse scanners' formats: they come here only if OpenSlide, which supports them, has refused the file.
+
+    What a scanner's viewer exports bears its maker's name too, but is stored in strips.
+    """
+    if not file.pages.first.is_tiled and not file.is_ndpi:
+        return
     for maker in ("svs", "ndpi", "scn", "bif", "philips"):
         if getattr(file, f"is_{maker}"):
             message = f"{path}: an {maker.upper()} slide that is damaged or cut short; copy or scan it again"
             raise SlideError(message)
 
 
-def _readable_levels(file: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPage]:
-    """The pages of the first image's pyramid, checked to be 8-bit RGB or grey."""
+def _largest(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
+    """The first of the largest images: others are labels, macro images and overviews."""
     if not file.series:
         message = f"{path}: a TIFF file without an image; it is damaged or cut short: copy it again"
         raise SlideError(message)
+    return max(file.series, key=lambda series: series.keyframe.imagewidth * series.keyframe.imagelength)
+
+
+def _readable_levels(series: tifffile.TiffPageSeries, path: Path) -> list[tifffile.TiffPage]:
+    """The pages of an image's pyramid, checked to be 8-bit RGB or grey; of a stack those of its first plane."""
     pages = []
-    for level in file.series[0].levels:
+    for level in series.levels:
         page = level.keyframe
-        if (
-            len(level.pages) != 1
-            or page.dtype != np.uint8
-            or page.samplesperpixel not in {1, 3, 4}
-            or page.photometric not in READABLE_PHOTOMETRICS
-            or (page.samplesperpixel > 1 and page.planarconfig != tifffile.PLANARCONFIG.CONTIG)
-            or page.imagedepth != 1
-        ):
-            message = (
-                f"{path}: a TIFF of {level.dtype} {level.axes} {level.shape}, "
-                "not an 8-bit RGB or grey image; export it as 8-bit RGB"
-            )
+        why = _unreadable(page, _planes(level))
+        if why:
+            message = f"{path}: a TIFF of {level.dtype} {level.axes} {level.shape}, {why}"
             raise SlideError(message)
         _check_segments(page, path)
         pages.append(page)
     return pages
+
+
+def _unreadable(page: tifffile.TiffPage, planes: int) -> str:
+    """Why a page is not read, and what to do; empty if it is."""
+    if page.samplesperpixel == 1 and planes > 1:
+        return f"whose channels are {planes} separate grey images; export it as 8-bit RGB"
+    if page.samplesperpixel > 1 and page.planarconfig != tifffile.PLANARCONFIG.CONTIG:
+        return "whose channels are stored in separate planes; export it with its channels interleaved, or in tiles"
+    if (
+        page.dtype != np.uint8
+        or page.samplesperpixel not in {1, 3, 4}
+        or page.photometric not in READABLE_PHOTOMETRICS
+        or page.imagedepth != 1
+    ):
+        return "not an 8-bit RGB or grey image; export it as 8-bit RGB"
+    return ""
+
+
+def _planes(level: tifffile.TiffPageSeries) -> int:
+    """Images of the same size that are a level, such as focal planes or channels."""
+    page = level.keyframe
+    values = page.imagewidth * page.imagelength * page.samplesperpixel
+    return max(int(level.size) // values, 1) if values else 1
 
 
 def _check_segments(page: tifffile.TiffPage, path: Path) -> None:
@@ -168,35 +200,31 @@ def _check_segments(page: tifffile.TiffPage, path: Path) -> None:
         raise SlideError(message)
 
 
-def _mpp(file: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp | None:
-    if file.is_ome and file.ome_metadata:
-        mpp = _ome_mpp(file.ome_metadata)
-        if mpp is not None:
-            return mpp
+def _said(page: tifffile.TiffPage) -> SizeClaims:
+    """What a page says of the size of its pixels; Aperio's viewer describes its exports like a slide."""
+    described = dict(APERIO_PAIR.findall(page.description)) if page.description.startswith("Aperio") else {}
+    own = size_claim(*(_decimal(described.get("MPP")),) * 2)
+    claims = (own, _resolution(page))
+    return SizeClaims(
+        claims=tuple(claim for claim in claims if claim is not None),
+        magnification=_decimal(described.get("AppMag")) or None,
+    )
+
+
+def _resolution(page: tifffile.TiffPage) -> Claim | None:
     tags = page.tags
     if not {"XResolution", "YResolution", "ResolutionUnit"} <= {tag.name for tag in tags}:
         return None
     x, y = (_ratio(tags.valueof(f"{axis}Resolution")) for axis in "XY")
-    unit = tifffile.RESUNIT(tags.valueof("ResolutionUnit")).name
-    return mpp_from_resolution(x, y, unit)
+    return resolution_claim(x, y, tifffile.RESUNIT(tags.valueof("ResolutionUnit")).name)
 
 
-def _ome_mpp(xml: str) -> Mpp | None:
-    """PhysicalSizeX and PhysicalSizeY of the first image; None if they are missing or not in µm."""
-    from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - only OME-TIFF needs it
-
+def _decimal(text: str | None) -> float:
+    """A number with a point or a comma; 0 if it is none."""
     try:
-        root = ElementTree.fromstring(xml)
-    except (DefusedXmlException, ElementTree.ParseError):
-        return None
-    pixels = root.find("{*}Image/{*}Pixels")
-    if pixels is None or {pixels.get(f"PhysicalSize{axis}Unit", "\u00b5m") for axis in "XY"} != {"\u00b5m"}:
-        return None
-    try:
-        x, y = (float(pixels.get(f"PhysicalSize{axis}", "0")) for axis in "XY")
+        return float((text or "0").replace(",", "."))
     except ValueError:
-        return None
-    return Mpp(x, y, MppSource.PROPERTIES) if is_possible(x, y) else None
+        return 0.0
 
 
 def _ratio(value: object) -> float:
