@@ -100,7 +100,7 @@ def test_no_part_of_a_region_is_lost_in_the_mask(ring: list[tuple[float, float]]
     roi = roi_of([list(point) for point in ring])
     rows, columns = int(1500 / pixel), int(1700 / pixel)
     everything = np.ones((rows, columns), np.bool_)
-    mask = TissueMask(mask=everything, pixel=(pixel, pixel), pixel_um2=1, core=everything)
+    mask = TissueMask(mask=everything, pixel=(pixel, pixel), pixel_um2=1, core=everything, blank=~everything)
     around, within = roi.around(mask).mask, roi.within(mask).mask
     points = np.random.default_rng(seed).uniform(0, (columns * pixel, rows * pixel), (2000, 2))
     held = roi.holds(np.concatenate([points, points], axis=1))

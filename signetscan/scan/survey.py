@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signetscan.scan.look import colour_concerns, look_at
 from signetscan.scan.overview import overview_step, read_overview
 from signetscan.scan.tissue import tissue_on
 from signetscan.slides.concerns import Concern, ConcernKind
@@ -12,6 +13,10 @@ from signetscan.slides.concerns import Concern, ConcernKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from signetscan.scan.overview import Overview
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides.protocol import Slide
 
@@ -42,7 +47,16 @@ def survey_slide(slide: Slide, *, min_area_um2: float) -> Survey:
     """
     overview = read_overview(slide, overview_step(slide))
     tissue = tissue_on(slide, overview, min_area_um2=min_area_um2)
-    return Survey(tissue=tissue, concerns=tuple(_cut(tissue)))
+    look = look_at(_shown(overview, tissue), tissue.pixel_um2)
+    colours = () if look is None else colour_concerns(look)
+    return Survey(tissue=tissue, concerns=(*_cut(tissue), *colours))
+
+
+def _shown(overview: Overview, tissue: TissueMask) -> NDArray[np.uint8]:
+    """The pixels of an overview that show something, (N, 3)."""
+    shown = overview.pixels[~tissue.blank]
+    coloured = shown[shown.min(axis=1, initial=255) < 255]  # pure white marks what was not scanned
+    return coloured if len(coloured) else shown
 
 
 def _cut(tissue: TissueMask) -> Iterator[Concern]:

@@ -58,6 +58,8 @@ class TissueMask:
     """Area of a mask pixel, µm²."""
     core: NDArray[np.bool_]
     """The tissue itself, without the margin that the mask leaves around it, (rows, columns)."""
+    blank: NDArray[np.bool_]
+    """Where nothing of the slide shows: what the file does not hold, or software filled up, (rows, columns)."""
     cut_um: float = 0.0
     """Length of the edge of what the file holds along which tissue was cut off, µm: the edge of the slide left out."""
 
@@ -128,7 +130,8 @@ def tissue_on(slide: Slide, overview: Overview, *, min_area_um2: float = DEFAULT
     gaps = judge_gaps(overview.missing, seen)
     core = seen | gaps.lost
     mask = _widened(core, whole.pixel_um2) & (core | ~fill)
-    return replace(whole, mask=mask, core=core, cut_um=gaps.cut_px * math.sqrt(whole.pixel_um2))
+    blank = fill | overview.missing
+    return replace(whole, mask=mask, core=core, blank=blank, cut_um=gaps.cut_px * math.sqrt(whole.pixel_um2))
 
 
 def whole_slide(slide: Slide) -> TissueMask:
@@ -143,7 +146,7 @@ def whole_slide(slide: Slide) -> TissueMask:
     pixel = (width / columns, height / rows)
     area_um2 = pixel[0] * mpp.x * pixel[1] * mpp.y
     everything = np.ones((rows, columns), np.bool_)
-    return TissueMask(mask=everything, pixel=pixel, pixel_um2=area_um2, core=everything)
+    return TissueMask(mask=everything, pixel=pixel, pixel_um2=area_um2, core=everything, blank=~everything)
 
 
 def tissue_mask(
