@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from signetscan.cli.console import note
 from signetscan.cli.flags import Flag
 from signetscan.errors import OptionError
 
@@ -40,10 +41,44 @@ Settings = dict[str, dict[str, Setting]]
 
 def config_files() -> list[Path]:
     """The settings files in use; later ones override earlier ones."""
-    user_file, working_folder = Path(click.get_app_dir("signetscan")) / "config.toml", Path.cwd()
-    project_files = (folder / PROJECT_FILE for folder in (working_folder, *working_folder.parents))
-    nearest = next((path for path in project_files if path.is_file()), None)
-    return [path for path in (user_file, nearest) if path is not None and path.is_file()]
+    user_file, project_file = Path(click.get_app_dir("signetscan")) / "config.toml", _project_file()
+    return [path for path in (user_file, project_file) if path is not None and os.path.isfile(path)]  # noqa: PTH113
+
+
+def _project_file() -> Path | None:
+    """The file in the working folder or the nearest folder above it."""
+    try:
+        working_folder = Path.cwd()
+    except OSError:  # it was removed
+        return None
+    candidates = (folder / PROJECT_FILE for folder in (working_folder, *working_folder.parents))
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - False without permission
+
+
+def say_foreign_settings(context: click.Context, command: click.Command, words: list[str], settings: Settings) -> None:
+    """Name the settings file of a folder above the working folder, and what it sets, where that takes effect.
+
+    Whoever may write to such a folder could otherwise redirect the results without a word.
+
+    Args:
+        context: that of the program, whose command is to run.
+        command: the command.
+        words: its arguments and flags.
+        settings: the settings.
+    """
+    path = _project_file()
+    table = settings.get(command.name or "", {})
+    if path is None or path.parent == Path.cwd() or not table:
+        return
+    inner = click.Context(command, info_name=command.name, parent=context)
+    given, _, _ = command.make_parser(inner).parse_args(list(words))
+    in_force = [
+        f"{option} = {table[name].value!r}"
+        for option, name in option_names(command).items()
+        if name in table and table[name].source == path and name not in given and not _variable(command, name)[1]
+    ]
+    if in_force:
+        note(f"Settings of {path} are in force: {', '.join(in_force)}")
 
 
 def read_settings(group: click.Group, files: list[Path]) -> Settings:
@@ -68,8 +103,27 @@ def read_settings(group: click.Group, files: list[Path]) -> Settings:
                 if name is None:
                     message = f"{path}: [{command}] has no option {option}; its options are {', '.join(names)}"
                     raise OptionError(message)
+                parameter = next(each for each in known.params if each.name == name)
+                if not _fits(value, parameter):
+                    message = f"{path}: [{command}] {option} cannot be {_in_words(value)}"
+                    raise OptionError(message)
                 settings.setdefault(command, {})[name] = Setting(value=value, source=path)
     return settings
+
+
+def _fits(value: Any, parameter: click.Parameter) -> bool:  # noqa: ANN401 - whatever TOML holds
+    """Whether a value is of a kind that an option takes; click checks texts and numbers, but nothing else."""
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return isinstance(value, bool)
+    values = value if isinstance(value, list) and getattr(parameter, "multiple", False) else [value]
+    return all(
+        isinstance(each, str | int | float) and not isinstance(each, bool) and "\0" not in str(each) for each in values
+    )
+
+
+def _in_words(value: Any) -> str:  # noqa: ANN401 - whatever TOML holds
+    kinds = {bool: "true or false", list: "a list", dict: "a table", str: "this text", int: "a number"}
+    return kinds.get(type(value), "a number" if isinstance(value, float) else "a date or a time")
 
 
 def option_names(command: click.Command) -> dict[str, str]:
@@ -85,7 +139,17 @@ def option_names(command: click.Command) -> dict[str, str]:
 
 def default_map(settings: Settings) -> dict[str, dict[str, Any]]:
     """Settings in the form that click takes."""
-    return {command: {name: setting.value for name, setting in table.items()} for command, table in settings.items()}
+    return {
+        command: {name: _as_given(setting.value) for name, setting in table.items()}
+        for command, table in settings.items()
+    }
+
+
+def _as_given(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
+    """A value as it would be given as a flag, so that it is checked as one: 1.5 is no whole number."""
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return value if isinstance(value, bool) else str(value)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,8 +158,9 @@ def _read(path: Path) -> dict[str, Any]:
             message = f"{path}: too large for a settings file"
             raise OptionError(message)
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        message = f"{path}: cannot be read as TOML: {error}"
+    except (OSError, ValueError, RecursionError) as error:  # numbers of thousands of digits; tables without end
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        message = f"{path}: cannot be read as TOML: {why}"
         raise OptionError(message) from error
 
 
@@ -137,11 +202,17 @@ def show(context: click.Context, /, command: str | None) -> None:
             click.echo(f"{option} = {value}  # {source}")
 
 
+def _variable(command: click.Command, parameter: str) -> tuple[str, str]:
+    """The environment variable of an option, and its value, empty if it is not set."""
+    variable = f"{PREFIX}_{command.name}_{parameter}".upper()
+    return variable, os.environ.get(variable, "")
+
+
 def _in_force(command: click.Command, name: str, parameter: str, settings: Settings) -> tuple[str, str]:
     """An option's value and its source."""
-    variable = f"{PREFIX}_{name}_{parameter}".upper()
-    if os.environ.get(variable):
-        return repr(os.environ[variable]), variable
+    variable, given = _variable(command, parameter)
+    if given:
+        return repr(given), variable
     setting = settings.get(name, {}).get(parameter)
     if setting is not None:
         return repr(setting.value), str(setting.source)

@@ -8,7 +8,7 @@ import click
 
 from signetscan import __version__
 from signetscan.cli.compare import compare
-from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings
+from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings, say_foreign_settings
 from signetscan.cli.convert import convert
 from signetscan.cli.dataset import dataset
 from signetscan.cli.detect import detect
@@ -29,6 +29,8 @@ from signetscan.texts import printable
 
 COMMAND = "signetscan.command"
 """Key, in the context, of the command that runs."""
+WORDS = "signetscan.words"
+"""Key, in the context, of its arguments and flags."""
 
 
 class Commands(click.Group):
@@ -45,7 +47,7 @@ class Commands(click.Group):
         """Find the command, and remember it, because errors are printed with its flags."""
         name, command, rest = super().resolve_command(ctx, args)
         inner = command.commands.get(rest[0]) if isinstance(command, click.Group) and rest else None
-        ctx.meta[COMMAND] = inner or command
+        ctx.meta[COMMAND], ctx.meta[WORDS] = inner or command, rest
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
@@ -73,7 +75,9 @@ def cli(context: click.Context, /) -> None:
 
     Research software: not for clinical use.
     """
-    context.default_map = default_map(read_settings(cli, config_files()))
+    settings = read_settings(cli, config_files())
+    context.default_map = default_map(settings)
+    say_foreign_settings(context, context.meta[COMMAND], context.meta[WORDS], settings)
 
 
 COMMANDS = (
