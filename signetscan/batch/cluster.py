@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -18,10 +20,11 @@ from signetscan.batch.privacy import hush_logs
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
 from signetscan.extras import require
+from signetscan.json_values import JsonTable, parse_json
 from signetscan.results.failures import ATTEMPTS, forget_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from distributed import Client, Future
 
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
     from signetscan.models.detector import OnnxDetector
     from signetscan.models.runtime import Device
 
-LOCAL = "local"
-"""Stands for a cluster that is started on this machine for the run."""
+STALLED = 75
+"""Exit status of a worker that made no progress; its nanny starts another."""
 
 
 def run_on_cluster(
@@ -45,14 +48,13 @@ def run_on_cluster(
     If a worker dies, Dask gives its slide to another. A slide that fails is tried once more.
 
     Args:
-        request: the batch's options: `dask` is the scheduler's address, its file or `LOCAL`; `workers` is the number
-            of processes of a local cluster.
+        request: the batch's options: `dask` is the scheduler's address or its file.
         tasks: the slides.
         claims: how slides are claimed.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        DeviceError: the cluster cannot be reached, or a worker cannot use the device.
+        DeviceError: the cluster cannot be reached, or is lost, or a worker cannot use the device.
         ModelError: a worker cannot load the model.
         OptionError: an option makes no sense.
         OutputError: results cannot be written.
@@ -64,7 +66,7 @@ def run_on_cluster(
     make_folder(request.out)
     claims = claims or Claims()
     with ExitStack() as stack:
-        client = _connect(stack, request.dask or LOCAL, request.workers or 1)
+        client = _connect(stack, request.dask or "", request.stall_timeout)
 
         def submit(task: SlideTask) -> Future[ClusterAnswer]:
             # Not pure: Dask would give a second try the first one's answer.
@@ -111,7 +113,13 @@ def _ended(request: BatchOptions, task: SlideTask, answer: Answer, *, attempts: 
 
 
 def _result(future: Future[ClusterAnswer]) -> ClusterAnswer:
-    """A worker's answer, or a failure if every worker that was given the slide died."""
+    """A worker's answer, or a failure if every worker that was given the slide died.
+
+    Raises:
+        DeviceError: the scheduler is gone.
+    """
+    from concurrent.futures import CancelledError  # noqa: PLC0415
+
     from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
     try:
@@ -119,30 +127,43 @@ def _result(future: Future[ClusterAnswer]) -> ClusterAnswer:
     except KilledWorker as error:
         reason = f"every worker that scanned it died ({error.allowed_failures + 1} in all)"
         return ClusterAnswer(answer=Failed(reason=reason))
+    except (CancelledError, OSError) as error:
+        message = (
+            "the connection to the cluster's scheduler is lost. Slides that are done stay so: start the cluster and "
+            "this command again to continue"
+        )
+        raise DeviceError(message, options=("dask",)) from error
     return received
 
 
-def _connect(stack: ExitStack, address: str, workers: int) -> Client:
-    """Connect to the cluster; the stack closes the connection.
+def _connect(stack: ExitStack, address: str, patience: float) -> Client:
+    """Connect to the cluster, and wait for a worker; the stack closes the connection.
 
     Raises:
-        DeviceError: the cluster cannot be reached.
+        DeviceError: the cluster cannot be reached, or no worker joins it within `patience` seconds.
     """
-    from distributed import Client, LocalCluster  # noqa: PLC0415 - an extra
+    from distributed import Client  # noqa: PLC0415 - an extra
 
+    _hush(stack, logging.getLogger("distributed.client"))
     try:
-        if address == LOCAL:
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-            client = Client(address=stack.enter_context(cluster))
-        elif Path(address).is_file():
-            client = Client(scheduler_file=address)
-        else:
-            client = Client(address=address)
+        file = Path(address)
+        client = Client(JsonTable.of(parse_json(file.read_bytes())).text("address") if file.is_file() else address)
         stack.enter_context(client)
-        return client
     except (OSError, ValueError) as error:
         message = f"{address}: cannot connect to this cluster: {error}"
         raise DeviceError(message, options=("dask",)) from error
+    try:
+        client.wait_for_workers(1, timeout=patience)
+    except TimeoutError as error:
+        message = f"{address}: this cluster has had no worker for {patience:g} s"
+        raise DeviceError(message, options=("dask", "stall_timeout")) from error
+    return client
+
+
+def _hush(stack: ExitStack, logger: logging.Logger) -> None:
+    """Keep Dask from printing tracebacks when the scheduler is gone, which is said in words, until the stack ends."""
+    stack.callback(logger.setLevel, logger.level)
+    logger.setLevel(logging.CRITICAL)
 
 
 def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> ClusterAnswer:
@@ -161,8 +182,9 @@ def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> Cluster
         return ClusterAnswer(answer=Unusable(error=error))
     except OutputError as error:
         return ClusterAnswer(answer=Full(reason=str(error)))
-    with _heartbeat(claim):
-        slide_answer = answer(partial(scan_slide, task, request, detector, claim=claim), task, private=request.private)
+    with _heartbeat(claim, request.stall_timeout) as report_progress:
+        scan = partial(scan_slide, task, request, detector, report_progress, claim=claim)
+        slide_answer = answer(scan, task, private=request.private)
     return ClusterAnswer(answer=slide_answer, ready=ready_with(detector))
 
 
@@ -175,18 +197,30 @@ def _detector(model: str, device: Device, threads: int | None) -> OnnxDetector:
 
 
 @contextmanager
-def _heartbeat(claim: Claim) -> Iterator[None]:
-    """Touch a claim until the block ends, then release it."""
+def _heartbeat(claim: Claim, patience: float) -> Iterator[Callable[[int, int], None]]:
+    """Touch a claim until the block ends, then release it; end the process if there is no progress for `patience` s.
+
+    Yields:
+        A function to call when there is progress.
+    """
     ended = threading.Event()
+    last = time.monotonic()
+
+    def progress(_done: int, _total: int) -> None:
+        nonlocal last
+        last = time.monotonic()
 
     def beat() -> None:
-        while not ended.wait(HEARTBEAT_S):
+        while not ended.wait(min(HEARTBEAT_S, patience)):
             claim.touch()
+            if time.monotonic() - last > patience:  # nothing else ends a decoder that hangs
+                claim.release()
+                os._exit(STALLED)
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield progress
     finally:
         ended.set()
         thread.join()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 RESULT_SUFFIXES = frozenset({*SUFFIXES.values(), RECORD_SUFFIX, REPORT_SUFFIX, FAILURE_SUFFIX})
 """Suffixes of the files that a batch writes of a slide."""
+PAUSE_S = 60.0
+"""Seconds between two looks at the workers after which this process itself must have been stopped."""
 LOOK_AGAIN_S = 1.0
 """Seconds between two tries to claim the slides that other runs are working on."""
 
@@ -56,6 +58,8 @@ class _Slot:
 
     environment: dict[str, str]
     worker: Worker | None = None
+    heard: float = 0.0
+    """When the worker last said something, or was given something to do."""
     ready: bool = False
     job: _Job | None = None
 
@@ -85,12 +89,13 @@ class LocalBatch:
     _attempts: dict[str, int] = field(default_factory=dict)
     _slots: list[_Slot] = field(default_factory=list)
     _beat: float = 0.0
+    _looked: float = field(default_factory=time.monotonic)
 
     def run(self) -> Generator[SlideEvent]:
         """Scan all slides. Closing the generator, or an error, ends all workers and releases all claims.
 
         Raises:
-            DeviceError: the device asked for cannot be used.
+            DeviceError: the device asked for cannot be used, or the model takes too long to load.
             ModelError: the model cannot be loaded.
             OptionError: an option makes no sense.
             OutputError: results cannot be written: the disk is full, or the folder is gone.
@@ -118,11 +123,13 @@ class LocalBatch:
                 continue
             if slot.worker is None:
                 slot.worker, slot.ready = Worker(self.request, slot.environment), False
+                slot.heard = time.monotonic()
             if not slot.ready:
                 continue
             slot.job = self._next_job()
             if slot.job is not None:
                 slot.worker.give(slot.job.task, slot.job.claim)
+                slot.heard = time.monotonic()
                 yield Started(name=slot.job.task.name)
             elif self._held:
                 yield Awaited(name=self._held[0].name)
@@ -157,6 +164,7 @@ class LocalBatch:
 
     def _take(self, slot: _Slot, message: WorkerMessage) -> Generator[SlideEvent]:
         """Handle a message of a worker."""
+        slot.heard = time.monotonic()
         match message:
             case Ready():
                 slot.ready = True
@@ -196,16 +204,34 @@ class LocalBatch:
         yield from self._failed(job, failure)
 
     def _end_overdue(self) -> Generator[SlideEvent]:
-        """Kill workers that exceed the time limit for a slide."""
-        limit = self.request.slide_timeout
+        """Kill workers that exceed the time limit for a slide, or make no progress.
+
+        Raises:
+            DeviceError: a worker does not get as far as loading the model.
+        """
+        now = time.monotonic()
+        if now - self._looked > PAUSE_S:  # this process was stopped, and so, perhaps, were its workers
+            for slot in self._slots:
+                slot.heard = now
+        self._looked = now
         for slot in self._slots:
-            if slot.job is None or slot.worker is None or limit is None:
+            if slot.worker is None or (failure := self._overdue(slot, now)) is None:
                 continue
-            if time.monotonic() - slot.job.started > limit:
-                slot.worker.kill()
-                slot.worker = None
-                job, slot.job = slot.job, None
-                yield from self._failed(job, Failed(reason=f"not done after {limit:g} s", options=("slide_timeout",)))
+            if not slot.ready:
+                raise DeviceError(f"the model: {failure.reason}", options=failure.options)
+            slot.worker.kill()
+            slot.worker = None
+            job, slot.job = slot.current_job, None
+            yield from self._failed(job, failure)
+
+    def _overdue(self, slot: _Slot, now: float) -> Failed | None:
+        """Why a worker must be killed, if it must be."""
+        limit, patience = self.request.slide_timeout, self.request.stall_timeout
+        if slot.job is not None and limit is not None and now - slot.job.started > limit:
+            return Failed(reason=f"not done after {limit:g} s", options=("slide_timeout",))
+        if (slot.job is not None or not slot.ready) and now - slot.heard > patience:
+            return Failed(reason=f"no progress for {patience:g} s", options=("stall_timeout",))
+        return None
 
     def _failed(self, job: _Job, failure: Failed | Refused) -> Generator[SlideEvent]:
         """Queue a slide for another try, or record that it failed. A refused slide gets none: it would fail again."""

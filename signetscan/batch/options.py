@@ -12,6 +12,9 @@ from signetscan.models.store import DEFAULT_MODEL
 from signetscan.options import Option, check_options, option, per_slide
 from signetscan.scan.options import ScanOptions
 
+LOCAL = "local"
+"""In place of a cluster: processes of this machine, which listen on no port."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
@@ -92,6 +95,16 @@ class BatchOptions:
             changes_result=False,
         ),
     )
+    stall_timeout: float = option(
+        1800.0,
+        Option(
+            help="Time without any progress after which a slide fails.",
+            unit="s",
+            low=0,
+            above=True,
+            changes_result=False,
+        ),
+    )
     shard: str | None = option(
         None,
         Option(help="Scan only part I of N of the slides, as I/N, such as 3/10.", default="all"),
@@ -99,7 +112,7 @@ class BatchOptions:
     dask: str | None = option(
         None,
         Option(
-            help="Scan on a Dask cluster: address or file of its scheduler, or local for one on this machine.",
+            help="Scan on a Dask cluster: address or file of its scheduler; local: in processes of this machine.",
             default="none",
             changes_result=False,
         ),

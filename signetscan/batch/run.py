@@ -14,7 +14,7 @@ from signetscan.batch.events import Begun, Ended, Finished
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.journal import Journal
 from signetscan.batch.local import LocalBatch
-from signetscan.batch.options import BatchOptions
+from signetscan.batch.options import LOCAL, BatchOptions
 from signetscan.batch.outcome import SlideFailed, SlideSkipped
 from signetscan.batch.privacy import read_key
 from signetscan.concurrency import cpu_count
@@ -93,7 +93,7 @@ def run_batch(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[Ev
 
 def _scan(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[SlideEvent]:
     """Scan slides on this machine or on a cluster."""
-    if request.dask is not None:
+    if request.dask not in {None, LOCAL}:
         from signetscan.batch.cluster import run_on_cluster  # noqa: PLC0415 - an extra
 
         return run_on_cluster(request, tasks)
