@@ -16,6 +16,7 @@ from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.events import Ended, Retried
 from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide, failed_slide, record_failure
 from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, NameTaken, Refused, Unusable
+from signetscan.batch.options import pinned_model
 from signetscan.batch.privacy import hush_logs
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
@@ -173,7 +174,7 @@ def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> Cluster
     if request.private:
         hush_logs()
     try:
-        detector = _detector(request.model, request.device, request.threads)
+        detector = _detector(request.model, pinned_model(request), request.device, request.threads)
         claim = claim_slide(claims, request.out, task)
         while claim is None:
             time.sleep(LOOK_AGAIN_S)
@@ -189,11 +190,11 @@ def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> Cluster
 
 
 @lru_cache(maxsize=1)
-def _detector(model: str, device: Device, threads: int | None) -> OnnxDetector:
-    """The model, loaded once in each worker."""
+def _detector(model: str, sha256: str | None, device: Device, threads: int | None) -> OnnxDetector:
+    """The model, loaded once in each worker, and again for a batch that began with another file."""
     from signetscan.models.detector import load_detector  # noqa: PLC0415
 
-    return load_detector(model, device=device, threads=threads)
+    return load_detector(model, device=device, threads=threads, sha256=sha256)
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import SUFFIXES, USUAL_FORMATS
@@ -11,6 +12,9 @@ from signetscan.models.runtime import Device  # noqa: TC001 - options know their
 from signetscan.models.store import DEFAULT_MODEL
 from signetscan.options import Option, check_options, option, per_slide
 from signetscan.scan.options import ScanOptions
+
+if TYPE_CHECKING:
+    from typing import Self
 
 LOCAL = "local"
 """In place of a cluster: processes of this machine, which listen on no port."""
@@ -136,6 +140,26 @@ class BatchOptions:
     def private(self) -> bool:
         """Whether results have pseudonyms, so that no message or log may contain the names of slides."""
         return self.pseudonymise is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedBatch(BatchOptions):
+    """The options of a batch that has begun, with all that was found out for it; `signetscan.batch.run.prepared`."""
+
+    model_sha256: str
+    """SHA-256 of the model's file when the batch began. Workers read the file again, some of them hours later."""
+
+    @classmethod
+    def of(cls, options: BatchOptions, *, model_sha256: str) -> Self:
+        """The options with the model's SHA-256."""
+        return cls(
+            **{each.name: getattr(options, each.name) for each in fields(BatchOptions)}, model_sha256=model_sha256
+        )
+
+
+def pinned_model(request: BatchOptions) -> str | None:
+    """The SHA-256 that the model's file must have; None if any will do, because the batch was not prepared."""
+    return request.model_sha256 if isinstance(request, PreparedBatch) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

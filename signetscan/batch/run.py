@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,13 +15,13 @@ from signetscan.batch.events import Begun, Ended, Finished
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.journal import Journal
 from signetscan.batch.local import LocalBatch
-from signetscan.batch.options import LOCAL, BatchOptions
+from signetscan.batch.options import LOCAL, BatchOptions, PreparedBatch
 from signetscan.batch.outcome import SlideFailed, SlideSkipped
 from signetscan.batch.privacy import read_key
 from signetscan.concurrency import cpu_count
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import check_libraries
-from signetscan.models.store import find_model
+from signetscan.models.store import find_model, read_model
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
@@ -101,23 +102,25 @@ def _scan(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[SlideE
     return LocalBatch(request=request, tasks=tasks, environments=environments).run()
 
 
-def prepared(request: BatchOptions) -> BatchOptions:
+def prepared(request: BatchOptions) -> PreparedBatch:
     """The options of a batch with the model's file, and with as many workers and threads as suit this machine.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: there is no such model, or it cannot be read.
         MissingExtraError: a library that a format needs is not installed.
     """
     check_libraries([*request.formats, *(["report"] if request.report else [])])
     workers = request.workers or max(1, len(_gpus(request)))
-    return replace(
+    model = find_model(request.model)
+    complete = replace(
         request,
-        model=str(find_model(request.model)),
+        model=str(model),
         formats=tuple(dict.fromkeys(request.formats)),
         workers=workers,
         # Workers share the cores.
         threads=request.threads or (max(1, cpu_count() // workers) if workers > 1 else None),
     )
+    return PreparedBatch.of(complete, model_sha256=hashlib.sha256(read_model(model)).hexdigest())
 
 
 def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:

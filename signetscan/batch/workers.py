@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from signetscan.batch.messages import Answer, Done, Failed, Full, NameTaken, Progress, Ready, Refused, Unusable
+from signetscan.batch.options import pinned_model
 from signetscan.batch.outcome import hidden
 from signetscan.batch.privacy import hush_process, private_reason
 from signetscan.errors import (
@@ -129,7 +130,9 @@ def work(
         from signetscan.batch.slide import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
         from signetscan.models.detector import load_detector  # noqa: PLC0415
 
-        detector = load_detector(request.model, device=request.device, threads=request.threads)
+        detector = load_detector(
+            request.model, device=request.device, threads=request.threads, sha256=pinned_model(request)
+        )
         ready = ready_with(detector, megapixels_per_s=speed_of(detector) if request.dry_run else None)
     except (DeviceError, ModelError) as error:
         connection.send(Unusable(error=error))

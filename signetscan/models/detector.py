@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,20 +12,20 @@ import numpy as np
 
 from signetscan.detections import Detections
 from signetscan.errors import ModelError
+from signetscan.models.onnx_parts import check_is_whole
 from signetscan.models.outputs import check_outputs
 from signetscan.models.runtime import Session, open_session
 from signetscan.models.spec import INPUT_NAME, ModelSpec
+from signetscan.models.store import read_model
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from signetscan.models.placement import Placement
     from signetscan.models.runtime import Device
-
-MAX_MODEL_BYTES = 1 << 30
-"""Largest model file, bytes; detectors are far smaller."""
 
 
 class Detector(Protocol):
@@ -118,42 +119,44 @@ def candidates(
     return per_tile
 
 
-def load_detector(path: str | os.PathLike[str], *, device: Device = "auto", threads: int | None = None) -> OnnxDetector:
+def load_detector(
+    path: str | os.PathLike[str], *, device: Device = "auto", threads: int | None = None, sha256: str | None = None
+) -> OnnxDetector:
     """Load a model file, check that it keeps the contract, and prepare it on a device.
 
     Args:
         path: the ONNX file.
         device: where to run it; see `signetscan.models.runtime.Device`.
         threads: CPU threads per operation; one per core by default.
+        sha256: SHA-256 that the file must have; any by default.
 
     Raises:
-        ModelError: the file is missing, is not a model or breaks the contract (the message names the field).
+        ModelError: the file is missing, has another SHA-256, keeps weights in other files, is not a model or breaks the
+            contract (the message names the field).
         DeviceError: the device asked for cannot be used, or no runtime is installed.
     """
     path = Path(path)
-    content = _read(path)
+    content = read_model(path)
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 not in {None, digest}:
+        message = f"{path}: the model has changed since this run began, which stops here; start it again"
+        raise ModelError(message)
+    with _naming(path):
+        check_is_whole(content)
     session = open_session(content, path, device=device, threads=threads)
-    try:
+    with _naming(path):
         spec = ModelSpec.from_metadata(session.metadata)
         _check_graph(session, spec)
+    return OnnxDetector(spec=spec, sha256=digest, session=session)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put a file's path before errors about its content."""
+    try:
+        yield
     except ModelError as error:
         message = f"{path}: {error}"
-        raise ModelError(message) from error
-    return OnnxDetector(spec=spec, sha256=hashlib.sha256(content).hexdigest(), session=session)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            message = f"{path}: a folder, not a model; give the .onnx file in it"
-            raise ModelError(message)
-        if not 0 < size <= MAX_MODEL_BYTES:
-            message = f"{path}: {size} bytes is not the size of a model"
-            raise ModelError(message)
-        return path.read_bytes()
-    except OSError as error:
-        message = f"{path}: the model cannot be read: {error.strerror}"
         raise ModelError(message) from error
 
 

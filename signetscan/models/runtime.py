@@ -115,7 +115,7 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     """Load a model.
 
     Args:
-        content: the model file's bytes: given bytes, a model cannot load its weights from other files.
+        content: the model file's bytes, all of its weights among them; see `signetscan.models.onnx_parts`.
         path: the model file, for messages.
         device: where to run it.
         threads: CPU threads per operation; one per core by default.

@@ -12,6 +12,9 @@ DEFAULT_MODEL = "signet-sim-2"
 ROLES = {"accurate": "signet-sim-2", "fast": "signet-sim-2-int8"}
 """Shipped models by role. The FROC of the fast one is within 0.005 of that of the accurate one (see its card)."""
 
+MAX_MODEL_BYTES = 1 << 30
+"""Largest model file, bytes; detectors are far smaller."""
+
 FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "models")
 """Where shipped models are: inside an installed package, and next to it in a checkout."""
 
@@ -46,3 +49,23 @@ def find_model(name_or_path: str) -> Path:
     names = ", ".join([*(role for role, name in ROLES.items() if name in shipped), *shipped]) or "none"
     message = f"{name_or_path}: no such model file, nor a shipped model (shipped: {names})"
     raise ModelError(message)
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of a model file.
+
+    Raises:
+        ModelError: it cannot be read, or cannot be a model.
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            message = f"{path}: a folder, not a model; give the .onnx file in it"
+            raise ModelError(message)
+        if not 0 < size <= MAX_MODEL_BYTES:
+            message = f"{path}: {size} bytes is not the size of a model"
+            raise ModelError(message)
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path}: the model cannot be read: {error.strerror}"
+        raise ModelError(message) from error
