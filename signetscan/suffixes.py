@@ -24,13 +24,17 @@ SIMULATED_SLIDE_SUFFIXES = (".svs", *TIFF_SUFFIXES)
 """Suffixes of slides that the simulator can write."""
 
 XML_SUFFIXES = (".xml",)
-GEOJSON_SUFFIXES = (".geojson", ".geojson.gz")
+GEOJSON_SUFFIXES = (".geojson", ".geojson.gz", ".geojson.zip", ".zip")
 TRUTH = ".truth"
 """Stands before the suffix of a simulated slide's ground truth."""
 TRAINING_GEOJSON_SUFFIXES = (f"{TRUTH}.geojson", *GEOJSON_SUFFIXES)
 """Suffixes of GeoJSON next to the images or slides of a data set."""
-ANNOTATION_SUFFIXES = (*GEOJSON_SUFFIXES, ".csv", *XML_SUFFIXES, ".json", ".json.gz")
+ANY_GEOJSON_SUFFIXES = (*GEOJSON_SUFFIXES, ".json", ".json.gz")
+"""Suffixes of GeoJSON that is named by itself."""
+ANNOTATION_SUFFIXES = (".geojson", ".geojson.gz", ".csv", *XML_SUFFIXES, ".json", ".json.gz", ".geojson.zip", ".zip")
 """Suffixes of annotation files of all kinds, the preferred ones first."""
+QUPATH_PROJECT_SUFFIX, QUPATH_DATA_SUFFIX = ".qpproj", ".qpdata"
+"""Suffixes of a QuPath project, and of its data of an image; only QuPath reads them."""
 
 DICOM_RESULT_SUFFIX = ".ann.dcm"
 """Suffix of results as DICOM annotations."""

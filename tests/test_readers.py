@@ -23,6 +23,7 @@ from signetscan.annotations import (
     read_boxes_xml,
     read_geojson,
 )
+from signetscan.annotations.left_out import Reason
 from signetscan.annotations.qupath import read_areas
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
@@ -83,7 +84,7 @@ def test_our_own_files_come_back(tmp_path_factory: pytest.TempPathFactory, seed:
         np.testing.assert_allclose(read.scores, found.scores, atol=1e-6)
         assert read.names == tuple(NAMES[label] for label in found.labels)
         assert read.kinds == (kind,) * count
-        assert (read.regions, read.left_out) == ((), {})
+        assert (read.regions, read.left_out) == ((), ())
 
 
 def test_the_simulators_truth_has_regions(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_scores(tmp_path: Path, properties: dict[str, object], score: float | No
         ({"type": "Polygon", "isEllipse": True, "coordinates": [[[1, 1], [4, 1], [4, 4], [1, 1]]]}, [[1, 1, 4, 4]]),
         (
             {"type": "MultiPolygon", "coordinates": [[[[0, 0], [1, 0], [1, 1]]], [[[8, 8], [9, 8], [9, 9]]]]},
-            [[0, 0, 9, 9]],
+            [[0, 0, 1, 1], [8, 8, 9, 9]],
         ),
         ({"type": "Polygon", "coordinates": [[[0, 0, 7], [10, 5, 7], [3, 9, 7]]]}, [[0, 0, 10, 9]]),
     ],
@@ -197,7 +198,7 @@ def test_what_is_no_cell_is_counted(tmp_path: Path) -> None:
     )
     read = read_geojson(path)
     assert read.kinds == ("cell",)
-    assert read.left_out == {"lines": 2, "tile objects": 1, "tmaCore objects": 1}
+    assert {left.reason: left.count for left in read.left_out} == {Reason.LINES: 2, Reason.TILES: 1, Reason.CORES: 1}
 
 
 def test_nested_objects_are_found(tmp_path: Path) -> None:
@@ -357,8 +358,16 @@ def with_geometry(kind: object, coordinates: object) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_broken_feature_is_refused_by_number(tmp_path: Path, broken: object) -> None:
-    refused(stored(tmp_path / "a.geojson", [ONE, broken]), "feature 2")
+def test_a_broken_object_is_left_out_by_number(tmp_path: Path, broken: object) -> None:
+    """The others are read; a file in which there is nothing else is refused."""
+    read = read_geojson(stored(tmp_path / "a.geojson", [ONE, broken, ONE]))
+    (left,) = read.left_out
+    assert (left.reason, left.count) == (Reason.UNREADABLE, 1)
+    assert left.named[0].startswith("feature 2")
+    objects = 3 if "childObjects" in str(broken) else 2
+    assert len(read) - objects in {0, 1}, "an object whose nested objects are broken is read itself"
+    if objects == 2:
+        refused(stored(tmp_path / "b.geojson", [broken]), "feature 1")
 
 
 JSON = st.recursive(
@@ -552,10 +561,14 @@ def test_outlines_are_the_annotations_with_an_area(tmp_path: Path) -> None:
             feature(rectangle(5, 6)),
         ),
     )
-    assert [(region.box[:2], region.normal) for region in read_areas(path)] == [((1, 2), False), ((5, 6), False)]
-    broken = stored(tmp_path / "b.geojson", collection(feature(rectangle(1, 2)), {"type": "Feature"}))
-    with pytest.raises(AnnotationError, match="feature 2 "):
-        read_areas(broken)
+    areas = read_areas(path)
+    assert [(region.box[:2], region.normal) for region in areas.regions] == [((1, 2), False), ((5, 6), False)]
+    assert {left.reason: left.count for left in areas.left_out} == {Reason.OF_MODELS: 2, Reason.LINES: 1}
+    some = read_areas(stored(tmp_path / "b.geojson", collection(feature(rectangle(1, 2)), {"type": "Feature"})))
+    assert [region.box[:2] for region in some.regions] == [(1, 2)]
+    assert some.left_out[0].named == ("feature 2: has no geometry",)
+    with pytest.raises(AnnotationError, match="feature 1"):
+        read_areas(stored(tmp_path / "c.geojson", collection({"type": "Feature"})))
 
 
 def test_the_largest_coordinate_is_allowed(tmp_path: Path) -> None:

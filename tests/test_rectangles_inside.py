@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.annotations import Region
-from signetscan.annotations.marks import rectangle
+from signetscan.annotations.objects import rectangle_ring
 from signetscan.dataset.rectangles_inside import MOST_RECTANGLES, rectangles_inside
 
 LEAST = 64
@@ -58,6 +58,7 @@ def test_hardly_anything_of_a_plain_shape_is_lost(size: int) -> None:
 
 def test_a_rectangle_is_taken_whole_and_a_line_to_far_away_is_not_followed() -> None:
     box = np.array([10.0, 20.0, 500.0, 400.0])
-    assert list(rectangles_inside(rectangle(box), (10, 20, 500, 400), (1.0, 1.0), LEAST)) == [(10, 20, 500, 400)]
+    region = Region(rings=(rectangle_ring(box),), normal=False)
+    assert list(rectangles_inside(region, (10, 20, 500, 400), (1.0, 1.0), LEAST)) == [(10, 20, 500, 400)]
     far = region_of([(0, 0), (1e9, 0), (1e9, 1e9), (0, 500)])
     assert list(rectangles_inside(far, (0, 0, 1000, 800), (1.0, 1.0), LEAST)) == []

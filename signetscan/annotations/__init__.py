@@ -9,6 +9,7 @@ from __future__ import annotations
 from signetscan.annotations.csv_file import read_boxes_csv
 from signetscan.annotations.marks import IGNORED_CLASS, MarkedObjects, Meaning, Unclassified, interpret
 from signetscan.annotations.objects import NORMAL_REGION, POSITIVE_REGION, REVIEWED_REGION, Annotations, Region
+from signetscan.annotations.packed import check_is_no_project
 from signetscan.annotations.qupath import read_geojson
 from signetscan.annotations.reading import read_annotations
 from signetscan.annotations.voc import boxes_xml, read_boxes_xml
@@ -24,6 +25,7 @@ __all__ = [
     "Region",
     "Unclassified",
     "boxes_xml",
+    "check_is_no_project",
     "interpret",
     "read_annotations",
     "read_boxes_csv",

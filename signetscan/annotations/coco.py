@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations.objects import LARGEST_COORDINATE, read_bounded
+from signetscan.annotations.bounds import read_bounded
+from signetscan.annotations.objects import LARGEST_COORDINATE
 from signetscan.annotations.voc import known_size
 from signetscan.errors import AnnotationError
 from signetscan.json_values import JsonError, is_number, parse_json

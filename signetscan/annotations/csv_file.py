@@ -6,9 +6,11 @@ import csv
 import io
 import sys
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from signetscan.annotations.objects import LARGEST_COORDINATE, Annotations, make_annotations, read_bounded
+from signetscan.annotations.bounds import check_number, open_bounded
+from signetscan.annotations.objects import LARGEST_COORDINATE, Annotations, make_annotations
+from signetscan.annotations.packed import check_is_no_project
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_CSV_BYTES = 500_000_000
 """Largest file that is read: `signetscan detect` fits more than two million detections into it."""
+MAX_ROW = 1 << 20
+"""Longest row that is read, characters."""
 
 EDGE_COLUMNS = (
     ("x0_px", "y0_px", "x1_px", "y1_px"),
@@ -38,27 +42,62 @@ def read_boxes_csv(path: Path) -> Annotations:
     Raises:
         AnnotationError: the file is missing, too large, not CSV, lacks a column, or has a value that is not a number.
     """
+    check_is_no_project(path)
     try:
-        content = io.BytesIO(read_bounded(path, MAX_CSV_BYTES))
-        rows = csv.reader(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""), strict=True)
-        columns = [name.strip().casefold() for name in next(rows, [])]
-        edges, score, label = _columns(path, columns)
-        boxes, scores, names = array("d"), array("d"), []  # a million rows as lists would take a gigabyte
-        for row in rows:
-            if not row:
-                continue
-            line = rows.line_num
-            if len(row) != len(columns):
-                message = f"{path}: line {line} has {len(row)} fields, the first line {len(columns)}"
-                raise AnnotationError(message)
-            boxes.extend([_number(path, line, columns[index], row[index]) for index in edges])
-            score_text = "" if score is None else row[score].strip()
-            scores.append(_number(path, line, "score", score_text) if score_text else float("nan"))
-            names.append("" if label is None else sys.intern(row[label].strip()))
+        with io.TextIOWrapper(open_bounded(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as text:
+            return _read_table(path, _Lines(path, text))
     except (csv.Error, UnicodeDecodeError) as error:
         message = f"{path}: not a CSV table: {error}"
         raise AnnotationError(message) from error
+    except OSError as error:
+        message = f"{path}: cannot read the annotations: {error.strerror}"
+        raise AnnotationError(message) from error
+
+
+def _read_table(path: Path, lines: _Lines) -> Annotations:
+    rows = csv.reader(lines, strict=True)
+    columns = [name.strip().casefold() for name in next(rows, [])]
+    edges, score, label = _columns(path, columns)
+    names: list[str] = []
+    boxes, scores = array("d"), array("d")  # a million rows as lists would take a gigabyte
+    for row in rows:
+        lines.row_is_read()
+        line = rows.line_num
+        check_number(path, line)
+        if not row:
+            continue
+        if len(row) != len(columns):
+            message = f"{path}: line {line} has {len(row)} fields, the first line {len(columns)}"
+            raise AnnotationError(message)
+        boxes.extend([_number(path, line, columns[index], row[index]) for index in edges])
+        score_text = "" if score is None else row[score].strip()
+        scores.append(_number(path, line, "score", score_text) if score_text else float("nan"))
+        names.append("" if label is None else sys.intern(row[label].strip()))
     return make_annotations(boxes, names, scores)
+
+
+class _Lines:
+    """The lines of a table, of which a row may have several; one row of millions of fields would take gigabytes."""
+
+    def __init__(self, path: Path, text: TextIO) -> None:
+        self._path, self._text, self._length = path, text, 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MAX_ROW + 1)
+        self._length += len(line)
+        if self._length > MAX_ROW:
+            message = f"{self._path}: not a CSV table: a row of over {MAX_ROW} characters"
+            raise AnnotationError(message)
+        if not line:
+            raise StopIteration
+        return line
+
+    def row_is_read(self) -> None:
+        """Another row may begin."""
+        self._length = 0
 
 
 def _columns(path: Path, columns: Sequence[str]) -> tuple[list[int], int | None, int | None]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import re
-import zlib
 from typing import TYPE_CHECKING
 
-from signetscan.annotations.objects import read_bounded, too_large
-from signetscan.errors import AnnotationError
+from signetscan.annotations.bounds import MAX_OBJECTS
+from signetscan.annotations.json_stream import JsonStream
+from signetscan.annotations.packed import unpacked
+from signetscan.annotations.shapes import is_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,81 +18,68 @@ if TYPE_CHECKING:
 MAX_GEOJSON_BYTES = 500_000_000
 """Largest file that is read, unpacked: `signetscan detect` fits more than a million detections into it."""
 
-BEGINNING = re.compile(r'\s*(?:\{\s*"type"\s*:\s*"FeatureCollection"\s*,\s*"features"\s*:\s*)?\[\s*')
-"""The start, up to the first feature, of files that have nothing but a list of features."""
-BETWEEN = re.compile(r"\s*([,\]])\s*")
-"""The text between two features, or after the last."""
+MOST_KEYS = 1000
+"""Most keys of the outermost table."""
+KEPT = frozenset({"type", "id", "geometry", "properties", "coordinates", "geometries", "plane", "root"})
+"""Keys of the outermost table that matter beside "features"; the values of others are checked and forgotten."""
 
 
 def read_features(path: Path) -> Iterator[Json]:
     """The features of a FeatureCollection or of a bare list, or a single feature, one after another, unchecked.
 
-    Args:
-        path: the file; one with the suffix `.gz` is unpacked.
-
-    Raises:
-        AnnotationError: the file is missing, too large, or not GeoJSON.
-    """
-    content: bytes | bytearray = read_bounded(path, MAX_GEOJSON_BYTES)
-    if path.suffix.lower() == ".gz":
-        content = _unpacked(path, bytes(content))
-    try:
-        text = content.decode("utf-8-sig")
-        del content
-        begin = BEGINNING.match(text)
-        yield from _top_features(path, json.loads(text)) if begin is None else _one_by_one(text, begin.end())
-    except RecursionError as error:
-        message = f"{path}: not GeoJSON: nested too deeply"
-        raise AnnotationError(message) from error
-    except ValueError as error:  # not UTF-8, not JSON, or a number of thousands of digits
-        message = f"{path}: not GeoJSON: {error}"
-        raise AnnotationError(message) from error
-
-
-def _unpacked(path: Path, content: bytes) -> bytes | bytearray:
-    unpacked = bytearray()
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            while part := file.read(1 << 20):
-                unpacked += part
-                if len(unpacked) > MAX_GEOJSON_BYTES:
-                    raise too_large(path, MAX_GEOJSON_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        message = f"{path}: cannot be unpacked by gzip: {error}"
-        raise AnnotationError(message) from error
-    return unpacked
-
-
-def _one_by_one(text: str, position: int) -> Iterator[Json]:
-    """The values of a JSON list that fills a text.
+    A geometry alone, and the root of a hierarchy alone, count as a feature, as in QuPath.
 
     Args:
-        text: the text; nothing but a closing brace may follow the list.
-        position: index of the first value, or of the closing bracket.
+        path: the file, plain, packed by gzip or in a ZIP.
 
     Raises:
-        ValueError: the text is not JSON.
+        AnnotationError: the file is missing, too large, of a QuPath project, or not GeoJSON.
     """
-    decode = json.JSONDecoder().raw_decode
-    closed = text.startswith("]", position)
-    position += closed
-    while not closed:
-        value, position = decode(text, position)
-        yield value
-        between = BETWEEN.match(text, position)
-        if between is None:
-            message = "Expecting ',' delimiter"
-            raise json.JSONDecodeError(message, text, position)
-        position, closed = between.end(), between[1] == "]"
-    # Checks what stands around the list, by parsing the file with an empty list in its place.
-    json.loads(text[: text.index("[")] + "[]" + text[position:])
+    with unpacked(path, MAX_GEOJSON_BYTES) as file:
+        stream = JsonStream(file, path, MAX_GEOJSON_BYTES)
+        match stream.peek():
+            case "[":
+                yield from _listed(stream)
+            case "{":
+                yield from _of_table(stream)
+            case _:
+                raise _of_another_kind(stream)
+        if stream.peek():
+            raise stream.wrong("something follows its end")
 
 
-def _top_features(path: Path, parsed: Json) -> list[Json]:
-    match parsed:
-        case {"type": "FeatureCollection", "features": list(features)}:
-            return features
-        case {"type": "Feature"}:
-            return [parsed]
-    message = f"{path}: not GeoJSON of QuPath: neither a FeatureCollection nor a list of features"
-    raise AnnotationError(message)
+def _listed(stream: JsonStream) -> Iterator[Json]:
+    for _ in stream.items("[", "]", MAX_OBJECTS):
+        yield stream.value()
+
+
+def _of_table(stream: JsonStream) -> Iterator[Json]:
+    kept: dict[str, Json] = {}
+    has_features = False
+    for _ in stream.items("{", "}", MOST_KEYS):
+        key = stream.value()
+        if not isinstance(key, str):
+            raise stream.wrong("a key is not a text")
+        stream.take(":")
+        if key == "features" and stream.peek() == "[":
+            has_features = True
+            yield from _listed(stream)
+            continue
+        value = stream.value()
+        if key in KEPT:
+            kept[key] = value
+    match kept:
+        case {"type": "FeatureCollection"} if has_features:
+            return
+        case {"type": "Feature"} if not has_features:
+            yield kept
+        case {"root": {"type": "Feature"} as root} if not has_features:
+            yield root
+        case _ if is_geometry(kept) and not has_features:
+            yield kept
+        case _:
+            raise _of_another_kind(stream)
+
+
+def _of_another_kind(stream: JsonStream) -> Exception:
+    return stream.wrong("neither a FeatureCollection, nor a list of features, nor a feature as QuPath writes them")

@@ -28,17 +28,13 @@ from signetscan.annotations.objects import (
     REVIEWED_REGION,
     Annotations,
     Region,
-    rectangle_ring,
+    in_any,
 )
 from signetscan.boxes import centres
 from signetscan.class_names import is_ignored, is_rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
-
-    from signetscan.boxes import Float
 
     Mask = NDArray[np.bool_]
 
@@ -183,21 +179,6 @@ def _areas(annotations: Annotations, which: Mask, normal: Mask | None = None) ->
 def is_large(boxes: NDArray[np.float64], pixel_um: tuple[float, float]) -> Mask:
     """Which boxes (N, 4) are larger than any cell, (N,)."""
     return np.asarray(((boxes[:, 2:] - boxes[:, :2]) * pixel_um > MAX_CELL_UM).any(axis=1))
-
-
-def in_any(regions: Sequence[Region], points: NDArray[Float]) -> Mask:
-    """Which points (N, 2) lie in at least one of the regions, (N,)."""
-    inside = np.zeros(len(points), np.bool_)
-    for region in regions:
-        x0, y0, x1, y1 = region.box
-        near = np.flatnonzero(((points >= (x0, y0)) & (points <= (x1, y1))).all(axis=1) & ~inside)
-        inside[near] = region.holds(points[near])
-    return inside
-
-
-def rectangle(box: NDArray[Float], *, normal: bool = False) -> Region:
-    """A region that fills a box, (4,)."""
-    return Region(rings=(rectangle_ring(box),), normal=normal)
 
 
 def meaning_of_class(name: str) -> Meaning:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.errors import AnnotationError
+from signetscan.annotations.outlines import area_of, holds
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from signetscan.annotations.left_out import LeftOut
     from signetscan.boxes import Box, Float
 
 POSITIVE_REGION, NORMAL_REGION, REVIEWED_REGION = "Positive region", "Normal region", "Reviewed region"
@@ -48,25 +48,40 @@ class Region:
     def is_rectangle(self) -> bool:
         """Whether the region fills its box: it has one ring, all corners of which are corners of the box."""
         x0, y0, x1, y1 = self.box
-        corners = [corner for ring in self.rings for corner in ring.tolist()]
-        return len(self.rings) == 1 and all(x in (x0, x1) and y in (y0, y1) for x, y in corners)
+        if len(self.rings) > 1 or area_of(self.rings[0]) != (x1 - x0) * (y1 - y0):
+            return False
+        return all(x in (x0, x1) and y in (y0, y1) for x, y in self.rings[0].tolist())
 
     def holds(self, points: NDArray[Float]) -> NDArray[np.bool_]:
         """Which points (N, 2) are inside, (N,): a ray to the right crosses the rings an odd number of times.
 
         Edges are half open, as pixels are: a point on the border of two adjoining rectangles is in only one of them.
+
+        Raises:
+            AnnotationError: the outline is too complex.
         """
-        inside = np.zeros(len(points), np.bool_)
-        x, y = points[:, 0], points[:, 1]
-        for ring in self.rings:
-            for (x0, y0), (x1, y1) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
-                if y0 != y1:
-                    inside ^= ((y0 <= y) != (y1 <= y)) & (x < x0 + (y - y0) * ((x1 - x0) / (y1 - y0)))
-        return inside
+        return holds(self.rings, np.asarray(points, np.float64))
 
     def moved(self, dx: float, dy: float) -> Region:
         """The same region in a frame whose origin lies at (-dx, -dy)."""
         return Region(rings=tuple(ring + (dx, dy) for ring in self.rings), normal=self.normal)
+
+
+def in_any(regions: Sequence[Region], points: NDArray[Float]) -> NDArray[np.bool_]:
+    """Which points (N, 2) lie in any of the regions, (N,).
+
+    Raises:
+        AnnotationError: an outline is too complex.
+    """
+    inside = np.zeros(len(points), np.bool_)
+    order = points[:, 0].argsort()
+    x = points[order, 0]
+    for region in regions:
+        x0, y0, x1, y1 = region.box
+        near = order[np.searchsorted(x, x0) : np.searchsorted(x, x1, side="right")]
+        near = near[(points[near, 1] >= y0) & (points[near, 1] <= y1) & ~inside[near]]
+        inside[near] = region.holds(points[near])
+    return inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,9 +99,11 @@ class Annotations:
     regions: tuple[Region, ...] = ()
     """Parts that were annotated as a whole; they are not among the objects."""
     polygons: dict[int, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
-    """The rings of annotations that are polygons and may be areas, by the index of the object."""
-    left_out: dict[str, int] = field(default_factory=dict)
-    """Number of objects that the parser left out, by reason."""
+    """The rings of annotations that may be areas and are no rectangles, by the index of the object."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the parser left out, one entry for each reason."""
+    split: int = 0
+    """Number of objects of several distant polygons in the file, each of which became an object of its own."""
     image_size: tuple[int, int] | None = None
     """Width and height of the image on which they were drawn, pixels; None if the file does not say."""
 
@@ -134,7 +151,8 @@ def make_annotations(
     *,
     regions: Sequence[Region] = (),
     polygons: dict[int, tuple[NDArray[np.float64], ...]] | None = None,
-    left_out: dict[str, int] | None = None,
+    left_out: Sequence[LeftOut] = (),
+    split: int = 0,
 ) -> Annotations:
     """Annotations from the lists of a parser; boxes may be a flat array of edges."""
     return Annotations(
@@ -144,29 +162,6 @@ def make_annotations(
         kinds=tuple("" for _ in names) if kinds is None else tuple(kinds),
         regions=tuple(regions),
         polygons=polygons or {},
-        left_out=left_out or {},
+        left_out=tuple(left_out),
+        split=split,
     )
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """All bytes of a file of at most `limit` bytes.
-
-    Raises:
-        AnnotationError: the path is missing, not a file, or the file is too large.
-    """
-    try:
-        # A device or a pipe has no size to check, and may never end.
-        if path.exists() and not path.is_file():
-            message = f"{path}: a folder or a device, not an annotation file"
-            raise AnnotationError(message)
-        if path.stat().st_size > limit:
-            raise too_large(path, limit)
-        return path.read_bytes()
-    except OSError as error:
-        message = f"{path}: cannot read the annotations: {error.strerror}"
-        raise AnnotationError(message) from error
-
-
-def too_large(path: Path, limit: int) -> AnnotationError:
-    """The error for a file of more than `limit` bytes, packed or unpacked."""
-    return AnnotationError(f"{path}: over {limit / 1e6:g} MB, too large for an annotation file")

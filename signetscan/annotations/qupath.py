@@ -1,227 +1,353 @@
 """Parser of QuPath's GeoJSON.
 
-It reads what QuPath 0.2 to 0.7 writes: a FeatureCollection, a bare array of features, or one feature; plain or gzipped;
-objects nested in `childObjects`; classifications as text, as an object with `name` or `names`, or null; measurements as
-an object or as a list of name and value.
+It reads what QuPath 0.2 to 0.8 writes: a FeatureCollection, a bare array of features, or one feature; plain, gzipped or
+in a ZIP; objects nested in `childObjects`; classifications as text, as an object with `name` or `names`, or null;
+measurements as an object or as a list of name and value. An object that cannot be understood is left out, and counted.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from signetscan.annotations.features import read_features
+from signetscan.annotations.left_out import LeftOut, LeftOutObjects, Reason, Unreadable
 from signetscan.annotations.marks import AREAS, PEOPLE, meaning_of_class
 from signetscan.annotations.objects import (
-    LARGEST_COORDINATE,
     NORMAL_REGION,
     POSITIVE_REGION,
     Annotations,
     Region,
     make_annotations,
 )
+from signetscan.annotations.outlines import area_of
+from signetscan.annotations.shapes import is_geometry, is_in_first_plane, is_one_cell, shape_of
 from signetscan.errors import AnnotationError
+from signetscan.texts import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from signetscan.annotations.shapes import Shape
     from signetscan.json_values import Json
+
+    Rings = tuple[NDArray[np.float64], ...]
 
 SCORE_NAMES = ("score", "confidence", "probability", "detection probability")
 """Names, in upper or lower case, of the measurement that is the score; the first one that an object has counts."""
 
-OBJECT_KINDS = ("annotation", "detection", "cell")
-"""Types of objects that may be a cell; tiles, TMA cores and the root are left out."""
+CORE = "tmaCore"
+OBJECT_KINDS = (PEOPLE, "detection", "cell")
+"""Types of objects that may be a cell."""
+OTHER_KINDS = {"tile": Reason.TILES, CORE: Reason.CORES, "root": Reason.ROOT}
+"""Types of objects that are none."""
+
+NOT_UNDERSTOOD = frozenset({Reason.UNREADABLE, Reason.OTHER_PLANE})
+NOT_READ = NOT_UNDERSTOOD | {Reason.LINES, Reason.NO_AREA}
+"""Reasons for which a file is refused if nothing in it is read."""
 
 REGIONS = {POSITIVE_REGION.casefold(): False, NORMAL_REGION.casefold(): True}
 """Classes of the annotations that are regions, and whether they are normal."""
-
-DEPTH = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
-"""Number of lists in which the positions of a geometry are nested."""
 
 
 def read_geojson(path: Path) -> Annotations:
     """Read the objects that QuPath exported, or that `signetscan detect` wrote.
 
-    A polygon gives the box around it, a point a box of no size. Annotations of the class `Positive region` or `Normal
-    region` become regions; lines, tiles, TMA cores and the root are left out, and counted.
+    A polygon gives the box around it, a point a box of no size. An object of several polygons gives the box around all
+    of them if they lie close together, as those of a cell that a brush cut in two; otherwise each is an object of its
+    own. Annotations of the class `Positive region` or `Normal region` become regions.
+
+    Lines, tiles, TMA cores, the root, objects in another plane than the first, and objects that cannot be understood
+    are left out, and counted.
 
     Args:
-        path: the file; one with the suffix `.gz` is unpacked.
+        path: the file; one packed by gzip or in a ZIP is unpacked.
 
     Returns:
         The objects in the file's frame: QuPath counts from the bounds that some slides declare.
 
     Raises:
-        AnnotationError: the file is missing, too large, not GeoJSON, or one of its objects is malformed.
+        AnnotationError: the file is missing, too large, or not GeoJSON; or it has objects, none of which can be read.
     """
-    parser = _Parser(path)
-    for number, feature in enumerate(read_features(path), start=1):
-        parser.add(feature, number)
-    return make_annotations(
-        parser.boxes,
-        parser.names,
-        parser.scores,
-        parser.kinds,
-        regions=parser.regions,
-        polygons=parser.polygons,
-        left_out=dict(parser.left_out),
-    )
+    objects = _Objects(LeftOutObjects(path))
+    for one in _every_object(objects.left_out):
+        try:
+            objects.add(one)
+        except Unreadable as problem:
+            objects.left_out.add(Reason.UNREADABLE, f"{one.name}: {problem}")
+    read = objects.annotations()
+    if not len(read) and not read.regions:
+        _check_was_empty(path, read.left_out, NOT_READ)
+    return read
 
 
-def read_areas(path: Path) -> tuple[Region, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Areas:
+    """The areas that a person drew, in the file's frame."""
+
+    regions: tuple[Region, ...]
+    """One for each annotation; none is normal."""
+    left_out: tuple[LeftOut, ...]
+    """What else is in the file."""
+
+
+def read_areas(path: Path) -> Areas:
     """The annotations with an area, of any class, and the TMA cores that are not missing; as regions, file's frame.
 
     Raises:
         AnnotationError: as `read_geojson`.
     """
-    parser = _AreaParser(path)
-    for number, feature in enumerate(read_features(path), start=1):
-        parser.add(feature, number)
-    return tuple(parser.regions)
+    regions: list[Region] = []
+    left_out = LeftOutObjects(path)
+    for one in _every_object(left_out):
+        try:
+            rings = _area(one, left_out)
+        except Unreadable as problem:
+            left_out.add(Reason.UNREADABLE, f"{one.name}: {problem}")
+        else:
+            regions += [Region(rings=rings, normal=False)] if rings else []
+    if not regions:
+        _check_was_empty(path, left_out.by_reason(), NOT_UNDERSTOOD)
+    return Areas(regions=tuple(regions), left_out=left_out.by_reason())
+
+
+def _check_was_empty(path: Path, left_out: tuple[LeftOut, ...], reasons: frozenset[Reason]) -> None:
+    """Check that a file of which nothing was read has nothing that somebody drew: it would look like a normal image."""
+    for left in left_out:
+        if left.reason in reasons:
+            message = f"{path}: nothing in it can be used; left out, {left}"
+            raise AnnotationError(message)
 
 
 @dataclass(slots=True)
-class _Parser:
+class _Object:
+    """An object of a file, unchecked."""
+
+    number: int
+    """Number of the feature that it is, or in which it is nested, from 1."""
+    geometry: Json
+    properties: dict[str, Json]
+    identity: Json
+
+    @property
+    def kind(self) -> str:
+        """Its type; an annotation if there is none, as in QuPath."""
+        kind = self.properties.get("objectType", self.properties.get("object_type"))
+        return kind[:40] if isinstance(kind, str) and kind else PEOPLE
+
+    @property
+    def name(self) -> str:
+        """Its number, class and id, for messages."""
+        facts = [f"id {printable(self.identity, 36)}"] if isinstance(self.identity, str) else []
+        with suppress(Unreadable):
+            facts = [printable(_class_name(self.properties.get("classification")), 30), *facts]
+        shown = ", ".join(fact for fact in facts if fact)
+        return f"feature {self.number} ({shown})" if shown else f"feature {self.number}"
+
+    def shape(self, left_out: LeftOutObjects) -> Shape | None:
+        """Its geometry; None if it lies in another plane. Lines are counted as left out.
+
+        Raises:
+            Unreadable: it has none, or it is malformed.
+        """
+        if not isinstance(self.geometry, dict):
+            message = "has no geometry"
+            raise Unreadable(message)
+        if not is_in_first_plane(self.geometry):
+            left_out.add(Reason.OTHER_PLANE, self.name)
+            return None
+        shape = shape_of(self.geometry)
+        left_out.see(len(shape.polygons) + sum(map(len, shape.points)) + shape.lines)
+        left_out.add(Reason.LINES, count=shape.lines)
+        return shape
+
+
+def _every_object(left_out: LeftOutObjects) -> Iterator[_Object]:
+    """All objects of a file, those nested in others too, in the order of the file."""
+    for number, feature in enumerate(read_features(left_out.path), start=1):
+        waiting = [feature]
+        while waiting:
+            left_out.see()
+            one = _object(waiting.pop(), number)
+            if one is None:
+                left_out.add(Reason.UNREADABLE, f"feature {number}: is not a Feature with an object of properties")
+                continue
+            yield one
+            nested = one.properties.get("childObjects", one.properties.get("children")) or []
+            if isinstance(nested, list):
+                waiting += reversed(nested)  # so that they are taken from the end in the order of the file
+            else:
+                left_out.add(Reason.UNREADABLE, f"{one.name}: has childObjects that are not a list")
+
+
+def _object(value: Json, number: int) -> _Object | None:
+    if not isinstance(value, dict):
+        return None
+    if is_geometry(value):  # as in QuPath, which makes an annotation of it
+        return _Object(number, value, {}, None)
+    properties = value.get("properties")
+    if value.get("type") != "Feature" or not isinstance(properties, dict | None):
+        return None
+    return _Object(number, value.get("geometry"), properties or {}, value.get("id"))
+
+
+@dataclass(slots=True)
+class _Objects:
     """Collects the objects of one file."""
 
-    path: Path
+    left_out: LeftOutObjects
     boxes: array[float] = field(default_factory=lambda: array("d"))
     names: list[str] = field(default_factory=list)
     scores: array[float] = field(default_factory=lambda: array("d"))
     kinds: list[str] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
-    polygons: dict[int, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
+    polygons: dict[int, Rings] = field(default_factory=dict)
+    split: int = 0
 
-    def add(self, top: object, number: int) -> None:
-        """Add a feature of the file's list, counted from 1, and all objects nested in it."""
-        waiting = [top]
-        while waiting:
-            match waiting.pop():
-                case {"type": "Feature", "geometry": dict(geometry), "properties": dict(properties)}:
-                    pass
-                case {"type": "Feature", "geometry": dict(geometry), **rest} if rest.get("properties") is None:
-                    properties = {}
-                case _:
-                    raise self._error(number, "is not a Feature with a geometry and an object of properties")
-            self._add_one(geometry, properties, number)
-            nested = properties.get("childObjects", properties.get("children")) or []
-            if not isinstance(nested, list):
-                raise self._error(number, "has childObjects that are not a list")
-            waiting += reversed(nested)  # so that they are taken from the end in the order of the file
+    def add(self, one: _Object) -> None:
+        """Add an object.
 
-    def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
-        kind = _kind(properties)
-        name = self._name(properties.get("classification"), number)
-        shape, parts = self._parts(geometry, number)
-        folded = name.casefold()
+        Raises:
+            Unreadable: it is malformed.
+        """
+        kind = one.kind
         if kind not in OBJECT_KINDS:
-            self.left_out[f"{kind} objects"] += 1
-        elif "Line" in shape:
-            self.left_out["lines"] += 1
-        elif kind == PEOPLE and folded in REGIONS and "Polygon" in shape:
-            self.regions.append(Region(rings=tuple(parts), normal=REGIONS[folded]))
+            self.left_out.add(OTHER_KINDS.get(kind, Reason.OTHER_TYPES))
+            return
+        name = _class_name(one.properties.get("classification"))
+        shape = one.shape(self.left_out)
+        if shape is None or not (shape.polygons or shape.points):
+            return
+        if kind == PEOPLE and shape.polygons and name.casefold() in REGIONS:
+            self._add_region(shape, normal=REGIONS[name.casefold()])
+            return
+        score = _score(one.properties)
+        if shape.polygons:
+            self._add_polygons(shape, name, kind, score)
+        for points in shape.points:  # each point is an object of its own
+            self._add_boxes(np.concatenate([points, points], axis=1), name, kind, score)
+
+    def _add_region(self, shape: Shape, *, normal: bool) -> None:
+        if any(area_of(rings[0]) for rings in shape.polygons):
+            self.regions.append(Region(rings=shape.rings, normal=normal))
         else:
-            score = self._score(properties, number)
-            may_be_area = not name or meaning_of_class(name) in AREAS
-            if kind == PEOPLE and "Polygon" in shape and may_be_area:
-                self.polygons[len(self.names)] = tuple(parts)
-            # Each point is an object of its own; all rings of a polygon together are one.
-            points = shape in {"Point", "MultiPoint"}
-            for corners in np.concatenate(parts)[:, None] if points else [np.concatenate(parts)]:
-                self.boxes.extend([*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()])
-                self.names.append(sys.intern(name))
-                self.scores.append(score)
-                self.kinds.append(sys.intern(kind))
+            self.left_out.add(Reason.NO_AREA)
 
-    def _parts(self, geometry: dict[str, Json], number: int) -> tuple[str, list[NDArray[np.float64]]]:
-        """The type of a geometry, and its rings, lines or points, each (K, 2)."""
-        shape = geometry.get("type")
-        if not isinstance(shape, str) or shape not in DEPTH:
-            raise self._error(number, f"has a geometry of unknown type ({str(shape)[:40]})")
-        parts = [geometry.get("coordinates")]
-        if DEPTH[shape] == 0:
-            parts = [parts]
-        for _ in range(DEPTH[shape] - 1):
-            inner: list[Json] = []
-            for part in parts:
-                if not isinstance(part, list):
-                    raise self._error(number, "has coordinates that are not nested as its type requires")
-                inner += part
-            parts = inner
-        if not parts:
-            raise self._error(number, "has no coordinates")
-        return shape, [self._positions(part, number) for part in parts]
+    def _add_polygons(self, shape: Shape, name: str, kind: str, score: float) -> None:
+        boxes, meaning = shape.boxes, meaning_of_class(name)
+        may_be_area = kind == PEOPLE and (meaning in AREAS or not name)
+        if len(boxes) == 1 or (may_be_area and name) or is_one_cell(boxes):
+            objects = [shape.rings]
+            boxes = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
+        else:
+            objects = shape.polygons
+            self.split += 1
+        if may_be_area:
+            first = len(self.names)
+            self.polygons |= {first + index: rings for index, rings in enumerate(objects) if not _is_rectangle(rings)}
+        self._add_boxes(boxes, name, kind, score)
 
-    def _positions(self, part: object, number: int) -> NDArray[np.float64]:
-        try:
-            values = np.asarray(part)
-        except ValueError:  # rows of different lengths
-            values = np.empty(0)
-        if values.ndim != 2 or values.shape[1] < 2 or not len(values) or values.dtype.kind not in "iuf":
-            raise self._error(number, "has coordinates that are not a list of x, y")
-        positions = values[:, :2].astype(np.float64)
-        if not (np.abs(positions) <= LARGEST_COORDINATE).all():  # also catches nan
-            raise self._error(number, f"has a coordinate that is not a number up to {LARGEST_COORDINATE:g}")
-        return positions
+    def _add_boxes(self, boxes: NDArray[np.float64], name: str, kind: str, score: float) -> None:
+        self.boxes.frombytes(boxes.astype(np.float64).tobytes())
+        self.names += [sys.intern(name)] * len(boxes)
+        self.scores.extend([score] * len(boxes))
+        self.kinds += [sys.intern(kind)] * len(boxes)
 
-    def _name(self, classification: object, number: int) -> str:
-        match classification:
-            case None:
-                return ""
-            case str(name) | {"name": str(name)}:
-                return name.strip()
-            case {"names": list(names)} if all(isinstance(name, str) for name in names):
-                # A derived class, written as QuPath shows it.
-                return ": ".join(name.strip() for name in names)
-            case {**keys} if not (keys.get("name") or keys.get("names")):
-                return ""
-        raise self._error(number, "has a classification that is neither a name nor an object with a name")
+    def annotations(self) -> Annotations:
+        """All that was collected."""
+        return make_annotations(
+            self.boxes,
+            self.names,
+            self.scores,
+            self.kinds,
+            regions=self.regions,
+            polygons=self.polygons,
+            left_out=self.left_out.by_reason(),
+            split=self.split,
+        )
 
-    def _score(self, properties: dict[str, Json], number: int) -> float:
-        """The score; nan for none."""
-        measured = properties.get("measurements") or {}
-        if isinstance(measured, list):  # QuPath before 0.4
-            entries = [entry for entry in measured if isinstance(entry, dict)]
-            if len(entries) < len(measured):
-                raise self._error(number, "has measurements that are not pairs of name and value")
-            measured = {str(entry.get("name")): entry.get("value") for entry in entries}
-        if not isinstance(measured, dict):
-            raise self._error(number, "has measurements that are not an object")
-        # Some programs write the score beside the measurements.
-        values = {str(name).strip().casefold(): value for name, value in (properties | measured).items()}
-        value = next((values[name] for name in SCORE_NAMES if values.get(name) is not None), "nan")
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self._error(number, "has a score that is not a number")
-        try:
+
+def _is_rectangle(rings: Rings) -> bool:
+    return len(rings) == 1 and len(rings[0]) <= 5 and Region(rings=rings, normal=False).is_rectangle
+
+
+def _area(one: _Object, left_out: LeftOutObjects) -> Rings:
+    """The rings of an annotation or of a TMA core; none, and a reason counted, of anything else.
+
+    Raises:
+        Unreadable: it is malformed.
+    """
+    kind, missing = one.kind, one.properties.get("isMissing") is True
+    if kind not in {PEOPLE, CORE} or (kind == CORE and missing):
+        reason = Reason.MISSING_CORES if kind == CORE else OTHER_KINDS.get(kind, Reason.OTHER_TYPES)
+        left_out.add(Reason.OF_MODELS if kind in OBJECT_KINDS else reason)
+        return ()
+    shape = one.shape(left_out)
+    if shape is None:
+        return ()
+    left_out.add(Reason.POINTS, count=sum(map(len, shape.points)))
+    if shape.polygons and not any(area_of(rings[0]) for rings in shape.polygons):
+        left_out.add(Reason.NO_AREA, one.name)
+        return ()
+    return shape.rings
+
+
+def _class_name(classification: Json) -> str:
+    """The name of a class; empty for none.
+
+    Raises:
+        Unreadable: the classification is malformed.
+    """
+    match classification:
+        case None:
+            return ""
+        case str(name) | {"name": str(name)}:
+            return _text(name)
+        case {"names": list(names)} if names and all(isinstance(name, str) for name in names):
+            # A derived class, written as QuPath shows it.
+            return ": ".join(_text(str(name)) for name in names)
+        case {**keys} if not (keys.get("name") or keys.get("names")):
+            return ""
+    message = "has a classification that is neither a name nor an object with a name"
+    raise Unreadable(message)
+
+
+def _text(name: str) -> str:
+    """A name without white space around it, and without half characters, which no file can hold."""
+    return name.strip().encode(errors="replace").decode()
+
+
+def _score(properties: dict[str, Json]) -> float:
+    """The score; nan for none.
+
+    Raises:
+        Unreadable: the measurements are malformed, or the score is no number.
+    """
+    measured = properties.get("measurements") or {}
+    if isinstance(measured, list):  # QuPath before 0.4
+        entries = [entry for entry in measured if isinstance(entry, dict)]
+        if len(entries) < len(measured):
+            message = "has measurements that are not pairs of name and value"
+            raise Unreadable(message)
+        measured = {str(entry.get("name")): entry.get("value") for entry in entries}
+    if not isinstance(measured, dict):
+        message = "has measurements that are not an object"
+        raise Unreadable(message)
+    # Some programs write the score beside the measurements.
+    values = {str(name).strip().casefold(): value for name, value in (properties | measured).items()}
+    value = next((values[name] for name in SCORE_NAMES if values.get(name) is not None), "nan")
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float | str):
             return float(value)  # QuPath writes "NaN" as text
-        except (ValueError, OverflowError) as error:
-            raise self._error(number, "has a score that is not a number") from error
-
-    def _error(self, number: int, problem: str) -> AnnotationError:
-        return AnnotationError(f"{self.path}: feature {number} {problem}")
-
-
-@dataclass(slots=True)
-class _AreaParser(_Parser):
-    """Collects the annotations and TMA cores that have an area instead."""
-
-    def _add_one(self, geometry: dict[str, Json], properties: dict[str, Json], number: int) -> None:
-        shape, rings = self._parts(geometry, number)
-        kind, missing = _kind(properties), properties.get("isMissing") is True
-        if (kind == "annotation" or (kind == "tmaCore" and not missing)) and "Polygon" in shape:
-            self.regions.append(Region(rings=tuple(rings), normal=False))
-
-
-def _kind(properties: dict[str, Json]) -> str:
-    """The type of an object; an annotation if there is none, as in QuPath."""
-    kind = properties.get("objectType", properties.get("object_type"))
-    return kind[:40] if isinstance(kind, str) and kind else "annotation"
+    except (ValueError, OverflowError):
+        pass
+    message = "has a score that is not a number"
+    raise Unreadable(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.annotations.csv_file import read_boxes_csv
+from signetscan.annotations.packed import check_is_no_project
 from signetscan.annotations.qupath import read_geojson
 from signetscan.annotations.voc import read_boxes_xml
 from signetscan.errors import AnnotationError
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Read an annotation file: GeoJSON (`.gz` too), CSV or VOC-like XML.
+    """Read an annotation file: GeoJSON (packed by gzip or in a ZIP too), CSV or VOC-like XML.
 
     Raises:
-        AnnotationError: the suffix is unknown, or the file cannot be parsed.
+        AnnotationError: the suffix is unknown, or the file is of a QuPath project, or cannot be parsed.
     """
+    check_is_no_project(path)
     suffix = suffix_of(path.name, ANNOTATION_SUFFIXES)
     if not suffix:
         message = f"{path}: not an annotation file by its suffix; give it one of {', '.join(ANNOTATION_SUFFIXES)}"

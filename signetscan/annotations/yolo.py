@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations.objects import read_bounded
+from signetscan.annotations.bounds import read_bounded
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from signetscan.annotations.packed import check_is_no_project
 from signetscan.batch.events import Begun, Ended, Finished
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.journal import Journal
@@ -139,12 +140,14 @@ def check_roi(path: Path | None, *, one_slide: bool) -> None:
 
     Raises:
         OptionError: the path does not exist, or is one file for several slides.
+        AnnotationError: the path is of a QuPath project.
     """
     if path is None:
         return
     if not path.exists():
         message = f"region of interest {path}: no such file or folder"
         raise OptionError(message, options=("roi",))
+    check_is_no_project(path)
     if not one_slide and not path.is_dir():
         message = f"region of interest {path}: one file for several slides; give a folder with NAME.geojson for each"
         raise OptionError(message, options=("roi",))

@@ -25,7 +25,7 @@ from signetscan.dataset.corrections import pooled, sort_corrections
 from signetscan.dataset.image_writing import replace_images
 from signetscan.dataset.options import AddOptions
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
-from signetscan.dataset.remarks import Remarks
+from signetscan.dataset.remarks import Remarks, remark_reading
 from signetscan.dataset.same_slide import check_same_slide
 from signetscan.dataset.slide_parts import slide_parts
 from signetscan.dataset.slides import view_of
@@ -202,8 +202,7 @@ def _read_objects(
     parts = []
     for path in corrected:
         part = read_geojson(path)
-        for reason, count in part.left_out.items():
-            remarks.add(f"Left out, being {reason}", path.name, count)
+        remark_reading(part, path.name, remarks)
         parts.append(part)
     objects = pooled(parts).moved(*qupath_origin(slide, crop_to_bounds=crop_to_bounds))
     middle = centres(objects.boxes)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Annotations, Meaning, Unclassified, interpret
-from signetscan.annotations.marks import MAX_CELL_UM, by_people, in_any, is_large
+from signetscan.annotations.marks import MAX_CELL_UM, by_people, is_large
+from signetscan.annotations.objects import in_any
 from signetscan.boxes import centre_in_any, centres
 from signetscan.dataset.digestpath import CLASS_NAME
 from signetscan.dataset.slides import region_order

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from signetscan.annotations.objects import read_bounded
+from signetscan.annotations.bounds import read_bounded
 from signetscan.dataset.found import SAYS_THE_KIND, TEXT_SUFFIXES
 from signetscan.dataset.images import Part
 from signetscan.errors import AnnotationError

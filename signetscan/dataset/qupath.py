@@ -12,6 +12,7 @@ import numpy as np
 
 from signetscan.annotations import Meaning, interpret, read_geojson
 from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
+from signetscan.dataset.remarks import remark_reading
 from signetscan.suffixes import IMAGE_SUFFIXES, TRAINING_GEOJSON_SUFFIXES
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ def read_counted(file: Path, name: str, remarks: Remarks) -> Annotations:
         AnnotationError: the file cannot be used.
     """
     annotations = read_geojson(file)
-    for reason, count in annotations.left_out.items():
-        remarks.add(f"Left out, being {reason}", name, count)
+    remark_reading(annotations, name, remarks)
     return annotations
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from signetscan.annotations import check_is_no_project
 from signetscan.dataset.classes import choose_classes, with_classes
 from signetscan.dataset.coco import has_coco, read_coco_folder
 from signetscan.dataset.digestpath import LAYOUT as DIGESTPATH
@@ -118,6 +119,7 @@ def read_dataset(
     if mpp is not None and not 0 < mpp <= MAX_MPP:
         message = f"mpp must be above 0 and at most {MAX_MPP:g} µm/px, not {mpp}"
         raise OptionError(message)
+    check_is_no_project(path)
     is_one_file = path.is_file() and bool(suffix_of(path.name, ONE_FILE))
     if not path.is_dir() and not is_one_file:
         message = f"{path}: {'not a' if path.exists() else 'no such'} folder; {KNOWN_LAYOUTS}"

@@ -9,9 +9,11 @@ from signetscan.texts import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from signetscan.annotations import Annotations
+
 LISTED = 5
 """Most names in a line; the rest are counted."""
-LONGEST = 120
+LONGEST = 200
 """Longest name in a line, characters."""
 
 
@@ -44,6 +46,22 @@ class Remarks:
             ]
             lines.append(f"{kind}: {sum(counts.values())}" + (f", namely {listed(names)}" if names else ""))
         return tuple(lines)
+
+
+def remark_reading(annotations: Annotations, file: str, remarks: Remarks) -> None:
+    """Remark on what a parser left out of a file, or understood in another way than it stands there.
+
+    Args:
+        annotations: what was read.
+        file: name of the file.
+        remarks: collects the remarks.
+    """
+    for left in annotations.left_out:
+        kind = f"Left out, {left.reason.value}"
+        for name in left.named:
+            remarks.add(kind, f"{file} {name}")
+        remarks.add(kind, file, left.count - len(left.named))
+    remarks.add("Objects of several distant parts, each part taken for an object of its own", file, annotations.split)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Unclassified, interpret
-from signetscan.annotations.marks import by_people, in_any
+from signetscan.annotations.marks import by_people
+from signetscan.annotations.objects import in_any
 from signetscan.boxes import centres
 from signetscan.dataset.images import AnnotatedImage, Place
 from signetscan.dataset.options import MIN_SIDE

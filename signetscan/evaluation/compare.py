@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations import Annotations, Meaning
-from signetscan.annotations.marks import in_any
+from signetscan.annotations.objects import in_any
 from signetscan.boxes import centres
 from signetscan.dataset.corrections import sort_corrections
 from signetscan.dataset.qupath import remark_marks

@@ -13,11 +13,11 @@ import numpy as np
 
 from signetscan.annotations import Annotations, Meaning, Region, Unclassified, interpret, read_annotations
 from signetscan.annotations.marked_slide import check_marked_slide
-from signetscan.annotations.marks import in_any
+from signetscan.annotations.objects import in_any
 from signetscan.boxes import centres
 from signetscan.dataset import MPP, slide_of
 from signetscan.dataset.qupath import remark_marks
-from signetscan.dataset.remarks import Remarks
+from signetscan.dataset.remarks import Remarks, remark_reading
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
@@ -25,7 +25,7 @@ from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.options import TruthOptions
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
 from signetscan.results.run_record import read_run_record
-from signetscan.suffixes import ANNOTATION_SUFFIXES, suffix_of
+from signetscan.suffixes import ANNOTATION_SUFFIXES, ANY_GEOJSON_SUFFIXES, suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,8 +165,7 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
     nothing = Annotations(boxes=np.empty((0, 4)), names=(), scores=np.empty(0), kinds=())
     predicted, true = (nothing if path is None else read_annotations(path) for path in (pair.predictions, pair.truth))
     for path, parsed in ((pair.predictions, predicted), (pair.truth, true)):
-        for reason, count in parsed.left_out.items():
-            remarks.add(f"Left out, being {reason}", "" if path is None else path.name, count)
+        remark_reading(parsed, "" if path is None else path.name, remarks)
     predicted_origin, true_origin = _origins(pair)
     moved: list[tuple[float, float]] = []
     if predicted_origin != (0.0, 0.0) and _is_geojson(pair.predictions):
@@ -253,7 +252,7 @@ def _origins(pair: Pair) -> list[tuple[float, float]]:
 
 
 def _is_geojson(path: Path | None) -> bool:
-    return path is not None and "json" in suffix_of(path.name, ANNOTATION_SUFFIXES)
+    return path is not None and suffix_of(path.name, ANNOTATION_SUFFIXES) in ANY_GEOJSON_SUFFIXES
 
 
 def recorded_origin(predictions: Path) -> tuple[float, float]:

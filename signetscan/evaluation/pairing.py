@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from signetscan.annotations import check_is_no_project
 from signetscan.dataset import NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.file_pairs import by_stem, files_in
@@ -95,6 +96,7 @@ def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: 
         if not path.exists():
             message = f"{path}: no such file or folder"
             raise AnnotationError(message)
+        check_is_no_project(path)
     root = digestpath_root(truth) if truth.is_dir() else None
     if full_truth and root is None:
         message = f"{truth}: only simulated data sets have the full truth, and this has no folder {POSITIVE_FOLDER}"
@@ -122,6 +124,7 @@ def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
         if not path.exists():
             message = f"{path}: no such file or folder"
             raise AnnotationError(message)
+        check_is_no_project(path)
     if a.is_file() and b.is_file():
         _check_is_no_failure(a)
         _check_is_no_failure(b)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signetscan.annotations.packed import check_is_no_project
 from signetscan.errors import ResultError
 from signetscan.formats.result_files import (
     CORRECTIONS_SUFFIX,
@@ -114,7 +115,9 @@ def find_results(path: Path) -> list[Path]:
 
     Raises:
         ResultError: there is no run record.
+        AnnotationError: the path is of a QuPath project.
     """
+    check_is_no_project(path)
     if path.is_dir():
         records = [slide.record for slide in list_slides(path) if slide.record is not None]
         if not records:

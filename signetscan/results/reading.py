@@ -86,7 +86,7 @@ def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, 
     labels = {_as_read(name, from_csv=from_csv): label for label, name in enumerate(scanned.class_names)}
     unknown = set(annotations.names) - labels.keys()
     has_scores = all(map(math.isfinite, annotations.scores.tolist()))
-    if unknown or len(labels) < len(scanned.class_names) or not has_scores:
+    if annotations.left_out or annotations.split or unknown or len(labels) < len(scanned.class_names) or not has_scores:
         message = f"{file}: holds objects that its run did not write; scan the slide again"
         raise ResultError(message)
     # GeoJSON counts from the origin; adding it brings rounding errors back, so round again.

@@ -72,7 +72,7 @@ class SlideResult:
     unread_mm2: float = 0.0
     """Their area, mm²."""
     concerns: tuple[Concern, ...] = ()
-    """What is suspicious about the slide."""
+    """What is suspicious about the slide, or about the region of interest."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
 

@@ -67,7 +67,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     # Decoded pixels take three bytes each, at level 0 in the worst case.
     tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
     survey = _survey(view.slide, options)
-    concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns))
+    concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns), *(roi.concerns if roi else ()))
     tissue = None if survey is None else survey.tissue
     if not options.tissue_mask and roi is None:
         return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, concerns=tuple(concerns))

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from signetscan.annotations.left_out import Reason
+from signetscan.annotations.objects import in_any
+from signetscan.annotations.outlines import AT_ONCE, MOST_CROSSINGS, filled
 from signetscan.annotations.qupath import read_areas
 from signetscan.boxes import centres
 from signetscan.errors import AnnotationError
+from signetscan.slides.concerns import Concern, ConcernKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from signetscan.annotations.left_out import LeftOut
     from signetscan.annotations.objects import Region
     from signetscan.scan.tissue import TissueMask
 
 WIDENED_PX = 2
 """A region is widened by this many mask pixels, so that no part of it is lost: drawing is precise to about one."""
+NEVER_DRAWN = frozenset({Reason.OF_MODELS, Reason.TILES, Reason.MISSING_CORES, Reason.ROOT})
+"""Objects that nobody takes for a part of a region of interest: QuPath exports them with the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +40,21 @@ class Roi:
 
     regions: tuple[Region, ...]
     """Their polygons are in level-0 pixels."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What else is in their file."""
+
+    @property
+    def concerns(self) -> tuple[Concern, ...]:
+        """What somebody drew that is no region: one concern for each reason, with a count."""
+        return tuple(
+            Concern(
+                kind=ConcernKind.ROI,
+                message=f"the file of the region of interest has objects that are left out, {left.reason.value}: "
+                f"{left.count}; see whether they were meant",
+            )
+            for left in self.left_out
+            if left.reason not in NEVER_DRAWN
+        )
 
     @property
     def digest(self) -> str:
@@ -46,14 +69,7 @@ class Roi:
 
     def holds(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each box, (N, 4) in level-0 pixels, has its centre inside, (N,)."""
-        points = centres(boxes)
-        inside = np.zeros(len(points), np.bool_)
-        for region in self.regions:
-            x0, y0, x1, y1 = region.box
-            # Testing points against a polygon is slow, so only those within its box are tested.
-            near = (points >= (x0, y0)).all(axis=1) & (points <= (x1, y1)).all(axis=1) & ~inside
-            inside[near] = region.holds(points[near])
-        return inside
+        return in_any(self.regions, centres(boxes))
 
     def within(self, mask: TissueMask) -> TissueMask:
         """The part of a mask that is inside, to within a mask pixel."""
@@ -69,25 +85,49 @@ class Roi:
         """The pixels of a mask that are inside, give or take one; parts narrower than a pixel may be left out."""
         drawn = np.zeros_like(mask.mask)
         for region in self.regions:
-            inside = np.zeros_like(drawn)
-            for ring in region.rings:
-                corners = ring / mask.pixel - 0.5  # whole numbers are the centres of pixels
-                picture = Image.new("1", (drawn.shape[1], drawn.shape[0]))
-                ImageDraw.Draw(picture).polygon(corners.ravel().tolist(), fill=1, outline=1)
-                inside ^= np.asarray(picture)  # even-odd rule: a ring within another is a hole
-            drawn |= inside
+            left, top, right, bottom = _window(region, mask)
+            rings = [ring / mask.pixel - (left, top) for ring in region.rings]
+            drawn[top:bottom, left:right] |= filled(rings, (bottom - top, right - left))
         return drawn
 
     def _edges(self, mask: TissueMask) -> NDArray[np.bool_]:
         """The pixels of a mask that the edge of a polygon goes through, give or take one."""
         rows, columns = mask.mask.shape
-        picture = Image.new("1", (columns, rows))
-        draw = ImageDraw.Draw(picture)
+        passed = np.zeros_like(mask.mask)
         for ring in (ring for region in self.regions for ring in region.rings):
-            corners = ring / mask.pixel - 0.5
-            for x0, y0, x1, y1 in _clipped(corners, (columns, rows)).tolist():
-                draw.line((x0, y0, x1, y1), fill=1)
-        return np.asarray(picture)
+            for x, y in _steps(_clipped(ring / mask.pixel - 0.5, (columns, rows))):
+                seen = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+                passed[y[seen], x[seen]] = True
+        return passed
+
+
+def _window(region: Region, mask: TissueMask) -> tuple[int, int, int, int]:
+    """The part of a mask that a region may reach: left, top, right and bottom, mask pixels."""
+    width, height = mask.pixel
+    rows, columns = mask.mask.shape
+    x0, y0, x1, y1 = region.box
+    left, right = (min(max(edge, 0), columns) for edge in (math.floor(x0 / width), math.ceil(x1 / width)))
+    top, bottom = (min(max(edge, 0), rows) for edge in (math.floor(y0 / height), math.ceil(y1 / height)))
+    return left, top, right, bottom
+
+
+def _steps(edges: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Columns and rows of points along edges (M, 4), at most a pixel apart, some edges at a time.
+
+    Raises:
+        AnnotationError: the edges are too long together.
+    """
+    counts = np.ceil(np.abs(edges[:, 2:] - edges[:, :2]).max(axis=1, initial=0)).astype(np.int64) + 1
+    total = counts.cumsum()
+    if len(total) and total[-1] > MOST_CROSSINGS:
+        message = f"a region of interest with an outline of {len(edges)} corners is too complex; simplify it"
+        raise AnnotationError(message)
+    for some in np.split(np.arange(len(edges)), np.searchsorted(total, np.arange(AT_ONCE, counts.sum(), AT_ONCE))):
+        edge = np.repeat(some, counts[some])
+        step = np.arange(len(edge)) - np.repeat(counts[some].cumsum() - counts[some], counts[some])
+        share = (step / np.maximum(counts[edge] - 1, 1))[:, None]
+        x, y = np.rint(edges[edge, :2] + share * (edges[edge, 2:] - edges[edge, :2])).astype(np.int64).T
+        yield x, y
 
 
 def _clipped(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
@@ -119,8 +159,8 @@ def read_roi(path: Path, origin: tuple[int, int]) -> Roi:
     Raises:
         AnnotationError: the file cannot be read, or holds no such annotation.
     """
-    regions = tuple(region.moved(*origin) for region in read_areas(path))
-    if not regions:
+    areas = read_areas(path)
+    if not areas.regions:
         message = f"{path}: holds no annotation with an area; draw one in QuPath and export it as GeoJSON"
         raise AnnotationError(message)
-    return Roi(regions=regions)
+    return Roi(regions=tuple(region.moved(*origin) for region in areas.regions), left_out=areas.left_out)

@@ -18,6 +18,7 @@ class ConcernKind(StrEnum):
     COLOURS = "colours"
     MISSING = "missing area"
     TISSUE = "tissue"
+    ROI = "region of interest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
