@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+
+def printable_json(text: str) -> str:
+    """Escape in a JSON text what JSON allows, but what moves the cursor or turns the direction of writing."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
+
 
 def printable(text: str, most: int | None = None) -> str:
     """Escape characters that move the cursor, break the line or cannot be encoded, for a terminal or a log.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, note
+from signetscan.cli.console import FILE, json_result, note, result
 from signetscan.cli.flags import flags_of, given
 from signetscan.evaluation.options import CompareOptions, ComparisonPageOptions
-from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +35,18 @@ def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -
 
     from signetscan.reports.comparison import compare_files
 
-    result = compare_files(a, b, given(CompareOptions, values), page)
-    for line in result.notes:
+    compared = compare_files(a, b, given(CompareOptions, values), page)
+    for line in compared.notes:
         note(f"Note: {line}", quiet=quiet)
     if as_json:
-        for slide in result.comparison.slides:
-            figures = result.comparison.figures([slide])
-            click.echo(json.dumps({"slide": slide.name} | _plain(figures), ensure_ascii=False))
+        for slide in compared.comparison.slides:
+            figures = compared.comparison.figures([slide])
+            json_result({"slide": slide.name} | _plain(figures))
         return
-    click.echo("\n".join(map(printable, _table(result.comparison))))
-    if result.page is not None:
-        click.echo(printable(f"  {result.page}"))
+    for line in _table(compared.comparison):
+        result(line)
+    if compared.page is not None:
+        result(f"  {compared.page}")
 
 
 def _plain(figures: Figures) -> dict[str, float | int | None]:

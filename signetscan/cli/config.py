@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from signetscan.cli.console import note
+from signetscan.cli.console import note, result
 from signetscan.cli.flags import Flag
 from signetscan.errors import OptionError
 
@@ -189,17 +189,17 @@ def show(context: click.Context, /, command: str | None) -> None:
         raise OptionError(message)
     files = config_files()
     settings = read_settings(group, files)
-    click.echo(f"# files: {', '.join(map(str, files)) or 'none'}")
+    result(f"# files: {', '.join(map(str, files)) or 'none'}")
     for name, known in group.commands.items():
         if isinstance(known, click.Group) or command not in {None, name}:
             continue
-        click.echo(f"[{name}]")
+        result(f"[{name}]")
         former = {flag.former.removeprefix("--") for flag in known.params if isinstance(flag, Flag)}
         for option, parameter in option_names(known).items():
             if option in former:
                 continue
             value, source = _in_force(known, name, parameter, settings)
-            click.echo(f"{option} = {value}  # {source}")
+            result(f"{option} = {value}  # {source}")
 
 
 def _variable(command: click.Command, parameter: str) -> tuple[str, str]:

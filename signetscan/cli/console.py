@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from signetscan.texts import printable
+from signetscan.texts import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +50,24 @@ def result(text: str) -> None:
     click.echo(printable(text))
     for bars in _bars_shown:
         bars.start()
+
+
+def json_result(value: object, *, indent: int | None = None) -> None:
+    """Print a result for programs on stdout, which may be a terminal: as JSON, with no letter that moves the cursor."""
+    click.echo(printable_json(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)))
+
+
+def _finite(value: object) -> object:
+    """A value in which null stands for numbers that JSON has not: the recipe of a model may hold any."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case _:
+            return value
 
 
 class Stage(Protocol):
@@ -135,7 +155,7 @@ def _lines(what: str, unit: str, *, brief: bool) -> Update:
         if now - last < LINE_EVERY_S and (brief or done < total):
             return
         last = now
-        click.echo(f"{what}: {done} of {total} {unit}{_rate(done - first, now - started)}", err=True)
+        note(f"{what}: {done} of {total} {unit}{_rate(done - first, now - started)}")
 
     return update
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, note, progress
+from signetscan.cli.console import FILE, json_result, note, progress, result
 from signetscan.cli.flags import flags_of, given
 from signetscan.dataset.options import AddOptions
 from signetscan.plurals import counted
-from signetscan.texts import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +55,10 @@ def add(slide: Path, corrected: tuple[Path, ...], out: Path, *, as_json: bool, q
         added = add_slide(out, slide, corrected, given(AddOptions, values), on_progress=on_progress)
     for line in added.notes:
         note(f"Note: {line}.", quiet=quiet)
-    click.echo(json.dumps(asdict(added), ensure_ascii=False) if as_json else printable(_line(out, added)))
+    if as_json:
+        json_result(asdict(added))
+    else:
+        result(_line(out, added))
 
 
 def _line(out: Path, added: Added) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from signetscan.cli.console import FILE
+from signetscan.cli.console import FILE, json_result, result
 from signetscan.cli.statuses import ENVIRONMENT
 from signetscan.models.store import DEFAULT_MODEL
 
@@ -42,8 +41,8 @@ def doctor(context: click.Context, /, model: str, out: Path, *, as_json: bool) -
     for finding in check_machine(model, out):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{MARKS[finding.state]:6s}  {finding.part}: {finding.detail}")
+            result(f"{MARKS[finding.state]:6s}  {finding.part}: {finding.detail}")
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
+        json_result([asdict(finding) for finding in findings])
     if any(finding.state == "broken" for finding in findings):
         context.exit(ENVIRONMENT)

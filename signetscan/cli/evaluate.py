@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, note
+from signetscan.cli.console import FILE, json_result, note, result
 from signetscan.cli.flags import flags_of, given
 from signetscan.evaluation.options import AssessOptions, TruthOptions
 from signetscan.plurals import counted
@@ -61,11 +60,12 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
     for line in evaluation.notes:
         note(f"Note: {line}", quiet=quiet)
     if as_json:
-        click.echo(json.dumps(evaluation.to_json(), indent=2, allow_nan=False))
+        json_result(evaluation.to_json(), indent=2)
         return
-    click.echo("\n".join(_table(evaluation.assessment)))
+    for line in _table(evaluation.assessment):
+        result(line)
     for path in evaluation.paths:
-        click.echo(f"  {path}")
+        result(f"  {path}")
 
 
 def _table(assessment: Assessment) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE
+from signetscan.cli.console import FILE, result
 from signetscan.cli.flags import flags_of, given
 from signetscan.training.export_options import ExportOptions
 
@@ -36,7 +36,7 @@ def export(checkpoint: Path, **values: object) -> None:
 
     from signetscan.training.export import export_checkpoint
 
-    click.echo(_line(export_checkpoint(checkpoint, options)))
+    result(_line(export_checkpoint(checkpoint, options)))
 
 
 def _line(model: ExportedModel) -> str:

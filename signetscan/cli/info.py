@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import POSITIVE
-from signetscan.texts import printable
+from signetscan.cli.console import POSITIVE, json_result, result
 
 if TYPE_CHECKING:
     from signetscan.info import ModelInfo, SlideInfo
@@ -30,10 +28,10 @@ def info(path: str, mpp: float | None, *, as_json: bool) -> None:
     described = describe(path, mpp=mpp)
     facts = _model(described) if isinstance(described, ModelInfo) else _slide(described)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        json_result(facts, indent=2)
         return
     for key, value in facts.items():
-        click.echo(f"{key}: {printable(_plain(value))}")
+        result(f"{key}: {_plain(value)}")
 
 
 def _plain(value: object) -> str:

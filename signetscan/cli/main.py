@@ -58,6 +58,9 @@ class Commands(click.Group):
             raise click.UsageError(printable(with_flags(error, ctx.meta[COMMAND]))) from error
         except SignetscanError as error:
             raise click.ClickException(printable(with_flags(error, ctx.meta[COMMAND]))) from error
+        except (click.BadParameter, click.NoSuchOption) as error:  # they quote what may come from a settings file
+            text = "\n".join(map(printable, error.format_message().split("\n")))
+            raise click.UsageError(text, ctx=error.ctx) from error
         except ModuleNotFoundError as error:
             if error.name not in EXTRAS:
                 raise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, progress
+from signetscan.cli.console import FILE, progress, result
 from signetscan.cli.flags import flags_of, given
 from signetscan.plurals import counted
 from signetscan.simulate.options import ImageSetOptions, SlideOptions
@@ -38,7 +38,7 @@ def images(out: Path, workers: int | None, *, quiet: bool, **values: object) -> 
 
     with progress("drawing", unit="images", quiet=quiet) as on_progress:
         drawn = write_image_set(out, options, workers=workers, on_progress=on_progress)
-    click.echo(
+    result(
         f"{out}: {counted(drawn.positives, 'image')} with {counted(drawn.cells, 'signet ring cell')} "
         f"({drawn.boxes} with a box), {drawn.negatives} without"
     )
@@ -61,7 +61,7 @@ def slide(out: Path, *, quiet: bool, **values: object) -> None:
 
     with progress("drawing", unit="pieces", quiet=quiet) as on_progress:
         drawn = write_slide(out, options, on_progress=on_progress)
-    click.echo(
+    result(
         f"{out}: {counted(drawn.positive_regions, 'region')} with {counted(drawn.cells, 'signet ring cell')}, "
         f"{drawn.normal_regions} without"
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never, get_args
 
 import click
 
-from signetscan.cli.console import FILE, note, stages
+from signetscan.cli.console import FILE, note, result, stages
 from signetscan.cli.flags import flags_of, given
 from signetscan.options import options_of
 from signetscan.plurals import counted
@@ -74,9 +74,9 @@ def train(data: Path, preset: PresetName, fold: str | None, *, quiet: bool, **va
     from signetscan.training.run import train_detector
 
     with stages(quiet=quiet) as stage:
-        result = train_detector(request, options, _listener(data, stage, quiet=quiet))
-    note(f"Report: {result.report}", quiet=quiet)
-    click.echo(result.checkpoint)
+        trained = train_detector(request, options, _listener(data, stage, quiet=quiet))
+    note(f"Report: {trained.report}", quiet=quiet)
+    result(str(trained.checkpoint))
 
 
 def _listener(data: Path, stage: Stage, *, quiet: bool) -> Callable[[TrainingEvent], None]:
