@@ -71,8 +71,11 @@ def test_scores_are_those_of_the_slow_loop(seed: int) -> None:
         allowed = level * len(normals)
         # Lower the threshold as far as the false alarms allow; with too few alarms, to the ground.
         limit = alarms[allowed] if allowed < len(alarms) else -1.0
+        if not normals:  # nothing limits the threshold, so there is no such recall
+            assert math.isnan(recall)
+            continue
         assert recall == pytest.approx(slow_recall(results, limit, include=False))
-    assert scores.froc == pytest.approx(sum(scores.recall_at) / 6)
+    assert scores.froc == pytest.approx(sum(scores.recall_at) / 6, nan_ok=True)
     assert scores.recall == pytest.approx(slow_recall(results, 0.5, include=True))
     for result in results:
         assert match(result.detections, result.truth).tolist() == slow_hits(result.detections, result.truth)

@@ -12,7 +12,7 @@ import torch
 from toy_images import TINY
 
 from signetscan.detections import Detections
-from signetscan.training import validation
+from signetscan.training import validation as validation_module
 from signetscan.training.checkpoint import Checkpoint
 from signetscan.training.retinanet import RetinaNet
 from signetscan.training.validation import validate
@@ -33,7 +33,7 @@ def scores_of(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, *, swapped: tup
         scores = np.full(len(labels), 0.9, np.float32)
         return SimpleNamespace(detections=Detections(boxes=image.boxes, scores=scores, labels=labels))
 
-    monkeypatch.setattr(validation, "detect_slide", detect_slide)
+    monkeypatch.setattr(validation_module, "detect_slide", detect_slide)
     options = replace(TINY, architecture=replace(TINY.architecture, classes=2))
     checkpoint = Checkpoint(
         options=options,
@@ -45,9 +45,9 @@ def scores_of(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, *, swapped: tup
         threshold=0.5,
         network={},
     )
-    scores = validate(RetinaNet(options.architecture).eval(), checkpoint, images, torch.device("cpu"))
-    assert scores is not None
-    return scores
+    validation = validate(RetinaNet(options.architecture).eval(), checkpoint, images, torch.device("cpu"))
+    assert validation is not None
+    return validation.scores
 
 
 def test_a_cell_found_as_the_other_class_is_not_found(toy_set: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

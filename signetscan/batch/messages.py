@@ -21,6 +21,8 @@ class Ready:
     """Arithmetic of its convolutions: fp32, fp16 or int8."""
     runs_on: Placement
     """What the model runs on."""
+    cautions: tuple[str, ...] = ()
+    """Why to doubt the model, as ends of sentences about it."""
     megapixels_per_s: float | None = None
     """Its speed; None if it was not measured."""
     learnt_from: str = ""

@@ -17,6 +17,7 @@ from signetscan.formats.result_files import (
     REPORT_SUFFIX,
     add_suffix,
 )
+from signetscan.models.spec import LEAST_SCORE
 from signetscan.plurals import amount
 from signetscan.results.namesakes import check_name_is_free, place_of, set_marks_aside
 from signetscan.results.reading import load_result
@@ -238,6 +239,10 @@ def warnings_of(
         warnings.append(
             f"the slide has {mpp.x:g} µm/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} µm/px; "
             "expect missed cells"
+        )
+    if options.threshold < LEAST_SCORE and options.threshold == detector.spec.score_threshold:
+        warnings.append(
+            f"the model's own score threshold of {options.threshold:g} lets nearly everything through; give another"
         )
     overlap, usual = options.overlap, detector.spec.tile_overlap
     if overlap < usual:

@@ -177,6 +177,7 @@ def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> 
         model=detector.spec.name,
         precision=detector.spec.precision,
         runs_on=detector.runs_on,
+        cautions=detector.spec.cautions,
         megapixels_per_s=megapixels_per_s,
         learnt_from=detector.spec.learnt_from,
     )

@@ -58,8 +58,8 @@ def _plain(figures: Figures) -> dict[str, float | int | None]:
         values |= {name: getattr(figures, name) for name in ("score_change_mean", "score_change_largest")}
     else:
         scores = figures.scores
-        froc = scores.froc if scores.normals else math.nan
-        values |= {"recall": scores.recall, "precision": scores.precision, "froc": froc, "fps_score": scores.fps_score}
+        values |= {"recall": scores.recall, "precision": scores.precision, "froc": scores.froc}
+        values |= {"fps_score": scores.fps_score}
     return {name: None if math.isnan(value) else round(value, 6) for name, value in values.items()}
 
 
@@ -89,6 +89,8 @@ def _table(comparison: Comparison) -> list[str]:
     for name, figures in rows:
         cells = (f"{_text(figures[figure]):>{_width(heading)}}" for figure, heading in shown.items())
         lines.append(f"{name:{width}}" + "".join(cells))
+    if comparison.by_reviewer and rows[-1][1]["froc"] is None:
+        lines.append("FROC is unknown: no normal image, or no cell")
     return lines
 
 

@@ -80,9 +80,10 @@ def _table(assessment: Assessment) -> list[str]:
         f"{'':{LABEL_WIDTH}}{'value':>8}  {'95% interval' if assessment.resampled else ''}".rstrip(),
     ]
     for name, label in ROWS:
-        lines.append(
-            f"{label:{LABEL_WIDTH}}{_values(assessment.figures[name], 2 if name == 'fps_score' else 4)}".rstrip()
-        )
+        text = _values(assessment.figures[name], 2 if name == "fps_score" else 4)
+        if name == "froc" and not assessment.normals:
+            text = "  unknown: no normal images"
+        lines.append(f"{label:{LABEL_WIDTH}}{text}".rstrip())
     if assessment.resampled:
         lines += ["", f"Intervals: {options.bootstrap} resamples of the {assessment.resampled}, seed {options.seed}"]
     return lines

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from signetscan.cli.console import FILE, result
+from signetscan.cli.console import FILE, note, result
 from signetscan.cli.flags import flags_of, given
 from signetscan.training.export_options import ExportOptions
 
@@ -36,7 +36,10 @@ def export(checkpoint: Path, **values: object) -> None:
 
     from signetscan.training.export import export_checkpoint
 
-    result(_line(export_checkpoint(checkpoint, options)))
+    model = export_checkpoint(checkpoint, options)
+    for caution in model.spec.cautions:
+        note(f"Caution: the model is to be doubted: {caution}.")
+    result(_line(model))
 
 
 def _line(model: ExportedModel) -> str:

@@ -142,6 +142,8 @@ class ScanMessages:
         note(line, quiet=self._quiet)
         if ready.learnt_from:
             note(f"What it learnt from: {ready.learnt_from}", quiet=self._quiet)
+        for caution in ready.cautions:
+            note(f"Caution: model {ready.model} is to be doubted: {printable(caution)}.", quiet=self._quiet)
 
     def _about_slide(self, failure: SlideFailed | Retried) -> str:
         """The reason of a failure and the flags that would help, after the slide's name unless the reason has it."""

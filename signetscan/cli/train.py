@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, assert_never, get_args
 
 import click
@@ -75,6 +76,8 @@ def train(data: Path, preset: PresetName, fold: str | None, *, quiet: bool, **va
 
     with stages(quiet=quiet) as stage:
         trained = train_detector(request, options, _listener(data, stage, quiet=quiet))
+    for caution in trained.cautions:
+        note(f"Caution: the model is to be doubted: {caution}.", quiet=quiet)
     note(f"Report: {trained.report}", quiet=quiet)
     result(str(trained.checkpoint))
 
@@ -97,6 +100,8 @@ def _listener(data: Path, stage: Stage, *, quiet: bool) -> Callable[[TrainingEve
                 note(f"{data} ({dataset.layout}): {description}", quiet=quiet)
                 for warning in dataset.warnings:
                     note(f"Warning: {warning}.", quiet=quiet)
+                for caution in event.cautions:
+                    note(f"Caution: {caution}.", quiet=quiet)
             case PseudoLabelsAdded(teacher=teacher, added=added, thresholds=thresholds):
                 scores = ", ".join(f"{score:.3f}" for score in thresholds)
                 boxes = counted(added, "box", "boxes")
@@ -114,5 +119,6 @@ def _listener(data: Path, stage: Stage, *, quiet: bool) -> Callable[[TrainingEve
 def _epoch_line(row: Mapping[str, float]) -> str:
     line = f"epoch {row['epoch']:.0f}: loss {row['loss_class']:.4f} + {row['loss_box']:.4f}"
     if "froc" in row:
-        line += f", FROC {row['froc']:.4f}, recall {row['recall']:.4f} at {row['threshold']:.3f}"
+        froc = "unknown (no normal images)" if math.isnan(row["froc"]) else f"{row['froc']:.4f}"
+        line += f", FROC {froc}, AP50 {row['ap50']:.4f}, recall {row['recall']:.4f} at {row['threshold']:.3f}"
     return line + f" ({row['seconds']:.0f} s)"

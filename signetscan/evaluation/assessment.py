@@ -114,15 +114,10 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
 
 def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np.int64]) -> dict[str, float]:
     scores = scores_of(tally, threshold, weights)
-    # Without normal images nothing limits the threshold, so FROC is not defined.
-    if_normals = 1.0 if scores.normals else float("nan")
     best_f1, best_threshold = pr_curve(tally, weights).best_f1()
     values = {
-        "froc": scores.froc * if_normals,
-        **{
-            f"recall_at_{level}": recall * if_normals
-            for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True)
-        },
+        "froc": scores.froc,
+        **{f"recall_at_{level}": recall for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True)},
         "counted_recall": scores.counted_recall,
         "recall": scores.recall,
         "precision": scores.precision,

@@ -33,7 +33,8 @@ class Scores:
     """Recall, precision, false positives and FROC over a set of images."""
 
     froc: float
-    """Mean recall at 1, 2, 4, 8, 16 and 32 false positives per normal image, 0 to 1; nan without cells."""
+    """Mean recall at 1, 2, 4, 8, 16 and 32 false positives per normal image, 0 to 1; nan without cells, and without
+    normal images, where nothing limits the false positives."""
     recall_at: tuple[float, ...]
     """Recall at each of these numbers."""
     threshold: float
@@ -128,7 +129,8 @@ def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None 
 def froc_recalls(tally: Tally, weights: NDArray[np.int64]) -> tuple[float, ...]:
     """Recall at the lowest threshold that each of `FROC_LEVELS` allows, over images that count by their weights.
 
-    Where all false positives are fewer than a level allows, every detection counts.
+    Where all false positives are fewer than a level allows, every detection counts. Without normal images there is no
+    such level, and the recalls are nan.
     """
     of_detection = weights[tally.image]
     in_normal = tally.normal[tally.image]
@@ -137,6 +139,8 @@ def froc_recalls(tally: Tally, weights: NDArray[np.int64]) -> tuple[float, ...]:
     hit_scores = tally.scores[tally.hits][::-1]
     true_positives = np.append(np.cumsum(of_detection[tally.hits])[::-1], 0)
     cells, normals = tally.total_cells(weights), tally.total_normals(weights)
+    if not normals:
+        return (float("nan"),) * len(FROC_LEVELS)
     recalls = []
     for level in FROC_LEVELS:
         # The first false positive beyond the level; detections count above its score.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from signetscan.evaluation.assessment import Assessment
     from signetscan.evaluation.bootstrap import Interval
 
-BLUE, RED, GREEN, GREY = "#1f78b4", "#e31a1c", "#33a02c", "#777777"
+BLUE, RED, GREEN, ORANGE, GREY = "#1f78b4", "#e31a1c", "#33a02c", "#ff7f00", "#777777"
 LEFT_END, RIGHT_END = 0.1, 64.0
 """Ends of the FROC plot, false positives per normal image."""
 DPI = 150

@@ -33,7 +33,7 @@ INPUT_NAME = "tiles"
 OUTPUT_NAMES = ("boxes", "scores", "labels")
 METADATA_PREFIX = "signetscan."
 """Each field of `ModelSpec` is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
-OPTIONAL = ("precision",)
+OPTIONAL = ("precision", "cautions")
 """Fields that a file may lack."""
 NOT_SAID = "not said"
 """Stands for what a model learnt from, if it does not say."""
@@ -41,6 +41,9 @@ UNSAID = frozenset({"", "none", "unknown"})
 """Descriptions of training data, in lower case, that say nothing."""
 LONGEST_LINE = 120
 """Longest line on what a model learnt from, characters."""
+MOST_CAUTIONS, LONGEST_CAUTION = 20, 500
+LEAST_SCORE = 0.02
+"""Lowest score that training looks at; a threshold below it lets through what nobody has looked at."""
 TEXTS = {"name": 200, "training_data": 10_000, "licence": 10_000, "intended_use": 10_000, "precision": 200}
 """Longest text of each field that is one, characters: results and messages repeat it."""
 
@@ -79,6 +82,8 @@ class ModelSpec:
     """What the model is for, and what it is not for."""
     precision: str = "fp32"
     """Arithmetic of the convolutions: fp32, fp16 or int8. Files older than this field are fp32."""
+    cautions: tuple[str, ...] = ()
+    """Why to doubt the model, as ends of sentences about it, such as "its FROC is 0"; said wherever it is used."""
     contract: int = CONTRACT_VERSION
     """Version of this contract."""
 
@@ -88,7 +93,7 @@ class ModelSpec:
             raise ModelError(problem)
 
     def _problems(self) -> list[str]:
-        problems = [problem for name in TEXTS for problem in _text_problem(name, getattr(self, name))]
+        problems = [problem for name in TEXTS for problem in _text_problem(name, getattr(self, name), TEXTS[name])]
         if not (is_number(self.mpp) and 0 < self.mpp <= 100):
             problems.append(f"mpp must be a number of µm/px above 0 and up to 100, not {self.mpp!r}")
         if not _is_whole(self.stride) or not 1 <= self.stride <= 1024:
@@ -104,6 +109,11 @@ class ModelSpec:
             if not is_number(value) or not 0 <= value <= 1:
                 problems.append(f"{name} must be a number from 0 to 1, not {value!r}")
         problems += _names_problem(self.class_names)
+        cautions: object = self.cautions
+        if not (isinstance(cautions, tuple) and len(cautions) <= MOST_CAUTIONS):
+            problems.append(f"cautions must be a list of up to {MOST_CAUTIONS} texts, not {_short(cautions)}")
+        else:
+            problems += [problem for text in cautions for problem in _text_problem("cautions", text, LONGEST_CAUTION)]
         recipe: object = self.recipe
         if not isinstance(recipe, dict):
             problems.append(f"recipe must be a table of options, not {_short(recipe)}")
@@ -145,6 +155,7 @@ class ModelSpec:
                 licence=table.text("licence"),
                 intended_use=table.text("intended_use"),
                 precision=table.text("precision") if "precision" in table.values else "fp32",
+                cautions=table.texts("cautions") if "cautions" in table.values else (),
                 contract=table.whole("contract"),
             )
         except JsonError as error:
@@ -184,12 +195,12 @@ def _check_contract(contract: object) -> None:
         raise ModelError(message)
 
 
-def _text_problem(name: str, value: object) -> list[str]:
+def _text_problem(name: str, value: object, longest: int) -> list[str]:
     """What is wrong with a field that must be a text."""
     if not isinstance(value, str):
         return [f"{name} must be a text, not {_short(value)}"]
-    if len(value) > TEXTS[name]:
-        return [f"{name} is longer than {TEXTS[name]} characters"]
+    if len(value) > longest:
+        return [f"{name} is longer than {longest} characters"]
     # JSON allows half of a pair of surrogates, which no file of results can hold.
     return [] if value.encode(errors="replace").decode() == value else [f"{name} cannot be encoded: {_short(value)}"]
 

@@ -80,10 +80,11 @@ def run_facts(record: RunRecord) -> RunFacts:
 
 
 def _concerns(record: RunRecord) -> tuple[str, ...]:
-    """What was suspicious about the slide; that nothing was scanned, even if the record is older than that remark."""
+    """Doubts about the model, and what was suspicious about the slide, also if an older record does not say so."""
+    cautions = [f"the model is to be doubted: {caution}" for caution in record.model.cautions]
     concerns = [concern.message for concern in record.slide.concerns]
     nothing = [] if record.tiles.scanned else [NOTHING_TO_SCAN.message]
-    return tuple(dict.fromkeys([*concerns, *nothing]))
+    return tuple(dict.fromkeys([*cautions, *concerns, *nothing]))
 
 
 def _rows(record: RunRecord) -> list[tuple[str, str]]:

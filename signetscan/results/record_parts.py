@@ -94,6 +94,8 @@ class ModelRecord:
     """Its own statement of what it is for; empty if it makes none."""
     learnt_from: str = ""
     """Its own statement of what it learnt from; empty if it makes none, and in records of earlier versions."""
+    cautions: tuple[str, ...] = ()
+    """Why to doubt it, as ends of sentences about it."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -106,6 +108,7 @@ class ModelRecord:
             class_names=table.texts("classes"),
             intended_use=table.text_or("intended_use", ""),
             learnt_from=table.text_or("learnt_from", ""),
+            cautions=table.texts("cautions") if "cautions" in table.values else (),
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -118,6 +121,7 @@ class ModelRecord:
             "classes": list(self.class_names),
             "intended_use": self.intended_use,
             "learnt_from": self.learnt_from,
+            "cautions": list(self.cautions),
         }
 
 

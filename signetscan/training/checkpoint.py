@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 import pickle  # for the name of its error; nothing is unpickled here
 import struct
+import zipfile
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 
 from signetscan.atomic import part_path
+from signetscan.class_names import problem_of_names
+from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import OptionError, TrainingError
 from signetscan.json_values import JsonError, JsonTable
+from signetscan.plurals import counted
+from signetscan.training.history import is_row
 from signetscan.training.options import TrainOptions
 from signetscan.training.retinanet import RetinaNet
+from signetscan.training.thresholds import ThresholdBasis
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from signetscan.json_values import Json
@@ -26,6 +32,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 """Version of the file's layout; another one is refused."""
+MAX_EPOCHS = 10**6
 MAX_BYTES = 4 << 30
 """Largest file that is read: the paper's network with its optimiser takes well under 1 GiB."""
 
@@ -53,6 +60,8 @@ class Checkpoint:
     """Epochs finished."""
     threshold: float
     """Score threshold chosen on the validation images."""
+    threshold_basis: ThresholdBasis | None = None
+    """On what the threshold rests; None if an earlier version did not say."""
     network: dict[str, torch.Tensor]
     """The network's parameters and buffers."""
     optimiser: dict[str, object] = field(default_factory=dict)
@@ -68,6 +77,11 @@ class Checkpoint:
         network.load_state_dict(self.network)
         return network.eval()
 
+    @property
+    def broken_weights(self) -> list[str]:
+        """Names of the weights that are not finite numbers, with which a network cannot score."""
+        return [name for name, value in self.network.items() if not bool(torch.isfinite(value).all())]
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all.
@@ -79,6 +93,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "options"
     }
     values["options"] = checkpoint.options.as_dict()
+    values["threshold_basis"] = checkpoint.threshold_basis and checkpoint.threshold_basis.value
     buffer = io.BytesIO()  # written to a file by torch, a full disk would be reported as an internal error
     torch.save(values, buffer)
     with part_path(path) as part:
@@ -89,8 +104,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, on the CPU.
 
     Raises:
-        TrainingError: it is missing, damaged, of another version, or holds more than tensors and plain values.
+        TrainingError: it is missing, damaged, of another version, or holds more than tensors and plain values; or its
+            values are out of range or do not fit together.
     """
+    _check_packing(path)
     values = load_tensors(path)
     if values.pop("format", None) != FORMAT:
         message = f"{path}: not a checkpoint of this version of signetscan"
@@ -99,10 +116,39 @@ def load_checkpoint(path: Path) -> Checkpoint:
         message = f"{path}: has entries that a checkpoint of this version of signetscan does not have"
         raise TrainingError(message)
     try:
-        return _checkpoint(values)
+        checkpoint = _checkpoint(values)
     except (JsonError, TypeError, OptionError) as error:
         message = f"{path}: not a checkpoint of this version of signetscan: {error}"
         raise TrainingError(message) from error
+    for problem in _problems(checkpoint):
+        message = f"{path}: damaged, or not written by signetscan: {problem}; take another checkpoint"
+        raise TrainingError(message)
+    return checkpoint
+
+
+def _problems(checkpoint: Checkpoint) -> Iterator[str]:
+    """What is out of range or does not fit together; the weights are looked at last, because that takes longest."""
+    if not 0 <= checkpoint.threshold <= 1:
+        yield f"its score threshold is {checkpoint.threshold:g}, not from 0 to 1"
+    if not 0 < checkpoint.mpp <= MAX_MPP:
+        yield f"its mpp is {checkpoint.mpp:g}, not above 0 and up to {MAX_MPP:g} µm/px"
+    if not 0 <= checkpoint.epoch <= MAX_EPOCHS:
+        yield f"it has had {checkpoint.epoch} epochs"
+    if len(checkpoint.class_names) != checkpoint.options.architecture.classes:
+        names = counted(len(checkpoint.class_names), "class", "classes")
+        yield f"it names {names}, but its network has {checkpoint.options.architecture.classes}"
+    problem = problem_of_names(checkpoint.class_names)
+    if problem:
+        yield problem
+    if not all(is_row(row) for row in checkpoint.history) or len(checkpoint.history) not in (0, checkpoint.epoch):
+        yield "the metrics of its epochs are not complete"
+    # A network without memory for its weights tells their shapes, however large a file says that they are.
+    with torch.device("meta"):
+        wanted = RetinaNet(checkpoint.options.architecture).state_dict()
+    kinds = {name: (value.shape, value.dtype, torch.strided, "cpu") for name, value in wanted.items()}
+    given = checkpoint.network.items()
+    if kinds != {name: (value.shape, value.dtype, value.layout, value.device.type) for name, value in given}:
+        yield "its weights do not fit the network that its options describe"
 
 
 def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
@@ -125,11 +171,20 @@ def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
         weights=table.text("weights") if "weights" in values else "",
         epoch=table.whole("epoch"),
         threshold=table.number("threshold"),
+        threshold_basis=_basis(table.text("threshold_basis")) if values.get("threshold_basis") is not None else None,
         network=_tensors(values.get("network")),
         optimiser=_typed(values.get("optimiser", {}), dict),
         loss=_tensors(values.get("loss", {})),
         history=[_metrics(row) for row in _typed(values.get("history", []), list)],
     )
+
+
+def _basis(text: str) -> ThresholdBasis:
+    try:
+        return ThresholdBasis(text)
+    except ValueError as error:
+        message = f"its threshold rests on {text!r:.60}, which is not known"
+        raise TypeError(message) from error
 
 
 def _tensors(values: object) -> dict[str, torch.Tensor]:
@@ -146,6 +201,25 @@ def _typed(value: object, kind: type[T]) -> T:
         message = f"expected {kind.__name__}, not {type(value).__name__}"
         raise TypeError(message)
     return value
+
+
+def _check_packing(path: Path) -> None:
+    """Check that a file has the packing in which checkpoints are written, and unpacks to no more than it may.
+
+    Raises:
+        TrainingError: it has not; the message says so.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            members = packed.infolist()
+    except FileNotFoundError:
+        return  # reading it says so
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        message = f"{path}: not a file of weights, or damaged; it was not loaded"
+        raise TrainingError(message) from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        message = f"{path}: compressed, as no checkpoint is; it was not loaded"
+        raise TrainingError(message)
 
 
 def load_tensors(path: Path) -> dict[str, object]:

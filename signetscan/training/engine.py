@@ -11,7 +11,7 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -22,13 +22,16 @@ from signetscan.errors import OptionError, TrainingError
 from signetscan.options import words
 from signetscan.plurals import counted
 from signetscan.training.anchors import levels_needed
+from signetscan.training.cautions import check_split
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
 from signetscan.training.crops import ImageCache, list_patches, plan_epoch
 from signetscan.training.devices import choose_device, forward_of, use_bf16
+from signetscan.training.history import is_best
 from signetscan.training.logs import open_log
 from signetscan.training.losses import make_loss
 from signetscan.training.retinanet import RetinaNet
 from signetscan.training.steps import Learner, LossWatch, load_batches, step
+from signetscan.training.thresholds import FIRST_THRESHOLD, ThresholdBasis
 from signetscan.training.validation import validate
 
 if TYPE_CHECKING:
@@ -38,17 +41,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from signetscan.dataset import AnnotatedImage, Dataset
-    from signetscan.evaluation import Scores
     from signetscan.training.logs import RunLog
     from signetscan.training.options import Device, TrainOptions
+    from signetscan.training.validation import Validation
 
     Progress = Callable[[int, int], None]
 
+T = TypeVar("T")
+
 LAST, BEST = "last.pt", "best.pt"
 """Files of a run: the state after the latest epoch, and the state after the best one."""
-
-FIRST_THRESHOLD = 0.5
-"""Score threshold as long as no normal validation images have been there to choose one."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -71,6 +73,7 @@ def train(  # noqa: PLR0913 - three of them only listen
     on_progress: Progress | None = None,
     on_validation: Progress | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    before_writing: Callable[[], None] | None = None,
 ) -> Path:
     """Train a detector.
 
@@ -84,6 +87,7 @@ def train(  # noqa: PLR0913 - three of them only listen
         on_progress: called with (batches done, batches in all) after each batch.
         on_validation: called with (images done, images held out) after each image in each epoch's validation.
         on_epoch: called with the metrics of each epoch.
+        before_writing: called before the files of an epoch are written; an error that it raises ends the run.
 
     Returns:
         The best checkpoint's path.
@@ -93,15 +97,14 @@ def train(  # noqa: PLR0913 - three of them only listen
         SlideError: a slide cannot be read.
         DeviceError: `cuda` was asked for, and there is no GPU.
         OptionError: the options do not fit the data or the run to resume.
-        TrainingError: there are no boxes, the folder holds another run, or a loss is not a number.
+        TrainingError: there are no boxes to learn from or to choose by, the folder holds another run, or a loss or a
+            weight is not a finite number.
         OutputError: a file cannot be written.
     """
     options = fit_options(options, dataset)
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
+    check_split(learn, held_out, dataset.class_names, options)
     positives, normals = list_patches(learn, options.patch, options.patch_step)
-    if not positives:
-        message = "no training image has a box: check the annotations, or hold out fewer images"
-        raise TrainingError(message, options=("validation_split", "fold"))
     make_folder(out)
     run = _start(dataset, options, out, choose_device(device), weights=weights, resume=resume)
     if run.checkpoint.epoch >= options.epochs:
@@ -121,9 +124,11 @@ def train(  # noqa: PLR0913 - three of them only listen
                     on_progress(number + 1, batches * options.epochs)
             row = {"epoch": epoch + 1, **watch.finish(), "rate": learning_rate}
             network = run.learner.network.eval()
-            # With the checkpoint of the epoch before: its threshold stands where no normal image tells a new one.
-            scores = validate(network, run.checkpoint, held_out, run.learner.device, on_validation)
-            _finish_epoch(run, row, scores, out, started, log)
+            _check_weights(network, epoch + 1, out)
+            validation = validate(network, run.checkpoint, held_out, run.learner.device, on_validation)
+            if before_writing is not None:
+                before_writing()
+            _finish_epoch(run, row, validation, out, started, log)
             if on_epoch is not None:
                 on_epoch(run.checkpoint.history[-1])
     return out / BEST
@@ -184,14 +189,15 @@ def _start(
         _check_same(saved, checkpoint, out)
         checkpoint = saved
         network.load_state_dict(checkpoint.network)
-        loss.load_state_dict(checkpoint.loss)
+        _load_state(loss.load_state_dict, checkpoint.loss, out)
     elif (out / LAST).exists():
         message = f"{out}: already holds a training run; resume it, or name another folder"
         raise TrainingError(message, options=("resume", "out"))
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in stubs
     optimiser = torch.optim.Adam(network.parameters(), options.learning_rate)
     if resume:
-        optimiser.load_state_dict(checkpoint.optimiser)
+        _load_state(optimiser.load_state_dict, checkpoint.optimiser, out)
+        _check_moments(optimiser, out)
     learner = Learner(
         network=network,
         forward=forward_of(network, options.compile, device),
@@ -202,6 +208,51 @@ def _start(
         clip_norm=options.clip_norm,
     )
     return _Run(learner=learner, checkpoint=checkpoint)
+
+
+def _load_state(load: Callable[[dict[str, T]], object], state: dict[str, T], out: Path) -> None:
+    """Load the state of an optimiser or a loss.
+
+    Raises:
+        TrainingError: it does not fit.
+    """
+    try:
+        load(state)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _does_not_fit(out) from error
+
+
+def _check_moments(optimiser: torch.optim.Adam, out: Path) -> None:
+    """Check that an optimiser's running means have the shapes of the weights.
+
+    Raises:
+        TrainingError: one has not.
+    """
+    for group in optimiser.param_groups:
+        for weight in group["params"]:
+            state = optimiser.state.get(weight, {})
+            moments = [state.get("exp_avg"), state.get("exp_avg_sq")] if state else []
+            if not all(isinstance(moment, torch.Tensor) and moment.shape == weight.shape for moment in moments):
+                raise _does_not_fit(out)
+
+
+def _does_not_fit(out: Path) -> TrainingError:
+    return TrainingError(f"{out / LAST}: the state of the optimiser or loss is damaged; start a new run")
+
+
+def _check_weights(network: RetinaNet, epoch: int, out: Path) -> None:
+    """Check that all weights are finite, which losses do not show if only the last step broke them.
+
+    Raises:
+        TrainingError: some are not.
+    """
+    broken = [name for name, value in network.state_dict().items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        message = (
+            f"{out}: training has diverged: in epoch {epoch} weights are no longer finite numbers ({broken[0]}). The "
+            "files of earlier epochs stay; train anew with a lower learning rate"
+        )
+        raise TrainingError(message, options=("learning_rate",))
 
 
 def _check_same(saved: Checkpoint, asked: Checkpoint, out: Path) -> None:
@@ -280,26 +331,28 @@ def load_backbone(network: RetinaNet, path: Path) -> None:
 
 
 def _finish_epoch(
-    run: _Run, row: dict[str, float], scores: Scores | None, out: Path, started: float, log: RunLog
+    run: _Run, row: dict[str, float], validation: Validation | None, out: Path, started: float, log: RunLog
 ) -> None:
     """Write the checkpoints and the logs."""
     previous, learner = run.checkpoint, run.learner
-    threshold = previous.threshold
-    if scores is not None:
+    threshold, basis = previous.threshold, ThresholdBasis.NOTHING_HELD_OUT
+    if validation is not None:
+        scores, basis = validation.scores, validation.basis
         threshold = scores.threshold
-        row |= {"froc": scores.froc, "recall": scores.recall, "precision": scores.precision}
-        row |= {"fps_score": scores.fps_score, "threshold": threshold}
+        row |= {"froc": scores.froc, "ap50": validation.ap50, "recall": scores.recall, "precision": scores.precision}
+        row |= {"fps_score": scores.fps_score, "normals": scores.normals, "threshold": threshold}
     row["seconds"] = time.perf_counter() - started
     run.checkpoint = replace(
         previous,
         epoch=int(row["epoch"]),
         threshold=threshold,
+        threshold_basis=basis,
         network=_on_cpu(learner.network.state_dict()),
         optimiser=learner.optimiser.state_dict(),
         loss=_on_cpu(learner.loss.state_dict()),
         history=[*previous.history, {name: float(value) for name, value in row.items()}],
     )
-    if _is_best(run.checkpoint.history):
+    if is_best(run.checkpoint.history):
         save_checkpoint(out / BEST, replace(run.checkpoint, optimiser={}, loss={}))
     log.epoch(run.checkpoint.history)
     # Last of all: a run that is stopped before this repeats the epoch, and writes the other files anew.
@@ -308,9 +361,3 @@ def _finish_epoch(
 
 def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-
-
-def _is_best(history: Sequence[dict[str, float]]) -> bool:
-    """Whether the latest epoch has the highest FROC so far; without validation, every epoch counts as the best."""
-    frocs = [row.get("froc", math.nan) for row in history]
-    return math.isnan(frocs[-1]) or frocs[-1] >= max(froc for froc in frocs if not math.isnan(froc))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from signetscan.atomic import part_path
 from signetscan.dataset.file_pairs import files_in
 from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.models.detector import load_detector
+from signetscan.models.spec import LEAST_SCORE
 from signetscan.scan.tiling import TileGrid
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
@@ -22,6 +24,7 @@ from signetscan.training.export_options import ExportOptions
 from signetscan.training.graph import fold_norms, make_graph, save_graph
 from signetscan.training.int8_check import Differences, check_int8
 from signetscan.training.quantise import make_int8_graph
+from signetscan.training.retinanet import Inference
 from signetscan.training.spec import make_spec
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.models.spec import ModelSpec
+    from signetscan.training.checkpoint import Checkpoint
     from signetscan.training.export_options import ExportPrecision, FloatPrecision
     from signetscan.training.retinanet import RetinaNet
 
@@ -46,6 +50,9 @@ REAL_TILES = 4
 """Tiles of each slide that an export is checked on."""
 CALIBRATION_TILES = 16
 """Most tiles that give an int8 network its ranges; it is checked on as many others."""
+SAME_SCORE = 1e-6
+"""Scores of noise and of a blank tile that differ by no more, which is rounding, are those of a network that knows
+nothing."""
 CHECK_SCORE = 0.05
 """Candidates above this score are compared."""
 
@@ -74,19 +81,24 @@ def export_checkpoint(checkpoint: Path, options: ExportOptions | None = None) ->
 
     Raises:
         TrainingError: the checkpoint cannot be read.
-        ModelError: the file's results differ too much, or the contract is not valid; nothing is written.
+        ModelError: the network cannot score, nobody knows what it finds at its threshold, the file's results differ too
+            much, or the contract is not valid; nothing is written.
         SlideError: a slide or image to check on cannot be read, or shows no tissue.
         OutputError: the file cannot be written.
     """
     options = options or ExportOptions()
     path = options.out or checkpoint.with_suffix(".onnx")
     state = load_checkpoint(checkpoint)
+    _check_can_score(state, checkpoint, options)
     spec = make_spec(
-        state, name=options.name or path.stem, training_data=options.training_data or "", licence=options.licence
+        state,
+        name=options.name or path.stem,
+        training_data=options.training_data or "",
+        licence=options.licence,
+        threshold=options.threshold,
     )
     spec = replace(
         spec,
-        score_threshold=spec.score_threshold if options.threshold is None else options.threshold,
         tile_size=spec.tile_size if options.tile_size is None else options.tile_size,
         tile_overlap=spec.tile_overlap if options.overlap is None else options.overlap,
     )
@@ -99,6 +111,27 @@ def export_checkpoint(checkpoint: Path, options: ExportOptions | None = None) ->
         state.make_network(), spec, path, precision=options.precision, tiles=tiles, calibration=calibration
     )
     return ExportedModel(path=path, spec=replace(spec, precision=options.precision), differences=differences)
+
+
+def _check_can_score(state: Checkpoint, path: Path, options: ExportOptions) -> None:
+    """Check that a network has finite weights, and a threshold at which somebody has looked.
+
+    Raises:
+        ModelError: it has not.
+    """
+    broken = state.broken_weights
+    if broken:
+        message = (
+            f"{path}: weights are not finite numbers ({broken[0]}), so the network cannot score anything; its training "
+            "has diverged. Take an earlier checkpoint, or train anew with a lower learning rate"
+        )
+        raise ModelError(message)
+    if options.threshold is None and state.threshold < LEAST_SCORE:
+        message = (
+            f"{path}: its score threshold is {state.threshold:g}, below {LEAST_SCORE}, the lowest score that training "
+            "looks at, so nobody knows how much it would let through; choose one with signetscan evaluate, and give it"
+        )
+        raise ModelError(message, options=("threshold",))
 
 
 def export_model(
@@ -135,6 +168,7 @@ def export_model(
         message = "int8 needs slides or images of tissue to calibrate on"
         raise OptionError(message, options=("calibrate_on",))
     spec = replace(spec, precision=precision)
+    _check_outputs(network, spec)
     with part_path(path) as part:
         if precision == "int8":
             save_graph(make_int8_graph(network, spec.stride, calibration), spec, part)
@@ -143,6 +177,25 @@ def export_model(
         exported = fold_norms(network).half() if precision == "fp16" else network
         save_graph(make_graph(exported, spec.stride), spec, part)
         return check_model(network, spec, part, [*random_tiles(spec), *tiles], precision=precision)
+
+
+def _check_outputs(network: RetinaNet, spec: ModelSpec) -> None:
+    """Check that a network gives numbers, and not the same score to everything.
+
+    Raises:
+        ModelError: it does not.
+    """
+    lowest, highest = math.inf, -math.inf
+    with torch.inference_mode():
+        for tile in random_tiles(spec):
+            boxes, scores, _ = Inference(network)(torch.from_numpy(tile[None]))
+            if not bool(torch.isfinite(boxes).all() and torch.isfinite(scores).all()):
+                message = f"{spec.name}: the network's boxes or scores are not finite numbers; train it anew"
+                raise ModelError(message)
+            lowest, highest = min(lowest, float(scores.min())), max(highest, float(scores.max()))
+    if highest - lowest <= SAME_SCORE:
+        message = f"{spec.name}: the network gives everything the same score, {lowest:g}; train it anew"
+        raise ModelError(message)
 
 
 def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from signetscan.evaluation.plots import BLUE, GREEN, GREY, RED, new_figure
+from signetscan.evaluation.plots import BLUE, GREEN, GREY, ORANGE, RED, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,12 @@ WIDTH, HEIGHT = 5.4, 3.2
 CURVES: dict[str, dict[str, tuple[str, str]]] = {
     "Classification loss": {"loss_class": ("", BLUE)},
     "Box loss": {"loss_box": ("", BLUE)},
-    "Held-out images": {"froc": ("FROC", BLUE), "recall": ("recall", GREEN), "precision": ("precision", RED)},
+    "Held-out images": {
+        "froc": ("FROC", BLUE),
+        "ap50": ("AP50", ORANGE),
+        "recall": ("recall", GREEN),
+        "precision": ("precision", RED),
+    },
     "Learning rate": {"rate": ("", GREY)},
 }
 """For each plot, the columns of the table of epochs that it shows, with their labels and colours."""

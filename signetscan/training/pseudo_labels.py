@@ -95,7 +95,7 @@ def label_dataset(
         device: device to run the teacher on.
 
     Raises:
-        TrainingError: the checkpoint cannot be read, or no training image is normal.
+        TrainingError: the checkpoint cannot be read, its weights are not finite, or no training image is normal.
         OptionError: the checkpoint is for other classes or another mpp.
         AnnotationError: an image cannot be decoded, or the images with cells are of too few slides to hold one out.
         SlideError: a slide cannot be read.
@@ -107,6 +107,9 @@ def label_dataset(
             f"{', '.join(dataset.class_names)} at {dataset.mpp:g} µm/px; name a run on such data"
         )
         raise OptionError(message, options=("pseudo_labels",))
+    if checkpoint.broken_weights:
+        message = f"{teacher}: its weights are not finite numbers, so it detects nothing; name another run"
+        raise TrainingError(message, options=("pseudo_labels",))
     learn, _ = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     labels = label_images(checkpoint, learn, device)
     # `hold_out` gives the data set's own objects, so their identity tells which ones were labelled.

@@ -16,12 +16,15 @@ from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr_cur
 from signetscan.plurals import counted
 from signetscan.reports import figure_uri, write_page
 from signetscan.reports.page import number
+from signetscan.training.cautions import cautions_of, split_cautions, threshold_caution
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import BEST, LAST, data_digest, describe
 from signetscan.training.gallery import WINDOW_UM, make_gallery
+from signetscan.training.history import chosen_by, froc_of
 from signetscan.training.options import TrainOptions
 from signetscan.training.plots import plot_history
+from signetscan.training.thresholds import ThresholdBasis
 from signetscan.training.validation import detect_images
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ COLUMNS = {
     "precision": ("Precision", ".3f"),
     "fps_score": ("FPs score", ".2f"),
     "threshold": ("Threshold", ".4f"),
+    "ap50": ("AP50", ".3f"),
     "seconds": ("Seconds", ".0f"),
 }
 """Columns of that table, with their headings and the format of their numbers."""
@@ -96,19 +100,30 @@ def write_report(
     options = last.options
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     best_epoch, history = best.epoch if held_out else None, _with_true_froc(last.history)
+    if not 0 < best.epoch <= len(history):
+        message = f"{folder}: {BEST} is not of the run in {LAST}; start a new run"
+        raise TrainingError(message)
+    cautions = (f"The model is to be doubted: {caution}" for caution in cautions_of(best))
     values = {
         "run": folder.resolve().name,
         "class_names": last.class_names,
         "epochs_done": last.epoch,
         "epochs_planned": options.epochs,
         "facts": _facts(dataset, learn, held_out, last),
-        "warnings": [warning.rstrip(".") for warning in dataset.warnings],
+        "warnings": [
+            *(warning.rstrip(".") for warning in dataset.warnings),
+            *split_cautions(learn, held_out, dataset.class_names),
+            *cautions,
+        ],
         "options": _options(options),
         "epochs": _epochs(history, best_epoch),
         "curves": [(title, figure_uri(figure)) for title, figure in plot_history(history, best_epoch).items()],
         "cards": _cards(history[best.epoch - 1], best, last),
         "normals": sum(image.normal for image in held_out),
         "threshold": best.threshold,
+        "by_false_positives": best.threshold_basis in (ThresholdBasis.FALSE_POSITIVES, None),
+        "about_threshold": threshold_caution(best),
+        "chosen_by": chosen_by(history),
         "held_out": describe(held_out) if held_out else "",
     }
     if held_out:
@@ -207,9 +222,7 @@ def _epochs(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> d
 
 def _with_true_froc(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
     """The metrics without the FROC where no image was normal: there it is only the recall of all detections."""
-    return [
-        {**row, "froc": math.nan} if "froc" in row and math.isnan(row["fps_score"]) else dict(row) for row in history
-    ]
+    return [{**row, "froc": froc_of(row)} if "froc" in row else dict(row) for row in history]
 
 
 def _cards(row: Mapping[str, float], best: Checkpoint, last: Checkpoint) -> list[tuple[str, str]]:

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from signetscan.dataset import read_dataset, resample
+from signetscan.dataset import hold_out, read_dataset, resample
 from signetscan.extras import require
+from signetscan.training.cautions import cautions_of, check_split, split_cautions
+from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import describe, fit_options, train
 from signetscan.training.options import preset_options
 from signetscan.training.pseudo_labels import label_dataset
 from signetscan.training.report import write_report
+from signetscan.training.run_claim import check_held, claimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from signetscan.batch.claims import Claim
     from signetscan.dataset import Dataset
     from signetscan.training.options import TrainingRequest, TrainOptions
 
@@ -28,6 +32,8 @@ class DataRead:
 
     dataset: Dataset
     """The data; its warnings say what was left out or looks odd."""
+    cautions: tuple[str, ...] = ()
+    """What the images to learn from and the held-out ones lack; sentences without their full stops."""
 
     @property
     def description(self) -> str:
@@ -78,6 +84,8 @@ class TrainingResult:
     """The best epoch's checkpoint, which can be exported."""
     report: Path
     """A page with the run's curves and figures."""
+    cautions: tuple[str, ...] = ()
+    """Why to doubt the model of the best epoch, as ends of sentences about it."""
 
 
 def train_detector(
@@ -97,7 +105,8 @@ def train_detector(
         SlideError: a slide cannot be read.
         DeviceError: `cuda` was asked for, and there is no GPU.
         OptionError: the options do not fit the data, the teacher or the run to resume.
-        TrainingError: there are no boxes, the folder holds another run, or a loss is not a number.
+        TrainingError: there are no boxes to learn from or to choose by, the folder holds another run, another run is at
+            work in it, or a loss or a weight is not a finite number.
         OutputError: a file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
@@ -106,9 +115,24 @@ def train_detector(
     dataset = read_dataset(request.data, classes=request.classes, mpp=request.mpp)
     if request.model_mpp is not None:
         dataset = resample(dataset, request.model_mpp)
-    emit(DataRead(dataset=dataset))
     # Before pseudo-labels are added, so that the FPN levels depend only on boxes that people drew.
     options = fit_options(options or preset_options(), dataset)
+    learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
+    cautions = tuple(split_cautions(learn, held_out, dataset.class_names))
+    emit(DataRead(dataset=dataset, cautions=cautions))
+    check_split(learn, held_out, dataset.class_names, options)
+    with claimed(request.out) as claim:
+        return _train(request, options, dataset, claim, emit)
+
+
+def _train(
+    request: TrainingRequest,
+    options: TrainOptions,
+    dataset: Dataset,
+    claim: Claim,
+    emit: Callable[[TrainingEvent], None],
+) -> TrainingResult:
+    """Train in a folder that this run has claimed; see `train_detector`."""
     if request.pseudo_labels is not None:
         device = choose_device(request.device)
         dataset, labels = label_dataset(dataset, request.pseudo_labels, options, device)
@@ -127,6 +151,7 @@ def train_detector(
         on_progress=partial(progress, "training"),
         on_validation=partial(progress, "validating"),
         on_epoch=lambda metrics: emit(EpochDone(metrics=metrics)),
+        before_writing=lambda: check_held(claim, request.out),
     )
     report = write_report(request.out, dataset, device=request.device, on_progress=partial(progress, "reporting"))
-    return TrainingResult(checkpoint=checkpoint, report=report)
+    return TrainingResult(checkpoint=checkpoint, report=report, cautions=cautions_of(load_checkpoint(checkpoint)))

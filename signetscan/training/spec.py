@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.models.spec import ModelSpec
 from signetscan.scan.detect import SCORE_DECIMALS
+from signetscan.training.cautions import cautions_of, threshold_caution
 
 if TYPE_CHECKING:
     from signetscan.training.checkpoint import Checkpoint
@@ -31,6 +32,7 @@ def make_spec(
     training_data: str = "",
     licence: str = "unknown",
     intended_use: str = INTENDED_USE,
+    threshold: float | None = None,
 ) -> ModelSpec:
     """The model contract of a checkpoint's network.
 
@@ -40,7 +42,14 @@ def make_spec(
         training_data: description of the training data; by default the checkpoint's.
         licence: licence of the weights.
         intended_use: what the model is for, and what it is not for.
+        threshold: score threshold that a person chose; by default the checkpoint's.
     """
+    cautions = cautions_of(checkpoint)
+    if threshold is None:
+        # Scores are reported with so many decimals. Rounded down, the threshold would let in detections below it.
+        threshold = math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS
+    else:
+        cautions = tuple(caution for caution in cautions if caution != threshold_caution(checkpoint))
     return ModelSpec(
         name=name,
         mpp=checkpoint.mpp,
@@ -48,11 +57,11 @@ def make_spec(
         tile_overlap=TILE_OVERLAP,
         stride=checkpoint.options.architecture.stride,
         class_names=checkpoint.class_names,
-        # Scores are reported with so many decimals. Rounded down, the threshold would let in detections below it.
-        score_threshold=math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS,
+        score_threshold=threshold,
         nms_iou=NMS_IOU,
         training_data=training_data or checkpoint.data or "unknown",
         recipe=checkpoint.options.as_dict() | {"weights": checkpoint.weights},
         licence=licence,
         intended_use=intended_use,
+        cautions=cautions,
     )

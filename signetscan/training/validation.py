@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signetscan.boxes import centre_in_any
 from signetscan.dataset import read_pixels
-from signetscan.evaluation import ImageResult, evaluate_classes, threshold_for
+from signetscan.evaluation import ImageResult, average_precision, evaluate_classes, make_tally, match_nearest_free
+from signetscan.evaluation.curves import AP_IOU, pr_curve
+from signetscan.models.spec import LEAST_SCORE
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide
 from signetscan.training.detector import TorchDetector
 from signetscan.training.spec import make_spec
+from signetscan.training.thresholds import choose_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,11 +26,24 @@ if TYPE_CHECKING:
     from signetscan.evaluation import Scores
     from signetscan.training.checkpoint import Checkpoint
     from signetscan.training.retinanet import RetinaNet
+    from signetscan.training.thresholds import ThresholdBasis
 
     Progress = Callable[[int, int], None]
 
-LOWEST_SCORE = 0.02
+LOWEST_SCORE = LEAST_SCORE
 """Detections with lower scores are dropped: no useful threshold lies there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How a network does on held-out images."""
+
+    scores: Scores
+    """DigestPath's figures, at the threshold that was chosen."""
+    ap50: float
+    """AP at IoU 0.5 on the given boxes, of all classes together; nan without boxes."""
+    basis: ThresholdBasis
+    """On what the threshold rests."""
 
 
 def validate(
@@ -35,22 +52,25 @@ def validate(
     images: Sequence[AnnotatedImage],
     device: torch.device,
     on_progress: Progress | None = None,
-) -> Scores | None:
-    """Evaluate a network (in evaluation mode) on images, at the threshold that their normal images allow.
+) -> Validation | None:
+    """Evaluate a network (in evaluation mode) on images, at a threshold that is chosen on them: see `choose_threshold`.
 
-    Without normal images, the threshold is the checkpoint's. With several classes, a detection matches cells of its
-    class only, and FROC is the mean over classes; see `evaluate_classes`.
+    With several classes, a detection matches cells of its class only, and FROC is the mean over classes; see
+    `evaluate_classes`.
 
     Returns:
-        The scores; None if there are no images.
+        The figures; None if there are no images.
     """
     if not images:
         return None
     results = detect_images(network, checkpoint, images, device, on_progress=on_progress)
-    threshold = checkpoint.threshold
-    if any(image.normal for image in images):
-        threshold = threshold_for(results, checkpoint.options.false_positives_per_normal)
-    return evaluate_classes(results, threshold)
+    allowed = checkpoint.options.false_positives_per_normal
+    threshold, basis = choose_threshold(results, allowed, lowest=LOWEST_SCORE)
+    return Validation(
+        scores=evaluate_classes(results, threshold),
+        ap50=average_precision(pr_curve(make_tally(results, AP_IOU, match_nearest_free))),
+        basis=basis,
+    )
 
 
 def detect_images(
