@@ -101,7 +101,7 @@ def test_concerns_that_are_none_are_refused(wrong: Json) -> None:
 # ---- the size of a pixel --------------------------------------------------------------------------------------------
 
 
-@given(st.floats(0.1, 2.0), st.floats(-0.01, 0.01))
+@given(st.floats(0.101, 2.0), st.floats(-0.01, 0.01))
 def test_the_pixels_of_scanners_raise_no_concern(size: float, unequal: float) -> None:
     assert size_concerns(Mpp(size, size * (1 + unequal)), (80_000, 80_000), SizeClaims()) == ()
 
@@ -111,6 +111,7 @@ def test_the_pixels_of_scanners_raise_no_concern(size: float, unequal: float) ->
     [
         ((0.025, 0.025), 1000, "finer than any"),
         ((0.05, 0.05), 1000, "finer than any"),
+        ((0.25 / 2.54, 0.25 / 2.54), 1000, "finer than any"),
         ((0.25, 0.5), 1000, "not square"),
         ((0.26, 0.25), 1000, "not square"),
         ((2.5, 2.5), 100_000, "250 mm long"),

@@ -86,6 +86,22 @@ def test_levels_after_a_label_are_its_slides(tmp_path: Path) -> None:
         assert said(slide) == []
 
 
+@pytest.mark.parametrize(("first", "options"), [("thumbnail", {}), ("slide", {}), ("slide", APERIO)])
+def test_a_tiled_macro_image_is_neither_the_slide_nor_a_level(
+    tmp_path: Path, options: dict[str, Any], first: str
+) -> None:
+    macro: dict[str, Any] = {**TILED, "subfiletype": 1, "metadata": None, "photometric": "rgb"}
+    path = tmp_path / "s.tif"
+    with tifffile.TiffWriter(path) as file:
+        if first == "thumbnail":
+            file.write(SMALL, **{**macro, **options})
+        file.write(IMAGE, photometric="rgb", **{**TILED, "metadata": None, **options})
+        file.write(texture(64, 200), **macro)
+    with open_slide(path, mpp=0.25) as slide:
+        assert shows(slide, IMAGE)
+        assert all(abs(width / height - 4 / 3) < 0.1 for width, height in slide.level_dimensions)
+
+
 @pytest.mark.parametrize("storage", [TILED, STRIPPED])
 def test_other_large_images_are_told_and_smaller_copies_are_not(tmp_path: Path, storage: dict[str, Any]) -> None:
     other = texture(290, 380, seed=1)
@@ -177,6 +193,37 @@ def test_a_turned_picture_is_refused(tmp_path: Path, storage: dict[str, Any], or
             assert shows(slide, IMAGE)
     else:
         with pytest.raises(SlideError, match=rf"orientation tag \({orientation}\)"):
+            open_slide(path, mpp=0.25)
+
+
+@pytest.mark.parametrize("photometric", [5, 8])
+@pytest.mark.parametrize("storage", [TILED, STRIPPED])
+def test_colours_that_are_not_rgb_are_refused(tmp_path: Path, storage: dict[str, Any], photometric: int) -> None:
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, IMAGE, photometric="rgb", **storage)
+    set_tag(path, 0, "PhotometricInterpretation", photometric)
+    with pytest.raises(SlideError, match=r"RGB (or|nor) grey"):
+        open_slide(path, mpp=0.25)
+
+
+def test_ycbcr_that_tifffile_would_show_as_rgb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.tif"
+    stored = np.asarray(Image.fromarray(IMAGE).convert("YCbCr"))
+    tifffile.imwrite(path, stored, photometric="rgb", compression="lzw", **STRIPPED)
+    set_tag(path, 0, "PhotometricInterpretation", 6)
+    with pytest.raises(SlideError, match="YCbCr colours that are not compressed as JPEG"):
+        open_slide(path, mpp=0.25)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_picture_of_sixteen_bits_is_refused(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "s.png"
+    path.write_bytes(bytes(imagecodecs.png_encode(IMAGE if depth == 8 else IMAGE.astype(np.uint16) * 16)))
+    if depth == 8:
+        with open_slide(path, mpp=0.25) as slide:
+            assert shows(slide, IMAGE)
+    else:
+        with pytest.raises(SlideError, match="more than 8 bits per channel"):
             open_slide(path, mpp=0.25)
 
 
@@ -399,8 +446,14 @@ def test_mrxs_without_its_folder_is_refused_whatever_the_user_says(tmp_path: Pat
     path = tmp_path / "s.mrxs"
     path.write_bytes(jpeg(IMAGE))
     for mpp in (None, 0.25):
-        with pytest.raises(SlideError, match=r"its folder s, with Slidedat\.ini .* copy the folder"):
+        with pytest.raises(SlideError, match=r"its folder s, with Slidedat\.ini .* copy it too"):
             open_slide(path, mpp=mpp)
+    (tmp_path / "s").mkdir()
+    index = "\ufeff[HIERARCHICAL]\r\nINDEXFILE = Index.dat\r\n[DATAFILE]\r\nFILE_COUNT = 1\r\nFILE_0 = Data0000.dat\r\n"
+    (tmp_path / "s" / "Slidedat.ini").write_text(index, encoding="utf-8", newline="")
+    (tmp_path / "s" / "Index.dat").touch()
+    with pytest.raises(SlideError, match=r"s\.mrxs: Data0000\.dat, named in Slidedat\.ini, is not beside it"):
+        open_slide(path)
 
 
 @pytest.mark.parametrize("suffix", [".svs", ".ndpi", ".scn", ".bif", ".svslide", ".dcm"])
@@ -422,7 +475,7 @@ def test_hamamatsu_lists_name_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "s.vms"
     path.write_text("[Virtual Microscope Specimen]\nNoLayers=1\nImageFile=a.jpg\nImageFile(1,0)=b.jpg\nMapFile=m.jpg\n")
     (tmp_path / "a.jpg").write_bytes(jpeg(IMAGE))
-    with pytest.raises(SlideError, match=r"b\.jpg and 1 more, which it names, is not beside it"):
+    with pytest.raises(SlideError, match=r"b\.jpg and 1 more, named in s\.vms, is not beside it"):
         open_slide(path)
 
 
@@ -457,6 +510,14 @@ def test_a_file_of_too_many_images_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(SlideError, match=f"more than {MAX_IMAGES} images"):
         open_slide(path, mpp=0.25)
     assert time.monotonic() - started < 30, "it takes a second; OpenSlide would take minutes"
+
+
+def test_planes_that_only_a_description_has_fill_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "s.ome.tif"
+    xml = ome_xml(0.25, "um").replace('SizeY="300"', 'SizeY="300" SizeZ="100000000" SizeC="3" SizeT="1"')
+    tifffile.imwrite(path, IMAGE, photometric="rgb", description=xml, metadata=None, **STRIPPED)
+    with pytest.raises(SlideError, match=f"an OME-TIFF of more than {MAX_IMAGES} images"):
+        open_slide(path)
 
 
 def test_a_few_bytes_are_no_slide_of_gigapixels(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
-from signetscan.slides.image_files import UNREADABLE, open_image
+from signetscan.slides.image_files import UNREADABLE, is_deep, open_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,7 +230,7 @@ def _opened(path: Path) -> Image.Image:
     problem = ""
     if image.width * image.height > MAX_PIXELS:
         problem = f"{image.width} x {image.height} px is too large for a training image; cut it into pieces"
-    elif image.mode.startswith(("I", "F")):  # Pillow would cut the values off at 255
+    elif is_deep(image):
         problem = "has more than 8 bits per channel; save it as 8-bit RGB"
     if problem:
         image.close()

@@ -19,9 +19,12 @@ OVERVIEWS_ONLY = (".vsi",)
 """Suffixes of files that hold only overviews and lead to files in formats that no slide reader here knows."""
 HAMAMATSU = (".vms", ".vmu")
 """Suffixes of text files that name the pictures of a slide."""
-LIST_BYTES = 1 << 16
-"""Most bytes of such a list that are read; it takes a kilobyte."""
-NAMED = re.compile(rb"^\s*(?:ImageFile|MapFile|OptimisationFile)[^=\r\n]*=[ \t]*([^\r\n]*?)[ \t]*$", re.MULTILINE)
+INDEX_BYTES = 1 << 20
+"""Most bytes of such an index that are read; it takes some kilobytes."""
+NAMED = re.compile(
+    rb"^[ \t]*(?:ImageFile|MapFile|OptimisationFile|INDEXFILE|FILE_\d+)[^=\r\n]*=[ \t]*([^\r\n]*?)[ \t\r]*$",
+    re.MULTILINE,
+)
 """A line that names a picture."""
 
 
@@ -30,6 +33,7 @@ def check_companions(path: Path) -> None:
 
     Raises:
         SlideError: they are; the message says which.
+        OSError: an index cannot be read.
     """
     suffix = path.suffix.lower()
     if suffix in OVERVIEWS_ONLY:
@@ -39,19 +43,14 @@ def check_companions(path: Path) -> None:
         )
         raise SlideError(message)
     if suffix == ".mrxs":
-        folder = path.with_suffix("")
-        if not (folder / "Slidedat.ini").is_file():
-            message = (
-                f"{path}: its folder {folder.name}, with Slidedat.ini and the tiles in it, is not beside it; copy the "
-                "folder too"
-            )
+        index = path.with_suffix("") / "Slidedat.ini"
+        if not index.is_file():
+            folder = index.parent.name
+            message = f"{path}: its folder {folder}, with {index.name} and the tiles, is not beside it; copy it too"
             raise SlideError(message)
+        _refuse_missing(index, path)
     if suffix in HAMAMATSU:
-        missing = list(_missing(path))
-        if missing:
-            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            message = f"{path}: {missing[0]}{more}, which it names, is not beside it; copy all files of its folder"
-            raise SlideError(message)
+        _refuse_missing(path, path)
 
 
 def check_no_picture(path: Path, format_name: str) -> None:
@@ -68,11 +67,20 @@ def check_no_picture(path: Path, format_name: str) -> None:
         raise SlideError(message)
 
 
-def _missing(path: Path) -> Iterator[str]:
-    """Names of the files that a list names, and that are not beside it."""
-    with path.open("rb") as file:
-        head = file.read(LIST_BYTES)
+def _refuse_missing(index: Path, path: Path) -> None:
+    missing = list(_missing(index))
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        what = f"{missing[0][:80]}{more}, named in {index.name},"
+        message = f"{path}: {what} is not beside it; copy all files of the slide"
+        raise SlideError(message)
+
+
+def _missing(index: Path) -> Iterator[str]:
+    """Names of the files that an index names, and that are not beside it."""
+    with index.open("rb") as file:
+        head = file.read(INDEX_BYTES)
     for name in NAMED.findall(head):
         text = name.decode(errors="replace")
-        if text and not (path.parent / text).is_file():
+        if text and not (index.parent / text).is_file():
             yield text

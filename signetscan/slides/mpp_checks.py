@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from signetscan.slides.mpp import Claim, SizeClaims
 
-FINEST_UM = 0.06
-"""Slide scanners' pixels are from 0.1 µm, and those of a camera behind an oil objective hardly smaller than this."""
+FINEST_UM = 0.0995
+"""Slide scanners' pixels are from 0.1 µm. Those of 0.25 µm of which somebody took the inches for 2.54 are below."""
 UNEQUAL = 0.02
 """Width and height of a pixel differ by no more than this share on any scanner that works."""
 LARGEST_MM = 180.0

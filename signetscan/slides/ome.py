@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from signetscan.slides.mpp import SizeClaims, size_claim
@@ -48,21 +49,35 @@ def ome_sizes(description: str, dimensions: tuple[int, int]) -> SizeClaims:
         description: the first image's description in the file.
         dimensions: width and height of the image, by which it is found among several, pixels.
     """
-    if not is_ome(description) or len(description) > MOST_XML:
-        return SizeClaims()
-    from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - only OME-TIFF needs it
-
-    try:
-        root = ElementTree.fromstring(description)
-    except (DefusedXmlException, ElementTree.ParseError, ValueError) as error:
-        logger.debug("OME-XML that cannot be parsed: %s", error)
-        return SizeClaims()
-    image = _image_of(root, dimensions)
+    root = _parsed(description)
+    image = None if root is None else _image_of(root, dimensions)
     pixels = None if image is None else image.find("{*}Pixels")
-    if image is None or pixels is None:
+    if root is None or image is None or pixels is None:
         return SizeClaims()
     claim = size_claim(_um(pixels, "X"), _um(pixels, "Y"))
     return SizeClaims(claims=() if claim is None else (claim,), magnification=_magnification(root, image))
+
+
+def ome_planes(description: str) -> float:
+    """How many planes OME-XML says that its images have, all together; 0 if it cannot be parsed."""
+    root = _parsed(description)
+    if root is None:
+        return 0
+    every = root.iterfind("{*}Image/{*}Pixels")
+    return sum(math.prod(_number(pixels.get(f"Size{axis}", "1")) for axis in "CZT") for pixels in every)
+
+
+def _parsed(description: str) -> Element | None:
+    if not is_ome(description) or len(description) > MOST_XML:
+        return None
+    from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - only OME-TIFF needs it
+
+    try:
+        root: Element = ElementTree.fromstring(description)
+    except (DefusedXmlException, ElementTree.ParseError, ValueError) as error:
+        logger.debug("OME-XML that cannot be parsed: %s", error)
+        return None
+    return root
 
 
 def _image_of(root: Element, dimensions: tuple[int, int]) -> Element | None:

@@ -15,13 +15,13 @@ from signetscan.slides.dicom_checks import explained
 from signetscan.slides.fingerprint import content_of
 from signetscan.slides.mpp import Mpp, MppSource, SizeClaims
 from signetscan.slides.mpp_checks import size_concerns
-from signetscan.slides.ome import ome_sizes
+from signetscan.slides.ome import ome_planes, ome_sizes
 from signetscan.slides.openslide_slide import OpenSlideSlide
 from signetscan.slides.parts import slide_parts
 from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
 from signetscan.slides.tiff_checks import check_storage, picture_concerns
-from signetscan.slides.tiff_header import TiffHeader, TiffImage, is_tiff, read_header
+from signetscan.slides.tiff_header import MAX_IMAGES, TiffHeader, TiffImage, is_tiff, read_header
 from signetscan.slides.tiff_slide import TiffSlide
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 PLAIN_TIFFS = ("generic-tiff", "aperio", "TIFF", "OME-TIFF")
 """Formats of TIFF files whose slide is one of their images, as the slide readers name them."""
+OTHER_SHAPE = 1.25
+"""Proportions that differ by this factor are those of another picture; tiles that fill up a level change them less."""
 ADAPTED = ("mirax", "zeiss", "dicom")
 """Formats of scanners that may have lenses between objective and camera."""
 
@@ -52,7 +54,8 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
     path = Path(path)
     given, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
     _check_is_file(path)
-    check_companions(path)
+    with as_slide_errors(path):
+        check_companions(path)
     header = read_header(path) if is_tiff(path) else None
     slide = _open(path, header)
     try:
@@ -99,15 +102,30 @@ def _open(path: Path, header: TiffHeader | None) -> OpenSlideSlide | TiffSlide |
             message = f"{path}: OpenSlide cannot read this slide: {explained(str(error))}"
             raise SlideError(message) from error
     else:
-        # OpenSlide shows the first image of a plain TIFF, be it a label.
-        if slide.format_name not in PLAIN_TIFFS or header is None or not _is_smaller(slide, header.largest):
+        if header is None or slide.format_name not in PLAIN_TIFFS or _shows_largest(slide, header.largest):
             return slide
         slide.close()
+        return TiffSlide(path, is_whole=True)
+    _check_planes(path, header)
     return TiffSlide(path)
 
 
-def _is_smaller(slide: OpenSlideSlide, image: TiffImage) -> bool:
-    return slide.dimensions[0] * slide.dimensions[1] < image.pixels
+def _shows_largest(slide: OpenSlideSlide, image: TiffImage) -> bool:
+    """Whether a slide's levels are the largest image of its file and smaller copies of it.
+
+    OpenSlide takes the first image of a plain TIFF, be it a label, and a macro image for a level.
+    """
+    width, height = slide.dimensions
+    return width * height >= image.pixels and all(
+        1 / OTHER_SHAPE < (width / w) / (height / h) < OTHER_SHAPE for w, h in slide.level_dimensions
+    )
+
+
+def _check_planes(path: Path, header: TiffHeader | None) -> None:
+    """Refuse OME-XML that claims so many images that a list of them would fill the memory."""
+    if header is not None and ome_planes(header.description) > MAX_IMAGES:
+        message = f"{path}: an OME-TIFF of more than {MAX_IMAGES} images, which is no slide"
+        raise SlideError(message)
 
 
 def _check_is_file(path: Path) -> None:

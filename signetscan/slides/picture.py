@@ -9,7 +9,7 @@ from PIL import Image
 
 from signetscan.errors import SlideError
 from signetscan.slides.array_slide import ArraySlide
-from signetscan.slides.image_files import UNREADABLE, open_image
+from signetscan.slides.image_files import UNREADABLE, is_deep, open_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def open_picture(path: Path, format_name: str) -> ArraySlide:
                 size = f"{image.width} x {image.height} px"
                 message = f"{path}: {size} is too large for a {format_name}; save it as a tiled TIFF"
                 raise SlideError(message)
-            if image.mode.startswith(("I", "F")):  # Pillow would clip the values at 255
+            if is_deep(image):
                 message = f"{path}: has more than 8 bits per channel; save it as 8-bit RGB"
                 raise SlideError(message)
             if image.getexif().get(ORIENTATION, 1) in range(2, 9):

@@ -13,7 +13,7 @@ from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import SizeClaims, resolution_claim, size_claim
 from signetscan.slides.protocol import Window
 from signetscan.slides.tiff_checks import stack_concerns
-from signetscan.slides.tiff_decoders import DECODE_ERRORS, tolerant_decoder
+from signetscan.slides.tiff_decoders import DECODE_ERRORS, JPEG2000S, JPEGS, tolerant_decoder
 from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ READABLE_PHOTOMETRICS = {
     tifffile.PHOTOMETRIC.MINISWHITE,
 }
 
+CONVERTED = JPEGS | JPEG2000S | {tifffile.COMPRESSION.WEBP, tifffile.COMPRESSION.JPEGXL}
+"""Compressions whose decoders turn YCbCr into RGB."""
+
 APERIO_PAIR = re.compile(r"\|\s*(MPP|AppMag)\s*=\s*([^|\s]+)")
 """Facts in a description by Aperio's software."""
 
@@ -47,12 +50,13 @@ class TiffSlide:
 
     Args:
         path: the file.
+        is_whole: whether OpenSlide could open the file, so that it is not damaged.
 
     Raises:
         SlideError: the file is not a TIFF, is damaged, or stores its pixels in a way that is not supported.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_whole: bool = False) -> None:
         self._path = path
         try:
             file = tifffile.TiffFile(path)
@@ -60,7 +64,8 @@ class TiffSlide:
             message = f"{path}: not a slide that OpenSlide or tifffile can read ({error})"
             raise SlideError(message) from error
         try:
-            _refuse_damaged(file, path)
+            if not is_whole:
+                _refuse_damaged(file, path)
             series = _largest(file, path)
             pages = _readable_levels(series, path)
             self.said = _said(pages[0])
@@ -169,6 +174,8 @@ def _unreadable(page: tifffile.TiffPage, planes: int) -> str:
         return f"whose channels are {planes} separate grey images; export it as 8-bit RGB"
     if page.samplesperpixel > 1 and page.planarconfig != tifffile.PLANARCONFIG.CONTIG:
         return "whose channels are stored in separate planes; export it with its channels interleaved, or in tiles"
+    if page.photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression not in CONVERTED:
+        return "of YCbCr colours that are not compressed as JPEG; export it as 8-bit RGB"
     if (
         page.dtype != np.uint8
         or page.samplesperpixel not in {1, 3, 4}
