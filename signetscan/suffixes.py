@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+DICOM_SUFFIXES = (".dcm", ".dicom")
+SLIDE_TIFF_SUFFIXES = (".qptiff", ".btf", ".tf2", ".tf8", ".ptif", ".ptiff")
+"""Suffixes of TIFF files that are hardly used for other images."""
+SLIDE_SUFFIXES = (
+    *(".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi"),
+    *DICOM_SUFFIXES,
+    *SLIDE_TIFF_SUFFIXES,
+)
 """Suffixes that only slides have."""
 TIFF_SUFFIXES = (".tif", ".tiff")
 """Suffixes that slides share with other images."""
@@ -43,8 +50,22 @@ HEATMAP_SUFFIX = ".heatmap.ome.tif"
 NOT_SLIDES = (DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX)
 """Suffixes of results that end like slides."""
 
+BESIDE_SLIDES = (
+    *ANNOTATION_SUFFIXES,
+    *NOT_SLIDES,
+    *(".db", ".docx", ".html", ".ini", ".key", ".log", ".md", ".onnx", ".parquet", ".pdf", ".toml", ".txt", ".xlsx"),
+)
+"""Suffixes of files that usually lie beside slides; that they are no slides need not be said."""
+
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF files."""
+DICOM_PREAMBLE = 128
+"""Bytes of a DICOM file before its signature."""
+DICOM_SIGNATURE = b"DICM"
+DICOM_SLIDE = b"\x02\x00\x02\x00UI\x1e\x001.2.840.10008.5.1.4.1.1.77.1.6"
+"""How a DICOM file says that it is an image of a slide: tag, type, length and value of its class."""
 DICOM_HEAD = 1 << 16
-"""Bytes at the start of a DICOM file that are searched for its series."""
+"""Bytes at the start of a DICOM file that are searched for its class and its series."""
 DICOM_SERIES = b"\x20\x00\x0e\x00UI"
 """Tag and type of the SeriesInstanceUID, which all files of a slide share."""
 
@@ -71,13 +92,42 @@ def may_be_slide(file_name: str) -> bool:
     return name.endswith((*SLIDE_SUFFIXES, *TIFF_SUFFIXES)) and not name.endswith(NOT_SLIDES)
 
 
-def slide_files(root: Path) -> Iterator[Path]:
-    """The slides in a folder and its subfolders, except hidden ones; one file for each slide."""
+def slide_files(root: Path, left_out: Callable[[Path], None] = lambda _: None) -> Iterator[Path]:
+    """The slides in a folder and its subfolders, except hidden ones; one file for each slide.
+
+    Args:
+        root: the folder.
+        left_out: called with each file that is not taken for a slide, is none of a slide's parts, and does not usually
+            lie beside slides.
+    """
     for folder, subfolders, names in os.walk(root):
+        pixels = {name[: -len(".mrxs")] for name in names if name.lower().endswith(".mrxs")}
         # Assigned in place, because os.walk goes on with the folders that are left in this list.
-        subfolders[:] = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
-        candidates = [Path(folder) / name for name in names if not name.startswith(".") and may_be_slide(name)]
-        yield from _one_per_series(path for path in candidates if path.is_file())
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name not in pixels)
+        beside = (*BESIDE_SLIDES, *(PICTURE_SUFFIXES if any(_is_index(name) for name in names) else ()))
+        candidates: list[Path] = []
+        for name in sorted(names):
+            path = Path(folder) / name
+            if name.startswith("."):
+                continue
+            if path.is_file() and (may_be_slide(name) or _is_slide_without_suffix(path)):
+                candidates.append(path)
+            elif not name.lower().endswith(beside):
+                left_out(path)
+        yield from _one_per_series(candidates)
+
+
+def _is_index(name: str) -> bool:
+    """Whether a file names the pictures of a slide."""
+    return name.lower().endswith((".vms", ".vmu"))
+
+
+def _is_slide_without_suffix(path: Path) -> bool:
+    """Whether a file is a slide by its first bytes, if no suffix says what it is: archives name DICOM by numbers."""
+    if path.suffix and not path.suffix[1:].isdigit():
+        return False
+    head = _head(path)
+    return head.startswith(TIFF_SIGNATURES) or (_is_dicom(head) and DICOM_SLIDE in head)
 
 
 def _one_per_series(paths: Iterable[Path]) -> list[Path]:
@@ -85,7 +135,8 @@ def _one_per_series(paths: Iterable[Path]) -> list[Path]:
     kept: list[Path] = []
     series: dict[bytes, list[Path]] = defaultdict(list)
     for path in paths:
-        uid = series_uid(path) if path.suffix.lower() == ".dcm" else None
+        may_be_dicom = path.suffix.lower() in DICOM_SUFFIXES or not may_be_slide(path.name)
+        uid = series_uid(path) if may_be_dicom else None
         if uid is None:
             kept.append(path)
         else:
@@ -94,15 +145,27 @@ def _one_per_series(paths: Iterable[Path]) -> list[Path]:
 
 
 def series_uid(path: Path) -> bytes | None:
-    """The UID of a DICOM file's series, which all files of a slide share; None if it has none."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(DICOM_HEAD)
-    except OSError:
-        return None  # the error is reported when the slide is opened
+    """The UID of a DICOM file's series, which all files of a slide share; None if it is no DICOM file, or has none."""
+    head = _head(path)
     start = head.find(DICOM_SERIES)
-    if start < 0:
+    if start < 0 or not _is_dicom(head):
         return None
     start += len(DICOM_SERIES)
     length = int.from_bytes(head[start : start + 2], "little")
     return head[start + 2 : start + 2 + length] or None
+
+
+def _is_dicom(head: bytes) -> bool:
+    return head.startswith(DICOM_SIGNATURE, DICOM_PREAMBLE)
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file: of one that is DICOM as many as are searched, of any other a few."""
+    try:
+        if not path.is_file():  # reading a pipe would wait for ever
+            return b""
+        with path.open("rb") as file:
+            head = file.read(DICOM_PREAMBLE + len(DICOM_SIGNATURE))
+            return head + (file.read(DICOM_HEAD) if _is_dicom(head) else b"")
+    except OSError:
+        return b""  # the error is reported when the slide is opened

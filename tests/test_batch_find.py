@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.batch.find import SlideTask, find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import BatchOptions
 from signetscan.batch.outcome import hidden
 from signetscan.errors import OptionError
@@ -63,6 +64,100 @@ def test_a_slide_named_twice_counts_once(tmp_path: Path) -> None:
     assert names(*paths) == ["a", "b"]
 
 
+def dicom(kind: bytes = b"1.2.840.10008.5.1.4.1.1.77.1.6", series: bytes = b"1.2.3.4") -> bytes:
+    def field(tag: bytes, value: bytes) -> bytes:
+        return tag + b"UI" + len(value).to_bytes(2, "little") + value
+
+    return bytes(128) + b"DICM" + field(b"\x02\x00\x02\x00", kind) + field(b"\x20\x00\x0e\x00", series)
+
+
+def test_slides_are_found_by_content_where_no_suffix_says_what_they_are(tmp_path: Path) -> None:
+    touch(tmp_path, "a.btf", "b.QPTIFF", "c.ptif", "d.dicom", "README", "LICENSE.7")
+    (tmp_path / "IM0001").write_bytes(dicom())
+    (tmp_path / "IM0002").write_bytes(dicom() + b"larger")
+    (tmp_path / "1.2.840.17").write_bytes(dicom(series=b"1.2.3.5"))
+    (tmp_path / "DICOMDIR").write_bytes(dicom(kind=b"1.2.840.10008.1.3.10"))
+    (tmp_path / "tiff").write_bytes(b"II*\0" + bytes(20))
+    left_out = LeftOut()
+    assert [task.path.name for task in find_slides([tmp_path], left_out=left_out)] == [
+        *("1.2.840.17", "IM0002", "a.btf", "b.QPTIFF", "c.ptif", "d.dicom", "tiff"),
+    ]
+    (line,) = left_out.lines(private=True)
+    assert line == ("3 files are left out, because suffix and content are not those of a slide: 2 without one, 1 .7")
+
+
+def test_what_is_left_out_of_folders_is_counted_by_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs", "a.geojson", "a.csv", "notes.txt", "v.vsi", "_v_/stack1/frame_t.ets", "p.JPG", "q.jpg")
+    touch(tmp_path, "m.mrxs", "m/Slidedat.ini", "m/Data0000.dat", "m/odd", ".hidden.zip", "x/i.vms", "x/i-1.jpg")
+    left_out = LeftOut()
+    find_slides([tmp_path], left_out=left_out)
+    assert left_out.kinds == "2 .jpg, 1 .vsi, 1 .ets"
+    (tmp_path / "none").mkdir()
+    touch(tmp_path / "none", "only.isyntax")
+    with pytest.raises(OptionError, match=r"no slide in this folder .*; it has 1 \.isyntax"):
+        names(tmp_path / "none")
+    find_slides([tmp_path / "*.[sv]*"], left_out=left_out)
+    assert left_out.suffixes[".vsi"] == 2, "of a pattern too"
+    with pytest.raises(OptionError, match=r"\*\.vsi: no slide matches this pattern"):
+        names(tmp_path / "*.vsi")
+
+
+def test_many_kinds_of_files_are_told_in_one_line() -> None:
+    left_out = LeftOut()
+    for number in range(9):
+        for _ in range(number + 1):
+            left_out.add_file(Path(f"f.s{number}"))
+    left_out.add_file(Path("f." + "x" * 500))
+    left_out.add_file(Path("f.\x1b[2J"))
+    (line,) = left_out.lines(private=False)
+    assert line.endswith("9 .s8, 8 .s7, 7 .s6, 6 .s5, 5 .s4, 4 .s3, and 5 suffixes more")
+
+
+def test_a_slide_with_several_names_is_scanned_once_and_said(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.svs", "in/b.svs", "other/c.svs")
+    (tmp_path / "in" / "link.svs").symlink_to(tmp_path / "in" / "a.svs")
+    (tmp_path / "other" / "hard.svs").hardlink_to(tmp_path / "in" / "a.svs")
+    rows = listed("path\nin/../in/b.svs\nother/hard.svs\n", tmp_path)
+    left_out = LeftOut()
+    tasks = find_slides([tmp_path / "in", tmp_path / "other"], rows, left_out=left_out)
+    assert [task.path.name for task in tasks] == ["a.svs", "b.svs", "c.svs"]
+    (line,) = left_out.lines(private=False)
+    assert line.startswith("4 slides are left out, because the same file was named before: ")
+    assert f"{tmp_path / 'in' / 'link.svs'} is {tmp_path / 'in' / 'a.svs'}" in line
+    (private,) = left_out.lines(private=True)
+    assert private == "4 slides are left out, because the same file was named before"
+
+
+def test_copies_are_slides_of_their_own(tmp_path: Path) -> None:
+    for name in ("a.svs", "b.svs"):
+        (tmp_path / name).write_bytes(b"the same")
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_row_of_a_list_counts_for_a_slide_that_is_also_named_otherwise(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.svs", "in/b.svs")
+    rows = listed("path,mpp,threshold\nin/a.svs,0.3,0.7\n", tmp_path)
+    tasks = find_slides([tmp_path], rows, mpp=0.5)
+    assert [(task.name, task.mpp, task.options.threshold) for task in tasks] == [
+        ("in/a", 0.3, 0.7),
+        ("in/b", 0.5, None),
+    ]
+
+
+def test_two_rows_of_a_slide_must_agree(tmp_path: Path) -> None:
+    touch(tmp_path, "a.svs")
+    (tmp_path / "b.svs").symlink_to(tmp_path / "a.svs")
+    left_out = LeftOut()
+    same = listed("path,mpp\na.svs,0.3\nb.svs,0.3\n", tmp_path)
+    assert [task.name for task in find_slides([], same, left_out=left_out)] == ["a"]
+    assert len(left_out.again) == 1
+    for text in ("path,mpp\na.svs,0.3\nb.svs,0.4\n", "path,threshold\na.svs,\na.svs,0.4\n"):
+        with pytest.raises(OptionError, match="twice in the list, with different options"):
+            find_slides([], listed(text, tmp_path))
+        with pytest.raises(OptionError, match=r"^a slide stands twice"):
+            find_slides([], listed(text, tmp_path), private=True)
+
+
 def test_patterns_that_the_shell_did_not_expand(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.svs", "y/b.svs", "y/b.csv", "z/deep/c.svs")
     assert names(tmp_path / "*" / "*.svs") == ["a", "b"]
@@ -84,6 +179,15 @@ def test_results_of_different_slides_have_different_names(tmp_path: Path) -> Non
     assert names(tmp_path) == ["one/A.tif", "one/a.ndpi", "one/a.svs", "two/a"]
     with pytest.raises(OptionError, match="same results"):
         names(tmp_path / "one" / "a.svs", tmp_path / "two" / "a.svs")
+
+
+@pytest.mark.parametrize(("one", "other"), [("S.svs", "s.svs"), ("\u00e9.svs", "e\u0301.svs"), ("ß.svs", "ss.svs")])
+def test_names_that_some_system_takes_for_one_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    touch(tmp_path, one, other)
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this file system takes them for one")
+    with pytest.raises(OptionError, match="differ in case or accents alone"):
+        names(tmp_path)
 
 
 def test_a_list_gives_slides_and_their_own_options(tmp_path: Path) -> None:

@@ -121,6 +121,14 @@ def test_records_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, 
         load_result(tmp_path / "a.slide.run.json")
 
 
+def test_a_file_with_another_digit_is_not_taken_for_what_the_run_wrote(tmp_path: Path) -> None:
+    written(tmp_path, one_cell(), ("csv",))
+    file = tmp_path / "a.slide.csv"
+    file.write_text(file.read_text().replace("10.25", "10.26"))
+    with pytest.raises(ResultError, match="not the file that its run wrote"):
+        load_result(tmp_path / "a.slide.run.json")
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="no results of signetscan detect"):
         find_results(tmp_path)

@@ -58,3 +58,17 @@ def test_the_files_of_a_slides_folder_must_stop_changing_too(tmp_path: Path) -> 
     assert looked(watcher, clock, 60) == []
     assert looked(watcher, clock, 119) == []
     assert looked(watcher, clock, 120) == ["m"]
+
+
+def test_files_that_are_no_slides_are_told_once_when_they_are_copied(tmp_path: Path) -> None:
+    clock = Clock()
+    watcher = Watcher(folder=tmp_path, settle_s=60, clock=clock)
+    (tmp_path / "a.vsi").write_bytes(b"1")
+    assert looked(watcher, clock, 0) == []
+    assert not watcher.is_idle()
+    told = []
+    for now in (30, 60, 90):
+        looked(watcher, clock, now)
+        told.append(watcher.left_out.kinds)
+    assert told == ["", "1 .vsi", ""]
+    assert watcher.is_idle()

@@ -23,6 +23,14 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Something that the user should know of the batch as a whole, such as which files are left out."""
+
+    text: str
+    """A sentence without its full stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """A worker has started on a slide."""
 
@@ -97,4 +105,4 @@ class Finished:
 SlideEvent: TypeAlias = Ready | Started | Progressed | Retried | Awaited | Ended
 """An event between the beginning and the end of a batch."""
 
-Event: TypeAlias = Begun | SlideEvent | LogLost | Finished
+Event: TypeAlias = Begun | Noted | SlideEvent | LogLost | Finished

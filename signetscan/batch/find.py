@@ -8,19 +8,21 @@ import hashlib
 import hmac
 import itertools
 import os
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import LIST_COLUMNS, BatchOptions
 from signetscan.errors import OptionError
 from signetscan.options import per_slide, with_texts
 from signetscan.scan.options import ScanOptions
-from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
+from signetscan.suffixes import BESIDE_SLIDES, SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PATTERN_MARKS = frozenset("*?[")
 MAX_LISTED = 1_000_000
@@ -62,6 +64,7 @@ def find_slides(
     options: ScanOptions | None = None,
     mpp: float | None = None,
     private: bool = False,
+    left_out: LeftOut | None = None,
 ) -> list[SlideTask]:
     """Find all slides of files, folders, patterns and a list; each once, in the order of their paths.
 
@@ -74,15 +77,54 @@ def find_slides(
         options: how the slides of `paths` are scanned.
         mpp: size of their pixels, µm, instead of what the files say.
         private: whether messages must not name slides.
+        left_out: counts what is left out.
 
     Raises:
-        OptionError: a path does not exist or holds no slide, or two slides would have the same results.
+        OptionError: a path does not exist or holds no slide, two slides would have the same results, or a slide stands
+            twice in the list, with different options.
     """
-    tasks: dict[str, SlideTask] = {}
-    named = [replace(task, options=options or ScanOptions(), mpp=mpp) for path in paths for task in _expand(path)]
+    left_out = left_out or LeftOut()
+    named = [
+        replace(task, options=options or ScanOptions(), mpp=mpp) for path in paths for task in _expand(path, left_out)
+    ]
+    tasks = _each_once(named, listed, left_out, private=private)
+    return _with_distinct_names(sorted(tasks, key=lambda task: task.path), private=private)
+
+
+def _each_once(
+    named: Sequence[SlideTask], listed: Sequence[SlideTask], left_out: LeftOut, *, private: bool
+) -> list[SlideTask]:
+    """Each slide once, whatever its names; one that is in the list has the options of its row.
+
+    Raises:
+        OptionError: a slide stands twice in the list, with different options.
+    """
+    tasks: dict[object, SlideTask] = {}
+    rows: dict[object, SlideTask] = {}
     for task in [*named, *listed]:
-        tasks.setdefault(os.path.realpath(task.path), task)
-    return _with_distinct_names(sorted(tasks.values(), key=lambda task: task.path), private=private)
+        file = _file_of(task.path)
+        first = tasks.setdefault(file, task)
+        if first is not task:
+            left_out.add_again(task.path, first.path)
+    for row in listed:
+        file = _file_of(row.path)
+        other = rows.setdefault(file, row)
+        if (other.options, other.mpp) != (row.options, row.mpp):
+            which = "a slide" if private else f"{row.path}, which is {other.path},"
+            message = f"{which} stands twice in the list, with different options; keep one of the rows"
+            raise OptionError(message, options=("slide_list",))
+        tasks[file] = replace(tasks[file], options=row.options, mpp=row.mpp)
+    return list(tasks.values())
+
+
+def _file_of(path: Path) -> object:
+    """What is equal for all names of a file, links among them."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    # Not all file systems number their files.
+    return (stat.st_dev, stat.st_ino, stat.st_size) if stat.st_ino else os.path.realpath(path)
 
 
 def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
@@ -182,12 +224,16 @@ def _listed(
         raise OptionError(message) from error
 
 
-def _expand(path: Path) -> Iterator[SlideTask]:
+def _expand(path: Path, left_out: LeftOut) -> Iterator[SlideTask]:
     if path.is_dir():
-        tasks = list(slides_below(path))
+        here = LeftOut()
+        tasks = list(slides_below(path, here.add_file))
         if not tasks:
-            message = f"{path}: no slide in this folder (looked for {', '.join((*SLIDE_SUFFIXES, *TIFF_SUFFIXES))})"
+            others = f"; it has {here.kinds}" if here.suffixes else ""
+            suffixes = ", ".join((*SLIDE_SUFFIXES, *TIFF_SUFFIXES))
+            message = f"{path}: no slide in this folder (looked for {suffixes}, and DICOM without a suffix){others}"
             raise OptionError(message)
+        left_out.suffixes += here.suffixes
         yield from tasks
     elif path.exists():
         yield SlideTask(path=path, name=name_of(path.name), root=path.parent)
@@ -195,18 +241,27 @@ def _expand(path: Path) -> Iterator[SlideTask]:
         message = f"{path}: no such file"
         raise OptionError(message)
     else:  # a pattern that the shell did not expand
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not matches:
-            message = f"{path}: no file matches this pattern"
-            raise OptionError(message)
-        for match in matches:
-            if Path(match).is_dir() or may_be_slide(match):
-                yield from _expand(Path(match))
+        yield from _matching(path, left_out)
 
 
-def slides_below(root: Path) -> Iterator[SlideTask]:
-    """All slides in a folder and its subfolders, except hidden ones."""
-    for path in slide_files(root):
+def _matching(pattern: Path, left_out: LeftOut) -> Iterator[SlideTask]:
+    """The slides that match a pattern, and those in folders that match it."""
+    matches = sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    slides = {match for match in matches if Path(match).is_dir() or may_be_slide(match)}
+    if not slides:
+        which = "no slide" if matches else "no file"
+        message = f"{pattern}: {which} matches this pattern"
+        raise OptionError(message)
+    for match in matches:
+        if match in slides:
+            yield from _expand(Path(match), left_out)
+        elif not match.lower().endswith(BESIDE_SLIDES):
+            left_out.add_file(Path(match))
+
+
+def slides_below(root: Path, left_out: Callable[[Path], None] = lambda _: None) -> Iterator[SlideTask]:
+    """All slides in a folder and its subfolders, except hidden ones; `left_out` is told of other files."""
+    for path in slide_files(root, left_out):
         subfolder = path.relative_to(root).parent
         yield SlideTask(path=path, name=(subfolder / name_of(path.name)).as_posix(), root=root)
 
@@ -221,20 +276,31 @@ def _short(name: str) -> str:
 
 
 def _with_distinct_names(tasks: list[SlideTask], *, private: bool) -> list[SlideTask]:
-    """The tasks, named so that no results overwrite others, even on file systems that ignore case."""
+    """The tasks, named so that no results overwrite others, wherever the folder of results is copied to."""
     by_name: dict[str, list[SlideTask]] = defaultdict(list)
     for task in tasks:
-        by_name[task.name.casefold()].append(task)
+        by_name[_one_file(task.name)].append(task)
     renamed = []
     for task in tasks:
-        is_shared = len(by_name[task.name.casefold()]) > 1
+        is_shared = len(by_name[_one_file(task.name)]) > 1
         renamed.append(replace(task, name=_short(task.name + task.path.suffix if is_shared else task.name)))
     seen: dict[str, SlideTask] = {}
     for task in renamed:
-        other = seen.setdefault(task.name.casefold(), task)
+        other = seen.setdefault(_one_file(task.name), task)
         if other is not task:
-            which = "two slides" if private else f"{other.path} and {task.path}"
-            what = "the same results" if private else f"the same results, {task.name}"
-            message = f"{which} would have {what}; name the folder above both, or scan them into different folders"
-            raise OptionError(message)
+            raise _same_results(other, task, private=private)
     return renamed
+
+
+def _one_file(name: str) -> str:
+    """What is equal for names that some systems take for one: they differ in case, or in how accents are spelt."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _same_results(first: SlideTask, second: SlideTask, *, private: bool) -> OptionError:
+    which = "two slides" if private else f"{first.path} and {second.path}"
+    what = "the same results" if private else f"the same results, {second.name}"
+    remedy = "name the folder above both"
+    if first.path.parent == second.path.parent:
+        remedy = "their names differ in case or accents alone, which not all systems tell apart: rename one"
+    return OptionError(f"{which} would have {what}; {remedy}, or scan them into different folders")

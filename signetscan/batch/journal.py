@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
-from signetscan.batch.events import Awaited, Begun, Ended, Event, Finished, LogLost, Progressed, Retried, Started
+from signetscan.batch.events import Awaited, Begun, Ended, Event, Finished, LogLost, Noted, Progressed, Retried, Started
 from signetscan.batch.messages import Ready
 from signetscan.batch.outcome import outcome_facts
 from signetscan.errors import OutputError
@@ -94,6 +94,8 @@ def _facts(event: Event) -> dict[str, Json] | None:  # noqa: PLR0911 - one retur
     match event:
         case Begun():
             return {"event": "begins", "slides": len(event.tasks)}
+        case Noted():
+            return {"event": "note", "text": printable(event.text)}
         case Ready():
             return {"event": "ready", "model": event.model, "provider": event.runs_on.name}
         case Started():

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from signetscan.annotations.packed import check_is_no_project
-from signetscan.batch.events import Begun, Ended, Finished
+from signetscan.batch.events import Begun, Ended, Finished, Noted
 from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
 from signetscan.batch.journal import Journal
+from signetscan.batch.left_out import LeftOut
 from signetscan.batch.local import LocalBatch
 from signetscan.batch.options import LOCAL, BatchOptions, PreparedBatch
 from signetscan.batch.outcome import SlideFailed, SlideSkipped
@@ -72,16 +73,20 @@ def scan_slides(
         message = "name slides, folders of slides, or a list of slides"
         raise OptionError(message, options=("slide_list",))
     request = prepared(request)
-    tasks = renamed(find_slides(paths, listed, options=options, mpp=request.mpp, private=request.private), request)
+    left_out = LeftOut()
+    found = find_slides(paths, listed, options=options, mpp=request.mpp, private=request.private, left_out=left_out)
+    tasks = renamed(found, request)
     tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
     check_roi(request.roi, one_slide=len(tasks) == 1)
-    with Journal(request.log_file) as journal, closing(run_batch(request, tasks)) as events:
+    with Journal(request.log_file) as journal, closing(run_batch(request, tasks, left_out)) as events:
         yield from journal.follow(events)
 
 
-def run_batch(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[Event]:
+def run_batch(request: BatchOptions, tasks: Sequence[SlideTask], left_out: LeftOut | None = None) -> Generator[Event]:
     """Scan the slides of tasks; see `scan_slides`."""
     yield Begun(tasks=tuple(tasks))
+    for line in left_out.lines(private=request.private) if left_out else ():
+        yield Noted(text=line)
     done = skipped = failed = 0
     with closing(_scan(request, tasks)) as events:
         for event in events:

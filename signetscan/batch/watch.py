@@ -7,8 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from signetscan.batch.events import Noted
 from signetscan.batch.find import slides_below
 from signetscan.batch.journal import Journal
+from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import BatchOptions, WatchOptions
 from signetscan.batch.run import check_roi, prepared, renamed, run_batch
 from signetscan.scan.options import ScanOptions
@@ -52,10 +54,13 @@ def watch_folder(
         while True:
             arrived = [replace(task, options=options, mpp=request.mpp) for task in watcher.new_slides()]
             if arrived:
-                with closing(run_batch(request, renamed(arrived, request))) as events:
+                with closing(run_batch(request, renamed(arrived, request), watcher.left_out)) as events:
                     yield from journal.follow(events)
-            elif watch.until_idle and watcher.is_idle():
-                return
+            else:
+                lines = watcher.left_out.lines(private=request.private)
+                yield from journal.follow(Noted(text=line) for line in lines)
+                if watch.until_idle and watcher.is_idle():
+                    return
             time.sleep(watch.every)
 
 
@@ -69,22 +74,35 @@ class Watcher:
     """Seconds without a change of a slide's files after which it counts as copied."""
     clock: Callable[[], float] = time.monotonic
     """Gives the time, seconds."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Files that the last call of `new_slides` has not taken for slides; each is given once, when it is copied."""
     _seen: dict[Path, tuple[State, float]] = field(default_factory=dict)
     _given: dict[Path, State] = field(default_factory=dict)
 
     def new_slides(self) -> list[SlideTask]:
         """The slides that are new or changed and have been copied completely; each version is given once."""
-        now, copied = self.clock(), []
-        for task in slides_below(self.folder) if self.folder.is_dir() else ():
-            state = _state(task.path)
-            if state is None:  # just gone
-                continue
-            if self._seen.get(task.path, (None, 0.0))[0] != state:
-                self._seen[task.path] = (state, now)
-            elif now - self._seen[task.path][1] >= self.settle_s and self._given.get(task.path) != state:
-                self._given[task.path] = state
-                copied.append(task)
+        now = self.clock()
+        others: list[Path] = []
+        tasks = list(slides_below(self.folder, others.append)) if self.folder.is_dir() else []
+        copied = [task for task in tasks if self._is_new(task.path, now)]
+        self.left_out = LeftOut()
+        for path in others:
+            if self._is_new(path, now):
+                self.left_out.add_file(path)
         return copied
+
+    def _is_new(self, path: Path, now: float) -> bool:
+        """Whether a file has been copied completely, and this version of it was not given before."""
+        state = _state(path)
+        if state is None:  # just gone
+            return False
+        if self._seen.get(path, (None, 0.0))[0] != state:
+            self._seen[path] = (state, now)
+            return False
+        if now - self._seen[path][1] < self.settle_s or self._given.get(path) == state:
+            return False
+        self._given[path] = state
+        return True
 
     def is_idle(self) -> bool:
         """Whether `new_slides` has given all slides in the folder."""

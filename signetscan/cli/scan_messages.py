@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, assert_never
 
 from signetscan.atomic import free_bytes
-from signetscan.batch.events import Awaited, Begun, Ended, Finished, LogLost, Progressed, Retried, Started
+from signetscan.batch.events import Awaited, Begun, Ended, Finished, LogLost, Noted, Progressed, Retried, Started
 from signetscan.batch.messages import Ready
 from signetscan.batch.outcome import SlideFailed, SlidePlanned, SlideScanned, SlideSkipped, outcome_facts
 from signetscan.cli.console import note, result, stages
@@ -72,12 +72,14 @@ class ScanMessages:
             return SOME_FAILED
         return FATAL if self._log_is_lost else 0
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:  # noqa: C901 - one case for each event
         """Print an event."""
         match event:
             case Begun():
                 self._begin(event.tasks)
                 self._show_bars()
+            case Noted():
+                note(f"Note: {event.text}.", quiet=self._quiet)
             case Ready():
                 self._say_ready(event)
             case Progressed():

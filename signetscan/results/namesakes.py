@@ -72,8 +72,8 @@ def check_name_is_free(target: Path, path: Path, fingerprint: str, content: str)
     if same:
         return
     message = (
-        f"{target}: holds results of another slide of this name, from another folder; choose another folder for these "
-        "results, or overwrite those"
+        f"{target}: holds results of another slide of this name, such as one in another folder; choose another "
+        "folder for these results, or overwrite those"
     )
     raise NameTakenError(message, options=("out", "overwrite"))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.annotations.objects import Annotations
+    from signetscan.results.record_parts import ResultFile
     from signetscan.results.run_record import RunRecord
 
 
@@ -78,7 +79,18 @@ def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> 
         counts = f"{len(detections)} in the file, {record.total} in its run record"
         message = f"{file}: the numbers of detections differ, {counts}; scan the slide again"
         raise ResultError(message)
+    if not _is_whole(file, record.files[form]):
+        message = f"{file}: not the file that its run wrote, by size or SHA-256; scan the slide again"
+        raise ResultError(message)
     return detections
+
+
+def _is_whole(file: Path, recorded: ResultFile) -> bool:
+    try:
+        return recorded.is_whole(file)
+    except OSError as error:
+        message = f"{file}: cannot be read: {error.strerror or error}"
+        raise ResultError(message) from error
 
 
 def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-DICOM_PREAMBLE = 128
-"""Bytes of a DICOM file before its signature."""
 MOST_INDEX_BYTES = 1 << 20
 """Bytes read of the index of a VMS or VMU slide, which takes some kilobytes."""
 
@@ -33,23 +31,15 @@ def slide_parts(path: Path) -> tuple[Path, ...]:
         case ".vms" | ".vmu" if path.is_file():  # reading a pipe would wait for ever
             return (path, *_named_in(path))
         case _:
-            uid = series_uid(path) if _is_dicom(path) else None
+            uid = series_uid(path)
             return (path,) if uid is None else _series(path, uid)
 
 
 def _series(path: Path, uid: bytes) -> tuple[Path, ...]:
-    others = (other for other in _files(path.parent.iterdir()) if not other.name.lower().endswith(NOT_SLIDES))
-    return tuple(other for other in others if other == path or (_is_dicom(other) and series_uid(other) == uid))
+    def belongs(other: Path) -> bool:
+        return other == path or (not other.name.lower().endswith(NOT_SLIDES) and series_uid(other) == uid)
 
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        if not path.is_file():  # reading a pipe would wait for ever
-            return False
-        with path.open("rb") as file:
-            return file.read(DICOM_PREAMBLE + 4).endswith(b"DICM")
-    except OSError:
-        return False  # a neighbour that must not be read is no reason to refuse a slide
+    return tuple(filter(belongs, _files(path.parent.iterdir())))
 
 
 def _named_in(index: Path) -> list[Path]:

@@ -12,14 +12,13 @@ import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.slides.protocol import MAX_SIDE
+from signetscan.suffixes import TIFF_SIGNATURES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""First bytes of TIFF and BigTIFF files."""
 MAX_IMAGES = 1024
 """Most images in a file; a slide has a dozen, a stack of focal planes a hundred. All are read before a slide opens."""
 MAX_TAGS = 1 << 16
@@ -88,7 +87,7 @@ class TiffHeader:
 def is_tiff(path: Path) -> bool:
     """Whether a file begins like a TIFF."""
     with path.open("rb") as file:
-        return file.read(4) in SIGNATURES
+        return file.read(4) in TIFF_SIGNATURES
 
 
 def read_header(path: Path) -> TiffHeader | None:
