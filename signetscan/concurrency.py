@@ -6,7 +6,10 @@ import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from signetscan.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -21,6 +24,19 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux: a container or a batch job may be limited to some
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_working_folder() -> None:
+    """Make sure that the working folder exists, which every new process needs.
+
+    Raises:
+        OutputError: it was removed.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        message = "the working folder was removed; change to one that exists, and start again"
+        raise OutputError(message) from error
 
 
 def ordered_map(
@@ -75,10 +91,14 @@ def process_map(function: Callable[[Item], Result], items: Iterable[Item], *, wo
         function: must be importable by name, and its arguments and results picklable.
         items: its arguments.
         workers: number of processes; 1 means this process.
+
+    Raises:
+        OutputError: the working folder was removed.
     """
     if workers == 1:
         yield from map(function, items)
         return
+    check_working_folder()
     # Spawned, not forked: a fork would inherit locks that other threads hold, which nobody would ever release.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from signetscan.errors import DeviceError, ModelError
 from signetscan.models.detector import load_detector
+from signetscan.models.runtime import open_session
 from signetscan.testing.specs import make_spec
 from signetscan.testing.tiny_model import BOX, write_tiny_model
 
@@ -27,6 +28,26 @@ def test_a_model_file_gives_its_contract_and_detections(tmp_path: Path) -> None:
     assert [len(each) for each in found] == [0, 1, 1]
     assert found[1].boxes.tolist() == [list(BOX)]
     assert found[2].scores == pytest.approx(0.8)
+
+
+def test_the_runtime_prints_nothing_that_a_model_says(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its own messages, in colours, hold the names of nodes."""
+    node = helper.make_node("Reshape", ["tiles", "shape"], ["scores"], name="\x1b[2Jnode")
+    shape = numpy_helper.from_array(np.array([7], np.int64), "shape")
+    tiles = helper.make_tensor_value_info("tiles", TensorProto.UINT8, ["batch", "height", "width", 3])
+    scores = helper.make_tensor_value_info("scores", TensorProto.UINT8, None)
+    graph = helper.make_graph([node], "graph", [tiles], [scores], [shape])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    session = open_session(content, tmp_path / "odd.onnx", device="cpu")
+    with pytest.raises(Exception, match="Reshape"):
+        session.session.run(["scores"], {"tiles": np.zeros((1, 4, 4, 3), np.uint8)})
+    broken = numpy_helper.from_array(np.zeros(1, np.float32), "shape")
+    broken.dims[0] = 1 << 62
+    graph.initializer[0].CopyFrom(broken)
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    with pytest.raises(ModelError, match="not a model that ONNX Runtime"):
+        open_session(content, tmp_path / "odd.onnx", device="cpu")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from conftest import ROOT
 
 from signetscan.cli.main import cli
 
@@ -90,14 +91,23 @@ def test_values_are_taken_as_flags_are(project: Path, text: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux lets one remove the working folder")
 @pytest.mark.parametrize("change", [{}, {"HOME": None}, {"HOME": "/nonexistent"}])
-def test_a_removed_working_folder_and_no_home_are_no_reason_to_end(
-    project: Path, change: dict[str, str | None]
-) -> None:
+def test_a_removed_working_folder_and_no_home_are_told_in_words(project: Path, change: dict[str, str | None]) -> None:
     environment = {name: value for name, value in (os.environ | change).items() if value is not None}
     job = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    command = [sys.executable, "-c", job, "-P", "-m", "signetscan", "config", "show", "detect"]
-    done = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=False, env=environment, cwd=project / "work"
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "# files: none" in done.stdout
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        (project / "work").mkdir(exist_ok=True)
+        command = [sys.executable, "-c", job, "-P", "-m", "signetscan", *words]
+        return subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=False, env=environment, cwd=project / "work"
+        )
+
+    shown = run("config", "show", "detect")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "# files: none" in shown.stdout
+    slide = str(ROOT / "tests" / "data" / "sample.svs")
+    scanned = run("detect", slide, "--out", str(project / "out"))
+    assert scanned.returncode == 1
+    assert scanned.stderr.splitlines() == [
+        "Error: the working folder was removed; change to one that exists, and start again"
+    ]

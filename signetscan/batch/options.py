@@ -16,6 +16,8 @@ from signetscan.scan.options import ScanOptions
 if TYPE_CHECKING:
     from typing import Self
 
+MAX_THREADS = 1024
+"""More threads than any machine has cores take minutes to start, for nothing."""
 LOCAL = "local"
 """In place of a cluster: processes of this machine, which listen on no port."""
 
@@ -41,7 +43,8 @@ class BatchOptions:
         Option(help="Where the model runs; cuda and tensorrt need an NVIDIA GPU, auto uses a GPU if possible."),
     )
     threads: int | None = option(
-        None, Option(help="CPU threads of the model.", low=1, default="one per core", changes_result=False)
+        None,
+        Option(help="CPU threads of the model.", low=1, high=MAX_THREADS, default="one per core", changes_result=False),
     )
     mpp: float | None = option(
         None,

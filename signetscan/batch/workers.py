@@ -19,6 +19,7 @@ from signetscan.batch.messages import Answer, Done, Failed, Full, NameTaken, Pro
 from signetscan.batch.options import pinned_model
 from signetscan.batch.outcome import hidden
 from signetscan.batch.privacy import hush_process, private_reason
+from signetscan.concurrency import check_working_folder
 from signetscan.errors import (
     AnnotationError,
     DeviceError,
@@ -68,9 +69,13 @@ class Worker:
     Args:
         request: options of the batch.
         environment: environment variables that it gets in addition to those of this process.
+
+    Raises:
+        OutputError: the working folder was removed.
     """
 
     def __init__(self, request: BatchOptions, environment: dict[str, str] | None = None) -> None:
+        check_working_folder()
         context = multiprocessing.get_context("spawn")
         self.connection: Connection[Assignment, WorkerMessage]
         self.connection, theirs = context.Pipe()

@@ -37,6 +37,9 @@ CUDA_OPTIONS = {
     "arena_extend_strategy": "kSameAsRequested",
 }
 
+ERRORS, FATAL_ONLY = 3, 4
+"""How severe a message must be for the runtime to print it."""
+
 NO_MEMORY = ("Failed to allocate memory", "out of memory", "bad allocation", "CUDNN_STATUS_ALLOC_FAILED")
 """Texts in the errors of the runtime, CUDA and cuDNN that mean that memory has run out."""
 
@@ -126,7 +129,10 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     """
     runtime = _runtime()
     options = runtime.SessionOptions()
-    options.log_severity_level = 3
+    # The runtime would print its errors itself, in colours and with the names that strangers gave to nodes; they are
+    # raised too. Why CUDA cannot be loaded is said by nothing else.
+    options.log_severity_level = FATAL_ONLY
+    runtime.set_default_logger_severity(FATAL_ONLY if device in {"cpu", "auto"} else ERRORS)
     # Memory planned ahead is one block for all feature maps and half as large again; measured, it is no faster.
     options.enable_mem_pattern = False
     # Read threads and the model share the cores. So a thread that waits must not keep a core busy, and work is cut into
