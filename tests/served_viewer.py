@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from conftest import ROOT
 
-from signetscan.annotations import read_geojson
+from signetscan.annotations import Annotations, read_geojson
+from signetscan.annotations.marks import by_people
 from signetscan.detections import Detections
 from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.slides import Mpp
@@ -50,6 +51,12 @@ def sample_cells() -> Detections:
 
 def one(box: tuple[float, ...] = (10, 20, 40, 60.5)) -> Detections:
     return Detections(boxes=np.array([box], np.float64), scores=np.array([0.5], np.float32), labels=np.array([0]))
+
+
+def said_in(marks: Path) -> Annotations:
+    """What people said in a file of marks."""
+    read = read_geojson(marks)
+    return read.select(by_people(read))
 
 
 @contextmanager

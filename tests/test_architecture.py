@@ -37,6 +37,7 @@ LAYERS = (
         "json_values",
         "concurrency",
         "atomic",
+        "file_lock",
         "suffixes",
         "stains",
         "plurals",

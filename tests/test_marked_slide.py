@@ -32,7 +32,7 @@ from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
 from signetscan.slides.fingerprint import FileIdentity
 from signetscan.slides.opening import content_now
-from signetscan.viewer import Mark, Verdict, read_marks, write_marks
+from signetscan.viewer import Mark, SavedMarks, Verdict, read_marks, write_marks
 from signetscan.viewer.opening import open_viewer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ MARK = Mark(box=(100.0, 100.0, 140.0, 140.0), label=0, verdict=Verdict.ACCEPTED)
 
 
 def marks_of(path: Path, slide: ScannedSlide) -> Path:
-    write_marks(path, {0: MARK}, slide)
+    write_marks(path, SavedMarks(marks={0: MARK}), slide, slide.detections)
     return path
 
 
@@ -76,7 +76,7 @@ def test_a_slide_that_was_mended_keeps_its_marks(tmp_path: Path) -> None:
     path = marks_of(tmp_path / "a.geojson", scanned(content="before"))
     assert match(path, scanned(content="after")) is Match.CHANGED
     assert match(path, scanned()) is Match.SAME, "nothing is known of its content"
-    assert len(read_marks(path, scanned(content="after"), scanned().detections)) == 1
+    assert len(read_marks(path, scanned(content="after"), scanned().detections).marks) == 1
 
 
 def test_marks_of_two_slides_in_one_file_are_of_another(tmp_path: Path) -> None:

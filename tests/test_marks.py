@@ -79,6 +79,9 @@ def detected(path: Path) -> Path:
         (LARGE, "Region*", "annotation", None, Meaning.POSITIVE_REGION),
         (SMALL, "ROI", "annotation", None, Meaning.POSITIVE_REGION),
         (LARGE, "normal", "annotation", None, Meaning.NORMAL_REGION),
+        (LARGE, "reviewed REGION", "annotation", None, Meaning.REVIEWED_REGION),
+        (SMALL, "Reviewed", "annotation", 0.5, Meaning.REVIEWED_REGION),
+        (LARGE, "Reviewed region", "detection", None, Meaning.CELL),
         (LARGE, "Normal", "detection", None, Meaning.CELL),
     ],
 )
@@ -89,8 +92,9 @@ def test_what_an_object_means(
     found = interpret(read, UM)
     assert found.meaning.tolist() == [meaning]
     assert [region.normal for region in found.regions] == (
-        [meaning is Meaning.NORMAL_REGION] if "REGION" in meaning.name else []
+        [meaning is Meaning.NORMAL_REGION] if meaning in (Meaning.NORMAL_REGION, Meaning.POSITIVE_REGION) else []
     )
+    assert len(found.reviewed) == (meaning is Meaning.REVIEWED_REGION)
 
 
 @pytest.mark.parametrize("name", ["Positive region", "Normal region"])
@@ -209,6 +213,46 @@ def test_marks_alone_tell_that_a_person_wrote_a_file(tmp_path: Path) -> None:
     figures = compare_results(detected(tmp_path / "s.csv"), saved).figures()
     assert (figures.a, figures.b, figures.both) == (4, 1, 1)
     assert figures.scores is not None
+
+
+def half_reviewed(path: Path, *more: dict[str, Any]) -> Path:
+    """As the viewer saves it: one detection accepted, one rejected, and two that nobody looked at."""
+    return write(
+        path,
+        feature(CELLS[0], CELL, score=0.9),
+        feature(REJECTED, "Ignore*", score=0.8),
+        feature(CELLS[1], CELL, "detection", 0.7),
+        feature((1400, 400, 1440, 440), CELL, "detection", 0.6),
+        *more,
+    )
+
+
+def test_what_nobody_decided_is_neither_right_nor_wrong(tmp_path: Path) -> None:
+    found = csv(tmp_path / "s.csv", [(CELLS[0], 0.9), (REJECTED, 0.8), (CELLS[1], 0.7), ((900, 9, 940, 49), 0.6)])
+    truth = half_reviewed(tmp_path / "s.geojson")
+    read = read_results(found, truth)
+    (image,) = read.results
+    assert image.truth.tolist() == [list(CELLS[0])]
+    assert image.detections.boxes.tolist() == [list(CELLS[0]), list(REJECTED), [900, 9, 940, 49]]
+    notes = "\n".join(read.notes)
+    assert "Detections about which nobody decided, left out with the predictions on them: 2" in notes
+    assert "Predictions left out, on detections about which nobody decided: 1" in notes
+    figures = compare_results(found, truth).figures()
+    assert (figures.a, figures.b, figures.both) == (3, 1, 1)
+
+
+def test_a_reviewed_region_is_evaluated_as_a_whole(tmp_path: Path) -> None:
+    """It is a normal image if there is neither a cell in it nor a detection about which nobody decided."""
+    regions = [(0, 0, 250, 250), (450, 450, 600, 600), (1300, 300, 1500, 500), (900, 0, 1000, 100)]
+    truth = half_reviewed(tmp_path / "s.geojson", *(feature(box, "Reviewed region") for box in regions))
+    found = csv(tmp_path / "s.csv", [(CELLS[0], 0.9), (REJECTED, 0.8), (CELLS[1], 0.7), ((900, 9, 940, 49), 0.6)])
+    results = read_results(found, truth).results
+    assert [(len(image.truth), len(image.detections), image.normal) for image in results] == [
+        (1, 1, False),
+        (0, 1, True),
+        (0, 0, False),
+        (0, 1, True),
+    ]
 
 
 def test_images_with_geojson_leave_ignored_areas_out(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,9 +20,21 @@ from signetscan.detections import Detections
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.formats.geojson import write_geojson
 from signetscan.slides import ArraySlide, open_slide
-from signetscan.viewer import DeepZoom, Mark, Marks, TileLayout, Verdict, read_marks, write_marks
+from signetscan.viewer import (
+    DeepZoom,
+    Mark,
+    Marks,
+    SavedMarks,
+    TileLayout,
+    Verdict,
+    read_marks,
+    saving,
+    write_marks,
+)
 from signetscan.viewer.app import packed, ranked
 from signetscan.viewer.deepzoom import jpeg
+from signetscan.viewer.merging import said
+from signetscan.viewer.saving import MarksFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,8 +247,12 @@ def test_marks_come_back_from_their_file(
 ) -> None:
     path = tmp_path / "x.corrected.geojson"
     of, marks = the_slide(found, origin), after(found, steps).by_number
-    write_marks(path, marks, of)
+    write_marks(path, SavedMarks(marks=marks), of, found)
     read = read_geojson(path)
+    undecided = np.array([kind == "detection" for kind in read.kinds], np.bool_)
+    of_marks = sum(number < len(found) for number in marks)
+    assert undecided.sum() == (len(found) - of_marks if of_marks else 0)
+    read = read.select(~undecided)
     ordered = [marks[number] for number in sorted(marks)]
     boxes = np.array([mark.box for mark in ordered]).reshape(-1, 4)
     np.testing.assert_allclose(read.boxes + origin * 2, boxes, atol=0.005)
@@ -247,12 +263,12 @@ def test_marks_come_back_from_their_file(
     def told(some: dict[int, Mark]) -> list[tuple[object, ...]]:
         return sorted((m.box, m.verdict, m.label if m.verdict is Verdict.ACCEPTED else 0) for m in some.values())
 
-    again = read_marks(path, of, found)
+    again = read_marks(path, of, found).marks
     assert told(again) == told(marks)
     of_detections = {number for number in again if number < len(found)}
     assert len(of_detections) >= sum(number < len(found) for number in marks), "a detection's mark is found again"
-    write_marks(path, again, of)
-    assert told(read_marks(path, of, found)) == told(marks)
+    write_marks(path, SavedMarks(marks=again), of, found)
+    assert told(read_marks(path, of, found).marks) == told(marks)
 
 
 def test_the_file_is_what_qupath_takes(tmp_path: Path) -> None:
@@ -262,7 +278,7 @@ def test_the_file_is_what_qupath_takes(tmp_path: Path) -> None:
     marks = Marks(detections=found, classes=3, dimensions=DIMENSIONS)
     marks.reject(0)
     marks.add((100, 100, 50, 60), 1)
-    write_marks(path, marks.by_number, of)
+    write_marks(path, SavedMarks(marks=marks.by_number), of, found)
     first, second = json.loads(path.read_text())["features"]
     write_geojson(tmp_path / "found.geojson", found, NAMES, source=of.source)
     (detection,) = json.loads((tmp_path / "found.geojson").read_text())["features"]
@@ -286,40 +302,230 @@ def test_marks_of_another_model_are_kept(tmp_path: Path) -> None:
     marks = Marks(detections=old, classes=3, dimensions=DIMENSIONS)
     for number, say in enumerate((marks.accept, marks.accept, marks.reject)):
         say(number)
-    write_marks(path, marks.by_number, the_slide(old))
+    write_marks(path, SavedMarks(marks=marks.by_number), the_slide(old), old)
     new = Detections.concatenate([one((400, 400, 440, 440)), one()])
-    read = read_marks(path, the_slide(new), new)
+    read = read_marks(path, the_slide(new), new).marks
     told = {number: (mark.box[0], str(mark.verdict)) for number, mark in read.items()}
     assert told == {1: (10, "accepted"), 2: (200, "accepted"), 3: (300, "rejected")}
     again = Marks(detections=new, classes=3, dimensions=DIMENSIONS, by_number=read)
     assert again.add((0, 0, 5, 5), 0) == 4
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"classification": {"name": "Tumor", "color": [1, 2, 3]}}, "'Tumor'"),
-        ({"classification": {"name": "Positive region", "color": [1, 2, 3]}}, "regions"),
-        ({"objectType": "tile"}, "other objects"),
-    ],
+# ---- files that others changed ------------------------------------------------------------------------------------
+
+
+def feature(box: tuple[float, ...], name: str | None, kind: str = "annotation", /, **more: object) -> dict[str, Any]:
+    """An object as QuPath writes it."""
+    x0, y0, x1, y1 = box
+    properties: dict[str, Any] = {"objectType": kind, **more}
+    if name is not None:
+        properties["classification"] = {"name": name, "color": [1, 2, 3]}
+    ring = [[x0, y0], [x0, y1], [x1, y1], [x1, y0], [x0, y0]]
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
+
+
+def content(path: Path) -> list[dict[str, Any]]:
+    features: list[dict[str, Any]] = json.loads(path.read_text())["features"]
+    return features
+
+
+BOXES = ((10.0, 20.0, 40.0, 60.5), (100.0, 20.0, 140.0, 60.0), (200.0, 20.0, 240.0, 60.0))
+FOUND = Detections(boxes=np.array(BOXES), scores=np.array([0.9, 0.8, 0.7], np.float32), labels=np.zeros(3, np.int64))
+SLIDE = scanned(FOUND, class_names=NAMES, dimensions=DIMENSIONS)
+
+OTHER_PEOPLES = (
+    feature((0, 0, 300, 200), "Positive region", name="looked through on Monday", isLocked=True),
+    feature((0, 0, 30, 20), "Tumor", metadata={"by": "reader 2"}),
+    feature((0, 0, 30, 20), None),
+    feature((0, 0, 800, 600), "Ignore*"),
+    feature((5, 5, 9, 9), NAMES[0], "tile"),
+    feature((5, 5, 90, 90), NAMES[0], "cell"),
+    feature((5, 5, 90, 90), "Stroma", "detection"),
+    {
+        "type": "Feature",
+        "geometry": {"type": "Point", "coordinates": [5, 5]},
+        "properties": {"objectType": "annotation"},
+    },
+    {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[5, 5], [9, 9]]}, "properties": {}},
 )
-def test_a_file_with_more_than_marks_is_not_written_over(tmp_path: Path, change: dict[str, object], said: str) -> None:
-    path = tmp_path / "x.geojson"
-    write_marks(path, {0: Mark(box=(1, 2, 3, 4), label=0, verdict=Verdict.ACCEPTED)}, the_slide(one()))
-    content = json.loads(path.read_text())
-    content["features"][0]["properties"] |= change
-    path.write_text(json.dumps(content))
-    with pytest.raises(AnnotationError, match=said):
-        read_marks(path, the_slide(one()), one())
+"""What the viewer does not show, and must not lose."""
 
 
-def test_points_are_not_taken_for_boxes(tmp_path: Path) -> None:
+def test_what_the_viewer_does_not_show_stays_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "x.geojson"
-    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [5, 5]}, "properties": {}}
-    point["properties"] = {"objectType": "annotation", "classification": {"name": NAMES[0], "color": [1, 2, 3]}}
-    path.write_text(json.dumps([point]))
-    with pytest.raises(AnnotationError, match="points"):
-        read_marks(path, the_slide(one()), one())
+    outline = feature(BOXES[0], NAMES[0], name="a cell", measurements={"Area": float("nan")})
+    outline["geometry"]["coordinates"] = [[[10, 30], [25, 20], [40, 40], [25, 60.5], [10, 30]]]
+    path.write_text(json.dumps([*OTHER_PEOPLES, outline, feature(BOXES[1], "Reviewed region", name="mine")]))
+    file = MarksFile(path, SLIDE, FOUND)
+    marks = Marks(detections=FOUND, classes=3, dimensions=DIMENSIONS, by_number=dict(file.saved.marks))
+    assert {number: mark.verdict for number, mark in marks.by_number.items()} == {0: "accepted", 3: "reviewed"}
+    marks.reject(2)
+    file.save(marks)
+    kept = content(path)
+    for each in OTHER_PEOPLES:
+        assert kept.count(each) == 1
+    assert sum(each.get("properties", {}).get("name") in {"a cell", "mine"} for each in kept) == 2
+    assert next(e for e in kept if e["properties"].get("name") == "a cell")["geometry"] == outline["geometry"]
+    assert [e["properties"].get("objectType") for e in kept].count("detection") == 2, (
+        "one is not decided, one is other's"
+    )
+    marks.reject(0)
+    marks.clear(3)
+    file.save(marks)
+    assert not any(each.get("properties", {}).get("name") in {"a cell", "mine"} for each in content(path))
+
+
+def test_a_file_says_what_nobody_decided(tmp_path: Path) -> None:
+    """Detections without a verdict are those of the run, id and score, once there is any verdict."""
+    path = tmp_path / "x.geojson"
+    write_geojson(tmp_path / "found.geojson", FOUND, NAMES, source=SLIDE.source)
+    as_detected = content(tmp_path / "found.geojson")
+    marks = Marks(detections=FOUND, classes=3, dimensions=DIMENSIONS)
+    file = MarksFile(path, SLIDE, FOUND)
+    marks.add((300, 300, 340, 340), 0)
+    file.save(marks)
+    assert len(content(path)) == 1
+    marks.accept(1)
+    file.save(marks)
+    assert [each for each in content(path) if each["properties"]["objectType"] == "detection"] == as_detected[::2]
+    assert {**read_marks(path, SLIDE, FOUND).marks}.keys() == {1, 3}
+    marks.add_region((0, 0, 900, 700), Verdict.REVIEWED)
+    marks.clear(1)
+    file.save(marks)
+    assert [each for each in content(path) if each["properties"]["objectType"] == "detection"] == as_detected
+
+
+def test_only_annotations_and_new_classes_are_verdicts(tmp_path: Path) -> None:
+    """QuPath saved the detections: one as it was, one of another class, one rejected, one of an earlier model."""
+    path = tmp_path / "x.geojson"
+    features = [
+        feature(BOXES[0], NAMES[0], "detection"),
+        feature(BOXES[1], NAMES[1], "detection"),
+        feature(BOXES[2], "Ignore*", "detection"),
+        feature((400, 400, 440, 440), NAMES[0], "detection", measurements={"Score": 0.4}),
+    ]
+    path.write_text(json.dumps(features))
+    saved = read_marks(path, SLIDE, FOUND)
+    assert {number: (str(mark.verdict), mark.label) for number, mark in saved.marks.items()} == {
+        1: ("accepted", 1),
+        2: ("rejected", 0),
+    }
+    assert (saved.outdated, saved.others) == (1, ())
+
+
+def test_nested_objects_are_read_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.geojson"
+    region = feature((0, 0, 300, 200), "Positive region", childObjects=[feature(BOXES[0], NAMES[0])])
+    path.write_text(json.dumps([region]))
+    saved = read_marks(path, SLIDE, FOUND)
+    assert saved.marks.keys() == {0}
+    assert saved.others == (feature((0, 0, 300, 200), "Positive region"),)
+
+
+def reviewer(path: Path) -> tuple[MarksFile, Marks]:
+    file = MarksFile(path, SLIDE, FOUND)
+    return file, Marks(detections=FOUND, classes=3, dimensions=DIMENSIONS, by_number=dict(file.saved.marks))
+
+
+SAYINGS = st.lists(
+    st.tuples(
+        st.integers(0, 1), st.sampled_from(["accept", "reject", "clear", "add", "undo", "region"]), st.integers(0, 2)
+    ),
+    max_size=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(SAYINGS)
+def test_two_reviewers_lose_nothing(tmp_path: Path, sayings: list[tuple[int, str, int]]) -> None:
+    """After each save the file holds what was said last of each box, whoever said it."""
+    path = tmp_path / "x.geojson"
+    path.unlink(missing_ok=True)
+    both = (reviewer(path), reviewer(path))
+    in_file: set[object] = set()
+    for who, action, number in sayings:
+        file, marks = both[who]
+        synced = {said(mark) for mark in file.saved.marks.values()}
+        box = (300.0 + 50 * number, 300.0 + 100 * who, 340.0 + 50 * number, 340.0 + 100 * who)
+        try:
+            match action:
+                case "add":
+                    marks.add(box, number)
+                case "region":
+                    marks.add_region(box, Verdict.REVIEWED)
+                case "undo":
+                    marks.undo()
+                case _:
+                    getattr(marks, action)(number)
+        except OptionError:
+            continue
+        mine = {said(mark) for mark in marks.by_number.values()}
+        disputed = file.save(marks)
+        after = {said(mark) for mark in marks.by_number.values()}
+        assert {said(mark) for mark in read_marks(path, SLIDE, FOUND).marks.values()} == after
+        if not disputed:
+            assert after == (in_file - (synced - mine)) | (mine - synced)
+        in_file = set(after)
+    for file, marks in both:
+        file.save(marks)
+        assert {said(mark) for mark in marks.by_number.values()} == in_file
+
+
+def test_a_box_that_two_judge_otherwise_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.geojson"
+    (first, ours), (second, theirs) = reviewer(path), reviewer(path)
+    ours.accept(0)
+    first.save(ours)
+    theirs.reject(0)
+    theirs.accept(2)
+    assert second.save(theirs) == {0}
+    assert (theirs.by_number[0].verdict, theirs.by_number[2].verdict) == ("accepted", "accepted")
+    theirs.undo()
+    assert 2 not in theirs.by_number
+    assert not theirs.can_undo, "what the other said is not ours to undo"
+    theirs.reject(0)
+    assert second.save(theirs) == frozenset(), "who says it again knows of the other verdict"
+    ours.add((1, 1, 9, 9), 0)
+    assert first.save(ours) == frozenset()
+    assert ours.by_number[0].verdict == "rejected"
+
+
+def test_a_file_that_others_made_unreadable_or_removed(tmp_path: Path) -> None:
+    path = tmp_path / "x.geojson"
+    file, marks = reviewer(path)
+    marks.accept(0)
+    file.save(marks)
+    path.write_text("{ half a fi")
+    marks.accept(1)
+    with pytest.raises(AnnotationError, match="not GeoJSON"):
+        file.save(marks)
+    assert path.read_text() == "{ half a fi", "it may be somebody's work"
+    path.unlink()
+    file.save(marks)
+    assert read_marks(path, SLIDE, FOUND).marks.keys() == {0, 1}
+    assert [each.name for each in tmp_path.iterdir()] == [path.name], "no lock and no part is left"
+
+
+def test_a_change_between_reading_and_writing_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QuPath does not know our lock."""
+    path = tmp_path / "x.geojson"
+    file, marks = reviewer(path)
+    marks.accept(0)
+    changes = [[feature(BOXES[1], NAMES[0])], [feature(BOXES[1], NAMES[0]), feature(BOXES[2], "Ignore*")]]
+    real = write_marks
+
+    def interrupted(*arguments: Any, **more: Any) -> None:  # noqa: ANN401
+        if changes:
+            path.write_text(json.dumps(changes.pop(0)))
+        real(*arguments, **more)
+
+    monkeypatch.setattr(saving, "write_marks", interrupted)
+    file.save(marks)
+    assert {number: str(mark.verdict) for number, mark in read_marks(path, SLIDE, FOUND).marks.items()} == {
+        0: "accepted",
+        1: "accepted",
+        2: "rejected",
+    }
 
 
 @given(detections())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from served_viewer import SAMPLE, sample_cells, scanned, serving
+from served_viewer import SAMPLE, said_in, sample_cells, scanned, serving
 
 from signetscan.annotations import read_geojson
 from signetscan.detections import Detections
@@ -132,15 +132,15 @@ def test_cells_are_visited_in_order_and_marked(browser: Browser, marks: Path) ->
         press(page)
         assert "score 0.99" in page.inner_text("#selected")
         assert "accepted" in page.inner_text("#selected")
-        read = read_geojson(marks)
+        read = said_in(marks)
         assert read.names == (CELL, "Ignore*", CELL)
         np.testing.assert_allclose(read.boxes, found.boxes[[0, 8, 9]], atol=0.01)
         np.testing.assert_allclose(read.scores, [0.99, 0.91, 0.90], atol=1e-4)
         press(page, "u")
-        assert len(read_geojson(marks)) == 2
+        assert len(said_in(marks)) == 2
         press(page, "u", "u")
         assert page.is_disabled("#undo")
-        assert len(read_geojson(marks)) == 0
+        assert len(said_in(marks)) == 0
 
 
 def test_a_box_that_is_drawn_is_added_where_it_was_drawn(browser: Browser, marks: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_box_that_is_drawn_is_added_where_it_was_drawn(browser: Browser, marks
         press(page)
         assert number(page, "added") == 1
         assert "added" in page.inner_text("#selected")
-        read = read_geojson(marks)
+        read = said_in(marks)
         (box,) = read.boxes
         assert read.names == (CELL,)
         middle = found.boxes[0].reshape(2, 2).mean(axis=0)
@@ -173,7 +173,7 @@ def test_a_box_that_is_drawn_is_added_where_it_was_drawn(browser: Browser, marks
         assert number(page, "added") == 3
         press(page, "r")
         assert number(page, "added") == 2, "an added box that is rejected is removed"
-        assert len(read_geojson(marks)) == 2
+        assert len(said_in(marks)) == 2
 
 
 def drag(page: Page, x0: float, y0: float, x1: float, y1: float) -> None:
@@ -208,6 +208,63 @@ def test_a_click_selects_and_marks_outlast_a_reload_and_a_restart(browser: Brows
         assert (number(page, "accepted"), number(page, "rejected"), number(page, "open")) == (0, 1, 71)
 
 
+def test_regions_and_the_slide_are_said_to_be_looked_through(browser: Browser, marks: Path) -> None:
+    with served(marks) as server, shown(server, browser) as page:
+        press(page, "n", "g", "Enter")
+        assert (number(page, "regions"), number(page, "added")) == (1, 0)
+        assert "looked through" in page.inner_text("#selected")
+        assert "71 shown" in page.inner_text("#message") or "72 shown" in page.inner_text("#message")
+        assert page.is_disabled("#accept")
+        press(page, "a")
+        assert said_in(marks).names == ("Reviewed region",), "a region is no cell"
+        press(page, "r")
+        assert number(page, "regions") == 0
+        stage = page.locator("#stage").bounding_box()
+        assert stage is not None
+        x, y = stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2
+        press(page, "m")
+        drag(page, x - 90, y - 60, x + 90, y + 60)
+        press(page)
+        (normal,) = read_geojson(marks).regions
+        assert normal.normal
+        press(page, "Escape")
+        page.mouse.click(x - 90, y)
+        assert "without cells" in page.inner_text("#selected")
+        page.click("#done")
+        press(page)
+        assert page.get_attribute("#done", "aria-pressed") == "true"
+        assert said_in(marks).boxes.tolist() == [[0, 0, 4200, 2120]]
+        press(page, "f")
+        assert page.get_attribute("#done", "aria-pressed") == "false"
+        assert number(page, "regions") == 1
+        press(page, "u")
+        assert page.get_attribute("#done", "aria-pressed") == "true"
+
+
+def test_what_somebody_else_said_meanwhile_is_shown(browser: Browser, marks: Path) -> None:
+    with (
+        served(marks) as first,
+        shown(first, browser) as page,
+        served(marks) as second,
+        shown(second, browser) as other,
+    ):
+        press(other, "n", "r")
+        press(other, "d", "Enter")
+        page.select_option("#order", "sure")
+        press(page, "n", "a")
+        assert (number(page, "accepted"), number(page, "rejected"), number(page, "added")) == (1, 1, 1)
+        assert "2 of their marks" in page.inner_text("#message")
+        press(other, "s")
+        assert number(other, "accepted") == 1
+        page.select_option("#order", "doubt")
+        press(page, "Escape", "n")
+        press(page, "c")
+        press(other, "Escape", "n", "a")
+        assert "judged this otherwise" in other.inner_text("#message")
+        assert (number(other, "accepted"), number(other, "rejected")) == (2, 0)
+        assert len(said_in(marks)) == number(other, "accepted") + number(other, "rejected") + number(other, "added")
+
+
 def test_what_is_not_saved_is_said(browser: Browser, marks: Path) -> None:
     with served(marks) as server, shown(server, browser) as page:
         marks.mkdir()
@@ -218,7 +275,7 @@ def test_what_is_not_saved_is_said(browser: Browser, marks: Path) -> None:
         press(page, "s")
         assert "Saved to x.corrected.geojson" in page.inner_text("#saved")
         assert page.inner_text("#message") == ""
-        assert len(read_geojson(marks)) == 1
+        assert len(said_in(marks)) == 1
 
 
 HOSTILE = '<img src=x onerror="document.title=\'taken\'"> & "co"'
@@ -236,10 +293,10 @@ def test_names_are_text_whatever_they_hold(browser: Browser, marks: Path) -> Non
         page.locator("#classes input[type=checkbox]").first.uncheck()
         assert number(page, "shown") == 36
         press(page, "n", "a")
-        assert read_geojson(marks).names == (HOSTILE,)
+        assert said_in(marks).names == (HOSTILE,)
         page.locator("#classes input[type=radio]").last.check()
         press(page, "d", "Enter")
-        assert read_geojson(marks).names == (HOSTILE, HOSTILE)
+        assert said_in(marks).names == (HOSTILE, HOSTILE)
 
 
 def test_it_fits_a_phone_and_explains_its_keys(browser: Browser, marks: Path) -> None:
@@ -264,4 +321,4 @@ def test_a_result_without_detections_opens(browser: Browser, marks: Path) -> Non
         press(page, "n", "p", "a", "u")
         press(page, "d", "Enter")
         assert number(page, "added") == 1
-        assert len(read_geojson(marks)) == 1
+        assert len(said_in(marks)) == 1

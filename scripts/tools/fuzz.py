@@ -309,7 +309,7 @@ def targets() -> dict[str, Callable[[random.Random, Path], None]]:
         "geojson": of_file(GEOJSON, "a.geojson", read_annotations),
         "geojson.gz": of_file(gzip.compress(GEOJSON), "a.geojson.gz", read_annotations),
         "outlines": of_file(GEOJSON, "a.geojson", read_areas),
-        "marks": of_file(MARKS, "a.geojson", lambda path: read_marks(path, scanned, scanned.detections)),
+        "marks": of_file(MARKS, "a.geojson", lambda path: read_marks(path, scanned, scanned.detections).marks),
         "xml": of_file(XML, "a.xml", read_annotations),
         "csv": of_file(CSV, "a.csv", read_annotations),
         "list": of_file(LIST, "a.csv", read_list_file),

@@ -69,6 +69,8 @@ class Meaning(IntEnum):
     """A part that is declared to have no cell."""
     REVIEWED_REGION = 6
     """A part that was looked through, and may have cells or none."""
+    UNDECIDED = 7
+    """A detection about which nobody decided, in a file in which people decided about others."""
 
 
 AREAS = (Meaning.IGNORED_AREA, Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION, Meaning.REVIEWED_REGION)

@@ -31,7 +31,7 @@ from signetscan.errors import AnnotationError
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -77,16 +77,27 @@ def read_geojson(path: Path) -> Annotations:
     Raises:
         AnnotationError: the file is missing, too large, or not GeoJSON; or it has objects, none of which can be read.
     """
+    read = parse_features(path, read_features(path))
+    if not len(read) and not read.regions:
+        _check_was_empty(path, read.left_out, NOT_READ)
+    return read
+
+
+def parse_features(path: Path, features: Iterable[Json], *, first: int = 1) -> Annotations:
+    """The objects of some features of a file, as `read_geojson` reads them.
+
+    Args:
+        path: the file, for messages.
+        features: what `read_features` returned.
+        first: number of the first of them in the file, from 1, for messages.
+    """
     objects = _Objects(LeftOutObjects(path))
-    for one in _every_object(objects.left_out):
+    for one in _every_object(objects.left_out, features, first):
         try:
             objects.add(one)
         except Unreadable as problem:
             objects.left_out.add(Reason.UNREADABLE, f"{one.name}: {problem}")
-    read = objects.annotations()
-    if not len(read) and not read.regions:
-        _check_was_empty(path, read.left_out, NOT_READ)
-    return read
+    return objects.annotations()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,7 +118,7 @@ def read_areas(path: Path) -> Areas:
     """
     regions: list[Region] = []
     left_out = LeftOutObjects(path)
-    for one in _every_object(left_out):
+    for one in _every_object(left_out, read_features(path)):
         try:
             rings = _area(one, left_out)
         except Unreadable as problem:
@@ -170,9 +181,9 @@ class _Object:
         return shape
 
 
-def _every_object(left_out: LeftOutObjects) -> Iterator[_Object]:
-    """All objects of a file, those nested in others too, in the order of the file."""
-    for number, feature in enumerate(read_features(left_out.path), start=1):
+def _every_object(left_out: LeftOutObjects, features: Iterable[Json], first: int = 1) -> Iterator[_Object]:
+    """All objects of some features, those nested in others too, in the order of the file."""
+    for number, feature in enumerate(features, start=first):
         waiting = [feature]
         while waiting:
             left_out.see()

@@ -115,7 +115,7 @@ def add_slide(
         if not chosen:
             reasons = "; ".join(remarks.lines()) or "they have no object"
             message = f"{', '.join(map(str, corrected))}: nothing to learn from: {reasons}"
-            raise AnnotationError(message, options=("detections",) if len(corrections.unsure) else ())
+            raise AnnotationError(message, options=("detections",) if len(corrections.undecided) else ())
         stem = f"{name}_{_time_of(corrected)}"
         # A slide may have been added under another name before; those images are replaced too, or it would be in the
         # data set twice.

@@ -48,10 +48,10 @@ class Corrections:
     """Class of each cell."""
     rejected: Boxes
     """(R, 4), objects that are no cells."""
-    unsure: Boxes
-    """(U, 4), detections about which nobody decided, and what a person drew but cannot be learnt: it may be a cell."""
-    drawn_unsure: Boxes
-    """(D, 4), those of the unsure objects that a person drew."""
+    undecided: Boxes
+    """(U, 4), detections about which nobody decided."""
+    unfit: Boxes
+    """(D, 4), what a person drew that may be a cell, but cannot be learnt: points, groups, other classes, disputes."""
     regions: tuple[Region, ...]
     """Positive and normal regions, from left to right."""
     reviewed: tuple[Region, ...]
@@ -126,7 +126,7 @@ def sort_corrections(
     _remark(remarks, "Objects left out, without an area, such as points", chosen, ~solid)
     no_cells = chosen.select(rejected & solid)
     possible = chosen.select(~rejected & ~large & solid)
-    disputed = by_people(possible) & _same_boxes(possible.boxes, no_cells.boxes[by_people(no_cells)])
+    disputed = by_people(possible) & same_boxes(possible.boxes, no_cells.boxes[by_people(no_cells)])
     _remark(remarks, "Objects left out, which one person took for a cell and another rejected", possible, disputed)
     candidates, others = _of_classes(possible.select(~disputed), classes, remarks)
     # A person put points on cells, and drew around several at once.
@@ -134,9 +134,7 @@ def sort_corrections(
     unfit = chosen.select(~rejected & (~solid | (large & of_cells)))
     drawn = [part.boxes[by_people(part)] for part in (others, unfit, possible.select(disputed))]
     decided = _decided(candidates, no_cells, marked, ~unnamed_regions, remarks, detections=detections)
-    return replace(
-        decided, unsure=np.concatenate([decided.unsure, *drawn]), drawn_unsure=np.concatenate(drawn).reshape(-1, 4)
-    )
+    return replace(decided, unfit=np.concatenate(drawn))
 
 
 def _decided(
@@ -180,8 +178,8 @@ def _decided(
         cells=cells.boxes,
         names=cells.names,
         rejected=np.concatenate([no_cells.boxes, candidates.boxes[refused]]),
-        unsure=candidates.boxes[unsure],
-        drawn_unsure=np.empty((0, 4)),
+        undecided=candidates.boxes[unsure],
+        unfit=np.empty((0, 4)),
         regions=tuple(sorted(marked.regions, key=region_order)),
         reviewed=tuple(sorted(marked.reviewed, key=region_order)),
         ignored=marked.ignored,
@@ -198,8 +196,8 @@ def _rejected(boxes: Boxes, no_cells: Annotations) -> Mask:
     return _overlaps(boxes, no_cells.boxes[detected]) | centre_in_any(boxes, no_cells.boxes[~detected])
 
 
-def _same_boxes(boxes: Boxes, others: Boxes) -> Mask:
-    """Which boxes are also among the others, to the last decimal of a file."""
+def same_boxes(boxes: Boxes, others: Boxes) -> Mask:
+    """Which boxes (N, 4) are also among the others, (N,), to the last decimal of a file."""
     keys = {tuple(box) for box in others.round(DECIMALS).tolist()}
     return _mask(tuple(box) in keys for box in boxes.round(DECIMALS).tolist())
 

@@ -56,8 +56,8 @@ class _InView(NamedTuple):
     cells: Boxes
     names: NDArray[np.object_]
     rejected: Boxes
-    unsure: Boxes
-    drawn_unsure: Boxes
+    undecided: Boxes
+    unfit: Boxes
     ignored: Boxes
 
 
@@ -99,8 +99,8 @@ def _in_view(view: SlideAtMpp, corrections: Corrections) -> _InView:
         cells=corrections.cells / scale,
         names=np.array(corrections.names, np.object_),
         rejected=corrections.rejected / scale,
-        unsure=corrections.unsure / scale,
-        drawn_unsure=corrections.drawn_unsure / scale,
+        undecided=corrections.undecided / scale,
+        unfit=corrections.unfit / scale,
         ignored=boxes_around(corrections.ignored) / scale,
     )
 
@@ -140,7 +140,7 @@ def _parts_of_regions(
             continue
         has_cells = bool(centres_within(marks.cells, edges).any())
         if region.normal and not has_cells:
-            if touching(marks.drawn_unsure, edges).any():
+            if touching(marks.unfit, edges).any():
                 what = "Normal regions left out, because somebody drew in them what may be a cell"
                 remarks.add(f"{what}: nothing is learnt from them", "")
             else:
@@ -159,7 +159,7 @@ def _parts_of_reviewed(
     Parts with cells are kept. A part is normal if something was rejected in it, and nothing that is or may be a cell
     reaches into it. All other parts are left out, because a slide that was looked through is mostly glass.
     """
-    may_be_cells = np.concatenate([marks.cells, marks.unsure])
+    may_be_cells = np.concatenate([marks.cells, marks.undecided, marks.unfit])
     for region in regions:
         edges = _edges_of(view, region, remarks)
         if edges is None:

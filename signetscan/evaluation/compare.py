@@ -20,10 +20,11 @@ from signetscan.dataset.remarks import Remarks
 from signetscan.detections import Detections
 from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.digestpath import Scores, evaluate
-from signetscan.evaluation.files import detections_of, images_of_pair, outside_of, pixel_um_of, read_pair, with_area
+from signetscan.evaluation.files import detections_of, images_of_pair, pixel_um_of, read_pair, with_area
 from signetscan.evaluation.matching import ImageResult, matched_cells
 from signetscan.evaluation.options import CompareOptions
 from signetscan.evaluation.pairing import Pair, find_both, record_path
+from signetscan.evaluation.people import decided_by_people, outside_of
 from signetscan.evaluation.tally import share
 from signetscan.results.run_record import read_run_record
 
@@ -166,15 +167,15 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
         [first.cells for first, _ in read], cells_of_b, options.class_name, pairs, remarks
     )
     slides = tuple(
-        _compare_pair(pair, first, second, marked.ignored, options, remarks, by_reviewer=by_reviewer, record=record)
+        _compare_pair(pair, first, second, marked, options, remarks, by_reviewer=by_reviewer, record=record)
         for pair, first, second, (_, marked), record in zip(pairs.pairs, firsts, seconds, read, records, strict=True)
     )
     return Comparison(slides=slides, options=options, by_reviewer=by_reviewer, class_name=chosen, notes=remarks.lines())
 
 
 def _is_reviewed(second: MarkedObjects) -> bool:
-    """Whether a reviewer wrote the file: a run's has scores for all detections, no regions, and no rejected objects."""
-    marks = second.having(Meaning.REJECTED, Meaning.IGNORED_AREA).any()
+    """Whether a reviewer wrote the file: a run's has scores for all, no regions and nothing that people drew."""
+    marks = second.having(Meaning.REJECTED, Meaning.IGNORED_AREA).any() or decided_by_people(second)
     return bool(second.regions) or bool(marks) or bool(np.isnan(second.cells.scores).any())
 
 
@@ -186,7 +187,7 @@ def _marked_cells(pair: Pair, second: MarkedObjects, remarks: Remarks) -> Annota
 
 def _reviewed_cells(second: MarkedObjects, pixel_um: tuple[float, float], remarks: Remarks) -> Annotations:
     """The cells of a reviewer's file, as in training: without rejected ones, and each cell once."""
-    objects = ~second.having(Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION)
+    objects = ~second.having(Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION, Meaning.UNDECIDED)
     annotations = replace(second.annotations.select(objects), regions=second.regions)
     corrections = sort_corrections(annotations, pixel_um, remarks, detections=True)
     return Annotations(
@@ -202,7 +203,7 @@ def _compare_pair(
     pair: Pair,
     first: Annotations,
     second: Annotations,
-    ignored: Sequence[Region],
+    marked: MarkedObjects,
     options: CompareOptions,
     remarks: Remarks,
     *,
@@ -212,7 +213,7 @@ def _compare_pair(
     if pair.predictions is None or pair.truth is None:
         message = "both sides of a pair must have a file"
         raise ValueError(message)
-    a = outside_of(ignored, detections_of(pair.predictions, first, remarks), pair.predictions.name, remarks)
+    a = outside_of(marked, detections_of(pair.predictions, first, remarks), pair.predictions.name, remarks)
     reviewed: list[ImageResult] = []
     if by_reviewer:
         cells = second.boxes[with_area(pair.truth_name, second, remarks)]

@@ -24,6 +24,7 @@ from signetscan.evaluation.classes import chosen_objects
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.options import TruthOptions
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
+from signetscan.evaluation.people import as_truth, outside_of
 from signetscan.results.run_record import read_run_record
 from signetscan.suffixes import ANNOTATION_SUFFIXES, ANY_GEOJSON_SUFFIXES, suffix_of
 
@@ -80,19 +81,12 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
         detections = Detections.empty()
         if pair.predictions is not None:
             detections = detections_of(pair.predictions, predicted, remarks)
-            detections = outside_of(marked.ignored, detections, pair.predictions.name, remarks)
+            detections = outside_of(marked, detections, pair.predictions.name, remarks)
         boxes = cells.boxes[with_area(pair.truth_name, cells, remarks)]
         # The folder decides in DigestPath's layout. Elsewhere even a point without an area shows that there are cells.
-        normal = pair.normal if pairs.is_digestpath else not len(cells)
+        normal = pair.normal if pairs.is_digestpath else not len(cells) and not marked.count(Meaning.UNDECIDED)
         results += images_of_pair(pair, detections, boxes, marked.regions, remarks, normal=normal)
     return ResultSet(results=tuple(results), class_name=chosen, notes=remarks.lines())
-
-
-def outside_of(ignored: Sequence[Region], detections: Detections, file: str, remarks: Remarks) -> Detections:
-    """The detections whose centre lies in no ignored area; nobody knows whether the others are right."""
-    inside = in_any(ignored, centres(detections.boxes))
-    remarks.add("Predictions left out, in ignored areas", file, int(inside.sum()))
-    return detections.select(~inside)
 
 
 def images_of(
@@ -220,7 +214,7 @@ def _interpreted(
         remarks.add("Regions in predictions not used", pair.predictions.name, len(marked_predictions.regions))
         rejected = marked_predictions.count(Meaning.REJECTED) + marked_predictions.count(Meaning.IGNORED)
         remarks.add("Predictions left out, being rejected or ignored", pair.predictions.name, rejected)
-    return marked_predictions, marked_truth
+    return marked_predictions, as_truth(marked_truth, pixel_um, pair.truth_name, remarks)
 
 
 def _with_solid_regions(marked: MarkedObjects) -> MarkedObjects:

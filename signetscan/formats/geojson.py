@@ -19,7 +19,7 @@ from signetscan.formats.blocks import blocks, edges_as_text, filled
 from signetscan.formats.colours import colour_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from signetscan.detections import Detections
@@ -49,14 +49,22 @@ def write_geojson(
     Raises:
         OutputError: the file cannot be written.
     """
-    templates = [_template(name, label) for label, name in enumerate(class_names)]
     with (atomic_gzip if path.suffix == ".gz" else atomic_text)(path) as file:
         file.write('{"type":"FeatureCollection","features":[')
         separator = "\n"
-        for block in blocks(detections, class_names, source):
-            file.write(separator + _features(block, templates, origin))
+        for features in detection_features(detections, class_names, source=source, origin=origin):
+            file.write(separator + features)
             separator = ",\n"
         file.write("\n]}\n" if not about else f'\n],"signetscan":{_json(about)}}}\n')
+
+
+def detection_features(
+    detections: Detections, class_names: Sequence[str], *, source: str, origin: tuple[int, int] = (0, 0)
+) -> Iterator[str]:
+    """The text of detections as QuPath objects, with commas between them, a block at a time. As `write_geojson`."""
+    templates = [_template(name, label) for label, name in enumerate(class_names)]
+    for block in blocks(detections, class_names, source):
+        yield _features(block, templates, origin)
 
 
 def _template(name: str, label: int) -> str:

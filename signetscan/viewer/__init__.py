@@ -5,7 +5,8 @@ from __future__ import annotations
 from signetscan.viewer.app import Viewer
 from signetscan.viewer.deepzoom import DeepZoom, TileLayout
 from signetscan.viewer.marks import Mark, Marks, Verdict
-from signetscan.viewer.marks_file import read_marks, write_marks
+from signetscan.viewer.marks_file import SavedMarks, write_marks
+from signetscan.viewer.marks_reading import read_marks
 from signetscan.viewer.opening import open_viewer
 from signetscan.viewer.server import ViewerServer
 
@@ -13,6 +14,7 @@ __all__ = [
     "DeepZoom",
     "Mark",
     "Marks",
+    "SavedMarks",
     "TileLayout",
     "Verdict",
     "Viewer",

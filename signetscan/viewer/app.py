@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.errors import OptionError, OutputError, SlideError
+from signetscan.errors import AnnotationError, OptionError, OutputError, SlideError
 from signetscan.formats.colours import colour_of
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.models.spec import in_one_line
+from signetscan.plurals import counted
 from signetscan.viewer.deepzoom import OVERLAP_PX, TILE_PX, DeepZoom, jpeg
-from signetscan.viewer.marks import Marks
-from signetscan.viewer.marks_file import read_marks, write_marks
+from signetscan.viewer.marks import Marks, Verdict
+from signetscan.viewer.merging import said
+from signetscan.viewer.saving import MarksFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.json_values import Json
     from signetscan.slides import Slide
+    from signetscan.viewer.marks import Mark
 
 PAGES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -81,17 +84,20 @@ class Viewer:
     def __init__(
         self, scanned: ScannedSlide, slide: Slide, marks_path: Path, *, warnings: tuple[str, ...] = ()
     ) -> None:
-        self.warnings = warnings
         self._scanned = scanned
         self._slide = slide
         self.marks_path = marks_path
         self._zoom = DeepZoom(slide)
         self._detections = ranked(scanned.detections)
+        self._file = MarksFile(marks_path, scanned, self._detections)
+        outdated = self._file.saved.outdated
+        what = f"{marks_path} lists {counted(outdated, 'detection')} of another run, on which nobody decided: left out"
+        self.warnings = (*warnings, what) if outdated else warnings
         self.marks = Marks(
             detections=self._detections,
             classes=len(scanned.class_names),
             dimensions=slide.dimensions,
-            by_number=read_marks(marks_path, scanned, self._detections),
+            by_number=dict(self._file.saved.marks),
         )
         self._lock = threading.Lock()
         self._tile = lru_cache(TILES_KEPT)(self._new_tile)
@@ -107,6 +113,8 @@ class Viewer:
             "reject": lambda change: self.marks.reject(change.whole("number")),
             "clear": lambda change: self.marks.clear(change.whole("number")),
             "add": lambda change: self.marks.add(_edges(change, "box"), change.whole("label")),
+            "reviewed": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.REVIEWED),
+            "normal": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.NORMAL),
             "undo": lambda _: self.marks.undo(),
         }
 
@@ -128,12 +136,13 @@ class Viewer:
 
         Args:
             address: `/marks`, or `/save` to save the marks again.
-            content: for `/marks`, an `action` (accept, reject, clear, add, undo) and its arguments: the `number` of a
-                box, or a `box` and its `label`.
+            content: for `/marks`, an `action` (accept, reject, clear, add, reviewed, normal, undo) and its arguments:
+                the `number` of a box, or a `box`, of a cell with its `label`.
 
         Returns:
-            The `number` of the changed box and its `mark` (null if it has none now); whether there `can_undo`; and a
-            `problem` if the marks could not be saved.
+            The `number` of the changed box and its `mark` (null if it has none now); the `others` that somebody else
+            changed in the file meanwhile, with their marks, and the numbers of those `disputed` because both did;
+            whether there `can_undo`; and a `problem` if the marks could not be saved.
         """
         if address not in {"/marks", "/save"}:
             return refusal(404, "There is nothing here.")
@@ -147,20 +156,32 @@ class Viewer:
                     number = change(JsonTable(content))
                 except (JsonError, OptionError) as error:
                     return refusal(400, str(error))
-            problem = self._save()
-            mark = None if number is None else self._mark(number)
-            return _json({"number": number, "mark": mark, "can_undo": self.marks.can_undo, "problem": problem})
+            before = dict(self.marks.by_number)
+            disputed, problem = self._save()
+            others = _differences(before, self.marks.by_number)
+            return _json(
+                {
+                    "number": number,
+                    "mark": None if number is None else self._mark(number),
+                    "others": [{"number": other, "mark": self._mark(other)} for other in others],
+                    "disputed": [*sorted(disputed)],
+                    "can_undo": self.marks.can_undo,
+                    "problem": problem,
+                }
+            )
 
     def close(self) -> None:
         """Wait until a running save is done, and prevent further ones."""
         self._lock.acquire()  # never released: a request that comes later waits for ever, and writes nothing
 
-    def _save(self) -> str | None:
+    def _save(self) -> tuple[frozenset[int], str | None]:
+        """Save the marks. Returns the numbers of those that are disputed, and why the marks could not be saved."""
         try:
-            write_marks(self.marks_path, self.marks.by_number, self._scanned)
+            return self._file.save(self.marks), None
+        except AnnotationError as error:
+            return frozenset(), f"{error}; another program changed it: mend it or move it away, and save again"
         except OutputError as error:
-            return str(error)
-        return None
+            return frozenset(), str(error)
 
     def _new_tile(self, level: int, column: int, row: int) -> Reply:
         try:
@@ -220,6 +241,11 @@ def refusal(status: int, why: str) -> Reply:
 
 def _json(value: Json) -> Reply:
     return Reply(kind=JSON_TYPE, body=json.dumps(value, allow_nan=False).encode())
+
+
+def _differences(before: Mapping[int, Mark], after: Mapping[int, Mark]) -> list[int]:
+    """Numbers of the marks that say something else than before."""
+    return [number for number in sorted({*before, *after}) if said(before.get(number)) != said(after.get(number))]
 
 
 def _edges(change: JsonTable, key: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""The verdicts of a reviewer on detections, and the boxes that the reviewer drew."""
+"""The verdicts of a reviewer on detections, and the boxes and regions that the reviewer drew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from signetscan.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from signetscan.boxes import Box
     from signetscan.detections import Detections
@@ -20,10 +20,21 @@ MIN_SIDE_PX = 1.0
 
 
 class Verdict(StrEnum):
-    """The verdict of a reviewer on a box."""
+    """What a reviewer says of a box."""
 
     ACCEPTED = "accepted"
+    """It is a cell."""
     REJECTED = "rejected"
+    """It is no cell."""
+    REVIEWED = "reviewed"
+    """It is a region that was looked through."""
+    NORMAL = "normal"
+    """It is a region without cells."""
+
+    @property
+    def is_of_region(self) -> bool:
+        """Whether the box is a region rather than a cell."""
+        return self in {Verdict.REVIEWED, Verdict.NORMAL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +44,9 @@ class Mark:
     box: Box
     """Level-0 pixels, rounded to two decimals."""
     label: int
-    """Index into the model's class names."""
+    """Index into the model's class names; 0 for a region."""
     verdict: Verdict
-    """The verdict; a drawn box is accepted."""
+    """The verdict; a drawn cell is accepted."""
     score: float = math.nan
     """The model's score; nan for a drawn box."""
 
@@ -44,8 +55,8 @@ class Mark:
 class Marks:
     """All marks of a slide by number, and the history of changes. Not safe to use from several threads.
 
-    A mark of a detection has the detection's number. Higher numbers are those of boxes that were drawn, or that an
-    earlier model detected.
+    A mark of a detection has the detection's number. Higher numbers are those of cells and regions that were drawn, or
+    of boxes that an earlier model detected.
     """
 
     detections: Detections
@@ -72,9 +83,13 @@ class Marks:
         """Mark a box as a cell.
 
         Raises:
-            OptionError: there is no such box.
+            OptionError: there is no such box, or it is a region.
         """
-        return self._set(number, replace(self._mark_of(number), verdict=Verdict.ACCEPTED))
+        mark = self._mark_of(number)
+        if mark.verdict.is_of_region:
+            message = "a region is no cell"
+            raise OptionError(message)
+        return self._set(number, replace(mark, verdict=Verdict.ACCEPTED))
 
     def reject(self, number: int) -> int:
         """Mark a detection as no cell; a box beyond the detections is removed.
@@ -107,18 +122,29 @@ class Marks:
         Raises:
             OptionError: the box is too small or off the slide, or there is no such class.
         """
-        x0, y0, x1, y1 = box
-        width, height = self.dimensions
-        left, right = (round(min(max(x, 0), width), 2) for x in sorted((x0, x1)))
-        top, bottom = (round(min(max(y, 0), height), 2) for y in sorted((y0, y1)))
-        if not (right - left >= MIN_SIDE_PX and bottom - top >= MIN_SIDE_PX):  # `not >=` is true for nan too
-            message = "the box is too small, or not on the slide"
-            raise OptionError(message)
         if not 0 <= label < self.classes:
             message = f"there is no class {label}"
             raise OptionError(message)
-        self._next += 1
-        return self._set(self._next - 1, Mark(box=(left, top, right, bottom), label=label, verdict=Verdict.ACCEPTED))
+        return self._add(Mark(box=self._on_slide(box), label=label, verdict=Verdict.ACCEPTED))
+
+    def add_region(self, box: Sequence[float], verdict: Verdict) -> int:
+        """Say that a part of the slide was looked through, or has no cell.
+
+        Args:
+            box: x0, y0, x1, y1 of any two opposite corners, level-0 pixels; cut off at the slide's edges.
+            verdict: a verdict on a region.
+
+        Returns:
+            Its number.
+
+        Raises:
+            OptionError: the region is too small or off the slide, or it is already there.
+        """
+        mark = Mark(box=self._on_slide(box), label=0, verdict=verdict)
+        if mark in self.by_number.values():
+            message = "this region is already there"
+            raise OptionError(message)
+        return self._add(mark)
 
     def undo(self) -> int | None:
         """Undo the last change. Returns the number of its box, or None if there is no change."""
@@ -127,6 +153,37 @@ class Marks:
         number, previous = self._past.pop()
         self._put(number, previous)
         return number
+
+    @property
+    def next_number(self) -> int:
+        """The first number that was never used."""
+        return self._next
+
+    def adopt(self, marks: Mapping[int, Mark], changed: Set[int]) -> None:
+        """Take over all marks, as they are after somebody else changed some, which cannot be undone here.
+
+        Args:
+            marks: all marks, by our numbers.
+            changed: the numbers of those that the other one changed.
+        """
+        self.by_number = dict(marks)
+        self._next = max([self._next, *(number + 1 for number in marks)])
+        self._past = [(number, previous) for number, previous in self._past if number not in changed]
+
+    def _add(self, mark: Mark) -> int:
+        self._next += 1
+        return self._set(self._next - 1, mark)
+
+    def _on_slide(self, box: Sequence[float]) -> Box:
+        """The part of a box that lies on the slide, rounded to two decimals."""
+        x0, y0, x1, y1 = box
+        width, height = self.dimensions
+        left, right = (round(min(max(x, 0), width), 2) for x in sorted((x0, x1)))
+        top, bottom = (round(min(max(y, 0), height), 2) for y in sorted((y0, y1)))
+        if not (right - left >= MIN_SIDE_PX and bottom - top >= MIN_SIDE_PX):  # `not >=` is true for nan too
+            message = "the box is too small, or not on the slide"
+            raise OptionError(message)
+        return left, top, right, bottom
 
     def _mark_of(self, number: int) -> Mark:
         """The mark with a number, or the one that a detection without a mark would get."""

@@ -1,6 +1,6 @@
 // The page: a slide, its detections, and a reviewer's marks. Names come from strangers, so they are set as text only.
 
-import { ACCEPTED, Cells, REJECTED } from "./cells.js";
+import { ACCEPTED, Cells, REJECTED, REVIEWED } from "./cells.js";
 import { Drawing } from "./drawing.js";
 
 const $ = (id) => document.getElementById(id);
@@ -10,7 +10,7 @@ const STEP = 0.01;
 
 let facts, cells, viewer, drawing;
 let selected = null; // number of a box
-let isDrawing = false;
+let drawn = null; // what a dragged box will be: "add" (a cell), "reviewed" or "normal" (a region)
 let dragged = null; // a box that is being drawn: the points where it began and where the pointer is
 let turns = Promise.resolve(); // a reviewer's actions run one after the other, however fast they type
 let isMoving = false;
@@ -88,12 +88,12 @@ function showSlide() {
   viewer.addHandler("tile-load-failed", () => say("A part of the slide cannot be read.", true));
   viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // see onKey
   viewer.addHandler("canvas-click", (event) => {
-    if (!event.quick || isDrawing) return;
+    if (!event.quick || drawn) return;
     const { x, y } = pointOf(event);
     select(cells.at(x, y, 4 / view().scale));
   });
   viewer.addHandler("canvas-press", (event) => {
-    if (isDrawing || event.originalEvent.shiftKey) dragged = { from: pointOf(event), to: null };
+    if (drawn || event.originalEvent.shiftKey) dragged = { from: pointOf(event), to: null };
   });
   viewer.addHandler("canvas-drag", (event) => {
     if (!dragged) return;
@@ -108,7 +108,8 @@ function showSlide() {
     const draft = draftBox();
     dragged = null;
     redraw();
-    if (draft) inTurn(() => add(draft));
+    const what = drawn ?? "add";
+    if (draft) inTurn(() => add(draft, what));
   });
 }
 
@@ -210,8 +211,8 @@ function moveThreshold(by) {
 
 function refresh() {
   const { byClass, shown, open } = cells.counts();
-  const { accepted, rejected, added } = cells.marked;
-  Object.entries({ shown, open, accepted, rejected, added }).forEach(([name, number]) => {
+  $("done").setAttribute("aria-pressed", String(wholeRegion() !== undefined));
+  Object.entries({ shown, open, ...cells.marked }).forEach(([name, number]) => {
     $(`count-${name}`).textContent = number.toLocaleString("en");
   });
   document.querySelectorAll("#classes .number").forEach((element, label) => {
@@ -229,6 +230,12 @@ function describe() {
   }
   const [x0, y0, x1, y1] = cells.box(selected);
   const size = [x1 - x0, y1 - y0].map((side) => (side * facts.mpp).toFixed(1)).join(" \u00d7 ");
+  if (cells.isRegion(selected)) {
+    const what = cells.verdict(selected) === REVIEWED ? "A region that was looked through" : "A region without cells";
+    $("accept").disabled = true;
+    $("selected").textContent = `${what}, ${size} \u00b5m`;
+    return;
+  }
   const score = cells.score(selected);
   const verdict = cells.verdict(selected);
   const isAdded = selected >= cells.count && verdict === ACCEPTED;
@@ -299,12 +306,15 @@ function inTurn(action) {
 
 function taken(answer) {
   if (answer.number !== null) cells.setMark(answer.number, answer.mark);
+  for (const other of answer.others) cells.setMark(other.number, other.mark);
   if (selected !== null && !cells.has(selected)) selected = null;
   $("undo").disabled = !answer.can_undo;
   const time = new Date().toLocaleTimeString();
   $("saved").textContent = answer.problem ? `Not saved: ${answer.problem}` : `Saved to ${facts.file} at ${time}.`;
   $("saved").className = answer.problem ? "bad" : "";
   if (answer.problem) say("The marks are not saved: the panel says why. Press s to try again.", true);
+  else if (answer.disputed.length) say("Somebody else has judged this otherwise meanwhile: look again.", true);
+  else if (answer.others.length) say(`Somebody else has changed the file: ${answer.others.length} of their marks are shown now.`, true);
   else if ($("message").className === "bad") say("");
   refresh();
   return answer;
@@ -323,21 +333,51 @@ function failed(error) {
 
 async function mark(action) {
   if (selected === null) return say("Select a cell first: press n, or click a box.");
+  if (action === "accept" && cells.isRegion(selected)) return say("A region is no cell.");
   const number = selected;
   const answer = await send("marks", { action, number });
   if (answer && action !== "clear" && number < cells.count && $("go-on").checked && selected === number) go(1, true);
 }
 
-async function add(box) {
-  const answer = await send("marks", { action: "add", box, label: labelToAdd() });
+async function add(box, what) {
+  const answer = await send("marks", { action: what, box, label: labelToAdd() });
   if (answer) select(answer.number);
-  setDrawing(false);
+  if (answer && what === "reviewed") sayOpen();
+  setDrawing(null);
 }
 
-function addInTheMiddle() {
+// What is still undecided, for somebody who says that all was looked at.
+function sayOpen() {
+  const { open } = cells.counts();
+  if (open) say(`${open.toLocaleString("en")} shown detections have no mark: they count neither as cells nor as background.`);
+}
+
+// The mark that says that the whole slide was looked through, if there is one.
+function wholeRegion() {
+  const whole = wholeSlide();
+  const isWhole = ({ box, verdict }) => verdict === REVIEWED && box.every((edge, at) => Math.abs(edge - whole[at]) < 0.01);
+  return cells.regions().find(isWhole);
+}
+
+function wholeSlide() {
+  const [x, y, width, height] = facts.bounds ?? [0, 0, facts.width, facts.height];
+  return [x, y, x + width, y + height];
+}
+
+async function toggleDone() {
+  const region = wholeRegion();
+  if (region) await send("marks", { action: "clear", number: region.number });
+  else if (await send("marks", { action: "reviewed", box: wholeSlide() })) sayOpen();
+}
+
+function addInTheView() {
+  if (drawn !== "add") {
+    const { left, top, scale } = view();
+    return add([left, top, left + $("overlay").clientWidth / scale, top + $("overlay").clientHeight / scale], drawn);
+  }
   const { x, y } = viewer.viewport.viewportToImageCoordinates(viewer.viewport.getCenter(true));
   const half = cells.usualSide() / 2;
-  return add([x - half, y - half, x + half, y + half]);
+  return add([x - half, y - half, x + half, y + half], "add");
 }
 
 async function undo() {
@@ -347,12 +387,19 @@ async function undo() {
   else if (cells.has(answer.number)) visit(answer.number);
 }
 
-function setDrawing(on) {
-  isDrawing = on;
+const DRAWN = {
+  add: ["draw", "Drag a box around the cell, or press Enter to add one in the middle of the view."],
+  reviewed: ["reviewed", "Drag a box around what you looked through, or press Enter for the whole view."],
+  normal: ["normal", "Drag a box around a part without cells, or press Enter for the whole view."],
+};
+
+// Begins to draw a cell or a region, or ends it: null, or what is being drawn already.
+function setDrawing(what) {
+  drawn = what === drawn ? null : what;
   dragged = null;
-  $("draw").setAttribute("aria-pressed", String(on));
-  $("stage").classList.toggle("drawing", on);
-  if (on) say("Drag a box around the cell, or press Enter to add one in the middle of the view.");
+  for (const [kind, [id]] of Object.entries(DRAWN)) $(id).setAttribute("aria-pressed", String(kind === drawn));
+  $("stage").classList.toggle("drawing", drawn !== null);
+  if (drawn) say(DRAWN[drawn][1]);
   redraw();
 }
 
@@ -363,7 +410,7 @@ function toggleBoxes() {
 }
 
 function escape() {
-  if (isDrawing) setDrawing(false);
+  if (drawn) setDrawing(null);
   else select(null);
 }
 
@@ -384,7 +431,10 @@ const KEYS = {
   r: () => mark("reject"),
   c: () => mark("clear"),
   u: undo,
-  d: () => setDrawing(!isDrawing),
+  d: () => setDrawing("add"),
+  g: () => setDrawing("reviewed"),
+  m: () => setDrawing("normal"),
+  f: toggleDone,
   s: () => send("save", {}),
   t: () => moveThreshold(STEP),
   T: () => moveThreshold(-STEP),
@@ -402,9 +452,9 @@ function onKey(event) {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || $("help").open) return;
   if (target instanceof HTMLSelectElement) return;
-  const isOtherButton = target instanceof HTMLButtonElement && target !== $("draw");
+  const isOtherButton = target instanceof HTMLButtonElement && !Object.values(DRAWN).some(([id]) => target === $(id));
   if (key in MOVES && !(target instanceof HTMLInputElement)) pan(...MOVES[key]);
-  else if (key === "Enter" && isDrawing && !isOtherButton) inTurn(addInTheMiddle);
+  else if (key === "Enter" && drawn && !isOtherButton) inTurn(addInTheView);
   else if (Object.hasOwn(KEYS, key)) inTurn(KEYS[key]);
   else return;
   event.preventDefault();
@@ -412,7 +462,10 @@ function onKey(event) {
 
 function listen() {
   document.addEventListener("keydown", onKey, true);
-  const buttons = { accept: "a", reject: "r", previous: "p", next: "n", draw: "d", undo: "u", save: "s", "help-open": "?" };
+  const buttons = {
+    accept: "a", reject: "r", previous: "p", next: "n", draw: "d", undo: "u", save: "s", "help-open": "?",
+    reviewed: "g", normal: "m", done: "f",
+  };
   for (const [id, key] of Object.entries(buttons)) $(id).addEventListener("click", () => inTurn(KEYS[key]));
   $("show-rejected").addEventListener("change", () => {
     cells.showRejected = $("show-rejected").checked;

@@ -2,7 +2,9 @@
 
 export const ACCEPTED = 1;
 export const REJECTED = 2;
-const VERDICTS = { accepted: ACCEPTED, rejected: REJECTED };
+export const REVIEWED = 3;
+export const NORMAL = 4;
+const VERDICTS = { accepted: ACCEPTED, rejected: REJECTED, reviewed: REVIEWED, normal: NORMAL };
 const ROUNDING = 1e-6; // a score of 0.35 as a 32-bit float is a little less than the threshold 0.35
 
 export class Cells {
@@ -12,13 +14,14 @@ export class Cells {
     this.boxes = new Float32Array(buffer, 0, 4 * count); // x0, y0, x1, y1, level-0 pixels
     this.scores = new Float32Array(buffer, 16 * count, count);
     this.labels = new Uint8Array(buffer, 20 * count, count);
+    this.detected = this.labels.slice(); // the labels that the model gave
     this.verdicts = new Uint8Array(count);
-    this.others = new Map(); // marks of boxes that are not detections of this run, by number
+    this.others = new Map(); // marks of cells and regions that are not detections of this run, by number
     this.markedDetections = new Set(); // numbers of the detections that have a mark
     this.hidden = new Uint8Array(256); // 1 for a hidden class, by label
     this.cutoff = count; // number of detections that reach the threshold, which are the first ones
     this.showRejected = true;
-    this.marked = { accepted: 0, rejected: 0, added: 0 };
+    this.marked = { accepted: 0, rejected: 0, added: 0, regions: 0 };
   }
 
   has(number) {
@@ -52,11 +55,23 @@ export class Cells {
     this.cutoff = low;
   }
 
+  isRegion(number) {
+    return number >= this.count && this.verdict(number) >= REVIEWED;
+  }
+
+  // The regions: numbers, boxes and verdicts.
+  regions() {
+    return [...this.others.keys()]
+      .filter((number) => this.isRegion(number))
+      .map((number) => ({ number, box: this.box(number), verdict: this.verdict(number) }));
+  }
+
   // Sets the mark of a box; null removes it.
   setMark(number, mark) {
     this.#count(number, -1);
     if (number < this.count) {
       this.verdicts[number] = mark ? VERDICTS[mark.verdict] : 0;
+      this.labels[number] = mark?.verdict === "accepted" ? mark.label : this.detected[number];
       if (mark) this.markedDetections.add(number);
       else this.markedDetections.delete(number);
     } else if (mark) this.others.set(number, mark);
@@ -67,7 +82,8 @@ export class Cells {
   #count(number, change) {
     if (!this.has(number)) return;
     const verdict = this.verdict(number);
-    if (verdict === REJECTED) this.marked.rejected += change;
+    if (this.isRegion(number)) this.marked.regions += change;
+    else if (verdict === REJECTED) this.marked.rejected += change;
     else if (number >= this.count) this.marked.added += change;
     else if (verdict === ACCEPTED) this.marked.accepted += change;
   }
@@ -100,11 +116,11 @@ export class Cells {
       numbers[size++] = number;
     };
     for (const number of this.markedDetections) if (number >= cutoff) take(number);
-    for (const number of this.others.keys()) take(number);
+    for (const number of this.others.keys()) if (!this.isRegion(number)) take(number);
     return numbers.subarray(0, size);
   }
 
-  // The smallest shown box at a point, or null.
+  // The smallest shown box at a point, or a region whose outline is there, or null.
   at(x, y, slack) {
     let best = null;
     let bestArea = Infinity;
@@ -113,7 +129,13 @@ export class Cells {
       const area = (x1 - x0) * (y1 - y0);
       if (area < bestArea) [best, bestArea] = [number, area];
     }
-    return best;
+    return best ?? this.#regionAt(x, y, slack);
+  }
+
+  #regionAt(x, y, slack) {
+    const isNear = ([x0, y0, x1, y1]) =>
+      Math.max(x0 - x, x - x1, y0 - y, y - y1) <= slack && Math.min(x - x0, x1 - x, y - y0, y1 - y) <= slack;
+    return this.regions().findLast(({ box }) => isNear(box))?.number ?? null;
   }
 
   // The next detection in an order: "sure" from the highest score down, "doubt" from the threshold up. `step` is 1 or

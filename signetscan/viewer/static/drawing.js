@@ -1,12 +1,13 @@
 // Draws the boxes in view on a canvas over the slide: as boxes where they can be told apart, else as dots.
 
-import { ACCEPTED, REJECTED } from "./cells.js";
+import { ACCEPTED, REJECTED, REVIEWED } from "./cells.js";
 
 const LEAST_SIDE = 6; // a box smaller than this on the screen is a dot
 const MOST_BOXES = 5000; // more boxes than this in view are dots too
 const MOST_MOVING = 200000; // while the view moves, only this many are drawn, those with the highest scores
 const BADGE_SIDE = 22; // a box at least this large on the screen has a badge that shows its verdict
 const REJECTED_COLOUR = "#565d68";
+const REGIONS = { reviewed: "#1f78b4", normal: "#33a02c" };
 const BADGES = { accepted: "#1a7f37", rejected: REJECTED_COLOUR, added: "#1557b0" };
 const HALO = "rgba(255,255,255,0.8)";
 
@@ -33,10 +34,12 @@ export class Drawing {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, columns, rows);
     if (!this.hidden) {
+      const regions = this.cells.regions();
       const shown = this.#shown(view, width, height);
       const asDots = this.usualSide * view.scale < LEAST_SIDE || shown.length > MOST_BOXES;
       if (asDots) this.#drawDots(shown, view, density);
       context.setTransform(density, 0, 0, density, 0, 0);
+      for (const region of regions) this.#drawRegion(region, view);
       const badges = asDots ? [] : this.#drawBoxes(shown, view);
       if (selected !== null) this.#drawSelected(this.#onScreen(this.cells.box(selected), view));
       for (const badge of badges) this.#drawBadge(...badge);
@@ -117,6 +120,18 @@ export class Drawing {
       }
     }
     return badges;
+  }
+
+  #drawRegion({ box, verdict }, view) {
+    const context = this.context;
+    const [x, y, width, height] = this.#onScreen(box, view);
+    context.setLineDash([14, 6]);
+    for (const [colour, line] of [[HALO, 6], [verdict === REVIEWED ? REGIONS.reviewed : REGIONS.normal, 3]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = line;
+      context.strokeRect(x, y, width, height);
+    }
+    context.setLineDash([]);
   }
 
   #drawBadge(x, y, kind) {
