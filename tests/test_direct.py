@@ -28,9 +28,13 @@ from slide_files import (
     write_stored,
 )
 
+from signetscan.doctor import check_machine
+from signetscan.errors import SlideError
 from signetscan.slides import open_slide
+from signetscan.slides.concerns import ConcernKind
 from signetscan.slides.direct import NotDirectError, Origin, open_direct, whole_pixel
 from signetscan.slides.openslide_slide import OpenSlideSlide
+from signetscan.slides.tiff_decoders import strict_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -319,3 +323,48 @@ def test_a_stripped_thumbnail_is_not_a_level(tmp_path: Path, opened: Opener) -> 
     assert pair.slide.decoder == "tifffile"
     assert pair.direct((0, 0), 1, (53, 39)) is not None
     assert pair.differs((0, 0), 1, (53, 39)) == 0
+
+
+def test_decoders_that_make_different_pictures_are_a_concern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.tif", texture(HEIGHT, WIDTH))
+    with OpenSlideSlide(path) as slide:
+        assert slide.concerns == ()
+
+    def garbled(page: tifffile.TiffPage) -> Callable[[bytes, int], NDArray[np.uint8]]:
+        decode = strict_decoder(page)
+
+        def decoded(data: bytes, index: int) -> NDArray[np.uint8]:
+            pixels = decode(data, index).copy()
+            pixels[5:20] = 77 if index == 11 else pixels[5:20]
+            return pixels
+
+        return decoded
+
+    monkeypatch.setattr("signetscan.slides.direct.strict_decoder", garbled)
+    with OpenSlideSlide(path) as slide:
+        assert [concern.kind for concern in slide.concerns] == [ConcernKind.DECODERS]
+        assert slide.decoder == "openslide"
+
+
+def test_a_difference_that_is_known_is_no_concern(tmp_path: Path) -> None:
+    with OpenSlideSlide(unlike(tmp_path / "a.svs")) as slide:
+        assert slide.decoder == "openslide"
+        assert slide.concerns == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "is_refused"), [("4.0.0.8", False), ("4.0.0.9", True), ("4.0.0.11", True), (None, False)]
+)
+def test_an_openslide_that_garbles_tiles_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, *, is_refused: bool
+) -> None:
+    path = write(tmp_path / "a.tif", texture(HEIGHT, WIDTH))
+    monkeypatch.setattr("signetscan.slides.library.openslide_bin_version", lambda: version)
+    if is_refused:
+        with pytest.raises(SlideError, match=rf"{version} is installed.*4\.0\.0\.12 or later"):
+            open_slide(path)
+        finding = next(found for found in check_machine(out=tmp_path) if found.part == "slides")
+        assert finding.state == "broken"
+        assert "4.0.0.12" in finding.detail
+    else:
+        open_slide(path).close()

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signetscan.errors import SlideError
+from signetscan.scan.levels import is_same_picture
+from signetscan.scan.overview import overview_step
 from signetscan.scan.survey import survey_slide
 from signetscan.scan.tiling import TileGrid, in_strips, trim
 from signetscan.scan.tissue import whole_slide
+from signetscan.slides.at_mpp import best_level
 from signetscan.slides.concerns import Concern, ConcernKind
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
 
     Raises:
         MppError: the slide's pixel size is unknown.
-        SlideError: the overview cannot be read.
+        SlideError: the overview cannot be read, or a level of the pyramid shows another picture than level 0.
         OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
     """
     width, height = view.dimensions
@@ -69,6 +72,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     survey = _survey(view.slide, options)
     concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns), *(roi.concerns if roi else ()))
     tissue = None if survey is None else survey.tissue
+    _check_levels(view, tissue, options)
     if not options.tissue_mask and roi is None:
         return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, concerns=tuple(concerns))
     mask = tissue if options.tissue_mask and tissue is not None else whole_slide(view.slide)
@@ -98,6 +102,23 @@ def _survey(slide: Slide, options: ResolvedScanOptions) -> Survey | None:
             raise
         logger.info("%s: its overview cannot be read", slide.name, exc_info=True)
         return None
+
+
+def _check_levels(view: SlideAtMpp, tissue: TissueMask | None, options: ResolvedScanOptions) -> None:
+    """Refuse a slide if what would be read of it shows another picture than its level 0.
+
+    Raises:
+        SlideError: it does.
+    """
+    slide = view.slide
+    overview = best_level(slide.level_downsamples, overview_step(slide)) if options.tissue_mask else view.level
+    for level in dict.fromkeys((view.level, overview)):
+        if is_same_picture(slide, level, tissue):
+            continue
+        message = f"{slide.name}: level {level} of its pyramid shows another picture than level 0; export it again"
+        if level == view.level:
+            raise SlideError(message)
+        raise SlideError(f"{message}, or scan it without looking for tissue there", options=("tissue_mask",))
 
 
 def _with_tissue(

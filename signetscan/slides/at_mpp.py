@@ -66,8 +66,9 @@ class SlideAtMpp:
             raise MppError(message, options=("mpp",))
         self.slide = slide
         scale = (mpp / known.x, mpp / known.y)
-        self._level = best_level(slide.level_downsamples, min(scale), slack)
-        self._downsample = slide.level_downsamples[self._level]
+        self.level = best_level(slide.level_downsamples, min(scale), slack)
+        """The level of the slide that is read."""
+        self._downsample = slide.level_downsamples[self.level]
         self._whole = _whole_numbers([factor / self._downsample for factor in scale], slack)
         """Level pixels per view pixel along x and y if these are whole numbers, else None."""
         if self._whole is not None:
@@ -100,14 +101,14 @@ class SlideAtMpp:
         # Only from a whole level-0 pixel on do the level's pixels fall into whole blocks.
         if self._whole is not None and left.is_integer() and top.is_integer():
             size = (width * self._whole[0], height * self._whole[1])
-            window = self.slide.read_window((int(left), int(top)), self._level, size)
+            window = self.slide.read_window((int(left), int(top)), self.level, size)
             pixels = _averaged(window.pixels, self._whole)
             return Window(pixels=pixels, missing=resized_mask(window.missing, (width, height), (0, 0, *size)))
         downsample = self._downsample
         ratio_x, ratio_y = self.scale[0] / downsample, self.scale[1] / downsample
         span_x = _Span.of(x, width, ratio_x, downsample)
         span_y = _Span.of(y, height, ratio_y, downsample)
-        window = self.slide.read_window((span_x.location, span_y.location), self._level, (span_x.size, span_y.size))
+        window = self.slide.read_window((span_x.location, span_y.location), self.level, (span_x.size, span_y.size))
         box = (span_x.start, span_y.start, span_x.end, span_y.end)
         resized = Image.fromarray(window.pixels).resize((width, height), Image.Resampling.BICUBIC, box=box)
         return Window(pixels=np.asarray(resized), missing=resized_mask(window.missing, (width, height), box))

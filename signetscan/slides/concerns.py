@@ -19,6 +19,7 @@ class ConcernKind(StrEnum):
     MISSING = "missing area"
     TISSUE = "tissue"
     ROI = "region of interest"
+    DECODERS = "decoders"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +42,17 @@ def colours_disagree(said: str, stored: str) -> Concern:
     """
     message = f"the file says that its colours are {said}, but its tiles say {stored}; look whether they are right"
     return Concern(kind=ConcernKind.COLOURS, message=message)
+
+
+def decoders_differ(level: int, difference: int) -> Concern:
+    """The concern that two decoders make different pictures of a tile.
+
+    Args:
+        level: the tile's level.
+        difference: largest difference of two pixels, grey levels.
+    """
+    message = (
+        f"OpenSlide and tifffile decode a tile of level {level} differently, by up to {difference} grey levels: one of "
+        "them is wrong. OpenSlide's pixels are used; look at the slide, and update openslide-bin"
+    )
+    return Concern(kind=ConcernKind.DECODERS, message=message)

@@ -61,12 +61,28 @@ blue, while imagecodecs (OpenJPEG's `sycc_to_rgb`) truncates them: over all 256 
 difference is -1, 0 or 1.
 """
 
+ANOTHER_PICTURE = 16
+"""Decoders whose pixels differ by more grey levels than this do not merely round in different ways."""
+
 OPEN_ERRORS = (*DECODE_ERRORS, struct.error, AttributeError, AssertionError, ArithmeticError, MemoryError)
 """What tifffile raises on a directory that it does not understand. OpenSlide understands it, so this is no error."""
 
 
 class NotDirectError(Exception):
     """OpenSlide must read the slide; the message says why."""
+
+
+class DecodersDifferError(NotDirectError):
+    """OpenSlide and tifffile decode a tile to different pictures, of which one is wrong.
+
+    Args:
+        level: the tile's level.
+        difference: largest difference of two pixels, grey levels.
+    """
+
+    def __init__(self, level: int, difference: int) -> None:
+        super().__init__(f"pixels of level {level} differ by {difference}")
+        self.level, self.difference = level, difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +153,8 @@ class DirectReader:
                     raise NotDirectError(message)
                 difference = np.abs(pixels.astype(np.int16) - read(location, level, size)).max()
                 if difference > TOLERANCE.get(compression, 0):
+                    if difference > ANOTHER_PICTURE and compression not in TOLERANCE:
+                        raise DecodersDifferError(level, int(difference))
                     message = f"pixels of level {level} differ by {difference}"
                     raise NotDirectError(message)
 

@@ -11,9 +11,11 @@ import openslide
 from PIL import Image, ImageColor
 
 from signetscan.errors import SlideError
+from signetscan.slides.concerns import decoders_differ
 from signetscan.slides.dicom_checks import dicom_concerns
-from signetscan.slides.direct import DirectReader, NotDirectError, Origin, open_direct
+from signetscan.slides.direct import DecodersDifferError, DirectReader, NotDirectError, Origin, open_direct
 from signetscan.slides.fingerprint import file_fingerprint
+from signetscan.slides.library import check_openslide
 from signetscan.slides.mpp import SizeClaims, resolution_claim, size_claim
 from signetscan.slides.protocol import Bounds, Window
 
@@ -42,10 +44,11 @@ class OpenSlideSlide:
 
     Raises:
         openslide.OpenSlideError: OpenSlide cannot open the file.
-        SlideError: the file declares tiles that are too large for memory.
+        SlideError: the file declares tiles too large for memory, or the installed OpenSlide reads wrong pixels.
     """
 
     def __init__(self, path: Path, *, direct: bool = True) -> None:
+        check_openslide()
         self._handle = openslide.OpenSlide(path)
         properties = self._handle.properties
         _check_tiles(properties, self._handle.level_count, path)
@@ -110,6 +113,8 @@ class OpenSlideSlide:
             return open_direct(origin, lambda *window: self._read_by_openslide(*window).pixels)
         except NotDirectError as error:
             reason: Exception = error
+            if isinstance(error, DecodersDifferError):
+                self.concerns = (*self.concerns, decoders_differ(error.level, error.difference))
         except SlideError as error:
             # After an error OpenSlide refuses all further reads on a handle. No user has asked for this tile yet,
             # so the slide must stay readable.
