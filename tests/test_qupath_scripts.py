@@ -22,7 +22,8 @@ from scanned_slides import many, scanned
 from signetscan.annotations import read_geojson
 from signetscan.formats import csv_file
 from signetscan.formats.colours import LABEL_COLOURS
-from signetscan.formats.result_files import RECORD_SUFFIX, SUFFIXES
+from signetscan.formats.parts import write_files
+from signetscan.formats.result_files import RECORD_SUFFIX
 from signetscan.formats.writers import write_formats
 from signetscan.results.record_parts import ResultFile
 from signetscan.results.run_record import write_run_record
@@ -103,12 +104,12 @@ def write_results(
     slide: ScannedSlide,
     formats: Sequence[str] = ("geojson", "csv"),
     bounds: Bounds | None = None,
+    objects_per_file: int | None = None,
 ) -> None:
     """Results as detect leaves them, with their run record."""
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    paths = {each: target.with_name(target.name + SUFFIXES[each]) for each in formats}
-    write_formats(paths, slide)
+    paths, _ = write_files(target, formats, slide, objects_per_file)
     labels = slide.detections.labels.tolist()
     record = replace(
         MADE,
@@ -116,7 +117,7 @@ def write_results(
         model=replace(MADE.model, class_names=slide.class_names),
         geojson_origin=slide.origin,
         detections={each: labels.count(label) for label, each in enumerate(slide.class_names)},
-        files={each: ResultFile.of(path) for each, path in paths.items()},
+        files={each: ResultFile.of(*parts) for each, parts in paths.items()},
     )
     write_run_record(target.with_name(target.name + RECORD_SUFFIX), record)
 
@@ -166,6 +167,24 @@ def test_objects_are_those_of_the_geojson(run: Run, tmp_path: Path, kind: str) -
     assert_same(shown, tmp_path / "expected")
     assert {each["name"] for each in shown["objects"]} == {f"signetscan: {name}" for name in names}
     assert printed == [f"s.svs: 5000 detections from s.{kind}"]
+
+
+@pytest.mark.parametrize("kind", ["geojson", "geojson.gz"])
+def test_parts_are_put_in_together(run: Run, tmp_path: Path, kind: str) -> None:
+    """With what the model says of itself at the end of each; a part that is missing or cut short changes nothing."""
+    slide = replace(many(25, classes=2), learnt_from="drawn cells only")
+    write_results(tmp_path / "r", "s", slide, (kind,), objects_per_file=10)
+    write_formats({"geojson": tmp_path / "expected"}, slide)
+    (shown,), printed = run(IMPORT, [image()], tmp_path / "r")
+    assert_same(shown, tmp_path / "expected")
+    assert printed == [f"s.svs: 25 detections from s.part1.{kind} and 2 more"]
+    second = tmp_path / "r" / f"s.part2.{kind}"
+    second.write_bytes(second.read_bytes()[:-9])
+    (shown,), printed = run(IMPORT, [image()], tmp_path / "r")
+    assert (shown["objects"], "its run record says" in printed[0]) == ([], True)
+    second.unlink()
+    (shown,), printed = run(IMPORT, [image()], tmp_path / "r")
+    assert (shown["objects"], "is not there" in printed[0]) == ([], True)
 
 
 def test_the_script_knows_the_columns_and_colours() -> None:

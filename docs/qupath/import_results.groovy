@@ -5,7 +5,7 @@
 //     QuPath script --project=project.qpproj --save --args=/path/to/results import_results.groovy
 //
 // An image gets the results of its file: NAME.run.json with NAME.csv or, where there is no CSV, NAME.geojson or
-// NAME.geojson.gz. They are read line by line, so that a million detections fit into 400 MB. Each object is called
+// NAME.geojson.gz, or all their parts (NAME.part1.geojson ...). They are read line by line, so that a million detections fit into 400 MB. Each object is called
 // "signetscan: CLASS"; a later import replaces those, and detections of the same id, and no other object.
 import com.google.gson.JsonObject
 import com.google.gson.JsonParser
@@ -133,12 +133,14 @@ void putInto(imageData, String imageName, File folder, Map match) {
             rest[it.getID()] = it
         }
     }
-    def file = fileOf(folder, match.name as String, record)
+    def files = filesOf(folder, match.name as String, record)
     def maker = new Maker(origin: origin, classes: classesOf(record), mark: MARK, rest: rest)
-    def count = file.name.endsWith(".csv") ? readCsv(file, maker) : readGeoJson(file, maker, originOfGeoJson(record))
+    def count = files.sum { file ->
+        file.name.endsWith(".csv") ? readCsv(file, maker) : readGeoJson(file, maker, originOfGeoJson(record))
+    }
     def expected = record.getAsJsonObject("detections").entrySet().sum(0) { it.value.getAsInt() }
     if (count != expected)
-        throw new IOException("${file}: ${counted(count, 'detection')}, and its run record says ${expected}; " +
+        throw new IOException("${files.join(', ')}: ${counted(count, 'detection')}, and its run record says ${expected}; " +
             "nothing was changed")
 
     def hierarchy = imageData.getHierarchy()
@@ -146,7 +148,8 @@ void putInto(imageData, String imageName, File folder, Map match) {
     hierarchy.addObjects(maker.made)
     def changed = (kept + maker.changed) as Set
     def others = rest.size() - maker.replaced.size() - changed.size()
-    println "${imageName}: ${counted(maker.made.size(), 'detection')} from ${file.name}" +
+    println "${imageName}: ${counted(maker.made.size(), 'detection')} from ${files[0].name}" +
+        (files.size() > 1 ? " and ${files.size() - 1} more" : "") +
         (match.by == "name" ? ", found by the image's name, not its file's" : "") +
         (old || maker.replaced ? "; ${old.size() + maker.replaced.size()} of an earlier import replaced" : "") +
         (changed ? "; ${changed.size()} kept, because somebody changed the class" : "") +
@@ -186,19 +189,22 @@ Map classesOf(JsonObject record) {
     return classes
 }
 
-/** The file of results to read, which must be as long as its run record says. */
-File fileOf(File folder, String name, JsonObject record) {
+/** The file of results to read, or all its parts, which must be as long as their run record says. */
+List filesOf(File folder, String name, JsonObject record) {
     def files = record.getAsJsonObject("files")
     def format = ["csv", "geojson", "geojson.gz"].find { files.has(it) }
     if (format == null)
         throw new IOException("${name}: neither CSV nor GeoJSON; make one with signetscan convert")
-    def noted = files.getAsJsonObject(format)
-    def file = new File(new File(folder, name).getParentFile(), noted.get("name").getAsString())
-    if (!file.isFile())
-        throw new IOException("${file}: is not there, and ${name}${RECORD} names it")
-    if (file.length() != noted.get("bytes").getAsLong())
-        throw new IOException("${file}: ${file.length()} bytes, and its run record says ${noted.get('bytes')}")
-    return file
+    def first = files.getAsJsonObject(format)
+    def more = first.has("more") ? first.getAsJsonArray("more").collect { it.getAsJsonObject() } : []
+    return ([first] + more).collect { noted ->
+        def file = new File(new File(folder, name).getParentFile(), noted.get("name").getAsString())
+        if (!file.isFile())
+            throw new IOException("${file}: is not there, and ${name}${RECORD} names it")
+        if (file.length() != noted.get("bytes").getAsLong())
+            throw new IOException("${file}: ${file.length()} bytes, and its run record says ${noted.get('bytes')}")
+        return file
+    }
 }
 
 int readCsv(File file, Maker maker) {

@@ -137,6 +137,28 @@ class Annotations:
         )
 
 
+def joined(parts: Sequence[Annotations]) -> Annotations:
+    """The objects of several files in one frame, in their order; of one file, the same."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    return Annotations(
+        boxes=np.concatenate([part.boxes for part in parts]),
+        names=tuple(name for part in parts for name in part.names),
+        scores=np.concatenate([part.scores for part in parts]),
+        kinds=tuple(kind for part in parts for kind in part.kinds),
+        regions=tuple(region for part in parts for region in part.regions),
+        polygons={
+            start + index: rings
+            for start, part in zip(starts[:-1], parts, strict=True)
+            for index, rings in part.polygons.items()
+        },
+        left_out=tuple(reason for part in parts for reason in part.left_out),
+        split=sum(part.split for part in parts),
+        image_size=next((part.image_size for part in parts if part.image_size is not None), None),
+    )
+
+
 def rectangle_ring(box: NDArray[Float]) -> NDArray[np.float64]:
     """The corners (4, 2) of a box (4,), in order."""
     x0, y0, x1, y1 = box.tolist()

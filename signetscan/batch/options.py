@@ -76,6 +76,15 @@ class BatchOptions:
             flag="format",
         ),
     )
+    objects_per_file: int | None = option(
+        None,
+        Option(
+            help="Most objects in a GeoJSON file; with more, there are NAME.part1.geojson, NAME.part2.geojson ...",
+            low=1,
+            default="all in one",
+            changes_result=False,
+        ),
+    )
     report: bool = option(
         False,
         Option(

@@ -10,6 +10,7 @@ import numpy as np
 
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.errors import SlideError
+from signetscan.formats.parts import PARTED, count_parts
 from signetscan.formats.result_files import (
     CORRECTIONS_SUFFIX,
     READABLE_FORMATS,
@@ -53,6 +54,10 @@ if TYPE_CHECKING:
 
 COARSE = 1.5
 """A slide whose pixels are more than this many times as large as the model's gets a warning."""
+MANY = 200_000
+"""More detections than this in one GeoJSON file get a warning."""
+HEAP_BYTES = 5_000
+"""Heap that QuPath needs for a detection of a GeoJSON file, bytes; docs/qupath.md has what was measured."""
 SPEED_TILE = 1024
 """Side of the tile on which a model's speed is measured, pixels."""
 
@@ -110,6 +115,7 @@ def scan_slide(
             key=key,
             crop_to_bounds=request.bounds_crop,
             formats=request.formats,
+            objects_per_file=request.objects_per_file,
             slide_path=task.path,
             identity=files.identity(content, private=request.private),
         )
@@ -131,7 +137,7 @@ def _files(task: SlideTask, request: BatchOptions, record: RunRecord) -> tuple[P
     target = request.out / task.name
     last = (RECORD_SUFFIX, REPORT_SUFFIX) if request.report else (RECORD_SUFFIX,)
     return (
-        *(target.with_name(file.name) for file in record.files.values()),
+        *(target.with_name(name) for file in record.files.values() for name in file.names),
         *(add_suffix(target, suffix) for suffix in last),
     )
 
@@ -142,7 +148,7 @@ def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slid
     record = finished_record(path, key, state)
     if record is None:
         return None
-    missing = [name for name in request.formats if name not in {*record.files, *record.unfit}]
+    missing = [name for name in request.formats if _is_missing(name, record, request)]
     needs_report = request.report and not add_suffix(request.out / task.name, REPORT_SUFFIX).is_file()
     if not missing and not needs_report:
         return record
@@ -150,7 +156,7 @@ def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slid
         return None  # no format to read the detections from: the slide must be scanned again
     stored = load_result(path, slide=task.path)
     if missing:
-        stored = add_formats(stored, missing)
+        stored = add_formats(stored, missing, objects_per_file=request.objects_per_file)
     if needs_report:
         _write_report(stored, slide)
     return stored.record
@@ -162,6 +168,13 @@ def _set_marks_aside(target: Path, slide: Slide) -> list[str]:
     if aside is None:
         return []
     return [f"{target.name}{CORRECTIONS_SUFFIX} held marks of the slide that was here before; it is now {aside.name}"]
+
+
+def _is_missing(name: str, record: RunRecord, request: BatchOptions) -> bool:
+    """Whether a format is still to be written, or to be written in another number of files."""
+    if name in record.files:
+        return len(record.files[name].names) != count_parts(record.total, name, request.objects_per_file)
+    return name not in record.unfit
 
 
 def _write_report(stored: StoredResult, slide: Slide) -> None:
@@ -255,10 +268,16 @@ def warnings_of(
 
 def warnings_of_record(record: RunRecord) -> list[str]:
     """What the user should know about a scanned slide, now or when it is skipped."""
-    if record.unread_mm2 <= 0:
-        return []
-    unread = f"{amount(record.unread_mm2, 4)} mm² could not be read and was not scanned"
-    return [f"{unread}; the run record lists the areas"]
+    warnings = []
+    if record.unread_mm2 > 0:
+        unread = f"{amount(record.unread_mm2, 4)} mm² could not be read and was not scanned"
+        warnings.append(f"{unread}; the run record lists the areas")
+    if record.total > MANY and any(name in record.files and not record.files[name].more for name in PARTED):
+        warnings.append(
+            f"{record.total} detections in one GeoJSON file take about {record.total * HEAP_BYTES / 1e9:.1f} GB of "
+            "QuPath's heap; import them with docs/qupath/import_results.groovy, or allow fewer objects in a file"
+        )
+    return warnings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,18 +50,21 @@ class Flag(click.Option):
         return value
 
 
-def flags_of(*classes: type, leave_out: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+def flags_of(
+    *classes: type, leave_out: tuple[str, ...] = (), only: tuple[str, ...] | None = None
+) -> Callable[[Command], Command]:
     """Give a command a flag for each option of some classes.
 
     Args:
         classes: the classes.
         leave_out: options that the command does not offer.
+        only: the options that it offers; None for all.
     """
 
     def decorate(command: Command) -> Command:
         for cls in reversed(classes):
             for name, about in reversed(options_of(cls).items()):
-                if name not in leave_out:
+                if name not in leave_out and (only is None or name in only):
                     command = _flag(name, about, kinds_of(cls)[name], _default(cls, name))(command)
         return command
 

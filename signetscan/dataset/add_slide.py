@@ -30,6 +30,7 @@ from signetscan.dataset.same_slide import check_same_slide
 from signetscan.dataset.slide_parts import slide_parts
 from signetscan.dataset.slides import view_of
 from signetscan.errors import AnnotationError, OptionError, OutputError
+from signetscan.results.part_files import all_parts
 from signetscan.slides import open_slide, qupath_origin
 from signetscan.slides.protocol import known_mpp
 from signetscan.suffixes import name_of
@@ -200,7 +201,7 @@ def _read_objects(
         AnnotationError: a file cannot be used, or none of the objects lies on the slide.
     """
     parts = []
-    for path in corrected:
+    for path in dict.fromkeys(file for given in corrected for file in all_parts(given)):
         part = read_geojson(path)
         remark_reading(part, path.name, remarks)
         parts.append(part)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations import Annotations, Meaning, Unclassified, interpret
+from signetscan.annotations import Meaning, Unclassified, interpret
 from signetscan.annotations.marks import MAX_CELL_UM, by_people, is_large
-from signetscan.annotations.objects import in_any
+from signetscan.annotations.objects import in_any, joined
 from signetscan.boxes import centre_in_any, centres
 from signetscan.dataset.digestpath import CLASS_NAME
 from signetscan.dataset.slides import region_order
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.annotations import MarkedObjects, Region
+    from signetscan.annotations import Annotations, MarkedObjects, Region
     from signetscan.dataset.remarks import Remarks
 
     Boxes = NDArray[np.float64]
@@ -62,23 +62,13 @@ class Corrections:
 
 def pooled(parts: Sequence[Annotations]) -> Annotations:
     """The objects and regions of several files of one slide, each once."""
-    boxes = np.concatenate([part.boxes for part in parts])
-    names = [name for part in parts for name in part.names]
-    kinds = [kind for part in parts for kind in part.kinds]
-    scores = np.concatenate([part.scores for part in parts])
+    everything = joined(parts)
     first: dict[tuple[object, ...], int] = {}
-    for index, (box, name, kind) in enumerate(zip(boxes.round(DECIMALS).tolist(), names, kinds, strict=True)):
+    rows = zip(everything.boxes.round(DECIMALS).tolist(), everything.names, everything.kinds, strict=True)
+    for index, (box, name, kind) in enumerate(rows):
         first.setdefault((*box, name.casefold(), kind), index)
-    # Polygons are kept by the index of their object, which shifts by the number of objects in earlier files.
-    starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
-    polygons = {
-        start + index: rings
-        for start, part in zip(starts, parts, strict=False)
-        for index, rings in part.polygons.items()
-    }
-    everything = Annotations(boxes=boxes, names=tuple(names), scores=scores, kinds=tuple(kinds), polygons=polygons)
-    distinct = everything.select(np.isin(np.arange(len(boxes)), list(first.values())))
-    return replace(distinct, regions=tuple(region for part in parts for region in part.regions))
+    distinct = everything.select(np.isin(np.arange(len(everything)), list(first.values())))
+    return replace(distinct, left_out=(), split=0)
 
 
 def sort_corrections(

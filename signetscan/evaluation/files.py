@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations import Annotations, Meaning, Region, Unclassified, interpret, read_annotations
+from signetscan.annotations import Annotations, Meaning, Region, Unclassified, interpret
 from signetscan.annotations.marked_slide import check_marked_slide
 from signetscan.annotations.objects import in_any
 from signetscan.boxes import centres
@@ -25,6 +25,7 @@ from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.options import TruthOptions
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
 from signetscan.evaluation.people import as_truth, outside_of
+from signetscan.results.part_files import read_whole
 from signetscan.results.run_record import read_run_record
 from signetscan.suffixes import ANNOTATION_SUFFIXES, ANY_GEOJSON_SUFFIXES, suffix_of
 
@@ -157,7 +158,7 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
     """Predictions and truth of one image, both in level-0 pixels, with the meaning of each object."""
     _check_same_slide(pair)
     nothing = Annotations(boxes=np.empty((0, 4)), names=(), scores=np.empty(0), kinds=())
-    predicted, true = (nothing if path is None else read_annotations(path) for path in (pair.predictions, pair.truth))
+    predicted, true = (nothing if path is None else read_whole(path) for path in (pair.predictions, pair.truth))
     for path, parsed in ((pair.predictions, predicted), (pair.truth, true)):
         remark_reading(parsed, "" if path is None else path.name, remarks)
     predicted_origin, true_origin = _origins(pair)

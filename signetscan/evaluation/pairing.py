@@ -11,9 +11,11 @@ from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.file_pairs import by_stem, files_in
 from signetscan.dataset.remarks import listed
 from signetscan.errors import AnnotationError, ResultError
+from signetscan.formats.parts import whole_target
 from signetscan.formats.result_files import CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
 from signetscan.results.failures import read_failure
 from signetscan.results.folder import failures_in_words, list_slides, pair_names
+from signetscan.results.part_files import all_parts
 from signetscan.suffixes import (
     ANNOTATION_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -81,7 +83,10 @@ class BoxFiles:
 
 
 def stem_of(path: Path) -> str:
-    """Name of the image that a file belongs to: without suffix, and without `.truth` or `.corrected`."""
+    """Name of the image that a file belongs to: without suffix, `.truth`, `.corrected` or the number of a part."""
+    whole = whole_target(path)
+    if whole is not None:
+        return whole.name
     stem = without_suffix(path.name, ANNOTATION_SUFFIXES)
     return stem.removesuffix(TRUTH).removesuffix(CORRECTIONS_MARK)
 
@@ -286,7 +291,8 @@ def _by_kind(folder: Path) -> Iterator[tuple[str, Path]]:
     subfolders = sorted(path for path in folder.rglob("*") if path.is_dir() and not _is_hidden(path, folder))
     files = [file for parent in (folder, *subfolders) for file in files_in(parent, ANNOTATION_SUFFIXES)]
     for file in sorted(files, key=rank):
-        if file.is_file() and not file.name.lower().endswith(NOT_BOXES):
+        is_first = all_parts(file)[0] == file  # of parts, the first stands for all
+        if is_first and file.is_file() and not file.name.lower().endswith(NOT_BOXES):
             yield (file.parent.relative_to(folder) / stem_of(file)).as_posix(), file
 
 

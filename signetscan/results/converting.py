@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
 from signetscan.errors import AnnotationError, OptionError, ResultError, SlideError
-from signetscan.formats.result_files import SUFFIXES, add_suffix, check_libraries
-from signetscan.formats.writers import write_formats
+from signetscan.formats.parts import write_files
+from signetscan.formats.result_files import check_libraries
 from signetscan.results.folder import find_results
 from signetscan.results.lookup import load_with_slide
 from signetscan.results.writing import add_formats
@@ -16,8 +16,6 @@ from signetscan.results.writing import add_formats
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from signetscan.results.reading import StoredResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +33,12 @@ class Converted:
 
 
 def convert_results(
-    results: Sequence[Path], formats: Sequence[str], *, slides: Path | None = None, out: Path | None = None
+    results: Sequence[Path],
+    formats: Sequence[str],
+    *,
+    slides: Path | None = None,
+    out: Path | None = None,
+    objects_per_file: int | None = None,
 ) -> Iterator[Converted]:
     """Write results in further formats. A result that cannot be read does not stop the others.
 
@@ -45,6 +48,7 @@ def convert_results(
         slides: the slide, or a folder that holds all slides; DICOM annotations need it.
         out: folder for the files, made if it does not exist. By default they are written beside the results, and the
             run records list them too.
+        objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
 
     Returns:
         An iterator that converts one slide at a time and says what became of it.
@@ -63,7 +67,7 @@ def convert_results(
     records = list(dict.fromkeys(record for path in results for record in find_results(path)))
     if out is not None:
         _check_names(records, out)
-    return (_converted(record, formats, slides, out) for record in records)
+    return (_converted(record, formats, slides, out, objects_per_file) for record in records)
 
 
 def _check_names(records: Sequence[Path], out: Path) -> None:
@@ -76,26 +80,21 @@ def _check_names(records: Sequence[Path], out: Path) -> None:
             raise OptionError(message)
 
 
-def _converted(record: Path, formats: Sequence[str], slides: Path | None, out: Path | None) -> Converted:
+def _converted(
+    record: Path, formats: Sequence[str], slides: Path | None, out: Path | None, objects_per_file: int | None
+) -> Converted:
     try:
         stored = load_with_slide(record, slides)
     except (AnnotationError, ResultError, SlideError) as error:
         return Converted(name=record.name, problem=str(error))
-    unfit = _write(stored, formats, out)
-    target = _target(stored, out)
-    files = tuple(add_suffix(target, SUFFIXES[name]) for name in formats if name not in unfit)
-    return Converted(name=stored.target.name, files=files, unfit=unfit)
-
-
-def _target(stored: StoredResult, out: Path | None) -> Path:
-    return stored.target if out is None else out / stored.target.name
-
-
-def _write(stored: StoredResult, formats: Sequence[str], out: Path | None) -> dict[str, str]:
-    """Write a result in some formats. Returns why a format could not be written, by format."""
     if out is None:
-        record = add_formats(stored, formats).record
+        now = add_formats(stored, formats, objects_per_file=objects_per_file).record
         # The record also lists formats that earlier runs could not write.
-        return {name: why for name, why in record.unfit.items() if name in formats}
-    make_folder(out)
-    return write_formats({name: add_suffix(_target(stored, out), SUFFIXES[name]) for name in formats}, stored.scanned)
+        unfit = {name: why for name, why in now.unfit.items() if name in formats}
+        names = [file for name in formats if name not in unfit for file in now.files[name].names]
+        files = tuple(stored.target.with_name(name) for name in names)
+    else:
+        make_folder(out)
+        written, unfit = write_files(out / stored.target.name, formats, stored.scanned, objects_per_file)
+        files = tuple(path for paths in written.values() for path in paths)
+    return Converted(name=stored.target.name, files=files, unfit=unfit)

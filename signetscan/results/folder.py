@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations.packed import check_is_no_project
 from signetscan.errors import ResultError
+from signetscan.formats.parts import whole_target
 from signetscan.formats.result_files import (
     CORRECTIONS_SUFFIX,
     FAILURE_SUFFIX,
@@ -107,7 +108,7 @@ def target_of(path: Path) -> Path | None:
             target = path.with_name(path.name.removesuffix(suffix))
             if add_suffix(target, RECORD_SUFFIX).is_file():
                 return target
-    return None
+    return whole_target(path)
 
 
 def find_results(path: Path) -> list[Path]:

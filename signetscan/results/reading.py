@@ -12,7 +12,8 @@ from signetscan.annotations.reading import read_annotations
 from signetscan.detections import Detections
 from signetscan.errors import ResultError
 from signetscan.formats.csv_file import FORMULA
-from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX, SUFFIXES, add_suffix
+from signetscan.formats.parts import paths_of
+from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX
 from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.results.run_record import read_run_record
 
@@ -73,8 +74,10 @@ def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> 
     if form is None:
         message = f"{target}: its results are in none of {', '.join(READABLE_FORMATS)}; scan the slide again with one"
         raise ResultError(message, options=("format",))
-    file = add_suffix(target, SUFFIXES[form])
-    detections = _detections(file, read_annotations(file), scanned, from_csv=form == "csv")
+    files = paths_of(target, form, len(record.files[form].names))
+    file = files[0]
+    parts = [_detections(part, read_annotations(part), scanned, from_csv=form == "csv") for part in files]
+    detections = Detections.concatenate(parts)
     if len(detections) != record.total:
         counts = f"{len(detections)} in the file, {record.total} in its run record"
         message = f"{file}: the numbers of detections differ, {counts}; scan the slide again"

@@ -155,23 +155,35 @@ class ResultFile:
     """Its size, bytes."""
     sha256: str = ""
     """SHA-256 of its bytes, hexadecimal; empty in records of former versions."""
+    more: tuple[ResultFile, ...] = ()
+    """The other parts, if the results are in parts and this is the first."""
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """Describe a file that has just been written.
+    def of(cls, path: Path, *more: Path) -> Self:
+        """Describe a file that has just been written, and if it is the first part, the others.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: one cannot be read.
         """
-        return cls(name=path.name, size=path.stat().st_size, sha256=_sha256(path))
+        rest = tuple(cls.of(part) for part in more)
+        return cls(name=path.name, size=path.stat().st_size, sha256=_sha256(path), more=rest)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all files."""
+        return (self.name, *(part.name for part in self.more))
 
     def is_whole(self, path: Path) -> bool:
         """Whether a file has the bytes that were written; the size alone decides where the record has no SHA-256.
 
+        Args:
+            path: the file; other parts are looked for beside it.
+
         Raises:
             OSError: it cannot be read.
         """
-        return path.stat().st_size == self.size and (not self.sha256 or self.sha256 == _sha256(path))
+        is_same = path.stat().st_size == self.size and (not self.sha256 or self.sha256 == _sha256(path))
+        return is_same and all(part.is_whole(path.with_name(part.name)) for part in self.more)
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -180,11 +192,27 @@ class ResultFile:
         if PurePath(name).name != name:
             message = f"{table.name}.name must be the name of a file, not {name[:60]!r}"
             raise JsonError(message)
-        return cls(name=name, size=table.whole("bytes", low=0), sha256=table.text_or("sha256", ""))
+        more = table.array("more") if table.values.get("more") is not None else []
+        return cls(
+            name=name,
+            size=table.whole("bytes", low=0),
+            sha256=table.text_or("sha256", ""),
+            more=tuple(cls._part(value, f"{table.name}.more[{number}]") for number, value in enumerate(more)),
+        )
+
+    @classmethod
+    def _part(cls, value: Json, name: str) -> Self:
+        """Read a further part, which has none itself."""
+        part = cls.from_json(JsonTable.of(value, name))
+        if part.more:
+            message = f"{name}.more must not be there"
+            raise JsonError(message)
+        return part
 
     def to_json(self) -> dict[str, Json]:
         """This part of a record."""
-        return {"name": self.name, "bytes": self.size, "sha256": self.sha256}
+        facts: dict[str, Json] = {"name": self.name, "bytes": self.size, "sha256": self.sha256}
+        return facts | ({"more": [part.to_json() for part in self.more]} if self.more else {})
 
 
 def _sha256(path: Path) -> str:

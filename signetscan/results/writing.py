@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OutputError
+from signetscan.formats.parts import remove_files, write_files
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, SUFFIXES, USUAL_FORMATS, add_suffix
 from signetscan.formats.scanned_slide import scanned_slide
-from signetscan.formats.writers import write_formats
 from signetscan.results.reading import StoredResult
 from signetscan.results.record_parts import ResultFile
 from signetscan.results.run_record import record_of_scan, write_run_record
@@ -32,6 +32,7 @@ def write_results(  # noqa: PLR0913 - the last five are for batches
     key: str = "",
     crop_to_bounds: bool = True,
     formats: Sequence[str] = USUAL_FORMATS,
+    objects_per_file: int | None = None,
     slide_path: Path | None = None,
     identity: FileIdentity = UNKNOWN,
 ) -> StoredResult:
@@ -48,6 +49,7 @@ def write_results(  # noqa: PLR0913 - the last five are for batches
         crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, to which QuPath crops by default,
             or from the corner of level 0. It matters only for slides that declare bounds.
         formats: names from `formats.result_files.SUFFIXES`.
+        objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
         slide_path: the slide's file, to which DICOM annotations refer.
         identity: what tells the slide's files from others, for later runs; unknown by default.
 
@@ -64,27 +66,30 @@ def write_results(  # noqa: PLR0913 - the last five are for batches
     record = record_of_scan(
         slide, detector, result, name=target.name, key=key, origin=scanned.origin, identity=identity
     )
-    return add_formats(StoredResult(scanned=scanned, record=record, target=target), formats)
+    stored = StoredResult(scanned=scanned, record=record, target=target)
+    return add_formats(stored, formats, objects_per_file=objects_per_file)
 
 
 def _remove_results(target: Path) -> None:
     """Remove the results of an earlier run."""
     # The record goes first: if the rest cannot be removed, nothing vouches for it any more.
-    for suffix in (RECORD_SUFFIX, REPORT_SUFFIX, *SUFFIXES.values()):
+    for suffix in (RECORD_SUFFIX, REPORT_SUFFIX):
         path = add_suffix(target, suffix)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             message = f"{path}: cannot be replaced: {error.strerror or error}"
             raise OutputError(message) from error
+    remove_files(target, SUFFIXES)
 
 
-def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
+def add_formats(stored: StoredResult, formats: Iterable[str], *, objects_per_file: int | None = None) -> StoredResult:
     """Write detections in further formats, and a run record that lists these too.
 
     Args:
         stored: a slide's results.
         formats: names from `formats.result_files.SUFFIXES`; files that exist are written again.
+        objects_per_file: as for `write_results`.
 
     Returns:
         The results with the new record.
@@ -92,9 +97,8 @@ def add_formats(stored: StoredResult, formats: Iterable[str]) -> StoredResult:
     Raises:
         OutputError: a file cannot be written.
     """
-    paths = {name: add_suffix(stored.target, SUFFIXES[name]) for name in formats}
-    unfit = write_formats(paths, stored.scanned)
-    written = {name: ResultFile.of(path) for name, path in paths.items() if name not in unfit}
+    paths, unfit = write_files(stored.target, formats, stored.scanned, objects_per_file)
+    written = {name: ResultFile.of(*parts) for name, parts in paths.items()}
     record = stored.record.with_files(written, unfit)
     write_run_record(add_suffix(stored.target, RECORD_SUFFIX), record)
     return replace(stored, record=record)
