@@ -260,6 +260,21 @@ def test_a_photometric_tag_that_its_jpegs_contradict_is_told(tmp_path: Path, pho
     assert [f"its tiles say {stored}" in text for text in found] == ([True] if stored else [])
 
 
+def test_strips_that_tifffile_decodes_rightly_raise_no_concern(tmp_path: Path) -> None:
+    """Bio-Formats, and so QuPath, calls YCbCr in JFIF strips RGB; tifffile goes by JFIF's mark."""
+    path = tmp_path / "s.tif"
+    storage: dict[str, Any] = {"photometric": "ycbcr", "subsampling": (1, 1), "compression": "jpeg"}
+    strip = bytes(imagecodecs.jpeg8_encode(IMAGE, level=90))
+    rows, columns = IMAGE.shape[:2]
+    tifffile.imwrite(path, iter([strip]), shape=(rows, columns, 3), dtype=np.uint8, rowsperstrip=rows, **storage)
+    set_tag(path, 0, "PhotometricInterpretation", 2)
+    with open_slide(path, mpp=0.25) as slide:
+        assert slide.decoder == "tifffile"
+        assert slide.concerns == ()
+        read = slide.read_region((0, 0), 0, (IMAGE.shape[1], IMAGE.shape[0]))
+    assert np.abs(read.astype(int) - IMAGE).mean() < 6, "JPEG's own loss; YCbCr shown as RGB has over 50"
+
+
 def test_what_a_jpeg_says_of_its_colours() -> None:
     tile = IMAGE[:64, :64]
     assert jpeg_colours(jpeg(tile)) is StoredColours.YCBCR, "JFIF"

@@ -95,6 +95,14 @@ def jpeg_colours(data: bytes) -> StoredColours | None:
     return None
 
 
+def has_jfif_mark(data: bytes) -> bool:
+    """Whether a JPEG, or its beginning, has the mark of JFIF, whose three channels are YCbCr by definition."""
+    try:
+        return any(marker == 0xE0 and data[start:end].startswith(b"JFIF\0") for marker, start, end in _segments(data))
+    except ValueError:
+        return False
+
+
 def _colours(channels: bytes, *, is_jfif: bool, adobe: int | None) -> StoredColours | None:
     """The verdict from a frame's three channels, each of three bytes: its name, its sampling and its table."""
     if is_jfif or channels[4] != channels[1] or adobe == 1:

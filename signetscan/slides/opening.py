@@ -62,7 +62,8 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
         _refuse_size(path, slide.dimensions)
         if header is not None and slide.format_name in PLAIN_TIFFS:
             check_storage(header, slide.dimensions, path)
-            found = (*slide.concerns, *picture_concerns(header, slide.dimensions))
+            heeds_jfif = isinstance(slide, TiffSlide)  # as tifffile does
+            found = (*slide.concerns, *picture_concerns(header, slide.dimensions, heeds_jfif=heeds_jfif))
             slide.concerns = tuple(dict.fromkeys(found))  # tifffile may have counted the planes too
         said = slide.said if header is None else _with_ome(slide.said, ome_sizes(header.description, slide.dimensions))
         slide.mpp = given or said.mpp or default

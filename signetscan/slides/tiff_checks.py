@@ -11,7 +11,7 @@ import tifffile
 
 from signetscan.errors import SlideError
 from signetscan.plurals import counted
-from signetscan.slides.codestreams import StoredColours, jpeg_colours
+from signetscan.slides.codestreams import StoredColours, has_jfif_mark, jpeg_colours
 from signetscan.slides.concerns import Concern, ConcernKind, colours_disagree
 
 if TYPE_CHECKING:
@@ -78,12 +78,13 @@ def check_storage(header: TiffHeader, size: tuple[int, int], path: Path) -> None
         raise SlideError(message)
 
 
-def picture_concerns(header: TiffHeader, size: tuple[int, int]) -> tuple[Concern, ...]:
+def picture_concerns(header: TiffHeader, size: tuple[int, int], *, heeds_jfif: bool) -> tuple[Concern, ...]:
     """What is suspicious about an image that is read.
 
     Args:
         header: the images of the file.
         size: width and height of the image that is read, pixels.
+        heeds_jfif: whether its decoder takes JFIF tiles for YCbCr, which they are, whatever the tag says.
     """
     image = _image_of(header, size)
     if image is None:
@@ -96,7 +97,9 @@ def picture_concerns(header: TiffHeader, size: tuple[int, int]) -> tuple[Concern
             "and which will not be scanned; check that this one is meant"
         )
         concerns.append(Concern(kind=ConcernKind.PICTURE, message=message))
-    return (*concerns, *_false_colours(image))
+    if not (heeds_jfif and has_jfif_mark(image.first_piece)):
+        concerns += _false_colours(image)
+    return tuple(concerns)
 
 
 def stack_concerns(planes: int) -> tuple[Concern, ...]:
