@@ -50,6 +50,7 @@ def caused(error: SignetscanError, cause: BaseException) -> SignetscanError:
     [
         (SlideError(f"{PATH}: OpenSlide cannot read this slide: {PATH.parent}/Muster.ini: no group"), "cannot be read"),
         (SlideError(f"{PATH}: the file is empty; copy it again"), "the file is empty"),
+        (SlideError(f"{PATH}: its folder Muster is not beside it"), "that belongs to it is not beside it"),
         (MppError(f"{PATH.stem}: the file does not say how large its pixels are."), "does not say how large"),
         (AnnotationError(f"{PATH}: Muster is not JSON"), "region of interest"),
         (OutputError(f"{PATH}: cannot be written"), "results cannot be written"),

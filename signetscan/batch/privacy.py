@@ -56,6 +56,8 @@ PHRASES = (
     "holds no annotation with an area",
 )
 """Parts of our own messages that hold no text of others; the first one that an error's message has is said."""
+IN_FULL = {"is not beside it": "a file or folder that belongs to it is not beside it"}
+"""What is said for a phrase that is no whole clause."""
 CHATTY = ("tifffile", "PIL")
 """Libraries that log names of files."""
 
@@ -79,7 +81,8 @@ def private_reason(error: BaseException) -> str:
     cause = error.__cause__
     if phrase is None and isinstance(cause, OSError) and cause.errno:
         phrase = os.strerror(cause.errno)
-    return f"{what}: {phrase or 'a run without pseudonyms says why'}"
+    said = IN_FULL.get(phrase, phrase) if phrase else "a run without pseudonyms says why"
+    return f"{what}: {said}"
 
 
 def hush_process() -> None:
