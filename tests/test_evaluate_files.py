@@ -37,7 +37,7 @@ SLIDE = "2018_1_2019-02-25 21_57_36-lv0-{}-0-100-100"
 def xml(path: Path, boxes: Sequence[Sequence[float]], names: Sequence[str] | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     names = [CLASS] * len(boxes) if names is None else names
-    path.write_bytes(boxes_xml(path.stem, (999, 999), np.array(boxes, np.float64).reshape(-1, 4), names))
+    path.write_bytes(boxes_xml(path.stem, (1000, 800), np.array(boxes, np.float64).reshape(-1, 4), names))
     return path
 
 

@@ -46,9 +46,9 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
     """Evaluate PREDICTIONS against TRUTH.
 
     Prints DigestPath's figures, AP50, F1 and calibration. Each argument is a file (GeoJSON, CSV, XML) or a folder of
-    them, paired by name; TRUTH may be a folder in the layout of DigestPath 2019. In a GeoJSON truth, annotations of the
-    classes "Positive region" and "Normal region" are the images of a slide, and objects in a large annotation of the
-    class Ignore* do not count. A file without any cell is a normal image.
+    them, paired by name; TRUTH may be a folder in the layout of DigestPath 2019 or YOLO, or a COCO file. In a GeoJSON
+    truth, annotations of the classes "Positive region" and "Normal region" are the images of a slide, and objects in a
+    large annotation of the class Ignore* do not count. A file without any cell is a normal image.
 
     Detect with a low --threshold first, or the curves end early.
 

@@ -185,6 +185,15 @@ def find_files(root: Path) -> FoundFiles:
     )
 
 
+def suffixes_below(root: Path) -> set[str]:
+    """The suffixes, in lower case, of the files in and below a folder; no file is opened.
+
+    Raises:
+        AnnotationError: the folder cannot be read, or has too many files.
+    """
+    return {suffix for path in _walk(root) if (suffix := suffix_of(path.name, KINDS))}
+
+
 def _walk(root: Path) -> Iterator[Path]:
     count = 0
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from signetscan.annotations import Annotations, Meaning, Region, Unclassified, interpret
 from signetscan.annotations.marked_slide import check_marked_slide
-from signetscan.annotations.objects import in_any
+from signetscan.annotations.objects import in_any, make_annotations, rectangle_ring
 from signetscan.boxes import centres
 from signetscan.dataset import MPP, slide_of
 from signetscan.dataset.qupath import remark_marks
 from signetscan.dataset.remarks import Remarks, remark_reading
+from signetscan.dataset.twice import first_of_each
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.annotations import MarkedObjects
+    from signetscan.dataset.parsed import ImageObjects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +60,8 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
 
     Args:
         predictions: a file (GeoJSON, CSV or XML), or a folder of them.
-        truth: the same, or a folder in the layout of DigestPath 2019. Files are paired by name without suffix.
+        truth: the same, or a folder in the layout of DigestPath 2019, YOLO or COCO, or a COCO file. Files are paired by
+            name without suffix.
         options: class and frame of the truth. The class is by default the only one there is.
 
     Returns:
@@ -72,7 +75,8 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
     remarks = Remarks()
     pairs = find_pairs(predictions, truth, remarks, full_truth=options.full_truth)
     read = [read_pair(pair, remarks, truth_in_level0=options.truth_origin == "level0") for pair in pairs.pairs]
-    for pair, (_, marked) in zip(pairs.pairs, read, strict=True):
+    for pair, (predicted_marks, marked) in zip(pairs.pairs, read, strict=True):
+        _remark_size(pair, predicted_marks.annotations.image_size, marked.annotations.image_size, remarks)
         remark_marks(marked, pair.truth_name, remarks)
     all_predicted, all_cells, chosen = chosen_objects(
         [marked.cells for marked, _ in read], [marked.cells for _, marked in read], options.class_name, pairs, remarks
@@ -84,10 +88,30 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
             detections = detections_of(pair.predictions, predicted, remarks)
             detections = outside_of(marked, detections, pair.predictions.name, remarks)
         boxes = cells.boxes[with_area(pair.truth_name, cells, remarks)]
-        # The folder decides in DigestPath's layout. Elsewhere even a point without an area shows that there are cells.
-        normal = pair.normal if pairs.is_digestpath else not len(cells) and not marked.count(Meaning.UNDECIDED)
-        results += images_of_pair(pair, detections, boxes, marked.regions, remarks, normal=normal)
+        first = first_of_each(boxes)
+        remarks.add("Cells of the truth that were boxed twice, counted once", pair.truth_name, int((~first).sum()))
+        normal = _is_normal(pair, marked, cells, is_digestpath=pairs.is_digestpath)
+        results += images_of_pair(pair, detections, boxes[first], marked.regions, remarks, normal=normal)
     return ResultSet(results=tuple(results), class_name=chosen, notes=remarks.lines())
+
+
+def _remark_size(pair: Pair, predicted: tuple[int, int] | None, true: tuple[int, int] | None, remarks: Remarks) -> None:
+    """Remark on truth that was drawn on an image of another size, in pixels, than the predictions are of."""
+    if true is not None and pair.predictions is not None and record_path(pair.predictions).exists():
+        predicted = read_run_record(record_path(pair.predictions)).slide.dimensions
+    if true is None or predicted is None or true == predicted:
+        return
+    kind = "Truth drawn on an image of another size than the predictions', so that no figure of it can be relied on"
+    remarks.add(kind, f"{pair.stem} ({true[0]} x {true[1]} px, {predicted[0]} x {predicted[1]} px)")
+
+
+def _is_normal(pair: Pair, marked: MarkedObjects, cells: Annotations, *, is_digestpath: bool) -> bool:
+    """Whether an image has no cell. The folder decides in DigestPath's layout."""
+    if is_digestpath:
+        return pair.normal
+    # Even a point without an area shows that there are cells, and so does an annotation that cannot be used.
+    is_annotated = pair.objects is None or pair.normal or bool(pair.objects.names)
+    return is_annotated and not len(cells) and not marked.count(Meaning.UNDECIDED)
 
 
 def images_of(
@@ -157,8 +181,9 @@ def images_of_pair(
 def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[MarkedObjects, MarkedObjects]:
     """Predictions and truth of one image, both in level-0 pixels, with the meaning of each object."""
     _check_same_slide(pair)
-    nothing = Annotations(boxes=np.empty((0, 4)), names=(), scores=np.empty(0), kinds=())
-    predicted, true = (nothing if path is None else read_whole(path) for path in (pair.predictions, pair.truth))
+    nothing = make_annotations([], [], [])
+    predicted = nothing if pair.predictions is None else read_whole(pair.predictions)
+    true = nothing if pair.truth is None else _true_objects(pair.truth, pair.objects)
     for path, parsed in ((pair.predictions, predicted), (pair.truth, true)):
         remark_reading(parsed, "" if path is None else path.name, remarks)
     predicted_origin, true_origin = _origins(pair)
@@ -166,7 +191,8 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
     if predicted_origin != (0.0, 0.0) and _is_geojson(pair.predictions):
         predicted = predicted.moved(*predicted_origin)
         moved.append(predicted_origin)
-    if true_origin != (0.0, 0.0) and _is_geojson(pair.truth) and not truth_in_level0:
+    in_level0 = truth_in_level0 or pair.objects is not None
+    if true_origin != (0.0, 0.0) and _is_geojson(pair.truth) and not in_level0:
         true = true.moved(*true_origin)
         moved.append(true_origin)
     for x, y in dict.fromkeys(moved):  # one remark, if both sides count from the same corner
@@ -175,6 +201,14 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
             f"{pair.stem} from x {x:g}, y {y:g} px",
         )
     return _interpreted(pair, predicted, true, remarks)
+
+
+def _true_objects(file: Path, objects: ImageObjects | None) -> Annotations:
+    """The objects of an image's truth; those that are known are not read again."""
+    if objects is None:
+        return read_whole(file)
+    boxes, names = objects.boxes.tolist(), objects.names
+    return replace(make_annotations(boxes, names, [np.nan] * len(names)), image_size=objects.drawn_on)
 
 
 def _check_same_slide(pair: Pair) -> None:
@@ -215,6 +249,9 @@ def _interpreted(
         remarks.add("Regions in predictions not used", pair.predictions.name, len(marked_predictions.regions))
         rejected = marked_predictions.count(Meaning.REJECTED) + marked_predictions.count(Meaning.IGNORED)
         remarks.add("Predictions left out, being rejected or ignored", pair.predictions.name, rejected)
+    if pair.objects is not None:
+        areas = (Region(rings=(rectangle_ring(box),), normal=False) for box in pair.objects.ignored)
+        marked_truth = replace(marked_truth, ignored=(*marked_truth.ignored, *areas))
     return marked_predictions, as_truth(marked_truth, pixel_um, pair.truth_name, remarks)
 
 

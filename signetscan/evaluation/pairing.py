@@ -11,6 +11,7 @@ from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.file_pairs import by_stem, files_in
 from signetscan.dataset.remarks import listed
 from signetscan.errors import AnnotationError, ResultError
+from signetscan.evaluation.image_sets import truth_of_images
 from signetscan.formats.parts import whole_target
 from signetscan.formats.result_files import CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
 from signetscan.results.failures import read_failure
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from signetscan.dataset.parsed import ImageObjects
     from signetscan.dataset.remarks import Remarks
 
 NOT_BOXES = (RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", SUFFIXES["asap"], SUFFIXES["imagescope"])
@@ -50,7 +52,9 @@ class Pair:
     truth: Path | None
     """File of truth; None for a normal image in DigestPath's layout, which has none."""
     normal: bool = False
-    """Whether its folder in DigestPath's layout declares it normal."""
+    """Whether its folder in DigestPath's layout, or its file in another one, declares it normal."""
+    objects: ImageObjects | None = None
+    """The truth, where a file has that of many images, or where it needs the image's size; None if it is to be read."""
 
     @property
     def truth_name(self) -> str:
@@ -106,7 +110,14 @@ def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: 
     if full_truth and root is None:
         message = f"{truth}: only simulated data sets have the full truth, and this has no folder {POSITIVE_FOLDER}"
         raise AnnotationError(message)
-    if predictions.is_file() and truth.is_file():
+    images = truth_of_images(truth, remarks) if root is None else None
+    if images is not None:
+        true_pairs = {
+            stem: Pair(stem=stem, predictions=None, truth=image.file, normal=image.normal, objects=image.objects)
+            for stem, image in images.items()
+        }
+        pairs = _with_predictions(predictions, truth, true_pairs, remarks)
+    elif predictions.is_file() and truth.is_file():
         # Two files are a pair whatever their names, because the user chose them.
         _check_is_no_failure(predictions)
         pairs = [Pair(stem=stem_of(predictions), predictions=predictions, truth=truth)]

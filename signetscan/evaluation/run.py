@@ -50,7 +50,7 @@ def evaluate_files(
 
     Args:
         predictions: a file (GeoJSON, CSV or XML), or a folder of them.
-        truth: the same, or a folder in the layout of DigestPath 2019; see `read_results`.
+        truth: the same, or a folder in the layout of DigestPath 2019, YOLO or COCO, or a COCO file; see `read_results`.
         truth_options: how to read the files.
         options: threshold, IoU and intervals; the defaults are DigestPath's.
         out: folder for `metrics.json` and the plots, created if needed; None writes nothing.
