@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from hypothesis.extra.numpy import arrays
 from signetscan.annotations import Meaning, interpret, read_annotations, read_boxes_csv, read_boxes_xml, read_geojson
 from signetscan.annotations.left_out import Reason
 from signetscan.annotations.objects import Region, in_any
-from signetscan.annotations.outlines import filled
+from signetscan.annotations.outlines import area_of, filled
 from signetscan.annotations.qupath import read_areas
 from signetscan.cli.main import cli
 from signetscan.errors import AnnotationError
@@ -462,3 +463,26 @@ def test_large_areas_are_ignored_only_where_they_were_drawn(tmp_path: Path) -> N
     cells = [feature(polygon(ring(x, 400, 40, 40))) for x in (400, 3000, 5400)]
     marked = interpret(read_geojson(stored(tmp_path / "a.geojson", area, *cells)), (0.25, 0.25))
     assert marked.meaning.tolist() == [Meaning.IGNORED_AREA, Meaning.IGNORED, Meaning.CELL, Meaning.IGNORED]
+
+
+def test_areas_of_tissue_are_no_cells(tmp_path: Path) -> None:
+    """Where no class is chosen, the cells of the only other class count; small ones of these classes are cells."""
+    names = ("Tumor", "Stroma", "Immune cells", "Necrosis", "Other")
+    large = [feature(polygon(ring(0, 0, 2000, 2000)), name) for name in names]
+    marked = interpret(read_geojson(stored(tmp_path / "a.geojson", GOOD, *large)), (0.25, 0.25))
+    assert marked.meaning.tolist() == [Meaning.CELL, *[Meaning.TISSUE] * 5]
+    small = read_geojson(stored(tmp_path / "b.geojson", *(feature(polygon(ring(0, 0)), name) for name in names)))
+    found = feature(polygon(ring(0, 0, 2000, 2000)), "Tumor", "detection")
+    for read in (small, read_geojson(stored(tmp_path / "c.geojson", found))):
+        assert set(interpret(read, (0.25, 0.25)).meaning.tolist()) == {Meaning.CELL}
+    detections = stored(tmp_path / "f.geojson", feature(polygon(ring(10, 20)), kind="detection"))
+    for command in ("evaluate", "compare"):
+        output = CliRunner().invoke(cli, [command, str(detections), str(tmp_path / "a.geojson")]).output
+        assert re.search(r"Areas of tissue left out, larger than any cell: 5|Stroma", output), output
+        assert "choose one" not in output
+
+
+@given(st.permutations([(0.0, 0.0), (7.0, 0.0), (7.0, 5.0), (0.0, 5.0)]), st.booleans())
+def test_a_rectangle_goes_round_its_corners(corners: list[tuple[float, float]], closed: bool) -> None:
+    region = Region(rings=(np.array([*corners, corners[0]] if closed else corners),), normal=False)
+    assert region.is_rectangle is (area_of(region.rings[0]) == 35)

@@ -8,6 +8,7 @@
 | `Positive region`, `Region*`, `Region`, `ROI` | an annotation | a region in which all cells were annotated |
 | `Normal region`, `Normal` | an annotation | a region without cells |
 | `Reviewed region`, `Reviewed` | an annotation | a region that was looked through, with or without cells |
+| `Tumor`, `Stroma`, `Immune cells`, `Necrosis`, `Other` | as an ignored area | tissue: it says nothing about cells |
 | none | an annotation | see `Unclassified` |
 | any other | of any size | a cell |
 
@@ -47,6 +48,8 @@ NORMAL_NAMES = frozenset({NORMAL_REGION.casefold(), "normal"})
 REVIEWED_NAMES = frozenset({REVIEWED_REGION.casefold(), "reviewed"})
 """Classes of annotations around a part in which somebody looked at everything. A detection that is left there as the
 model wrote it is still open, unlike one in a positive region, where it counts as a cell."""
+TISSUE_NAMES = frozenset({"tumor", "stroma", "immune cells", "necrosis", "other"})
+"""Classes of tissue that are built into QuPath."""
 
 MAX_CELL_UM = 100.0
 """Largest side of a cell, µm; a larger object is an area."""
@@ -71,6 +74,8 @@ class Meaning(IntEnum):
     """A part that was looked through, and may have cells or none."""
     UNDECIDED = 7
     """A detection about which nobody decided, in a file in which people decided about others."""
+    TISSUE = 8
+    """An area of tissue, which says nothing about the cells in it."""
 
 
 AREAS = (Meaning.IGNORED_AREA, Meaning.POSITIVE_REGION, Meaning.NORMAL_REGION, Meaning.REVIEWED_REGION)
@@ -145,6 +150,8 @@ def interpret(
     meaning[~drawn & np.isin(meaning, regions)] = Meaning.CELL
     is_area = drawn & large & np.isnan(annotations.scores)
     meaning[(meaning == Meaning.IGNORED_AREA) & ~is_area] = Meaning.REJECTED
+    tissue = {name for name in class_meanings if name.casefold() in TISSUE_NAMES}
+    meaning[is_area & np.array([name in tissue for name in annotations.names], np.bool_)] = Meaning.TISSUE
     unnamed = drawn & np.array([not name for name in annotations.names], np.bool_)
     meaning[_regions_without_class(annotations, meaning, unnamed, large, unclassified)] = Meaning.POSITIVE_REGION
 

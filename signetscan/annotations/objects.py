@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations.outlines import area_of, holds
+from signetscan.annotations.outlines import holds
 
 if TYPE_CHECKING:
     from array import array
@@ -46,11 +46,15 @@ class Region:
 
     @property
     def is_rectangle(self) -> bool:
-        """Whether the region fills its box: it has one ring, all corners of which are corners of the box."""
-        x0, y0, x1, y1 = self.box
-        if len(self.rings) > 1 or area_of(self.rings[0]) != (x1 - x0) * (y1 - y0):
+        """Whether the region fills its box: it has one ring, which goes round the corners of the box."""
+        if len(self.rings) > 1 or not 4 <= len(self.rings[0]) <= 5:
             return False
-        return all(x in (x0, x1) and y in (y0, y1) for x, y in self.rings[0].tolist())
+        first, second, third, fourth, *again = self.rings[0].tolist()
+        x0, y0, x1, y1 = self.box
+        goes_round = ([x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0], [x1, y0], [x1, y1])
+        clockwise = [goes_round[start : start + 4] for start in range(4)]
+        ring = (first, second, third, fourth)
+        return again in ([], [first]) and (ring in clockwise or ring[::-1] in clockwise)
 
     def holds(self, points: NDArray[Float]) -> NDArray[np.bool_]:
         """Which points (N, 2) are inside, (N,): a ray to the right crosses the rings an odd number of times.

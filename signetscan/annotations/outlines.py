@@ -24,8 +24,8 @@ AT_ONCE = 1 << 20
 
 def area_of(ring: Values) -> float:
     """The area of a ring (K, 2) that does not cross itself, square pixels."""
-    x, y = (ring - ring[0]).T  # from a corner, where rounding is least
-    return abs(float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())) / 2
+    x, y = (ring - ring[0]).T  # from the first corner: rounding is less, and the edge back to it has no part in the sum
+    return abs(float(x[:-1] @ y[1:] - x[1:] @ y[:-1])) / 2
 
 
 def crossings(rings: Sequence[Values], heights: Values) -> Iterator[tuple[Indices, Values]]:

@@ -255,19 +255,18 @@ class _Objects:
     def _add_polygons(self, shape: Shape, name: str, kind: str, score: float) -> None:
         boxes, meaning = shape.boxes, meaning_of_class(name)
         may_be_area = kind == PEOPLE and (meaning in AREAS or not name)
-        if len(boxes) == 1 or (may_be_area and name) or is_one_cell(boxes):
+        objects = shape.polygons
+        if len(boxes) > 1 and ((may_be_area and name) or is_one_cell(boxes)):
             objects = [shape.rings]
             boxes = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
-        else:
-            objects = shape.polygons
-            self.split += 1
+        self.split += len(objects) > 1
         if may_be_area:
             first = len(self.names)
             self.polygons |= {first + index: rings for index, rings in enumerate(objects) if not _is_rectangle(rings)}
         self._add_boxes(boxes, name, kind, score)
 
     def _add_boxes(self, boxes: NDArray[np.float64], name: str, kind: str, score: float) -> None:
-        self.boxes.frombytes(boxes.astype(np.float64).tobytes())
+        self.boxes.frombytes(boxes.tobytes())
         self.names += [sys.intern(name)] * len(boxes)
         self.scores.extend([score] * len(boxes))
         self.kinds += [sys.intern(kind)] * len(boxes)
@@ -287,7 +286,7 @@ class _Objects:
 
 
 def _is_rectangle(rings: Rings) -> bool:
-    return len(rings) == 1 and len(rings[0]) <= 5 and Region(rings=rings, normal=False).is_rectangle
+    return Region(rings=rings, normal=False).is_rectangle
 
 
 def _area(one: _Object, left_out: LeftOutObjects) -> Rings:

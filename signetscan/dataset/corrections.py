@@ -107,7 +107,7 @@ def sort_corrections(
     unnamed_regions = _mask(not name for name in objects.names) & marked.having(Meaning.POSITIVE_REGION)
     remarks.add("Annotations without a class, larger than a cell, taken for regions", "", int(unnamed_regions.sum()))
     remarks.add("Objects in ignored areas left out", "", marked.count(Meaning.IGNORED))
-    cell_or_rejected = marked.having(Meaning.CELL, Meaning.REJECTED)
+    cell_or_rejected = marked.having(Meaning.CELL, Meaning.REJECTED, Meaning.TISSUE)  # tissue is too large for a cell
     chosen = objects.select(cell_or_rejected)
     rejected = (marked.meaning == Meaning.REJECTED)[cell_or_rejected]
     large = is_large(chosen.boxes, pixel_um)

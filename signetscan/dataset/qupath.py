@@ -74,9 +74,10 @@ def read_counted(file: Path, name: str, remarks: Remarks) -> Annotations:
 
 
 def remark_marks(marked: MarkedObjects, file: str, remarks: Remarks) -> None:
-    """Remark on rejected objects, and on objects in ignored areas."""
+    """Remark on rejected objects, on objects in ignored areas, and on areas of tissue."""
     remarks.add("Rejected objects left out, being no cells", file, marked.count(Meaning.REJECTED))
     remarks.add("Objects in ignored areas left out", file, marked.count(Meaning.IGNORED))
+    remarks.add("Areas of tissue left out, larger than any cell", file, marked.count(Meaning.TISSUE))
 
 
 def boxes_around(regions: Sequence[Region]) -> NDArray[np.float64]:
