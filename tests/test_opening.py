@@ -248,9 +248,9 @@ def test_sound_colours_raise_no_concern(tmp_path: Path, kind: str) -> None:
         assert slide.concerns == ()
 
 
-@pytest.mark.parametrize(("photometric", "stored"), [("rgb", "YCbCr"), ("ycbcr", "RGB"), ("ycbcr", ""), ("rgb", "")])
+@pytest.mark.parametrize(("photometric", "stored"), [("ycbcr", "RGB"), ("ycbcr", ""), ("rgb", "")])
 def test_a_photometric_tag_that_its_jpegs_contradict_is_told(tmp_path: Path, photometric: str, stored: str) -> None:
-    """A JFIF file is YCbCr, and Adobe's marker tells RGB."""
+    """Adobe's marker tells RGB."""
     wanted = stored.upper() or photometric.upper()
     tiles = [bytes(imagecodecs.jpeg8_encode(tile, level=90, outcolorspace=wanted)) for tile in tiles_of(IMAGE)]
     path = write_stored(tmp_path / "s.tif", tiles, 400, 300, photometric="ycbcr", subsampling=(1, 1))
@@ -273,6 +273,33 @@ def test_strips_that_tifffile_decodes_rightly_raise_no_concern(tmp_path: Path) -
         assert slide.concerns == ()
         read = slide.read_region((0, 0), 0, (IMAGE.shape[1], IMAGE.shape[0]))
     assert np.abs(read.astype(int) - IMAGE).mean() < 6, "JPEG's own loss; YCbCr shown as RGB has over 50"
+
+
+def ycbcr_said_to_be_rgb(path: Path, tiles: list[bytes], **options: Any) -> Path:  # noqa: ANN401 - tifffile's options
+    write_stored(path, tiles, 400, 300, photometric="ycbcr", subsampling=(1, 1), **options)
+    set_tag(path, 0, "PhotometricInterpretation", 2)
+    return path
+
+
+def test_jfif_tiles_are_ycbcr_whatever_the_tag_says(tmp_path: Path) -> None:
+    """Bio-Formats writes such files, which OpenSlide would show in false colours."""
+    tiles = [jpeg(tile) for tile in tiles_of(IMAGE)]
+    with open_slide(ycbcr_said_to_be_rgb(tmp_path / "s.tif", tiles), mpp=0.25) as slide:
+        assert slide.concerns == ()
+        found = slide.read_region((64, 64), 0, (64, 64))
+    np.testing.assert_array_equal(found, imagecodecs.jpeg8_decode(tiles[8]))
+
+
+def test_false_colours_that_cannot_be_put_right_are_told(tmp_path: Path) -> None:
+    """Of an SVS, and where nothing but the resolution of the chroma tells."""
+    jfif = [jpeg(tile) for tile in tiles_of(IMAGE)]
+    unmarked = [tile.replace(b"JFIF\0", b"NONE\0") for tile in jfif]
+    for path in (
+        ycbcr_said_to_be_rgb(tmp_path / "s.svs", jfif, **APERIO),
+        ycbcr_said_to_be_rgb(tmp_path / "s.tif", unmarked),
+    ):
+        with open_slide(path, mpp=0.25) as slide:
+            assert ["its tiles say YCbCr" in text for text in said(slide, ConcernKind.COLOURS)] == [True]
 
 
 def test_what_a_jpeg_says_of_its_colours() -> None:

@@ -20,7 +20,7 @@ from signetscan.slides.openslide_slide import OpenSlideSlide
 from signetscan.slides.parts import slide_parts
 from signetscan.slides.picture import open_picture, picture_format
 from signetscan.slides.protocol import MAX_SIDE
-from signetscan.slides.tiff_checks import check_storage, picture_concerns
+from signetscan.slides.tiff_checks import check_storage, only_jfif_tells, picture_concerns
 from signetscan.slides.tiff_header import MAX_IMAGES, TiffHeader, TiffImage, is_tiff, read_header
 from signetscan.slides.tiff_slide import TiffSlide
 
@@ -103,12 +103,14 @@ def _open(path: Path, header: TiffHeader | None) -> OpenSlideSlide | TiffSlide |
             message = f"{path}: OpenSlide cannot read this slide: {explained(str(error))}"
             raise SlideError(message) from error
     else:
-        if header is None or slide.format_name not in PLAIN_TIFFS or _shows_largest(slide, header.largest):
+        if header is None or slide.format_name not in PLAIN_TIFFS:
+            return slide
+        is_rightly_coloured = slide.format_name == "aperio" or not only_jfif_tells(header.largest)
+        if is_rightly_coloured and _shows_largest(slide, header.largest):
             return slide
         slide.close()
-        return TiffSlide(path, is_whole=True)
-    _check_planes(path, header)
-    return TiffSlide(path)
+        return _open_by_tifffile(path, header, is_whole=True)
+    return _open_by_tifffile(path, header)
 
 
 def _shows_largest(slide: OpenSlideSlide, image: TiffImage) -> bool:
@@ -122,11 +124,12 @@ def _shows_largest(slide: OpenSlideSlide, image: TiffImage) -> bool:
     )
 
 
-def _check_planes(path: Path, header: TiffHeader | None) -> None:
-    """Refuse OME-XML that claims so many images that a list of them would fill the memory."""
+def _open_by_tifffile(path: Path, header: TiffHeader | None, *, is_whole: bool = False) -> TiffSlide:
+    # tifffile makes a list of all images of which OME-XML speaks, which may fill the memory.
     if header is not None and ome_planes(header.description) > MAX_IMAGES:
         message = f"{path}: an OME-TIFF of more than {MAX_IMAGES} images, which is no slide"
         raise SlideError(message)
+    return TiffSlide(path, is_whole=is_whole)
 
 
 def _check_is_file(path: Path) -> None:

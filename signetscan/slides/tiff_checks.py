@@ -113,6 +113,19 @@ def stack_concerns(planes: int) -> tuple[Concern, ...]:
     return (Concern(kind=ConcernKind.PICTURE, message=message),)
 
 
+def only_jfif_tells(image: TiffImage) -> bool:
+    """Whether an image's tag says RGB and its JPEGs are JFIF files, thus YCbCr: so Bio-Formats writes OME-TIFF.
+
+    tifffile goes by the JPEGs, OpenSlide by the tag.
+    """
+    says_rgb = image.photometric == tifffile.PHOTOMETRIC.RGB
+    return says_rgb and _is_jpeg(image) and has_jfif_mark(image.first_piece)
+
+
+def _is_jpeg(image: TiffImage) -> bool:
+    return image.compression == tifffile.COMPRESSION.JPEG and image.channels == 3
+
+
 def _image_of(header: TiffHeader, size: tuple[int, int]) -> TiffImage | None:
     return next((image for image in header.images if image.size == size), None)
 
@@ -130,7 +143,7 @@ def _is_another(other: TiffImage, image: TiffImage) -> bool:
 
 
 def _false_colours(image: TiffImage) -> Iterator[Concern]:
-    if image.compression != tifffile.COMPRESSION.JPEG or image.channels != 3:
+    if not _is_jpeg(image):
         return
     said = SAID.get(image.photometric)
     stored = jpeg_colours(image.first_piece)
