@@ -99,6 +99,18 @@ def test_results_of_one_name_are_not_written_over_each_other(tmp_path: Path) -> 
     assert run("convert", tmp_path, "--format", "asap").exit_code == 0
 
 
+def test_results_of_another_run_are_not_converted_over(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name, one_cell(), ("csv",))
+    before = (tmp_path / "other" / "a.slide.csv").read_bytes()
+    refused = run("convert", tmp_path / "one", "--format", "csv", "--out", tmp_path / "other")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "has other results of this name, a.slide.run.json" in refused.stderr
+    assert (tmp_path / "other" / "a.slide.csv").read_bytes() == before
+    assert run("convert", tmp_path / "one", "--format", "asap", "--out", tmp_path / "one").exit_code == 0
+
+
 def test_what_is_unfit_is_an_error_and_all_else_is_done(bench: Path, tmp_path: Path) -> None:
     assert detect(bench, tmp_path, "--format", "csv").exit_code == 0
     slide = ("--slide", bench / "slides" / "a.svs")

@@ -45,11 +45,13 @@ def pixels(seed: int) -> NDArray[np.uint8]:
 
 
 def write(path: Path, seed: int) -> Path:
-    """A TIFF with tiles in two levels; the small one is the same for all seeds."""
+    """A TIFF with tiles in two levels; the small one is the same for all seeds, the large one differs in a spot."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    large = pixels(0)
+    large[seed * 30 : seed * 30 + 20, 10:30] = 20
     with tifffile.TiffWriter(path) as file:
         resolution: dict[str, Any] = {"resolution": (40_000, 40_000), "resolutionunit": "CENTIMETER"}
-        file.write(pixels(seed), tile=(TILE, TILE), photometric="rgb", subifds=0, metadata=None, **resolution)
+        file.write(large, tile=(TILE, TILE), photometric="rgb", subifds=0, metadata=None, **resolution)
         file.write(pixels(0)[::4, ::4], tile=(TILE, TILE), photometric="rgb", subfiletype=1, metadata=None)
     return path
 
@@ -285,3 +287,30 @@ def test_records_with_pseudonyms_do_not_say_the_place(
     tifffile.imwrite(other, pixels(4), tile=(TILE, TILE), photometric="rgb", resolution=(40_000, 40_000))
     with pytest.raises(NameTakenError):
         scan(other, private, detector)
+
+
+def test_a_slide_keeps_its_results_when_another_gets_its_name(
+    tmp_path: Path, request_: BatchOptions, detector: OnnxDetector
+) -> None:
+    """First there is s.tif alone, with results called s; later s.btf lies beside it."""
+    first = write(tmp_path / "in" / "s.tif", 1)
+    scan(first, request_, detector)
+    write(tmp_path / "in" / "s.btf", 2)
+
+    def scan_both(threshold: float = 0.1) -> list[SlideScanned | SlideSkipped]:
+        tasks = find_slides([tmp_path / "in"], options=ScanOptions(tissue_mask=False, threshold=threshold))
+        assert [task.name for task in tasks] == ["s.btf", "s.tif"]
+        return [scan_slide(task, request_, detector) for task in tasks]
+
+    for expected in (SlideScanned, SlideSkipped):
+        other, again = scan_both()
+        assert isinstance(other, expected)
+        assert isinstance(again, SlideSkipped)
+        assert (again.name, again.record.slide.name) == ("s.tif", "s")
+        assert {path.name for path in again.files} == {"s.csv", "s.geojson", "s.run.json"}
+        assert not (request_.out / "s.tif.run.json").exists()
+    other, again = scan_both(threshold=0.2)
+    assert isinstance(again, SlideScanned)
+    assert any("older results of this slide, called s" in warning for warning in again.warnings)
+    assert not any("older results" in warning for warning in other.warnings)
+    assert isinstance(scan_both(threshold=0.2)[1], SlideSkipped)

@@ -49,6 +49,8 @@ class SlideTask:
     """How it is scanned."""
     mpp: float | None = None
     """Size of its pixels, µm, instead of what the file says."""
+    plain_name: str | None = None
+    """The name of its results where no other slide shares it; None if none does."""
     true_name: str | None = None
     """Its name before it got a pseudonym; None if it has none."""
 
@@ -189,10 +191,15 @@ def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
 
 def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
     """The same slides, each named by a keyed hash of its name: the same in every run with the same key."""
+
+    def pseudonym(name: str) -> str:
+        return hmac.new(key, os.fsencode(name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+
     return [
         replace(
             task,
-            name=hmac.new(key, os.fsencode(task.name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS],
+            name=pseudonym(task.name),
+            plain_name=None if task.plain_name is None else pseudonym(task.plain_name),
             true_name=task.name,
         )
         for task in tasks
@@ -283,7 +290,8 @@ def _with_distinct_names(tasks: list[SlideTask], *, private: bool) -> list[Slide
     renamed = []
     for task in tasks:
         is_shared = len(by_name[_one_file(task.name)]) > 1
-        renamed.append(replace(task, name=_short(task.name + task.path.suffix if is_shared else task.name)))
+        name, plain = _short(task.name + task.path.suffix if is_shared else task.name), _short(task.name)
+        renamed.append(replace(task, name=name, plain_name=plain if is_shared else None))
     seen: dict[str, SlideTask] = {}
     for task in renamed:
         other = seen.setdefault(_one_file(task.name), task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ from signetscan.formats.result_files import (
 )
 from signetscan.models.spec import LEAST_SCORE
 from signetscan.plurals import amount
-from signetscan.results.namesakes import check_name_is_free, place_of, set_marks_aside
+from signetscan.results.namesakes import check_name_is_free, holds_content, place_of, set_marks_aside
 from signetscan.results.reading import load_result
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
@@ -85,7 +85,8 @@ def scan_slide(
         roi = _roi_of(task, request, slide)
         content = files.content()
         key = run_key(slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
-        finished = None if request.overwrite else _finished(task, request, key, files.state, slide)
+        done = _as_it_was_named(task, request, key, files.state)
+        finished = None if request.overwrite else _finished(done, request, key, files.state, slide)
         if finished is not None:
             unfit = (why for name, why in finished.unfit.items() if name in request.formats)
             warnings = warnings_of(slide, detector, options, finished.slide.concerns)
@@ -94,7 +95,7 @@ def scan_slide(
                 record=finished,
                 warnings=(*warnings, *warnings_of_record(finished), *unfit),
                 path=task.path_unless(private=request.private),
-                files=_files(task, request, finished),
+                files=_files(done, request, finished),
             )
         if not request.overwrite:
             check_name_is_free(request.out / task.name, task.path, slide.fingerprint, content)
@@ -121,7 +122,8 @@ def scan_slide(
         )
         if request.report:
             _write_report(written, slide)
-        warnings = [*warnings_of(slide, detector, result.options, result.concerns), *aside]
+        older = _older_results(task, request, content)
+        warnings = [*warnings_of(slide, detector, result.options, result.concerns), *aside, *older]
     return SlideScanned(
         name=task.name,
         record=written.record,
@@ -162,6 +164,22 @@ def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slid
     return stored.record
 
 
+def _as_it_was_named(task: SlideTask, request: BatchOptions, key: str, state: str) -> SlideTask:
+    """The slide, with the name that it had before another shared it, if its results are there under that name alone."""
+    if task.plain_name is None or add_suffix(request.out / task.name, RECORD_SUFFIX).exists():
+        return task
+    record = finished_record(add_suffix(request.out / task.plain_name, RECORD_SUFFIX), key, state)
+    return task if record is None else replace(task, name=task.plain_name)
+
+
+def _older_results(task: SlideTask, request: BatchOptions, content: str) -> list[str]:
+    """A warning if there are results of the slide under the name that it had before another shared it."""
+    if task.plain_name is None or not holds_content(request.out / task.plain_name, content):
+        return []
+    name = task.plain_name.rpartition("/")[2]
+    return [f"there are older results of this slide, called {name}, because no other slide had that name then"]
+
+
 def _set_marks_aside(target: Path, slide: Slide) -> list[str]:
     """Keep the marks of another slide away from this one's results; gives a warning if there were any."""
     aside = set_marks_aside(target, slide.fingerprint)
@@ -192,13 +210,14 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         OptionError: an option makes no sense.
     """
     options = task.options.resolve(detector)
-    target, files = request.out / task.name, _FilesNow.of(task.path)
+    files = _FilesNow.of(task.path)
     with open_slide(task.path, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
         roi = _roi_of(task, request, slide)
         plan = plan_scan(view, detector.spec, options, roi)
         content = files.content()
         key = run_key(slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        target = request.out / _as_it_was_named(task, request, key, files.state).name
         done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
         if not done and not request.overwrite:
             check_name_is_free(target, task.path, slide.fingerprint, content)

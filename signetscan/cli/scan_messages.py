@@ -192,7 +192,7 @@ class ScanMessages:
                 result(f"{name}: {size}: {state}")
             case SlideScanned() | SlideSkipped():
                 skipped = ", already done" if isinstance(outcome, SlideSkipped) else ""
-                result(f"{name}: {_counts(outcome)}{skipped}{_nothing(outcome)}")
+                result(f"{name}: {_counts(outcome)}{_nothing(outcome)}{skipped}")
                 for path in outcome.files if self._alone else ():
                     result(f"  {path}")
             case _:

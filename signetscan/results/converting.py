@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
-from signetscan.errors import AnnotationError, OptionError, ResultError, SlideError
+from signetscan.errors import AnnotationError, NameTakenError, OptionError, ResultError, SlideError
 from signetscan.formats.parts import write_files
 from signetscan.formats.result_files import check_libraries
 from signetscan.results.folder import find_results
@@ -84,6 +84,8 @@ def _converted(
     record: Path, formats: Sequence[str], slides: Path | None, out: Path | None, objects_per_file: int | None
 ) -> Converted:
     try:
+        if out is not None:
+            _check_is_no_result(record, out)
         stored = load_with_slide(record, slides)
     except (AnnotationError, ResultError, SlideError) as error:
         return Converted(name=record.name, problem=str(error))
@@ -98,3 +100,15 @@ def _converted(
         written, unfit = write_files(out / stored.target.name, formats, stored.scanned, objects_per_file)
         files = tuple(path for paths in written.values() for path in paths)
     return Converted(name=stored.target.name, files=files, unfit=unfit)
+
+
+def _check_is_no_result(record: Path, out: Path) -> None:
+    """Check that a folder has no results of another run under the name of these.
+
+    Raises:
+        NameTakenError: it has.
+    """
+    other = out / record.name
+    if other.exists() and not other.samefile(record):
+        message = f"{out}: has other results of this name, {other.name}; choose another folder"
+        raise NameTakenError(message, options=("out",))

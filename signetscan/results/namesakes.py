@@ -78,6 +78,12 @@ def check_name_is_free(target: Path, path: Path, fingerprint: str, content: str)
     raise NameTakenError(message, options=("out", "overwrite"))
 
 
+def holds_content(target: Path, content: str) -> bool:
+    """Whether there are results, at a path without suffix, of a slide whose files held some content."""
+    recorded = _recorded_slide(target)
+    return recorded is not None and recorded.identity.content == content
+
+
 def may_record_failure(target: Path, path: Path) -> bool:
     """Whether the record of a slide's failure may stand beside what is there: not beside another slide's results."""
     other = _recorded_slide(target)
