@@ -28,6 +28,11 @@ def picture(*, seed: int = 0, share: float = 0.3) -> Picture:
     return (image + rng.integers(-6, 7, image.shape)).clip(0, 255).astype(np.uint8)
 
 
+def pale(image: Picture) -> Picture:
+    """The same with little stain."""
+    return (244 - 0.25 * (244.0 - image)).clip(0, 255).astype(np.uint8)
+
+
 def shrunk(image: Picture, factor: float) -> Picture:
     size = round(image.shape[1] / factor), round(image.shape[0] / factor)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
@@ -37,12 +42,16 @@ BLANKS = {"white": 255, "black": 0, "grey": 200}
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-@pytest.mark.parametrize("wrong", [*BLANKS, "other", "half"])
+@pytest.mark.parametrize("wrong", [*BLANKS, "other", "half", "mirrored", "pale"])
 def test_a_level_that_is_blank_or_of_another_slide_is_wrong(wrong: str, share: float) -> None:
     image = picture(share=share)
     level = shrunk(picture(seed=7, share=share) if wrong == "other" else image, 16).copy()
     if wrong in BLANKS:
         level[:] = BLANKS[wrong]
+    elif wrong == "mirrored":
+        level = level[::-1, ::-1].copy()
+    elif wrong == "pale":
+        image, level = pale(image), pale(level[::-1])
     elif wrong == "half":
         level[level.shape[0] // 2 :] = 255
     slide = ArraySlide([image, shrunk(image, 2), level], mpp=0.5, name="odd")

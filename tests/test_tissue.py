@@ -7,8 +7,10 @@ import pytest
 from scipy import ndimage
 
 from signetscan.scan.overview import read_overview
+from signetscan.scan.survey import survey_slide
 from signetscan.scan.tissue import find_tissue, glass_colour, tissue_mask
 from signetscan.slides import ArraySlide, open_slide
+from signetscan.slides.concerns import ConcernKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +99,18 @@ def test_a_uniform_fill_is_no_tissue(grey: int) -> None:
     part = found.mask[: expected.mask.shape[0], : expected.mask.shape[1]]
     assert (part | ~expected.mask).all(), "no tissue is lost"
     assert found.area_mm2 < 1.1 * expected.area_mm2
+
+
+@pytest.mark.parametrize("grey", [0, 128])
+def test_a_fill_within_tissue_is_a_concern(grey: int) -> None:
+    image = np.random.default_rng(0).normal(0, 3, (1536, 2048, 3)) + GLASS
+    image[300:1200, 500:1500] -= (40, 90, 60)
+    image[700:1000, 800:1300] = grey
+    image[1300:] = grey
+    survey = survey_slide(ArraySlide([image.clip(0, 255).astype(np.uint8)], mpp=0.25), min_area_um2=1000)
+    assert [concern.kind for concern in survey.concerns] == [ConcernKind.MISSING]
+    assert survey.tissue.filled_mm2 == pytest.approx(300 * 500 / 16e6, rel=0.15)
+    assert f"{survey.tissue.filled_mm2:.4f} mm² within tissue" in survey.concerns[0].message
 
 
 def test_what_is_uniform_from_afar_alone_is_tissue() -> None:

@@ -10,6 +10,8 @@ from scipy import ndimage
 from signetscan.errors import SlideError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from signetscan.scan.overview import Overview
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
 EVEN = 2
 """Grey levels by which channels, and neighbouring pixels, of a fill may differ: what JPEG makes of a single colour. Of
 tissue, noise of the camera alone makes more at full resolution."""
-MIN_FILL_UM2 = 1e4
-"""Smallest part that is looked at, µm²."""
-MOST_PARTS = 16
-"""Parts that are looked at, the largest first; further ones are scanned, which costs time only. Glass is a part too."""
+MIN_FILL_UM2 = 2e3
+"""Smallest part that is looked at, µm²: what is left of a stored tile of 64 µm without the pixels at its edge."""
+DARK = 200
+"""Parts that are darker than this are rare. Glass is made of bright ones."""
+MOST_DARK = 256
+"""Dark parts that are looked at, the largest first; further ones are scanned, which costs time only."""
+MOST_BRIGHT = 16
+"""Bright parts that are looked at."""
 SAMPLES = 5
 """Places of a part that are looked at in full resolution."""
 SAMPLE_SIDE = 64
@@ -39,14 +45,11 @@ def find_fill(slide: Slide, overview: Overview, pixel_um2: float) -> NDArray[np.
         overview: its overview.
         pixel_um2: area of a pixel of the overview, µm².
     """
-    parts, count = ndimage.label(_even(overview.pixels) & ~overview.missing)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    sizes[0] = 0
+    labels, count = ndimage.label(_even(overview.pixels) & ~overview.missing)
+    parts = np.asarray(labels, np.int32)
     fill = np.zeros(parts.shape, np.bool_)
     boxes = ndimage.find_objects(parts)
-    for part in np.argsort(sizes)[::-1][:MOST_PARTS].tolist():
-        if sizes[part] * pixel_um2 < MIN_FILL_UM2:
-            break
+    for part in _candidates(parts, count, overview.pixels, MIN_FILL_UM2 / pixel_um2):
         box = boxes[part - 1]
         inside = parts[box] == part
         rows, columns = np.nonzero(inside)
@@ -56,6 +59,24 @@ def find_fill(slide: Slide, overview: Overview, pixel_um2: float) -> NDArray[np.
         return np.zeros_like(fill)
     # An even pixel is of one colour with its neighbours, so these belong to the fill, too.
     return np.asarray(ndimage.binary_dilation(fill, np.ones((3, 3), np.bool_)))
+
+
+def _candidates(parts: NDArray[np.int32], count: int, pixels: NDArray[np.uint8], least: float) -> Iterator[int]:
+    """The numbers of the parts that have at least `least` pixels: the largest of the dark ones, and of the bright ones.
+
+    Args:
+        parts: number of each pixel's part, (rows, columns); 0 for none.
+        count: number of parts.
+        pixels: the overview, (rows, columns, 3).
+        least: least number of pixels.
+    """
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    lightness = np.bincount(parts.ravel(), pixels[..., 1].ravel(), count + 1) / np.maximum(sizes, 1)
+    is_dark = lightness < DARK
+    for chosen, most in ((is_dark, MOST_DARK), (~is_dark, MOST_BRIGHT)):
+        numbers = np.flatnonzero(chosen & (sizes >= max(least, 1)))
+        yield from numbers[np.argsort(-sizes[numbers], kind="stable")][:most].tolist()
 
 
 def _even(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides.protocol import Slide
 
-GRID = 6
+GRID = 5
 """Places along each axis of the slide."""
 IN_TISSUE = 12
 """Further places in what the overview takes for tissue."""
 SIDE = 256
 """Least side of a place, level-0 pixels."""
-LEVEL_SIDE = 8
+LEVEL_SIDE = 16
 """Least side of a place, pixels of the level."""
 CELLS = 4
 """Places are compared as pictures of this side, pixels: so that a level may be sharpened, or off by a pixel."""
@@ -36,6 +36,10 @@ UNLIKE = 40.0
 """Mean difference from which two places show different pictures, grey levels."""
 UNLIKE_SHARE = 0.1
 """A level is wrong if it differs at this share of the places at which either shows something, and at two at least."""
+LEAST_CORRELATION = 0.9
+"""Least correlation of the places' lightness on two levels of one picture: unlike ones may be equally pale."""
+LEAST_CHANGE = 2.0
+"""Standard deviation of the places' lightness below which nothing can be compared, grey levels."""
 GLASS_STEP = 25
 """A place shows something where it is darker than the brightest place by this, grey levels."""
 
@@ -58,7 +62,18 @@ def is_same_picture(slide: Slide, level: int, tissue: TissueMask | None) -> bool
     lightness = places.mean(axis=(2, 3, 4))
     shows = lightness.min(axis=1) < lightness.max() - GLASS_STEP
     differs = np.abs(places[:, 0] - places[:, 1]).mean(axis=(1, 2, 3)) > UNLIKE
-    return bool(differs.sum() < max(2, UNLIKE_SHARE * shows.sum()))
+    few_differ = differs.sum() < max(2, UNLIKE_SHARE * shows.sum())
+    return bool(few_differ and _correlation(*lightness.T) > LEAST_CORRELATION)
+
+
+def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """How the lightness of places, (N,), goes together on two levels; 1 where it hardly changes on either."""
+    deviations = [float(values.std()) for values in (first, second)]
+    if max(deviations) < LEAST_CHANGE:
+        return 1.0
+    if min(deviations) == 0:
+        return 0.0
+    return float(((first - first.mean()) * (second - second.mean())).mean()) / (deviations[0] * deviations[1])
 
 
 def _places(slide: Slide, tissue: TissueMask | None) -> Iterator[tuple[int, int]]:

@@ -49,7 +49,7 @@ def survey_slide(slide: Slide, *, min_area_um2: float) -> Survey:
     tissue = tissue_on(slide, overview, min_area_um2=min_area_um2)
     look = look_at(_shown(overview, tissue), tissue.pixel_um2)
     colours = () if look is None else colour_concerns(look)
-    return Survey(tissue=tissue, concerns=(*_cut(tissue), *colours))
+    return Survey(tissue=tissue, concerns=(*_lost(tissue), *colours))
 
 
 def _shown(overview: Overview, tissue: TissueMask) -> NDArray[np.uint8]:
@@ -59,7 +59,13 @@ def _shown(overview: Overview, tissue: TissueMask) -> NDArray[np.uint8]:
     return coloured if len(coloured) else shown
 
 
-def _cut(tissue: TissueMask) -> Iterator[Concern]:
+def _lost(tissue: TissueMask) -> Iterator[Concern]:
+    if tissue.filled_mm2 > 0:
+        yield Concern(
+            kind=ConcernKind.MISSING,
+            message=f"{tissue.filled_mm2:.4f} mm² within tissue is filled up with a single grey, and was not scanned: "
+            "the picture is lost there. Export the slide again",
+        )
     if tissue.cut_um >= MIN_CUT_UM:
         yield Concern(
             kind=ConcernKind.MISSING,

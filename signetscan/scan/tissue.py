@@ -60,6 +60,8 @@ class TissueMask:
     """The tissue itself, without the margin that the mask leaves around it, (rows, columns)."""
     blank: NDArray[np.bool_]
     """Where nothing of the slide shows: what the file does not hold, or software filled up, (rows, columns)."""
+    filled_mm2: float = 0.0
+    """Area of the parts within tissue that software filled up with black or grey, mm²."""
     cut_um: float = 0.0
     """Length of the edge of what the file holds along which tissue was cut off, µm: the edge of the slide left out."""
 
@@ -130,8 +132,16 @@ def tissue_on(slide: Slide, overview: Overview, *, min_area_um2: float = DEFAULT
     gaps = judge_gaps(overview.missing, seen)
     core = seen | gaps.lost
     mask = _widened(core, whole.pixel_um2) & (core | ~fill)
-    blank = fill | overview.missing
-    return replace(whole, mask=mask, core=core, blank=blank, cut_um=gaps.cut_px * math.sqrt(whole.pixel_um2))
+    filled = _with_fringe(fill)
+    lost_fill = np.count_nonzero(judge_gaps(filled, seen).lost & fill)
+    return replace(
+        whole,
+        mask=mask,
+        core=core,
+        blank=filled | overview.missing,
+        cut_um=gaps.cut_px * math.sqrt(whole.pixel_um2),
+        filled_mm2=lost_fill * whole.pixel_um2 / 1e6,
+    )
 
 
 def whole_slide(slide: Slide) -> TissueMask:
@@ -179,9 +189,12 @@ def _stained(overview: NDArray[np.uint8], glass: NDArray[np.float32]) -> NDArray
 
 def _without(stained: NDArray[np.bool_], fill: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What is stained and no fill. Where a fill meets glass, their mixture looks like a strand of tissue: it goes."""
-    if not fill.any():
-        return stained
-    return np.asarray(stained & ~ndimage.binary_dilation(fill, SQUARE, iterations=FRINGE_PX))
+    return stained & ~_with_fringe(fill)
+
+
+def _with_fringe(fill: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A fill and the pixels around it that are mixed with it."""
+    return np.asarray(ndimage.binary_dilation(fill, SQUARE, iterations=FRINGE_PX)) if fill.any() else fill
 
 
 def _pieces(mask: NDArray[np.bool_], pixel_um2: float, min_area_um2: float) -> NDArray[np.bool_]:
