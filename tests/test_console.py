@@ -47,9 +47,16 @@ def test_notes_stand_on_lines_of_their_own_above_the_bars() -> None:
     for epoch in (b"1", b"2"):
         # Right after a line was erased or ended, never behind a bar.
         assert re.search(rb"(?:\n|\x1b\[2K)epoch " + epoch + rb" is over\r\n", shown), shown
+    assert b"/?" not in shown
     assert b"training" in shown
     assert b"2/4" in shown
     assert re.search(rb"validating .*[12]/3", shown)
+
+
+def test_a_single_step_that_is_over_at_once_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("slide", unit="tiles") as update:
+        update(1, 1)
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_terminal_there_are_plain_lines() -> None:

@@ -163,6 +163,26 @@ def test_no_detection_is_not_no_cancer(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_a_dry_run_says_how_many_slides_are_left(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def planned(name: str, *, done: bool) -> Ended:
+        size = {"width_px": 10, "height_px": 20, "tiles": 1}
+        plan = PlannedScan(mpp=Mpp(0.25, 0.25), megapixels=0.004, tissue_mm2=None, done=done, **size)
+        return Ended(outcome=SlidePlanned(name=name, plan=plan))
+
+    for done, summary in ((True, "0 slides to scan, 2 already done, 1 failed"), (False, "1 slide to scan, 1 already")):
+        out, err, _ = said(
+            capsys,
+            Begun(tasks=(task("a"), task("b"), task("c"))),
+            planned("a", done=True),
+            planned("b", done=done),
+            Ended(outcome=SlideFailed(name="c", reason="odd")),
+            Finished(done=2, skipped=0, failed=1),
+            request=BatchOptions(out=tmp_path, dry_run=True, device="cpu"),
+        )
+        assert err[-1].startswith(summary)
+        assert ("0.004 Mpx" in out[1]) != done
+
+
 def test_a_dry_run_prints_how_long_the_scan_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plan = PlannedScan(
         width_px=10, height_px=20, mpp=Mpp(0.25, 0.25), tiles=1, megapixels=240.0, tissue_mm2=None, done=False

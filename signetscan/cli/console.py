@@ -17,7 +17,7 @@ from signetscan.texts import printable, printable_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
 
     Update = Callable[[int, int], None]
 
@@ -121,8 +121,15 @@ def _no_stage(_what: str, _unit: str, *, brief: bool) -> Update:  # noqa: ARG001
 def _bars() -> Iterator[Stage]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class Counts(MofNCompleteColumn):
+        """The steps done of all, once it is known how many there are: not `0/?`."""
+
+        def render(self, task: Task) -> Text:
+            return Text("") if task.total is None else super().render(task)
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), Counts(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
         _bars_shown.append(bars)
 
@@ -152,8 +159,8 @@ def _lines(what: str, unit: str, *, brief: bool) -> Update:
         if done <= latest or (brief and not latest):  # the stage begins, for the first time or again
             started, last, first = now, now, done
         latest = done
-        if now - last < LINE_EVERY_S and (brief or done < total):
-            return
+        if now - last < LINE_EVERY_S and (brief or done < total or total == 1):
+            return  # a single step that is over at once is not worth a line
         last = now
         note(f"{what}: {done} of {total} {unit}{_rate(done - first, now - started)}")
 

@@ -108,10 +108,13 @@ class ScanMessages:
         self._tiles: dict[str, Update] = {}
         self._slides: Update | None = None
         self._seconds = 0.0
+        self._planned_done = 0
 
     def _show_bars(self) -> None:
         self._stage = self._bars.enter_context(stages(quiet=self._quiet))
-        self._slides = None if self._alone else self._stage("slides", "slides", brief=False)
+        if len(self._files) > 1:
+            self._slides = self._stage("slides", "slides", brief=False)
+            self._slides(0, len(self._files))
 
     def _finish(self, event: Finished) -> None:
         """Print a summary of all slides, and where the list of reports is."""
@@ -122,11 +125,13 @@ class ScanMessages:
             length = f"About {counted(minutes, 'minute')}" if minutes else "Less than a minute"
             note(
                 f"{length}, by the model's speed on one tile here, and {BYTES_PER_CELL} bytes per cell; "
-                f"{free_bytes(self._request.out) / 1e9:.0f} GB are free."
+                f"{amount(free_bytes(self._request.out) / 1e9, 0)} GB are free."
             )
-        elif not self._alone:
-            parts = [f"{counted(event.done, 'slide')} scanned"]
-            parts += [f"{event.skipped} already done"] if event.skipped else []
+        if not self._alone:
+            skipped = event.skipped + self._planned_done
+            what = "to scan" if self._request.dry_run else "scanned"
+            parts = [f"{counted(event.done - self._planned_done, 'slide')} {what}"]
+            parts += [f"{skipped} already done"] if skipped else []
             parts += [f"{event.failed} failed"] if event.failed else []
             note(", ".join(parts), quiet=self._quiet)
         if event.index is not None:
@@ -169,8 +174,10 @@ class ScanMessages:
         if not isinstance(outcome, SlideFailed):
             for warning in outcome.warnings:
                 note(f"Warning: {printable(outcome.name)}: {printable(warning)}", quiet=self._quiet)
-        if isinstance(outcome, SlidePlanned) and self._ready is not None and self._ready.megapixels_per_s:
-            self._seconds += 0 if outcome.plan.done else outcome.plan.megapixels / self._ready.megapixels_per_s
+        if isinstance(outcome, SlidePlanned):
+            self._planned_done += outcome.plan.done
+            speed = None if self._ready is None else self._ready.megapixels_per_s
+            self._seconds += outcome.plan.megapixels / speed if speed and not outcome.plan.done else 0
         if self._as_json:
             result(json.dumps(outcome_facts(outcome)))
         else:
