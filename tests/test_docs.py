@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import click
 import pytest
-from click.testing import CliRunner
 from conftest import ROOT
+from docs_folder import QUICK, fill
 
 from signetscan.cli.main import cli
 from signetscan.extras import EXTRAS
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.formats.result_files import SUFFIXES
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,20 +29,6 @@ BLOCKS = re.findall(r"^```\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 TYPED = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = {name: "".join(TYPED.findall(page)).splitlines() for name, page in PAGES.items() if TYPED.search(page)}
 """The command lines of each page that are for typing as they stand."""
-
-QUICK = {
-    "TRAIN_EPOCHS": "1",
-    "TRAIN_BATCHES": "2",
-    "TRAIN_BATCH_SIZE": "2",
-    "TRAIN_CROP": "128",
-    "TRAIN_WIDTH": "8",
-    "TRAIN_FPN_CHANNELS": "16",
-    "TRAIN_HEAD_DEPTH": "1",
-    "TRAIN_BACKBONE": "resnet18",
-    "EXPORT_THRESHOLD": "0.5",
-    "SIMULATE_IMAGES_SIZE": "256",
-}
-"""Settings that make training a matter of seconds. They come from the environment, and the lines stay as they are."""
 
 
 def test_the_first_two_blocks_set_everything_up() -> None:
@@ -89,28 +71,13 @@ def test_there_are_commands_to_run() -> None:
 def store(tmp_path_factory: pytest.TempPathFactory, toy_folder: Path) -> Path:
     """Everything that the pages name: slides, annotations, lists."""
     root = tmp_path_factory.mktemp("docs")
-    shutil.copy(ROOT / "tests" / "data" / "sample.svs", root)
-    shutil.copy(ROOT / "tests" / "data" / "sample.truth.geojson", root)
-    write_slide(root / "slide.svs", SlideOptions(width=1536, height=1536, region=600, seed=5))
-    (root / "slide.truth.geojson").rename(root / "slide.geojson")
-    write_slide(root / "second.svs", SlideOptions(width=1536, height=1536, region=600, seed=6))
-    (root / "second.truth.geojson").rename(root / "second.geojson")
-    for place in ("slides/a.svs", "slides/sub/b.svs", "more/c.svs"):
-        (root / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / "slide.svs", root / place)
-    (root / "worklist.csv").write_text("path,mpp\nmore/c.svs,0.25\n")
-    (root / "secret.key").write_bytes(b"a key of some bytes")
-    shutil.copytree(toy_folder, root / "DigestPath2019")
-    square = [[[100, 100], [900, 100], [900, 900], [100, 900], [100, 100]]]
-    outline = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}, "properties": {}}
-    (root / "roi.geojson").write_text(json.dumps(outline))
-    shutil.copy(root / "slide.geojson", root / "corrected.geojson")
+    fill(root, toy_folder)
     return root
 
 
 @pytest.fixture
 def folder(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to work in, with results of an earlier run in `other`."""
+    """A copy of it to work in."""
     place = tmp_path / "work"
     shutil.copytree(store, place)
     monkeypatch.chdir(place)
@@ -119,22 +86,6 @@ def folder(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for name, value in QUICK.items():
         monkeypatch.setenv(f"SIGNETSCAN_{name}", value)
     return place
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(RUN))
-def test_the_commands_of_a_page_work_one_after_the_other(name: str, folder: Path, trained: Path) -> None:
-    if name == "results.md":
-        run(["detect", "slide.svs", "--threshold", "0.2", "--out", "other"])
-        run(["detect", "slide.svs", "--out", "results"])
-    for line in RUN[name]:
-        words = shlex.split(line)[1:]
-        if "int8" in words:  # two batches teach nothing, and of a network that finds nothing no int8 model is made
-            shutil.copy(trained / "best.pt", folder / "runs" / "first")
-        if words[0] == "view":
-            look(words)
-        else:
-            run(words)
 
 
 @pytest.mark.slow
@@ -148,25 +99,6 @@ def test_the_commands_of_clusters_work(begins: str, folder: Path, monkeypatch: p
         monkeypatch.setenv(name, value)
     subprocess.run(["bash", "-c", line], check=True, capture_output=True)  # noqa: S603, S607
     assert list(folder.rglob("results/*.geojson"))
-
-
-def run(words: list[str]) -> None:
-    result = CliRunner().invoke(cli, words)
-    assert result.exit_code == 0, f"{words}: {result.output}"
-
-
-def look(words: list[str]) -> None:
-    """Start the viewer, wait for its address, and end it as Ctrl-C does."""
-    command = [sys.executable, "-m", "signetscan", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) in {0, 130}
-        finally:
-            process.kill()
-    assert address.startswith("http://127.0.0.1:")
 
 
 def slugs(text: str) -> set[str]:
