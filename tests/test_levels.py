@@ -13,6 +13,7 @@ from signetscan.scan.levels import is_same_picture
 from signetscan.scan.options import ScanOptions
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import ArraySlide, open_slide
+from signetscan.slides.concerns import ConcernKind
 
 Picture = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -57,9 +58,12 @@ def test_a_level_that_is_blank_or_of_another_slide_is_wrong(wrong: str, share: f
     slide = ArraySlide([image, shrunk(image, 2), level], mpp=0.5, name="odd")
     assert is_same_picture(slide, 1, find_tissue(slide))
     assert not is_same_picture(slide, 2, find_tissue(slide))
-    with pytest.raises(SlideError, match="odd: level 2 of its pyramid shows another picture than level 0") as caught:
-        detect_slide(slide, BlobDetector(mpp=0.5))
-    assert caught.value.options == ("tissue_mask",)
+    result = detect_slide(slide, BlobDetector(mpp=0.5))
+    (told,) = (concern for concern in result.concerns if "another picture" in concern.message)
+    assert told.kind is ConcernKind.PICTURE
+    assert told.message.startswith("level 2 of its pyramid shows another picture than level 0")
+    whole = detect_slide(ArraySlide([image], mpp=0.5, name="even"), BlobDetector(mpp=0.5))
+    assert result.detections.boxes.tolist() == whole.detections.boxes.tolist(), "tissue is found on another level"
 
 
 def test_without_a_mask_only_the_level_that_is_scanned_matters() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.errors import SlideError
+from signetscan.slides.concerns import Concern, ConcernKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,20 @@ def is_same_picture(slide: Slide, level: int, tissue: TissueMask | None) -> bool
     differs = np.abs(places[:, 0] - places[:, 1]).mean(axis=(1, 2, 3)) > UNLIKE
     few_differ = differs.sum() < max(2, UNLIKE_SHARE * shows.sum())
     return bool(few_differ and _correlation(*lightness.T) > LEAST_CORRELATION)
+
+
+def other_picture(level: int, instead: int) -> Concern:
+    """The concern that a small level shows another picture than level 0.
+
+    Args:
+        level: the small level.
+        instead: the level on which tissue was looked for.
+    """
+    message = (
+        f"level {level} of its pyramid shows another picture than level 0, as viewers may; tissue was looked for on "
+        f"level {instead}, which takes longer. Export the slide again"
+    )
+    return Concern(kind=ConcernKind.PICTURE, message=message)
 
 
 def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:

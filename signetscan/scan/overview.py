@@ -51,17 +51,22 @@ def overview_size(slide: Slide, step: float) -> tuple[int, int]:
     return max(round(width / step), 1), max(round(height / step), 1)
 
 
-def read_overview(slide: Slide, step: float) -> Overview:
+def read_overview(slide: Slide, step: float, level: int | None = None) -> Overview:
     """The whole slide at one pixel per `step` x `step` level-0 pixels, averaged.
 
     The level is read in blocks, so that memory stays bounded for a slide without a small level.
+
+    Args:
+        slide: the slide.
+        step: level-0 pixels per pixel of the overview.
+        level: the level to read; the one that suits the step if None.
 
     Raises:
         SlideError: it cannot be decoded.
     """
     width, height = slide.dimensions
     columns, rows = overview_size(slide, step)
-    level = best_level(slide.level_downsamples, step)
+    level = best_level(slide.level_downsamples, step) if level is None else level
     downsample = slide.level_downsamples[level]
     block = max(int(BLOCK_SIDE * downsample / step), 1)
     pixels, missing = np.empty((rows, columns, 3), np.uint8), np.zeros((rows, columns), np.bool_)

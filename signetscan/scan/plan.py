@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signetscan.errors import SlideError
-from signetscan.scan.levels import is_same_picture
+from signetscan.scan.levels import is_same_picture, other_picture
 from signetscan.scan.overview import overview_step
 from signetscan.scan.survey import survey_slide
 from signetscan.scan.tiling import TileGrid, in_strips, trim
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from signetscan.scan.survey import Survey
     from signetscan.scan.tiling import Tile
     from signetscan.scan.tissue import TissueMask
-    from signetscan.slides import Slide, SlideAtMpp
+    from signetscan.slides import SlideAtMpp
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
 
     Raises:
         MppError: the slide's pixel size is unknown.
-        SlideError: the overview cannot be read, or a level of the pyramid shows another picture than level 0.
+        SlideError: the overview cannot be read, or the level to scan shows another picture than level 0.
         OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
     """
     width, height = view.dimensions
@@ -69,10 +69,9 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     )
     # Decoded pixels take three bytes each, at level 0 in the worst case.
     tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
-    survey = _survey(view.slide, options)
+    survey = _survey(view, options)
     concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns), *(roi.concerns if roi else ()))
     tissue = None if survey is None else survey.tissue
-    _check_levels(view, tissue, options)
     if not options.tissue_mask and roi is None:
         return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, concerns=tuple(concerns))
     mask = tissue if options.tissue_mask and tissue is not None else whole_slide(view.slide)
@@ -89,36 +88,30 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     )
 
 
-def _survey(slide: Slide, options: ResolvedScanOptions) -> Survey | None:
+def _survey(view: SlideAtMpp, options: ResolvedScanOptions) -> Survey | None:
     """What the slide's overview shows; None if it cannot be read and is not needed.
 
     Raises:
-        SlideError: it cannot be read, and tissue is to be found on it.
+        SlideError: it cannot be read, and tissue is to be found on it; or the level that would be scanned shows another
+            picture than level 0.
     """
+    slide = view.slide
     try:
-        return survey_slide(slide, min_area_um2=options.min_tissue)
+        survey = survey_slide(slide, min_area_um2=options.min_tissue)
     except SlideError:
         if options.tissue_mask:
             raise
         logger.info("%s: its overview cannot be read", slide.name, exc_info=True)
-        return None
-
-
-def _check_levels(view: SlideAtMpp, tissue: TissueMask | None, options: ResolvedScanOptions) -> None:
-    """Refuse a slide if what would be read of it shows another picture than its level 0.
-
-    Raises:
-        SlideError: it does.
-    """
-    slide = view.slide
-    overview = best_level(slide.level_downsamples, overview_step(slide)) if options.tissue_mask else view.level
-    for level in dict.fromkeys((view.level, overview)):
-        if is_same_picture(slide, level, tissue):
-            continue
-        message = f"{slide.name}: level {level} of its pyramid shows another picture than level 0; export it again"
-        if level == view.level:
-            raise SlideError(message)
-        raise SlideError(f"{message}, or scan it without looking for tissue there", options=("tissue_mask",))
+        survey = None
+    tissue = None if survey is None else survey.tissue
+    if not is_same_picture(slide, view.level, tissue):
+        message = f"{slide.name}: level {view.level} of its pyramid shows another picture than level 0; export it again"
+        raise SlideError(message)
+    small = best_level(slide.level_downsamples, overview_step(slide))
+    if not options.tissue_mask or small == view.level or is_same_picture(slide, small, tissue):
+        return survey
+    survey = survey_slide(slide, min_area_um2=options.min_tissue, level=view.level)
+    return replace(survey, concerns=(*survey.concerns, other_picture(small, view.level)))
 
 
 def _with_tissue(

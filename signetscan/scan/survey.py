@@ -34,18 +34,19 @@ class Survey:
     """What is suspicious about its pixels."""
 
 
-def survey_slide(slide: Slide, *, min_area_um2: float) -> Survey:
+def survey_slide(slide: Slide, *, min_area_um2: float, level: int | None = None) -> Survey:
     """Find a slide's tissue, and what is suspicious about its pixels.
 
     Args:
         slide: the slide.
         min_area_um2: pieces of tissue below this area are left out, µm².
+        level: the level to look at; the one that suits an overview if None.
 
     Raises:
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read.
     """
-    overview = read_overview(slide, overview_step(slide))
+    overview = read_overview(slide, overview_step(slide), level)
     tissue = tissue_on(slide, overview, min_area_um2=min_area_um2)
     look = look_at(_shown(overview, tissue), tissue.pixel_um2)
     colours = () if look is None else colour_concerns(look)
