@@ -59,7 +59,7 @@ def checkpoint(trained: Path) -> Checkpoint:
 @pytest.fixture(scope="module")
 def spec(checkpoint: Checkpoint) -> ModelSpec:
     """Of a threshold at which the tests' network finds the cells; its own lets all sorts of things in."""
-    return replace(make_spec(checkpoint, name="toy"), score_threshold=0.5)
+    return make_spec(checkpoint, name="toy", threshold=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -271,7 +272,12 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     assert record["slide"]["mpp"] == {"x": 0.25, "y": 0.25, "source": "given by the user"}
     assert record["detections"] == {"Signet ring cell": 1}
     assert record["files"] == {
-        kind: {"name": f"a slide.{kind}", "bytes": cropped[kind].stat().st_size} for kind in ("geojson", "csv")
+        kind: {
+            "name": f"a slide.{kind}",
+            "bytes": cropped[kind].stat().st_size,
+            "sha256": hashlib.sha256(cropped[kind].read_bytes()).hexdigest(),
+        }
+        for kind in ("geojson", "csv")
     }
     assert record["options"]["tile_size"] == 256
     assert (record["model"]["sha256"], record["provider"]) == ("0" * 64, "CPUExecutionProvider")

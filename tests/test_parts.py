@@ -178,8 +178,8 @@ def test_evaluation_takes_the_parts_together(tmp_path: Path, asked: str) -> None
     (tmp_path / "truth" / "s.run.json").unlink()
     predictions = tmp_path / "found" if asked == "a folder" else tmp_path / "found" / "s.part2.geojson"
     (image,) = (read := read_results(predictions, tmp_path / "truth")).results
-    assert len(image.detections) == len(image.truth) == COUNT
-    assert read.notes == ()
+    assert len(image.detections) == COUNT
+    assert len(image.truth) + len(read.notes) == COUNT, "a cell that is given twice counts once, and is told"
 
 
 def test_images_whose_names_look_like_parts_are_images(tmp_path: Path) -> None:
