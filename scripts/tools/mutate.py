@@ -34,7 +34,10 @@ TARGETS = {
     "neighbours": (["scan/neighbours.py"], ["test_neighbours.py", "test_merge.py"]),
     "losses": (["training/losses.py"], ["test_losses.py"]),
     "evaluation": (
-        [f"evaluation/{name}.py" for name in ("matching", "tally", "digestpath", "curves", "bootstrap", "calibration")],
+        [
+            f"evaluation/{name}.py"
+            for name in ("matching", "tally", "digestpath", "curves", "bootstrap", "score_reliability")
+        ],
         ["test_evaluation.py", "test_curves.py", "test_assess.py"],
     ),
     "geojson": (["formats/geojson.py", "formats/blocks.py"], ["test_outputs.py", "test_formats.py"]),

@@ -1,8 +1,6 @@
 from .assessment import Assessment as Assessment
 from .assessment import assess as assess
 from .bootstrap import Interval as Interval
-from .calibration import Reliability as Reliability
-from .calibration import reliability as reliability
 from .curves import FrocCurve as FrocCurve
 from .curves import PrCurve as PrCurve
 from .curves import average_precision as average_precision
@@ -28,5 +26,7 @@ from .report import assessment_json as assessment_json
 from .report import write_assessment as write_assessment
 from .run import Evaluation as Evaluation
 from .run import evaluate_files as evaluate_files
+from .score_reliability import Reliability as Reliability
+from .score_reliability import reliability as reliability
 from .tally import Tally as Tally
 from .tally import make_tally as make_tally

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signetscan.evaluation.bootstrap import Interval, intervals, units_of
-from signetscan.evaluation.calibration import Reliability, reliability
 from signetscan.evaluation.curves import AP_IOU, FrocCurve, PrCurve, average_precision, f1_at, froc_curve, pr_curve
 from signetscan.evaluation.digestpath import FROC_LEVELS, scores_of
 from signetscan.evaluation.matching import match_nearest_free
 from signetscan.evaluation.options import AssessOptions
+from signetscan.evaluation.score_reliability import Reliability, reliability
 from signetscan.evaluation.tally import make_tally, share
 from signetscan.plurals import counted
 

@@ -1,4 +1,4 @@
-"""Calibration: whether scores are the probabilities that detections are right.
+"""Reliability: whether scores are the probabilities that detections are right, as in a calibrated detector.
 
 Detections of all images are put into bins of equal width by their score; in a calibrated detector, a bin's precision is
 its mean score. ECE is the mean gap, each bin weighted by its detections (Guo et al. 2017, "On Calibration of Modern
