@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 from skimage import measure
 
-from signetscan.errors import SlideError
 from signetscan.reports.pictures import QUALITY, picture_uri
 from signetscan.scan.overview import MAX_OVERVIEW_SIDE, read_overview
 from signetscan.slides.protocol import known_mpp
@@ -71,7 +70,7 @@ class Overview:
 
 
 def make_overview(slide: Slide) -> Overview:
-    """A picture of a slide; a white one if the slide is too damaged to read.
+    """A picture of a slide, white where it is too damaged to read.
 
     Raises:
         MppError: the slide's pixel size is unknown.
@@ -83,12 +82,8 @@ def make_overview(slide: Slide) -> Overview:
         (0, 0, width, height) if bounds is None else (bounds.x, bounds.y, bounds.width, bounds.height)
     )
     step = max(max(inner_width, inner_height) / OVERVIEW_PX, max(width, height) / MAX_OVERVIEW_SIDE, 1.0)
-    try:
-        pixels, is_readable = read_overview(slide, step).pixels, True
-    except SlideError:
-        shape = max(round(height / step), 1), max(round(width / step), 1), 3
-        pixels, is_readable = np.full(shape, 255, np.uint8), False
-    rows, columns = pixels.shape[:2]
+    overview = read_overview(slide, step, allow_unread=True)
+    rows, columns = overview.unread.shape
     left, right = _cut(x, x + inner_width, columns / width, columns)
     top, bottom = _cut(y, y + inner_height, rows / height, rows)
     pixel = width / columns, height / rows
@@ -100,7 +95,8 @@ def make_overview(slide: Slide) -> Overview:
         height=shown_height,
         size_um=(shown_width * mpp.x, shown_height * mpp.y),
     )
-    return Overview(area=area, pixels=pixels[top:bottom, left:right], is_readable=is_readable)
+    shown = np.s_[top:bottom, left:right]
+    return Overview(area=area, pixels=overview.pixels[shown], is_readable=not overview.unread[shown].all())
 
 
 def _cut(start: float, end: float, scale: float, length: int) -> tuple[int, int]:

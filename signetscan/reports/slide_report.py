@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.boxes import centres
-from signetscan.errors import SlideError
 from signetscan.reports.crops import WINDOW_UM, make_crops, pick
 from signetscan.reports.density_layer import CLEAR, STOPS, area_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, STEPS, find_hot_spots
@@ -97,7 +96,10 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
     """
     facts = run_facts(record)
     overview = make_overview(slide)
-    tissue = _tissue(slide, facts)
+    # Made as for the scan; what cannot be read then counts as tissue, but not all of the slide.
+    tissue = None
+    if overview.is_readable:
+        tissue = find_tissue(slide, min_area_um2=facts.min_tissue_um2, allow_unread=True)
     # A scan without a tissue mask recorded no area; then it is that of the mask made here.
     area_mm2 = facts.tissue_mm2 if facts.tissue_mm2 is not None else None if tissue is None else tissue.area_mm2
     points = centres(scanned.detections.boxes)
@@ -121,14 +123,6 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
         **_hot_spots(points, scanned, overview.area, tissue, area_mm2),
         **_scores(scanned, facts, area_mm2),
     )
-
-
-def _tissue(slide: Slide, facts: RunFacts) -> TissueMask | None:
-    """The tissue mask, made as for the scan; None if the slide is too damaged for an overview."""
-    try:
-        return find_tissue(slide, min_area_um2=facts.min_tissue_um2)
-    except SlideError:
-        return None
 
 
 def _density(points: NDArray[Float], overview: Overview) -> dict[str, object]:

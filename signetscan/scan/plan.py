@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from signetscan.errors import SlideError
@@ -96,11 +97,12 @@ def _survey(view: SlideAtMpp, options: ResolvedScanOptions) -> Survey | None:
             picture than level 0.
     """
     slide = view.slide
+    look = partial(survey_slide, slide, min_area_um2=options.min_tissue, allow_unread=options.max_bad_area > 0)
     try:
-        survey = survey_slide(slide, min_area_um2=options.min_tissue)
-    except SlideError:
+        survey = look()
+    except SlideError as error:
         if options.tissue_mask:
-            raise
+            raise SlideError(str(error), options=(*error.options, "max_bad_area")) from error
         logger.info("%s: its overview cannot be read", slide.name, exc_info=True)
         survey = None
     tissue = None if survey is None else survey.tissue
@@ -110,7 +112,7 @@ def _survey(view: SlideAtMpp, options: ResolvedScanOptions) -> Survey | None:
     small = best_level(slide.level_downsamples, overview_step(slide))
     if not options.tissue_mask or small == view.level or is_same_picture(slide, small, tissue):
         return survey
-    survey = survey_slide(slide, min_area_um2=options.min_tissue, level=view.level)
+    survey = look(level=view.level)
     return replace(survey, concerns=(*survey.concerns, other_picture(small, view.level)))
 
 

@@ -108,29 +108,36 @@ class TissueMask:
         return self.bounds(x0, y0, x1, y1) is not None
 
 
-def find_tissue(slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -> TissueMask:
+def find_tissue(
+    slide: Slide, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2, allow_unread: bool = False
+) -> TissueMask:
     """Find a slide's tissue.
 
     Args:
         slide: the slide.
         min_area_um2: pieces of tissue below this area are left out, µm².
+        allow_unread: whether parts that cannot be decoded may count as tissue.
 
     Raises:
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read.
     """
-    return tissue_on(slide, read_overview(slide, overview_step(slide)), min_area_um2=min_area_um2)
+    overview = read_overview(slide, overview_step(slide), allow_unread=allow_unread)
+    return tissue_on(slide, overview, min_area_um2=min_area_um2)
 
 
 def tissue_on(slide: Slide, overview: Overview, *, min_area_um2: float = DEFAULT_MIN_TISSUE_UM2) -> TissueMask:
-    """Find a slide's tissue on its overview. Arguments and errors are those of `find_tissue`."""
+    """Find a slide's tissue on its overview. Arguments and errors are those of `find_tissue`.
+
+    What could not be decoded counts as tissue, because some may be there.
+    """
     whole = whole_slide(slide)
     fill = find_fill(slide, overview, whole.pixel_um2)
     stained = _stained(overview.pixels, _glass_beside(overview.pixels, fill)) & ~overview.missing
     fill &= stained  # what is as bright as glass needs no care
     seen = _pieces(_without(stained, fill), whole.pixel_um2, min_area_um2) & ~fill & ~overview.missing
     gaps = judge_gaps(overview.missing, seen)
-    core = seen | gaps.lost
+    core = seen | gaps.lost | overview.unread
     mask = _widened(core, whole.pixel_um2) & (core | ~fill)
     filled = _with_fringe(fill)
     lost_fill = np.count_nonzero(judge_gaps(filled, seen).lost & fill)
@@ -138,7 +145,7 @@ def tissue_on(slide: Slide, overview: Overview, *, min_area_um2: float = DEFAULT
         whole,
         mask=mask,
         core=core,
-        blank=filled | overview.missing,
+        blank=filled | overview.missing | overview.unread,
         cut_um=gaps.cut_px * math.sqrt(whole.pixel_um2),
         filled_mm2=lost_fill * whole.pixel_um2 / 1e6,
     )
