@@ -9,6 +9,18 @@ import errno
 
 ABOUT_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR})
 """Codes of system errors that are caused by the name of a single file."""
+REFUSALS = ABOUT_ONE_FILE | {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENOTDIR,
+    errno.ELOOP,
+}
+"""Codes of system errors that come again as long as nobody sees to the cause. Others may pass: a share that was away, a
+device that was busy."""
 
 
 class SignetscanError(Exception):
@@ -22,6 +34,14 @@ class SignetscanError(Exception):
     def __init__(self, message: str, *, options: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.options = options
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is due to the system's refusal of a file, so that another try would fail, too."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__
+    return cause is not None and cause.errno in REFUSALS
 
 
 class OptionError(SignetscanError, ValueError):

@@ -1,23 +1,31 @@
 """`signetscan detect` into folders on real file systems that are full, read-only or closed to the user.
 
-Each test mounts a file system of its own in memory, in a namespace that nobody else sees and that ends with it.
+Each test but the last mounts a file system of its own in memory, in a namespace that nobody else sees and that ends
+with it.
 """
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from signetscan.batch.find import SlideTask
+from signetscan.batch.messages import Failed, Refused
+from signetscan.batch.workers import answer
+from signetscan.errors import ResultError, SlideError
 from signetscan.simulate.options import SlideOptions
 from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from signetscan.batch.outcome import SlideOutcome
+    from signetscan.errors import SignetscanError
 
 
 def _may_mount() -> bool:
@@ -124,8 +132,32 @@ def test_a_slide_without_permission_costs_that_slide_only(slides: Path) -> None:
         export -f detect
         setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search bash -c detect
         ls disk/out | head -4
+        grep -o 'attempts": 1' disk/out/a.failed.json
         """,
     )
-    assert run.stdout.split() == ["status", "3", "a.failed.json", "b.csv", "b.geojson", "b.run.json"]
+    said = ["status", "3", "a.failed.json", "b.csv", "b.geojson", "b.run.json", 'attempts":', "1"]
+    assert run.stdout.split() == said
     assert "a.svs" in run.stderr
     assert "ermission" in run.stderr
+
+
+LASTING = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.ENAMETOOLONG)
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY)
+
+
+@pytest.mark.parametrize("code", [*LASTING, *PASSING])
+@pytest.mark.parametrize("kind", [SlideError, ResultError, None])
+def test_only_what_can_pass_is_tried_again(code: int, kind: type[SignetscanError] | None) -> None:
+    """As errors of the system come, or as those of ours that they cause."""
+
+    def fails() -> SlideOutcome:
+        try:
+            raise OSError(code, "no")
+        except OSError as error:
+            if kind is None:
+                raise
+            message = "it did not work"
+            raise kind(message) from error
+
+    given = answer(fails, SlideTask(path=Path("a.svs"), name="a", root=Path()), private=False)
+    assert isinstance(given, Refused if code in LASTING else Failed)

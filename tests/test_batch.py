@@ -65,6 +65,8 @@ def stat(self, **options):
         import shutil
         shutil.rmtree(self.parent)
         raise OSError(5, "Input/output error")
+    elif name == "refused.svs":
+        raise PermissionError(13, "Permission denied")
     elif name == "full.svs":
         os.fsync = full
     return found
@@ -189,7 +191,7 @@ def test_a_bad_slide_does_not_affect_the_others(ward: Ward, workers: int) -> Non
 @linux
 @pytest.mark.usefixtures("trouble")
 def test_a_slide_is_tried_twice(ward: Ward) -> None:
-    ward.add("once", "segfault")
+    ward.add("once", "refused", "segfault")
     events = [
         (type(event), event.outcome.name if isinstance(event, Ended) else event.name)
         for event in ward.batch().run()
@@ -197,6 +199,7 @@ def test_a_slide_is_tried_twice(ward: Ward) -> None:
     ]
     assert [kind for kind, name in events if name == "once"] == [Started, Retried, Started, Ended]
     assert [kind for kind, name in events if name == "segfault"] == [Started, Retried, Started, Ended]
+    assert [kind for kind, name in events if name == "refused"] == [Started, Ended], "the system would refuse it again"
     assert events[-1][1] == "segfault", "the second try comes last"
 
 

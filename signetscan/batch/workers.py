@@ -29,6 +29,7 @@ from signetscan.errors import (
     OptionError,
     OutputError,
     SignetscanError,
+    is_refusal,
 )
 from signetscan.texts import printable
 
@@ -221,11 +222,12 @@ def _answer_to(error: Exception, task: SlideTask, *, private: bool) -> Answer:  
         case NameTakenError():
             return NameTaken(reason=reason, options=options)
         case SignetscanError():
-            return Failed(reason=reason, options=options)
+            return (Refused if is_refusal(error) else Failed)(reason=reason, options=options)
         case MemoryError():
             return Failed(reason=reason or "out of memory", options=("tile_size",))
         case _:
-            return Failed(reason=reason if private else f"{type(error).__name__}: {error}")
+            reason = reason if private else f"{type(error).__name__}: {error}"
+            return (Refused if is_refusal(error) else Failed)(reason=reason)
 
 
 def _die_with_parent(lifeline: Connection[None, None]) -> None:
