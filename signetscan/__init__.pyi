@@ -1,7 +1,10 @@
 # The face of the package: what `import signetscan` offers. Type checkers read this file, and `__init__.py` reads it
 # when the package is imported, so a name is added here and nowhere else. docs/api.md is made from it.
 
+from .batch.calibrate import CalibrationRun as CalibrationRun
+from .batch.calibrate import calibrate as calibrate
 from .batch.options import BatchOptions as BatchOptions
+from .batch.options import CalibrateOptions as CalibrateOptions
 from .batch.run import scan_slides as scan_slides
 from .dataset.reading import read_dataset as read_dataset
 from .detections import Detections as Detections
@@ -13,6 +16,8 @@ from .evaluation.options import TruthOptions as TruthOptions
 from .evaluation.run import evaluate_files as evaluate_files
 from .models.detector import load_detector as load_detector
 from .models.store import find_model as find_model
+from .results.calibration import Calibration as Calibration
+from .results.calibration import read_calibration as read_calibration
 from .results.folder import find_results as find_results
 from .results.reading import load_result as load_result
 from .results.writing import write_results as write_results

@@ -138,6 +138,7 @@ def test_files_stay_small(path: Path) -> None:
         ["--help"],
         ["--version"],
         ["detect", "--help"],
+        ["calibrate", "--help"],
         ["train", "--help"],
         ["evaluate", "--help"],
         ["compare", "--help"],

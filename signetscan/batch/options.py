@@ -11,6 +11,7 @@ from signetscan.formats.result_files import SUFFIXES, USUAL_FORMATS
 from signetscan.models.runtime import Device  # noqa: TC001 - options know their types
 from signetscan.models.store import DEFAULT_MODEL
 from signetscan.options import Option, check_options, option, per_slide
+from signetscan.scan.calibrated import CalibratedThreshold  # noqa: TC001 - options know their types
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 1024
 """More threads than any machine has cores take minutes to start, for nothing."""
+DEFAULT_BUDGET = 1.0
+"""False positives per mm²: a biopsy of 20 mm² of tissue then has about 20, which a pathologist looks through within a
+minute or two. The strictest level of DigestPath's FROC, 1 on a normal image of 2000 x 2000 px, is about 4 per mm²."""
 LOCAL = "local"
 """In place of a cluster: processes of this machine, which listen on no port."""
 
@@ -63,6 +67,10 @@ class BatchOptions:
             help="Scan only the annotations in this GeoJSON from QuPath, or in NAME.geojson of this folder.",
             default="whole slides",
         ),
+    )
+    calibration: Path | None = option(
+        None,
+        Option(help="Take the threshold from this file, made by calibrate for the same model.", default="none"),
     )
     bounds_crop: bool = option(
         True, Option(help="Count GeoJSON coordinates from the slide's bounds, as QuPath does, or from level 0.")
@@ -160,18 +168,52 @@ class PreparedBatch(BatchOptions):
 
     model_sha256: str
     """SHA-256 of the model's file when the batch began. Workers read the file again, some of them hours later."""
+    calibrated: CalibratedThreshold | None
+    """What the calibration's file held when the batch began; None if there is none."""
 
     @classmethod
-    def of(cls, options: BatchOptions, *, model_sha256: str) -> Self:
-        """The options with the model's SHA-256."""
-        return cls(
-            **{each.name: getattr(options, each.name) for each in fields(BatchOptions)}, model_sha256=model_sha256
-        )
+    def of(cls, options: BatchOptions, *, model_sha256: str, calibrated: CalibratedThreshold | None) -> Self:
+        """The options with what was found out."""
+        values = {each.name: getattr(options, each.name) for each in fields(BatchOptions)}
+        return cls(**values, model_sha256=model_sha256, calibrated=calibrated)
 
 
 def pinned_model(request: BatchOptions) -> str | None:
     """The SHA-256 that the model's file must have; None if any will do, because the batch was not prepared."""
     return request.model_sha256 if isinstance(request, PreparedBatch) else None
+
+
+def calibrated_of(request: BatchOptions) -> CalibratedThreshold | None:
+    """The threshold by the calibration; None if there is none, or the batch was not prepared."""
+    return request.calibrated if isinstance(request, PreparedBatch) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrateOptions:
+    """The budget of a calibration, and how its intervals are computed.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    false_positives_per_mm2: float = option(
+        DEFAULT_BUDGET,
+        Option(help="False positives per mm² of normal tissue that the threshold allows.", low=0, above=True, high=1e6),
+    )
+    bootstrap: int = option(
+        1000,
+        Option(
+            help="Resamples for the 95% intervals; 0 for Poisson's intervals, as where slides are few.",
+            low=0,
+            high=100_000,
+        ),
+    )
+    seed: int = option(
+        0, Option(help="Seed of the resamples: the same seed gives the same intervals.", low=0, high=2**63 - 1)
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,14 @@ from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudon
 from signetscan.batch.journal import Journal
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.local import LocalBatch
-from signetscan.batch.options import LOCAL, BatchOptions, PreparedBatch
+from signetscan.batch.options import LOCAL, BatchOptions, PreparedBatch, calibrated_of
 from signetscan.batch.outcome import SlideFailed, SlideSkipped
 from signetscan.batch.privacy import read_key
 from signetscan.concurrency import cpu_count
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import check_libraries
 from signetscan.models.store import find_model, read_model
+from signetscan.results.calibration import calibrated_threshold
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def scan_slides(
         OptionError: an option makes no sense, or a path does not exist or holds no slide.
         DeviceError: the device asked for cannot be used, or the cluster cannot be reached.
         ModelError: there is no such model, or it cannot be loaded.
+        ResultError: the calibration cannot be read, is of another model, or has no threshold.
         OutputError: results cannot be written: the disk is full, or the folder is gone.
         SlideError: the folder of the slides is gone.
         MissingExtraError: a library that a format needs is not installed.
@@ -72,6 +74,7 @@ def scan_slides(
     if not paths and not listed:
         message = "name slides, folders of slides, or a list of slides"
         raise OptionError(message, options=("slide_list",))
+    check_one_threshold(request, options)
     request = prepared(request)
     left_out = LeftOut()
     found = find_slides(paths, listed, options=options, mpp=request.mpp, private=request.private, left_out=left_out)
@@ -85,6 +88,9 @@ def scan_slides(
 def run_batch(request: BatchOptions, tasks: Sequence[SlideTask], left_out: LeftOut | None = None) -> Generator[Event]:
     """Scan the slides of tasks; see `scan_slides`."""
     yield Begun(tasks=tuple(tasks))
+    calibrated = calibrated_of(request)
+    if calibrated is not None:
+        yield Noted(text=f"threshold {calibrated.sentence}")
     for line in left_out.lines(private=request.private) if left_out else ():
         yield Noted(text=line)
     done = skipped = failed = 0
@@ -113,6 +119,7 @@ def prepared(request: BatchOptions) -> PreparedBatch:
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
+        ResultError: the calibration cannot be read, is of another model, or has no threshold.
         MissingExtraError: a library that a format needs is not installed.
     """
     check_libraries([*request.formats, *(["report"] if request.report else [])])
@@ -126,7 +133,20 @@ def prepared(request: BatchOptions) -> PreparedBatch:
         # Workers share the cores.
         threads=request.threads or (max(1, cpu_count() // workers) if workers > 1 else None),
     )
-    return PreparedBatch.of(complete, model_sha256=hashlib.sha256(read_model(model)).hexdigest())
+    sha256, path = hashlib.sha256(read_model(model)).hexdigest(), request.calibration
+    calibrated = None if path is None else calibrated_threshold(path, model_sha256=sha256)
+    return PreparedBatch.of(complete, model_sha256=sha256, calibrated=calibrated)
+
+
+def check_one_threshold(request: BatchOptions, options: ScanOptions) -> None:
+    """Make sure that the threshold is not given twice.
+
+    Raises:
+        OptionError: it is.
+    """
+    if request.calibration is not None and options.threshold is not None:
+        message = f"a threshold of {options.threshold:g}, and another by a calibration: give one of the two"
+        raise OptionError(message, options=("threshold", "calibration"))
 
 
 def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:

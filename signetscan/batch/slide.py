@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.batch.options import calibrated_of
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.errors import SlideError
 from signetscan.formats.parts import PARTED, count_parts
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from signetscan.models.detector import Detector
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
+    from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
@@ -80,11 +82,13 @@ def scan_slide(
     """
     started = time.monotonic()
     files = _FilesNow.of(task.path)
-    options = task.options.resolve(detector)
+    calibrated, options = _threshold_of(task, request, detector)
     with open_slide(task.path, mpp=task.mpp) as slide:
         roi = _roi_of(task, request, slide)
         content = files.content()
-        key = run_key(slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        key = run_key(
+            slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
+        )
         done = _as_it_was_named(task, request, key, files.state)
         finished = None if request.overwrite else _finished(done, request, key, files.state, slide)
         if finished is not None:
@@ -119,6 +123,7 @@ def scan_slide(
             objects_per_file=request.objects_per_file,
             slide_path=task.path,
             identity=files.identity(content, private=request.private),
+            calibrated=calibrated,
         )
         if request.report:
             _write_report(written, slide)
@@ -209,14 +214,16 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         NameTakenError: there are results of another slide of this name.
         OptionError: an option makes no sense.
     """
-    options = task.options.resolve(detector)
+    calibrated, options = _threshold_of(task, request, detector)
     files = _FilesNow.of(task.path)
     with open_slide(task.path, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
         roi = _roi_of(task, request, slide)
         plan = plan_scan(view, detector.spec, options, roi)
         content = files.content()
-        key = run_key(slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        key = run_key(
+            slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
+        )
         target = request.out / _as_it_was_named(task, request, key, files.state).name
         done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
         if not done and not request.overwrite:
@@ -233,6 +240,16 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         warnings = warnings_of(slide, detector, options, plan.concerns)
         path = task.path_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
+
+
+def _threshold_of(
+    task: SlideTask, request: BatchOptions, detector: Detector
+) -> tuple[CalibratedThreshold | None, ResolvedScanOptions]:
+    """The calibration that a slide's threshold is from, if it is from one, and the options in force."""
+    calibrated = calibrated_of(request)
+    if calibrated is None or task.options.threshold is not None:  # a list may set the threshold of a slide
+        return None, task.options.resolve(detector)
+    return calibrated, replace(task.options, threshold=calibrated.threshold).resolve(detector)
 
 
 def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:

@@ -12,7 +12,7 @@ from signetscan.batch.find import slides_below
 from signetscan.batch.journal import Journal
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import BatchOptions, WatchOptions
-from signetscan.batch.run import check_roi, prepared, renamed, run_batch
+from signetscan.batch.run import check_one_threshold, check_roi, prepared, renamed, run_batch
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def watch_folder(
     """
     request, options, watch = request or BatchOptions(), options or ScanOptions(), watch or WatchOptions()
     check_roi(request.roi, one_slide=False)
+    check_one_threshold(request, options)
     request = prepared(request)
     watcher = Watcher(folder=folder, settle_s=watch.settle)
     with Journal(request.log_file) as journal:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from signetscan import __version__
+from signetscan.cli.calibrate import calibrate
 from signetscan.cli.compare import compare
 from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings, say_foreign_settings
 from signetscan.cli.convert import convert
@@ -86,6 +87,7 @@ def cli(context: click.Context, /) -> None:
 COMMANDS = (
     detect,
     watch,
+    calibrate,
     report,
     view,
     convert,

@@ -19,6 +19,7 @@ from signetscan.plurals import amount, counted
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from signetscan.batch.options import BatchOptions
     from signetscan.batch.outcome import SlideOutcome
     from signetscan.cli.console import Stage, Update
+    from signetscan.results.run_record import RunRecord
 
 BYTES_PER_CELL = 500
 """About the size of a detection in GeoJSON and CSV together, bytes."""
@@ -42,10 +44,19 @@ class ScanMessages:
         command: the command, whose flags errors name.
         as_json: whether to print results as lines of JSON.
         quiet: whether to print only errors and results.
+        tell: what to say of a scanned slide; its detections by default.
     """
 
-    def __init__(self, request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> None:
-        self._request, self._command = request, command
+    def __init__(
+        self,
+        request: BatchOptions,
+        command: click.Command,
+        *,
+        as_json: bool,
+        quiet: bool,
+        tell: Callable[[SlideScanned | SlideSkipped], str] | None = None,
+    ) -> None:
+        self._request, self._command, self._tell = request, command, tell or _detections
         self._as_json, self._quiet = as_json, quiet
         self.failed_in_all = 0
         """Slides that failed in all batches so far."""
@@ -199,26 +210,27 @@ class ScanMessages:
                 result(f"{name}: {size}: {state}")
             case SlideScanned() | SlideSkipped():
                 skipped = ", already done" if isinstance(outcome, SlideSkipped) else ""
-                result(f"{name}: {_counts(outcome)}{_nothing(outcome)}{skipped}")
+                result(f"{name}: {self._tell(outcome)}{skipped}")
                 for path in outcome.files if self._alone else ():
                     result(f"  {path}")
             case _:
                 assert_never(outcome)
 
 
-def _counts(outcome: SlideScanned | SlideSkipped) -> str:
-    """Numbers of detections on a slide, of tiles, and the area of tissue, and of what could not be read if any."""
+def _detections(outcome: SlideScanned | SlideSkipped) -> str:
+    """What was detected, and where it was looked for."""
     record = outcome.record
     counts = ", ".join(counted(count, _in_sentence(printable(label))) for label, count in record.detections.items())
-    tissue = "" if record.tissue_mm2 is None else f" ({amount(record.tissue_mm2, 1)} mm² of tissue)"
-    unread = f", {amount(record.unread_mm2, 4)} mm² unread" if record.unread_mm2 > 0 else ""
-    return f"{counts} in {record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}{tissue}{unread}"
+    tiles = f"{record.tiles.scanned} of {counted(record.tiles.grid, 'tile')}"
+    # Where nothing was scanned, a warning says so.
+    nothing = "; no detection does not mean no cancer" if record.tiles.scanned and not record.total else ""
+    return f"{counts} in {tiles}{area_in_words(record)}{nothing}"
 
 
-def _nothing(outcome: SlideScanned | SlideSkipped) -> str:
-    """What no detection means; empty if there are some. Where nothing was scanned, a warning says so."""
-    record = outcome.record
-    return "; no detection does not mean no cancer" if record.tiles.scanned and not record.total else ""
+def area_in_words(record: RunRecord, decimals: int = 1) -> str:
+    """The area of tissue on a slide, and of what could not be read if any."""
+    tissue = "" if record.tissue_mm2 is None else f" ({amount(record.tissue_mm2, decimals)} mm² of tissue)"
+    return tissue + (f", {amount(record.unread_mm2, 4)} mm² unread" if record.unread_mm2 > 0 else "")
 
 
 def _in_sentence(class_name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 FATAL = 1
-"""An error stopped the command, or not all that it had to say could be written."""
+"""An error stopped the command, not all that it had to say could be written, or a calibration has no threshold."""
 USAGE = 2
 """The arguments or options make no sense."""
 SOME_FAILED = 3

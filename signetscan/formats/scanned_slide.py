@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
     from signetscan.json_values import Json
     from signetscan.models.detector import Detector
+    from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.slides import Mpp, Slide
 
 
@@ -46,13 +47,16 @@ class ScannedSlide:
     """The slide's file; None where it is not known."""
     learnt_from: str = ""
     """What the model says that it learnt from; empty if it does not say."""
+    calibrated: CalibratedThreshold | None = None
+    """The calibration that the threshold is from; None if it is from none."""
 
     @property
     def about_model(self) -> dict[str, Json]:
-        """What files that have room for it say of the model; empty if it does not say what it learnt from."""
-        if said_data(self.learnt_from) == NOT_SAID:
-            return {}
-        return {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": self.learnt_from}
+        """What files that have room for it say of the model, and of the calibration; empty if there is nothing."""
+        about: dict[str, Json] = {}
+        if said_data(self.learnt_from) != NOT_SAID:
+            about = {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": self.learnt_from}
+        return about if self.calibrated is None else about | {"calibration": self.calibrated.to_json()}
 
     @property
     def source(self) -> str:

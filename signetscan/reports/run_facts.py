@@ -90,11 +90,13 @@ def _concerns(record: RunRecord) -> tuple[str, ...]:
 def _rows(record: RunRecord) -> list[tuple[str, str]]:
     slide, model, (width, height) = record.slide, record.model, record.slide.dimensions
     seconds = sum(record.seconds.values())
+    calibrated = [] if record.calibrated is None else [("Threshold", record.calibrated.sentence)]
     return [
         ("Slide", f"{width:,} x {height:,} px, {slide.format_name}"),
         ("Size of a pixel", f"{slide.mpp.x:.4g} x {slide.mpp.y:.4g} µm ({slide.mpp.source})"),
         ("Model", f"{model.name}, {model.precision}, works at {model.mpp:g} µm/px"),
         ("Model file", f"SHA-256 {model.sha256}"),
+        *calibrated,
         ("Ran on", record.provider),
         ("Tiles", f"{record.tiles.scanned:,} of {record.tiles.grid:,} scanned, in {seconds:,.1f} s"),
     ]

@@ -63,6 +63,7 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
         dimensions=record.slide.dimensions,
         origin=record.geojson_origin,
         path=slide,
+        calibrated=record.calibrated,
     )
     scanned = replace(scanned, detections=_read_detections(record, target, scanned))
     return StoredResult(scanned=scanned, record=record, target=target)

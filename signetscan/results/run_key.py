@@ -11,6 +11,7 @@ from signetscan.results.run_record import SCHEMA
 
 if TYPE_CHECKING:
     from signetscan.models.detector import Detector
+    from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
@@ -24,6 +25,7 @@ def run_key(
     *,
     crop_to_bounds: bool,
     roi: Roi | None = None,
+    calibrated: CalibratedThreshold | None = None,
 ) -> str:
     """A text that is equal for runs of the same slide, model and options, which have the same results.
 
@@ -34,9 +36,12 @@ def run_key(
         options: how the slide is scanned.
         crop_to_bounds: whether GeoJSON counts from the slide's bounds.
         roi: the region of interest, if the scan keeps to one.
+        calibrated: the calibration that the threshold is from, if it is from one: results say so.
     """
     mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
     parts = [SCHEMA, slide.fingerprint, content, mpp, detector.sha256, result_values(options), crop_to_bounds]
     if roi is not None:
         parts.append(roi.digest)
+    if calibrated is not None:
+        parts.append({"calibration": calibrated.sha256})
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

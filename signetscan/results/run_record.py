@@ -16,6 +16,7 @@ from signetscan.atomic import atomic_text
 from signetscan.errors import MppError, ResultError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
 from signetscan.results.record_parts import ModelRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
+from signetscan.scan.calibrated import CalibratedThreshold
 from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
 from signetscan.slides.protocol import MAX_SIDE, known_mpp
 
@@ -95,6 +96,8 @@ class RunRecord:
     """The files of results, by format."""
     unfit: Mapping[str, str]
     """Why a format cannot hold this slide's detections, by format."""
+    calibrated: CalibratedThreshold | None = None
+    """The calibration that the threshold is from; None if it is from none, and in records of former versions."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -108,6 +111,7 @@ class RunRecord:
             message = f"a later version of signetscan wrote it, with schema {table.whole('schema')}"
             raise JsonError(message)
         roi, tiles, files = table.table_or_none("roi"), table.table("tiles"), table.table("files")
+        calibration = table.table_or_none("calibration")
         return cls(
             finished=table.text("finished"),
             versions=_texts(table.table("versions")),
@@ -126,6 +130,7 @@ class RunRecord:
             seconds=_seconds(table.table("seconds")),
             files={name: ResultFile.from_json(files.table(name)) for name in files.values},
             unfit=_texts(table.table_or_none("unfit") or JsonTable({})),
+            calibrated=None if calibration is None else CalibratedThreshold.from_json(calibration),
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -142,6 +147,7 @@ class RunRecord:
             "model": self.model.to_json(),
             "provider": self.provider,
             "options": {name: _option_json(value) for name, value in self.options.items()},
+            "calibration": None if self.calibrated is None else self.calibrated.to_json(),
             "roi": roi,
             "geojson_origin_px": list(self.geojson_origin),
             "tiles": {"grid": self.tiles.grid, "scanned": self.tiles.scanned},

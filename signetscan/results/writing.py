@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.models.detector import Detector
+    from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.scan.detect import SlideResult
     from signetscan.slides import Slide
 
 
-def write_results(  # noqa: PLR0913 - the last five are for batches
+def write_results(  # noqa: PLR0913 - the last six are for batches
     target: Path,
     slide: Slide,
     detector: Detector,
@@ -35,6 +36,7 @@ def write_results(  # noqa: PLR0913 - the last five are for batches
     objects_per_file: int | None = None,
     slide_path: Path | None = None,
     identity: FileIdentity = UNKNOWN,
+    calibrated: CalibratedThreshold | None = None,
 ) -> StoredResult:
     """Write NAME.geojson, NAME.csv or other formats and, last, NAME.run.json, which vouches for the others.
 
@@ -52,6 +54,7 @@ def write_results(  # noqa: PLR0913 - the last five are for batches
         objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
         slide_path: the slide's file, to which DICOM annotations refer.
         identity: what tells the slide's files from others, for later runs; unknown by default.
+        calibrated: the calibration that the threshold is from; None if it is from none.
 
     Returns:
         The results, with the run record.
@@ -63,9 +66,11 @@ def write_results(  # noqa: PLR0913 - the last five are for batches
     scanned = scanned_slide(
         target.name, slide, detector, result.detections, path=slide_path, crop_to_bounds=crop_to_bounds
     )
+    scanned = replace(scanned, calibrated=calibrated)
     record = record_of_scan(
         slide, detector, result, name=target.name, key=key, origin=scanned.origin, identity=identity
     )
+    record = replace(record, calibrated=calibrated)
     stored = StoredResult(scanned=scanned, record=record, target=target)
     return add_formats(stored, formats, objects_per_file=objects_per_file)
 
