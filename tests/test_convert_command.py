@@ -88,6 +88,24 @@ def test_another_folder_gets_files_without_records(tmp_path: Path) -> None:
     assert list(record_of(tmp_path / "results" / "sub")["files"]) == ["csv"]
 
 
+@pytest.mark.parametrize("name", ["a.slide.geojson", "a.slide.part7.geojson"])
+def test_a_file_that_no_record_vouches_for_is_kept(tmp_path: Path, name: str) -> None:
+    """Such as what somebody drew."""
+    (tmp_path / "results").mkdir()
+    written(tmp_path / "results", one_cell(), ("csv",))
+    out = tmp_path / "drawn"
+    out.mkdir()
+    (out / name).write_text("[]")
+    where = ("convert", tmp_path / "results", "--format", "geojson", "--out", out)
+    refused = run(*where)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert f"{name}: there is a file of this name already" in refused.stderr
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == "[]"
+    assert run(*where, "--overwrite").exit_code == 0
+    assert names_in(out) == ["a.slide.geojson"], "a part of other results is no longer there"
+
+
 def test_results_of_one_name_are_not_written_over_each_other(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

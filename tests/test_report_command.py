@@ -157,6 +157,19 @@ def test_the_report_of_one_result_goes_where_it_is_wanted(store: Path, tmp_path:
     assert pages_in(store / "results") == []
 
 
+@pytest.mark.parametrize("name", ["index.html", "sub/b.report.html"])
+def test_pages_of_others_are_kept(store: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("<title>Home</title>")
+    where = ("report", store / "results", "--slide", store / "slides", "--out", tmp_path)
+    refused = run(*where)
+    assert refused.exit_code == 1
+    assert f"{name}: there is a file of this name already" in refused.stderr
+    assert (tmp_path / name).read_text() == "<title>Home</title>"
+    assert run(*where, "--overwrite").exit_code == 0
+    assert "Home" not in (tmp_path / name).read_text()
+
+
 @pytest.mark.slow
 def test_pixels_of_a_size_that_the_user_gave_keep_it(store: Path, tmp_path: Path) -> None:
     detect(store, tmp_path, store / "slides" / "a.svs", "--mpp", 0.5)

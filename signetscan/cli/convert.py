@@ -9,7 +9,7 @@ import click
 from signetscan.batch.options import BatchOptions
 from signetscan.cli.console import FILE, note, result
 from signetscan.cli.flags import flags_of
-from signetscan.cli.results import results_argument, slide_option
+from signetscan.cli.results import overwrite_option, results_argument, slide_option
 from signetscan.cli.statuses import FATAL
 from signetscan.formats.result_files import SUFFIXES
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", "-o", type=FILE, help="Folder for the files; created if it does not exist.  [default: next to the results]"
 )
+@overwrite_option
 @flags_of(BatchOptions, only=("objects_per_file",))
 @click.pass_context
 def convert(
@@ -41,6 +42,8 @@ def convert(
     slide: Path | None,
     out: Path | None,
     objects_per_file: int | None,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write results in more formats, without scanning again.
 
@@ -59,7 +62,9 @@ def convert(
     from signetscan.results.folder import failed_slides, failures_in_words
 
     failed = False
-    for converted in convert_results(results, formats, slides=slide, out=out, objects_per_file=objects_per_file):
+    for converted in convert_results(
+        results, formats, slides=slide, out=out, objects_per_file=objects_per_file, overwrite=overwrite
+    ):
         for path in converted.files:
             result(str(path))
         unfit = [f"{converted.name}: not written as {name}: {why}" for name, why in converted.unfit.items()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from signetscan.cli.console import FILE, result
-from signetscan.cli.results import results_argument, slide_option
+from signetscan.cli.results import overwrite_option, results_argument, slide_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @results_argument
 @slide_option
 @click.option("--out", "-o", type=FILE, help="Folder for the reports.  [default: next to the results]")
-def report(results: tuple[Path, ...], slide: Path | None, out: Path | None) -> None:
+@overwrite_option
+def report(results: tuple[Path, ...], slide: Path | None, out: Path | None, *, overwrite: bool) -> None:
     """Write an HTML report of each slide from earlier results.
 
     RESULT is a folder of results, or any result file of one slide. Each report is one self-contained HTML file: an
@@ -34,5 +35,5 @@ def report(results: tuple[Path, ...], slide: Path | None, out: Path | None) -> N
     check_libraries(["report"])  # before jinja2 is imported below
     from signetscan.reports.from_results import report_results
 
-    for path in report_results(results, slide, out):
+    for path in report_results(results, slide, out, overwrite=overwrite):
         result(str(path))

@@ -14,3 +14,5 @@ slide_option = click.option(
     help="The slide of the result, or a folder with it, because results do not name the slides' files.  "
     "[default: none]",
 )
+
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that are in --out already.")

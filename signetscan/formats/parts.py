@@ -98,7 +98,7 @@ def remove_files(target: Path, formats: Iterable[str], *, keep: tuple[Path, ...]
     Raises:
         OutputError: a file cannot be removed.
     """
-    for path in (path for name in formats for path in (add_suffix(target, SUFFIXES[name]), *_parts(target, name))):
+    for path in files_there(target, formats):
         if path in keep:
             continue
         try:
@@ -106,6 +106,12 @@ def remove_files(target: Path, formats: Iterable[str], *, keep: tuple[Path, ...]
         except OSError as error:
             message = f"{path}: cannot be replaced: {error.strerror or error}"
             raise OutputError(message) from error
+
+
+def files_there(target: Path, formats: Iterable[str]) -> list[Path]:
+    """The files of formats that are there, in one or in parts; `target` is their path without suffix."""
+    paths = (path for name in formats for path in (add_suffix(target, SUFFIXES[name]), *_parts(target, name)))
+    return [path for path in paths if path.exists() or path.is_symlink()]
 
 
 def _parts(target: Path, name: str) -> Iterator[Path]:

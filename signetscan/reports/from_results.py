@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
+from signetscan.errors import NameTakenError
 from signetscan.formats.result_files import REPORT_SUFFIX, add_suffix
-from signetscan.reports.index import INDEX_NAME, find_entries, write_index
+from signetscan.reports.index import INDEX_NAME, find_entries, is_index, write_index
 from signetscan.reports.slide_report import write_slide_report
 from signetscan.results.lookup import load_results
+from signetscan.results.namesakes import taken
 from signetscan.slides import open_slide
 from signetscan.slides.mpp import MppSource
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from signetscan.results.reading import StoredResult
 
 
-def report_results(results: Sequence[Path], slides: Path, out: Path | None = None) -> Iterator[Path]:
+def report_results(
+    results: Sequence[Path], slides: Path, out: Path | None = None, *, overwrite: bool = False
+) -> Iterator[Path]:
     """Write a report of each slide and, last, the index of the folder of results.
 
     Args:
@@ -28,26 +32,43 @@ def report_results(results: Sequence[Path], slides: Path, out: Path | None = Non
         slides: the slide, or a folder that holds all slides; reports show pictures of them.
         out: folder for the reports, which has the same folders in it as that of the results. By default reports are
             written beside the results.
+        overwrite: whether files that are in `out` already may be replaced; an index made before always is.
 
     Yields:
         Path of each file as soon as it is written.
 
     Raises:
         ResultError: there are no results, some are damaged, or a slide is missing.
+        NameTakenError: a file that may not be replaced is there.
         AnnotationError: a file of detections cannot be read.
         OptionError: the folder holds no slide.
         SlideError: a slide cannot be read.
         OutputError: a report cannot be written.
     """
     folder = _common_folder(results)
+    keeps = out is not None and not overwrite and not (out.exists() and out.samefile(folder))
+    index = (out or folder) / INDEX_NAME
+    if keeps and not is_index(index):
+        _check_is_free(index)
     for stored in load_results(results, slides):
         target = stored.target if out is None else out / os.path.relpath(stored.target, folder)
         path = add_suffix(target, REPORT_SUFFIX)
+        if keeps:
+            _check_is_free(path)
         _write(path, stored, stored.scanned.path or slides)
         yield path
-    index = (out or folder) / INDEX_NAME
     write_index(index, find_entries(folder, out))
     yield index
+
+
+def _check_is_free(path: Path) -> None:
+    """Check that there is no file at a path.
+
+    Raises:
+        NameTakenError: there is.
+    """
+    if path.exists():
+        raise NameTakenError(taken(path), options=("out", "overwrite"))
 
 
 def _common_folder(results: Sequence[Path]) -> Path:

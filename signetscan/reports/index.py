@@ -29,6 +29,10 @@ DAMAGED = "its run record cannot be read; scan it again"
 """Shown in place of a reason for a slide with a damaged run record."""
 
 
+TITLE = "Slides: signetscan"
+"""Title of the page, by which it is known again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexEntry:
     """One slide of a batch."""
@@ -69,6 +73,11 @@ class IndexEntry:
     def address(self) -> str:
         """The report's address relative to the index: "./" keeps a name such as "a:b" from reading as a URL."""
         return f"./{quote(self.report)}" if self.report else ""
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is an index that was made before, which may be made anew."""
+    return path.is_file() and f"<title>{TITLE}</title>".encode() in path.read_bytes()
 
 
 def find_entries(folder: Path, reports: Path | None = None) -> list[IndexEntry]:
@@ -122,6 +131,7 @@ def write_index(path: Path, entries: Sequence[IndexEntry]) -> None:
     write_page(
         path,
         "index.html",
+        title=TITLE,
         entries=entries,
         models=sorted({entry.model for entry in done if entry.model}),
         failed=len(entries) - len(done),

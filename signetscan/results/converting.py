@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
 from signetscan.errors import AnnotationError, NameTakenError, OptionError, ResultError, SlideError
-from signetscan.formats.parts import write_files
-from signetscan.formats.result_files import check_libraries
+from signetscan.formats.parts import files_there, write_files
+from signetscan.formats.result_files import RECORD_SUFFIX, check_libraries
 from signetscan.results.folder import find_results
 from signetscan.results.lookup import load_with_slide
+from signetscan.results.namesakes import taken
 from signetscan.results.writing import add_formats
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def convert_results(
     slides: Path | None = None,
     out: Path | None = None,
     objects_per_file: int | None = None,
+    overwrite: bool = False,
 ) -> Iterator[Converted]:
     """Write results in further formats. A result that cannot be read does not stop the others.
 
@@ -49,6 +51,7 @@ def convert_results(
         out: folder for the files, made if it does not exist. By default they are written beside the results, and the
             run records list them too.
         objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
+        overwrite: whether files that are in `out` already may be replaced.
 
     Returns:
         An iterator that converts one slide at a time and says what became of it.
@@ -67,7 +70,7 @@ def convert_results(
     records = list(dict.fromkeys(record for path in results for record in find_results(path)))
     if out is not None:
         _check_names(records, out)
-    return (_converted(record, formats, slides, out, objects_per_file) for record in records)
+    return (_converted(record, formats, slides, out, objects_per_file, overwrite=overwrite) for record in records)
 
 
 def _check_names(records: Sequence[Path], out: Path) -> None:
@@ -81,11 +84,17 @@ def _check_names(records: Sequence[Path], out: Path) -> None:
 
 
 def _converted(
-    record: Path, formats: Sequence[str], slides: Path | None, out: Path | None, objects_per_file: int | None
+    record: Path,
+    formats: Sequence[str],
+    slides: Path | None,
+    out: Path | None,
+    objects_per_file: int | None,
+    *,
+    overwrite: bool,
 ) -> Converted:
     try:
         if out is not None:
-            _check_is_no_result(record, out)
+            _check_is_free(record, out, formats, overwrite=overwrite)
         stored = load_with_slide(record, slides)
     except (AnnotationError, ResultError, SlideError) as error:
         return Converted(name=record.name, problem=str(error))
@@ -102,13 +111,18 @@ def _converted(
     return Converted(name=stored.target.name, files=files, unfit=unfit)
 
 
-def _check_is_no_result(record: Path, out: Path) -> None:
-    """Check that a folder has no results of another run under the name of these.
+def _check_is_free(record: Path, out: Path, formats: Sequence[str], *, overwrite: bool) -> None:
+    """Check that a folder has no results of another run, and no file, of the name of results, if it is not theirs.
 
     Raises:
         NameTakenError: it has.
     """
     other = out / record.name
-    if other.exists() and not other.samefile(record):
+    if other.exists():
+        if other.samefile(record):
+            return
         message = f"{out}: has other results of this name, {other.name}; choose another folder"
         raise NameTakenError(message, options=("out",))
+    there = files_there(out / record.name.removesuffix(RECORD_SUFFIX), formats)
+    if there and not overwrite:
+        raise NameTakenError(taken(there[0]), options=("out", "overwrite"))

@@ -78,6 +78,11 @@ def check_name_is_free(target: Path, path: Path, fingerprint: str, content: str)
     raise NameTakenError(message, options=("out", "overwrite"))
 
 
+def taken(path: Path) -> str:
+    """What is wrong where a file is there that no run record vouches for."""
+    return f"{path}: there is a file of this name already; choose another folder, or overwrite it"
+
+
 def holds_content(target: Path, content: str) -> bool:
     """Whether there are results, at a path without suffix, of a slide whose files held some content."""
     recorded = _recorded_slide(target)
