@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signetscan.batch.find import SlideTask, find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.find import SlideTask, find_slides, read_list, shard_of, spelt_as_there, with_pseudonyms
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import BatchOptions
 from signetscan.batch.outcome import hidden
@@ -295,3 +295,20 @@ def test_a_list_that_is_not_in_utf8_says_how_to_save_it(tmp_path: Path) -> None:
     path.write_bytes("path\nM\u00fcller.svs\n".encode("cp1252"))
     with path.open(encoding="utf-8-sig") as file, pytest.raises(OptionError, match="save it as CSV UTF-8"):
         read_list(file, str(path), tmp_path, BatchOptions(), ScanOptions())
+
+
+COMPOSED, TAKEN_APART = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Mu\N{COMBINING DIAERESIS}ller"
+
+
+@pytest.mark.parametrize(("listed", "there"), [(COMPOSED, TAKEN_APART), (TAKEN_APART, COMPOSED)])
+def test_accents_spelt_otherwise_make_no_other_slide(tmp_path: Path, listed: str, there: str) -> None:
+    task = SlideTask(path=tmp_path / f"{listed}.svs", name=f"ward/{listed}", root=tmp_path)
+    assert spelt_as_there([task], tmp_path / "none") == [task]
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "ward" / f"{there}.run.json").touch()
+    (found,) = spelt_as_there([task], tmp_path)
+    assert (found.name, found.path) == (f"ward/{there}", task.path)
+    (tmp_path / "ward" / f"{listed}.run.json").touch()
+    assert spelt_as_there([task], tmp_path) == [task], "results of exactly this name come first"
+    names = [SlideTask(path=task.path, name=name, root=tmp_path) for name in (listed, there)]
+    assert len({named.name for named in with_pseudonyms(names, b"secret")}) == 1

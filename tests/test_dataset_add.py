@@ -409,6 +409,22 @@ def test_a_large_annotation_without_a_class_is_a_region(slide: Path, tmp_path: P
     assert note_of(added, "nobody said that they are cells").endswith("1, namely Signet ring cell")
 
 
+def test_what_is_suspicious_about_the_slide_is_said_once(tmp_path: Path) -> None:
+    """Also by what reads slides to train on."""
+    pixels = np.full((600, 700, 3), 200, np.uint8)
+    images = tmp_path / "images"
+    images.mkdir()
+    path = images / "s.tif"
+    tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb", resolution=(40000, 20000), resolutionunit=3)
+    region = feature((50, 50, 500, 450), "Region*")
+    corrected = write(images / "s.geojson", region, DRAWN)
+    with open_slide(path) as slide:
+        (concern,) = slide.concerns
+    said = f"Slides in doubt, because {concern.message}: 1, namely s.tif"
+    assert add_slide(tmp_path / "set", path, [corrected]).notes.count(said) == 1
+    assert read_dataset(images, mpp=0.5).warnings.count(said) == 1
+
+
 def test_several_files_of_a_slide_are_one(slide: Path, tmp_path: Path) -> None:
     """What the model wrote and what the reader exported: an object in both is one."""
     first = write(tmp_path / "raw.geojson", SCORED, OTHER)

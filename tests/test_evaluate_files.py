@@ -92,6 +92,14 @@ def refused(
     assert all(word in message for word in said), message
 
 
+def test_detections_in_one_list_of_coco_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    found.write_text('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}]')
+    refused(
+        found, xml(tmp_path / "a.xml", [square(0, 0)]), "found.json: COCO's list of detections", "a CSV for each image"
+    )
+
+
 # ---- folders and files ----------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from signetscan.results.writing import write_results
 from signetscan.scan.detect import SlideResult
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
+from signetscan.slides.concerns import Concern, ConcernKind
 from signetscan.slides.fingerprint import FileIdentity
 from signetscan.slides.opening import content_now
 from signetscan.viewer import Mark, SavedMarks, Verdict, read_marks, write_marks
@@ -151,6 +154,25 @@ def test_marks_of_another_slide_are_neither_shown_nor_judged_nor_learnt(results:
         add_slide(results / "mine", SAMPLE, [marks])
 
 
+@pytest.mark.parametrize("suffix", [".geojson.gz", ".geojson.zip"])
+def test_marks_of_another_slide_are_noticed_in_packed_files_too(results: Path, tmp_path: Path, suffix: str) -> None:
+    content = marks_of(tmp_path / "marks.geojson", scanned(fingerprint="other")).read_bytes()
+    packed = tmp_path / f"packed{suffix}"
+    if suffix.endswith("zip"):
+        with ZipFile(packed, "w") as archive:
+            archive.writestr("s.geojson", content)
+    else:
+        packed.write_bytes(gzip.compress(content))
+    for judge in (evaluate_files, compare_results):
+        with pytest.raises(AnnotationError, match="another slide"):
+            judge(results / "s.csv", packed)
+    with pytest.raises(AnnotationError, match="of another slide than"):
+        add_slide(results / "mine", SAMPLE, [packed])
+    packed.write_bytes(packed.read_bytes()[:-30])
+    with pytest.raises(AnnotationError):
+        read_marked_slide(packed)
+
+
 def test_what_the_viewer_saved_is_taken_for_its_slide(results: Path) -> None:
     marks = marks_of(results / "s.corrected.geojson", load_result(results / "s.run.json").scanned)
     with open_viewer(results, SAMPLE) as server:
@@ -164,11 +186,14 @@ def test_a_slide_that_has_changed_since_is_shown_with_a_warning(results: Path) -
     with open_viewer(results, SAMPLE) as server:
         assert server.viewer.warnings == ()
     record = read_run_record(results / "s.run.json")
-    changed = replace(record, slide=replace(record.slide, identity=FileIdentity(content="before")))
+    doubted = Concern(kind=ConcernKind.COLOURS, message="its colours are odd")
+    before = replace(record.slide, identity=FileIdentity(content="before"), concerns=(doubted,))
+    changed = replace(record, slide=before)
     write_run_record(results / "s.run.json", changed)
     marks_of(results / "s.corrected.geojson", scanned(fingerprint=record.slide.fingerprint, content="long before"))
     with open_viewer(results, SAMPLE) as server:
-        slide, marks = server.viewer.warnings
+        colours, slide, marks = server.viewer.warnings
+        assert colours == "its colours are odd"
         assert "changed since it was scanned" in slide
         assert "changed since these marks were made" in marks
 

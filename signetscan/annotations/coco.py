@@ -72,6 +72,24 @@ def may_be_coco(path: Path) -> bool:
     return all(key in content for key in KEYS)
 
 
+def check_is_no_coco_result(path: Path) -> None:
+    """Check that a file does not hold detections as COCO's tools take them: a list of image_id, bbox and score.
+
+    Raises:
+        AnnotationError: it does.
+    """
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(4096).lstrip()
+    if start.startswith(b"[") and b'"image_id"' in start and b'"bbox"' in start:
+        message = (
+            f"{path}: COCO's list of detections, whose image_id says nothing without the file of the images; write a "
+            "CSV for each image, called as the image, with the columns x0, y0, x1, y1 and score, and name their folder"
+        )
+        raise AnnotationError(message)
+
+
 def read_coco(path: Path) -> CocoFile:
     """Read a COCO file of instances. An object without a `bbox` gets the box around its polygons.
 

@@ -10,10 +10,13 @@ import hashlib
 import json
 import re
 import uuid
+import zlib
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
+from signetscan.annotations.packed import unpacked
 from signetscan.errors import AnnotationError
 from signetscan.json_values import JsonError, JsonTable
 
@@ -90,14 +93,14 @@ def member_of(fingerprint: str, content: str) -> str:
 
 
 def read_marked_slide(path: Path) -> MarkedSlide:
-    """What a GeoJSON file says of its slide. It is searched, not parsed, a mebibyte at a time.
+    """What a GeoJSON file, which may be packed, says of its slide. It is searched, not parsed, a mebibyte at a time.
 
     Raises:
-        AnnotationError: the file cannot be read.
+        AnnotationError: the file cannot be read or unpacked.
     """
     found, digits, behind = MarkedSlide(), set[str](), b""
     try:
-        with path.open("rb") as file:
+        with unpacked(path, MOST_BYTES) as file:
             for _ in range(MOST_BYTES // BYTES_AT_ONCE):
                 chunk = file.read(BYTES_AT_ONCE)
                 text = behind + chunk
@@ -106,8 +109,8 @@ def read_marked_slide(path: Path) -> MarkedSlide:
                 behind = text[-MEMBER_BYTES:]
                 if not chunk or len(digits) > MOST_SLIDES:
                     break
-    except OSError as error:
-        message = f"{path}: cannot read the annotations: {error.strerror or error}"
+    except (OSError, EOFError, zlib.error, BadZipFile) as error:
+        message = f"{path}: cannot read the annotations: {error}"
         raise AnnotationError(message) from error
     return MarkedSlide(fingerprint=found.fingerprint, content=found.content, digits=frozenset(digits))
 
@@ -116,7 +119,7 @@ def check_marked_slide(path: Path, fingerprint: str, *, options: tuple[str, ...]
     """Check that a file of marks is not of another slide.
 
     Args:
-        path: the file; a packed one is not searched.
+        path: the file.
         fingerprint: the slide's.
         options: names of the options that would help.
 

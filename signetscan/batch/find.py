@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import LIST_COLUMNS, BatchOptions
 from signetscan.errors import OptionError
+from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
 from signetscan.options import per_slide, with_texts
 from signetscan.scan.options import ScanOptions
 from signetscan.suffixes import BESIDE_SLIDES, SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
@@ -193,7 +194,9 @@ def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
     """The same slides, each named by a keyed hash of its name: the same in every run with the same key."""
 
     def pseudonym(name: str) -> str:
-        return hmac.new(key, os.fsencode(name), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+        # Systems spell accents otherwise when they copy a file, and the name is the same all the same.
+        composed = unicodedata.normalize("NFC", name)
+        return hmac.new(key, os.fsencode(composed), hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 
     return [
         replace(
@@ -204,6 +207,32 @@ def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
         )
         for task in tasks
     ]
+
+
+def spelt_as_there(tasks: Sequence[SlideTask], out: Path) -> list[SlideTask]:
+    """The same slides, each named as its results are if there are some under its name with accents spelt otherwise.
+
+    Systems differ in how they spell an accent, as one letter or as two, and change it when they copy a file.
+
+    Args:
+        tasks: the slides.
+        out: folder of the results.
+    """
+    there: dict[Path, dict[str, str]] = {}
+    named = []
+    for task in tasks:
+        path = out / task.name
+        if task.name.isascii() or add_suffix(path, RECORD_SUFFIX).exists():
+            named.append(task)
+            continue
+        if path.parent not in there:
+            records = path.parent.glob(f"*{RECORD_SUFFIX}")
+            names = (record.name.removesuffix(RECORD_SUFFIX) for record in records)
+            there[path.parent] = {unicodedata.normalize("NFC", name): name for name in names}
+        name = there[path.parent].get(unicodedata.normalize("NFC", path.name), path.name)
+        folder, slash, _ = task.name.rpartition("/")
+        named.append(replace(task, name=f"{folder}{slash}{name}"))
+    return named
 
 
 def _listed(

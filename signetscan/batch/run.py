@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from signetscan.annotations.packed import check_is_no_project
 from signetscan.batch.events import Begun, Ended, Finished, Noted
-from signetscan.batch.find import find_slides, read_list, shard_of, with_pseudonyms
+from signetscan.batch.find import find_slides, read_list, shard_of, spelt_as_there, with_pseudonyms
 from signetscan.batch.journal import Journal
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.local import LocalBatch
@@ -150,13 +150,13 @@ def check_one_threshold(request: BatchOptions, options: ScanOptions) -> None:
 
 
 def renamed(tasks: list[SlideTask], request: BatchOptions) -> list[SlideTask]:
-    """The slides, named by pseudonyms if the options ask for them.
+    """The slides, named by pseudonyms if the options ask for them, or as results of them are that are there.
 
     Raises:
         OptionError: the key cannot be read, or is too easy to guess.
     """
     if request.pseudonymise is None:
-        return tasks
+        return spelt_as_there(tasks, request.out)
     return with_pseudonyms(tasks, read_key(request.pseudonymise))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 
@@ -263,7 +264,10 @@ def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
     path = request.roi
     if path.is_dir():
         names = [task.name] if task.true_name is None else [task.true_name, task.name]
-        candidates = [add_suffix(path / name, suffix) for name in names for suffix in GEOJSON_SUFFIXES]
+        spelt = dict.fromkeys(
+            as_is for name in names for as_is in (name, normalize("NFC", name), normalize("NFD", name))
+        )
+        candidates = [add_suffix(path / name, suffix) for name in spelt for suffix in GEOJSON_SUFFIXES]
         path = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
     return read_roi(path, qupath_origin(slide, crop_to_bounds=request.bounds_crop))
 

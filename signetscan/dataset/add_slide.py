@@ -25,7 +25,7 @@ from signetscan.dataset.corrections import pooled, sort_corrections
 from signetscan.dataset.image_writing import replace_images
 from signetscan.dataset.options import AddOptions
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
-from signetscan.dataset.remarks import Remarks, remark_reading
+from signetscan.dataset.remarks import Remarks, remark_concerns, remark_reading
 from signetscan.dataset.same_slide import check_same_slide
 from signetscan.dataset.slide_parts import slide_parts
 from signetscan.dataset.slides import view_of
@@ -97,6 +97,7 @@ def add_slide(
     record = _record_of(folder)
     with open_slide(slide_path, mpp=options.mpp) as slide:
         level0 = known_mpp(slide)
+        remark_concerns(slide, slide_path.name, remarks)
         mpp = options.image_mpp or round((level0.x + level0.y) / 2, 6) if record is None else record.mpp
         if record is not None and options.image_mpp not in {None, record.mpp}:
             message = f"{folder}: its pixels are {record.mpp:g} µm wide, not {options.image_mpp:g}; name a new folder"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from signetscan.annotations import Annotations
+    from signetscan.slides import Slide
 
 LISTED = 5
 """Most names in a line; the rest are counted."""
@@ -62,6 +63,18 @@ def remark_reading(annotations: Annotations, file: str, remarks: Remarks) -> Non
             remarks.add(kind, f"{file} {name}")
         remarks.add(kind, file, left.count - len(left.named))
     remarks.add("Objects of several distant parts, each part taken for an object of its own", file, annotations.split)
+
+
+def remark_concerns(slide: Slide, file: str, remarks: Remarks) -> None:
+    """Remark on what is suspicious about a slide.
+
+    Args:
+        slide: the slide.
+        file: name of its file.
+        remarks: collects the remarks.
+    """
+    for concern in slide.concerns:
+        remarks.add(f"Slides in doubt, because {concern.message}", file)
 
 
 def listed(names: Sequence[str]) -> str:

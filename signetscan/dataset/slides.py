@@ -25,6 +25,7 @@ from signetscan.dataset.options import MIN_SIDE
 from signetscan.dataset.parsed import NO_LABEL, ParsedFolder, ParsedImage
 from signetscan.dataset.qupath import boxes_around, read_counted, remark_marks
 from signetscan.dataset.rectangles_inside import rectangles_inside
+from signetscan.dataset.remarks import remark_concerns
 from signetscan.dataset.same_slide import check_same_slide
 from signetscan.errors import AnnotationError
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
@@ -81,6 +82,7 @@ def read_slides(found: FoundFiles, mpp: float, remarks: Remarks) -> ParsedFolder
     for path, file in found.paired(found.slides_by_key(), files, remarks):
         name = found.name(file)
         with open_slide(path) as slide:
+            remark_concerns(slide, found.name(path), remarks)
             check_same_slide(file, slide, path, remarks)
             annotations = read_counted(file, name, remarks).moved(*qupath_origin(slide, crop_to_bounds=True))
             view = view_of(path, slide, mpp)

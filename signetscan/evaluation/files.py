@@ -228,7 +228,7 @@ def _check_same_slide(pair: Pair) -> None:
         )
         raise AnnotationError(message)
     for path in files if fingerprints else ():
-        if path.name.lower().endswith(".geojson") and (path == pair.truth or path not in recorded):
+        if _is_geojson(path) and (path == pair.truth or path not in recorded):
             check_marked_slide(path, next(iter(fingerprints.values())))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signetscan.annotations import check_is_no_project
+from signetscan.annotations.coco import check_is_no_coco_result
 from signetscan.dataset import NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.file_pairs import by_stem, files_in
@@ -107,6 +108,7 @@ def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: 
             message = f"{path}: no such file or folder"
             raise AnnotationError(message)
         check_is_no_project(path)
+        check_is_no_coco_result(path)
     root = digestpath_root(truth) if truth.is_dir() else None
     if full_truth and root is None:
         message = f"{truth}: only simulated data sets have the full truth, and this has no folder {POSITIVE_FOLDER}"
@@ -142,6 +144,7 @@ def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
             message = f"{path}: no such file or folder"
             raise AnnotationError(message)
         check_is_no_project(path)
+        check_is_no_coco_result(path)
     if a.is_file() and b.is_file():
         _check_is_no_failure(a)
         _check_is_no_failure(b)

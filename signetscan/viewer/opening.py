@@ -73,7 +73,7 @@ def _warnings(stored: StoredResult, slide: Path, marks: Path) -> tuple[str, ...]
         AnnotationError: the marks cannot be read.
     """
     fingerprint, scanned = stored.record.slide.fingerprint, stored.record.slide.identity.content
-    warnings = []
+    warnings = [concern.message for concern in stored.record.slide.concerns]
     if scanned and scanned != content_now(slide):
         warnings.append("the slide's files have changed since it was scanned; scan it again")
     if marks.exists() and read_marked_slide(marks).match(fingerprint, scanned) is Match.CHANGED:
