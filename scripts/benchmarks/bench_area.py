@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ from virtual_slide import write_virtual_slide
 
 from signetscan.models.store import DEFAULT_MODEL
 from signetscan.slides import open_slide
+from signetscan.testing.memory import run_measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,13 +35,10 @@ def scan(slide: Path, model: str, out: Path) -> tuple[float, float, float]:
     """Tissue in mm2, seconds, and peak memory in MiB."""
     command = [sys.executable, "-m", "signetscan", "detect", str(slide), "--model", model, "--out", str(out), "-q"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    _, memory = run_measured(command)
     seconds = time.perf_counter() - started
-    if status != 0:
-        sys.exit(f"{' '.join(command)} failed")
     record = json.loads((out / f"{slide.stem}.run.json").read_text(encoding="utf-8"))
-    return record["tissue_mm2"], seconds, used.ru_maxrss / 1024
+    return record["tissue_mm2"], seconds, memory
 
 
 def draw(rows: Sequence[tuple[float, float, float]], path: Path) -> None:
