@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,13 @@ from signetscan.cli.scan_messages import ScanMessages
 from signetscan.cli.statuses import ENVIRONMENT, INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
+    from types import FrameType
 
     from signetscan.batch.events import Event
     from signetscan.batch.options import BatchOptions
+
+    _Handler = Callable[[int, FrameType | None], object] | int | None
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per slide.")
 QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and results.")
@@ -40,9 +44,9 @@ def ends_cleanly(context: click.Context) -> Iterator[None]:
     """Exit with a status of its own if the device or the model cannot be used, or if the scan is interrupted."""
     from signetscan.errors import DeviceError, ModelError
 
-    end_on_signals()
     try:
-        yield
+        with ended_by_signals():
+            yield
     except (DeviceError, ModelError) as error:
         raise EnvironmentFailure(with_flags(error, context.command)) from error
     except KeyboardInterrupt:
@@ -50,10 +54,12 @@ def ends_cleanly(context: click.Context) -> Iterator[None]:
         context.exit(INTERRUPTED)
 
 
-def end_on_signals() -> None:
-    """Treat requests to end the process, such as that of a terminal that is closed, like Ctrl-C.
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Treat requests to end the process, such as that of a terminal that is closed, like Ctrl-C, until the block ends.
 
-    Further ones are passed over while the process tidies up. Signals that are ignored stay so, as nohup wants.
+    Further ones are passed over while the process tidies up, until it is gone. Signals that are ignored stay so, as
+    nohup wants.
     """
     tidy_until = 0.0
 
@@ -64,10 +70,24 @@ def end_on_signals() -> None:
             tidy_until = now + TIDY_S
             raise KeyboardInterrupt
 
-    for name in ENDING:
-        number = getattr(signal, name, None)  # Windows lacks most
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, interrupt)
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]  # Windows lacks most
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    _handle(dict.fromkeys(before, interrupt))
+    with ExitStack() as stack:
+        stack.callback(_handle, before)
+        try:
+            yield
+        except KeyboardInterrupt:
+            stack.pop_all()
+            # Python takes its handlers back before the process is gone, and a signal would change the exit status.
+            atexit.register(_handle, dict.fromkeys(before, signal.SIG_IGN))
+            raise
+
+
+def _handle(handlers: Mapping[signal.Signals, _Handler]) -> None:
+    """Set the handlers of signals; none is the system's own."""
+    for number, handler in handlers.items():
+        signal.signal(number, handler or signal.SIG_DFL)
 
 
 def show(events: Generator[Event], request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> int:

@@ -38,12 +38,11 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
     import threading
     import webbrowser
 
-    from signetscan.cli.scanning import end_on_signals
+    from signetscan.cli.scanning import ended_by_signals
     from signetscan.viewer import open_viewer
 
-    end_on_signals()
-    with open_viewer(results, slide, marks=out, port=port) as server:
-        try:
+    try:
+        with ended_by_signals(), open_viewer(results, slide, marks=out, port=port) as server:
             result(server.url)
             for warning in server.viewer.warnings:
                 note(f"Warning: {warning}.")
@@ -52,5 +51,5 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
                 # In a thread, because a browser that runs in the terminal returns only when the user quits it.
                 threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
             server.serve_forever()
-        except KeyboardInterrupt:
-            note("Ended.")
+    except KeyboardInterrupt:
+        note("Ended.")
