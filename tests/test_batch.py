@@ -490,7 +490,7 @@ def test_an_interrupted_run_leaves_nothing_half_done(
     assert 2 <= done < 10
     assert len(out.splitlines()) <= done, "only slides that are done are reported as done"
     again = start(ward)
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert sum(line.endswith("already done") for line in out.splitlines()) == done
     assert len(ward.results()) == 20
@@ -507,7 +507,7 @@ def test_a_killed_run_leaves_no_process_and_can_be_continued(ward: Ward) -> None
     process.communicate()
     wait_for(lambda: not any(is_running(pid) for pid in workers))
     again = start(ward)
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert any(line.endswith("already done") for line in out.splitlines())
     results = ward.results()
