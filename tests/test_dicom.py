@@ -119,6 +119,8 @@ def test_annotations_belong_to_a_real_slide(shared_slides: Path, tmp_path: Path,
     assert (group.label, group.algorithm_type.value) == ("Signet ring cell", "AUTOMATIC")
     assert (group.algorithm_identification.name, group.algorithm_identification.version) == ("fast", "ab" * 32)
     assert group.RecommendedDisplayCIELabValue == list(highdicom.color.CIELabColor.from_rgb(227, 26, 28).value)
+    (algorithm,) = group.AnnotationGroupAlgorithmIdentificationSequence
+    assert algorithm.AlgorithmParameters == "learnt from=not said"
 
 
 def test_the_patient_is_copied_whatever_its_letters(tmp_path: Path) -> None:

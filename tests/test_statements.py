@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from conftest import BlobDetector
+from defusedxml import ElementTree
 from pyarrow import parquet
 from results_for_reports import MPP, made_slide, random_detections
 from run_records import MADE, changed_record
@@ -20,6 +23,7 @@ from signetscan.batch.slide import warnings_of_record
 from signetscan.cli.main import cli
 from signetscan.detections import Detections
 from signetscan.formats.writers import write_formats
+from signetscan.formats.xml_text import xml_comment, xml_text
 from signetscan.models.detector import load_detector
 from signetscan.models.spec import NOT_SAID, in_one_line
 from signetscan.models.store import find_model
@@ -81,11 +85,21 @@ def test_a_line_is_the_first_sentence(text: str, line: str) -> None:
 
 
 def test_every_output_says_what_the_model_learnt_from(tmp_path: Path) -> None:
-    stored = add_formats(written(tmp_path, random_detections(5)), ["parquet", "geojson.gz"])
+    stored = add_formats(
+        written(tmp_path, random_detections(5)), ["parquet", "geojson.gz", "asap", "imagescope", "heatmap"]
+    )
     assert json.loads((tmp_path / "made.run.json").read_text())["model"]["learnt_from"] == SAID
     said = {"model": "test", "model_sha256": stored.record.model.sha256, "learnt_from": SAID}
     assert json.loads((tmp_path / "made.geojson").read_text())["signetscan"] == said
     assert json.loads(parquet.read_schema(tmp_path / "made.parquet").metadata[b"signetscan"]) == said
+    line = f"Model test learnt from: {in_one_line(SAID)}"
+    for name in ("asap", "imagescope"):
+        text = (tmp_path / f"made.{name}.xml").read_text()
+        assert f"<!-- {line} -->" in text
+        assert len(ElementTree.fromstring(text))
+    with tifffile.TiffFile(tmp_path / "made.heatmap.ome.tif") as file:
+        (told,) = ElementTree.fromstring(file.ome_metadata or "").iterfind(".//{*}Image/{*}Description")
+    assert line in (told.text or "")
     for page in (page_of(stored, tmp_path), index_of(tmp_path)):
         assert "learnt from: Drawn cells only: 3 &lt;b&gt;&#34;images&#34;&lt;/b&gt;." in page
     facts = json.loads(Viewer(stored.scanned, made_slide(), tmp_path / "m.geojson").get("/slide.json").body)
@@ -100,6 +114,15 @@ def test_it_is_read_back_and_written_by_a_later_conversion(tmp_path: Path) -> No
     add_formats(again, ["geojson"])
     assert (tmp_path / "made.geojson").read_bytes() == before
     assert len(read_geojson(tmp_path / "made.geojson")) == 5
+
+
+@pytest.mark.parametrize("text", ["--", "a --> <b/>", "-", "---->", "\0\x1b[2J & <!--"])
+def test_no_text_ends_a_comment(text: str) -> None:
+    comments = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))  # noqa: S314 - ours
+    comments.feed(f"<a>{xml_comment(text)}</a>")
+    (comment,) = comments.close()
+    assert not list(comment)
+    assert (comment.text or "").replace("- ", "-").strip() == xml_text(text).replace("- ", "-").strip()
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -14,7 +14,7 @@ from xml.sax.saxutils import quoteattr
 from signetscan.atomic import atomic_text
 from signetscan.formats.blocks import blocks, edges_of, filled
 from signetscan.formats.colours import colour_of
-from signetscan.formats.xml_text import group_names
+from signetscan.formats.xml_text import group_names, xml_comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,8 @@ def write_asap(path: Path, scanned: ScannedSlide) -> None:
     templates = [_template(group, label) for label, group in enumerate(groups)]
     numbers = count(1)
     with atomic_text(path) as file:
-        file.write('<?xml version="1.0" encoding="UTF-8"?>\n<ASAP_Annotations>\n<Annotations>\n')
+        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{xml_comment(scanned.said_of_model)}\n')
+        file.write("<ASAP_Annotations>\n<Annotations>\n")
         for block in blocks(scanned.detections, scanned.class_names, scanned.source):
             file.write(_annotations(block, templates, numbers))
         file.write("</Annotations>\n<AnnotationGroups>\n")

@@ -27,6 +27,7 @@ from signetscan.atomic import part_path
 from signetscan.errors import UnfitError
 from signetscan.formats.blocks import NAMESPACE
 from signetscan.formats.colours import colour_of
+from signetscan.models.spec import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +175,7 @@ def _groups(scanned: ScannedSlide, identity: str) -> Iterator[AnnotationGroup]:
         family=Code("123110", "DCM", "Artificial Intelligence"),
         version=_label(scanned.model_sha256),
         source=f"signetscan {__version__}",
+        parameters={"learnt from": _printable(in_one_line(scanned.learnt_from))},  # the only long text about a model
     )
     score, no_unit = Code("score", SCHEME, "Score from 0 to 1"), Code("1", "UCUM", "no units")
     kind = np.float32 if max(scanned.dimensions) <= EXACT_SIDE else np.float64

@@ -88,7 +88,9 @@ def _metadata(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> dict
         "axes": "YXS",
         "Creator": "signetscan",
         "Name": xml_text(scanned.class_names[label]),
-        "Description": f"Detections per mm2: white 0, by the square root, darkest from {DARKEST:g}",
+        "Description": xml_text(
+            f"Detections per mm2: white 0, by the square root, darkest from {DARKEST:g}. {scanned.said_of_model}"
+        ),
         "PhysicalSizeX": width_um,
         "PhysicalSizeXUnit": "\u00b5m",
         "PhysicalSizeY": height_um,

@@ -18,7 +18,7 @@ import numpy as np
 from signetscan.atomic import atomic_text
 from signetscan.formats.blocks import blocks, edges_of, filled
 from signetscan.formats.colours import colour_of
-from signetscan.formats.xml_text import group_names
+from signetscan.formats.xml_text import group_names, xml_comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,8 @@ def write_imagescope(path: Path, scanned: ScannedSlide) -> None:
     """
     names = [quoteattr(name) for name in group_names(scanned.class_names)]
     with atomic_text(path) as file:
-        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<Annotations MicronsPerPixel="{scanned.mpp.x:.6g}">\n')
+        file.write(f'<?xml version="1.0" encoding="UTF-8"?>\n{xml_comment(scanned.said_of_model)}\n')
+        file.write(f'<Annotations MicronsPerPixel="{scanned.mpp.x:.6g}">\n')
         for label, name in enumerate(names):
             file.write(_layer_start(label, name))
             numbers = count(1)

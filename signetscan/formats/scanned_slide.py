@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signetscan.models.spec import NOT_SAID, said_data
+from signetscan.models.spec import NOT_SAID, in_one_line, said_data
 from signetscan.slides import qupath_origin
 from signetscan.slides.protocol import known_mpp
 
@@ -57,6 +57,11 @@ class ScannedSlide:
         if said_data(self.learnt_from) != NOT_SAID:
             about = {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": self.learnt_from}
         return about if self.calibrated is None else about | {"calibration": self.calibrated.to_json()}
+
+    @property
+    def said_of_model(self) -> str:
+        """The model and what it learnt from, in a line for files that people look into."""
+        return f"Model {self.model} learnt from: {in_one_line(self.learnt_from)}"
 
     @property
     def source(self) -> str:

@@ -1,4 +1,4 @@
-"""Class names that XML can hold, for formats with named groups of annotations."""
+"""Texts that XML can hold: names of classes, for formats with named groups of annotations, and comments."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def group_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
         used.add(candidate)
         unique.append(candidate)
     return unique
+
+
+def xml_comment(text: str) -> str:
+    """A comment, which people see and parsers pass over; two hyphens, which would end it, are set apart."""
+    return f"<!-- {re.sub('-(?=-)', '- ', xml_text(text))} -->"
