@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from signetscan.errors import SlideError
+from signetscan.scan.overview import darkest, lightest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,44 +46,53 @@ def find_fill(slide: Slide, overview: Overview, pixel_um2: float) -> NDArray[np.
         overview: its overview.
         pixel_um2: area of a pixel of the overview, µm².
     """
-    labels, count = ndimage.label(_even(overview.pixels) & ~overview.missing)
-    parts = np.asarray(labels, np.int32)
-    fill = np.zeros(parts.shape, np.bool_)
+    fill = np.zeros(overview.missing.shape, np.bool_)
+    parts = _large_parts(_even(overview.pixels) & ~overview.missing, MIN_FILL_UM2 / pixel_um2)
     boxes = ndimage.find_objects(parts)
-    for part in _candidates(parts, count, overview.pixels, MIN_FILL_UM2 / pixel_um2):
+    for part in _candidates(parts, overview.pixels):
         box = boxes[part - 1]
         inside = parts[box] == part
         rows, columns = np.nonzero(inside)
         if _is_even_in_full(slide, overview, rows + box[0].start, columns + box[1].start):
             fill[box] |= inside
-    if fill.all():  # there is no picture that it could fill up
+    if not fill.any() or fill.all():  # if all is fill, there is no picture that it could fill up
         return np.zeros_like(fill)
     # An even pixel is of one colour with its neighbours, so these belong to the fill, too.
-    return np.asarray(ndimage.binary_dilation(fill, np.ones((3, 3), np.bool_)))
+    return ndimage.maximum_filter(fill.view(np.uint8), 3).view(np.bool_)
 
 
-def _candidates(parts: NDArray[np.int32], count: int, pixels: NDArray[np.uint8], least: float) -> Iterator[int]:
-    """The numbers of the parts that have at least `least` pixels: the largest of the dark ones, and of the bright ones.
+def _large_parts(even: NDArray[np.bool_], least: float) -> NDArray[np.int32]:
+    """The number, from 1, of the part of each pixel, (rows, columns); 0 where it has fewer than `least` pixels.
+
+    Noise makes millions of specks, which need no number of their own.
+    """
+    labels, count = ndimage.label(even)
+    is_large = np.bincount(labels.ravel(), minlength=count + 1) >= max(least, 1)
+    is_large[0] = False
+    return np.where(is_large, is_large.cumsum(), 0).astype(np.int32)[labels]
+
+
+def _candidates(parts: NDArray[np.int32], pixels: NDArray[np.uint8]) -> Iterator[int]:
+    """The numbers of the largest of the dark parts, and of the bright ones.
 
     Args:
         parts: number of each pixel's part, (rows, columns); 0 for none.
-        count: number of parts.
         pixels: the overview, (rows, columns, 3).
-        least: least number of pixels.
     """
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    lightness = np.bincount(parts.ravel(), pixels[..., 1].ravel(), count + 1) / np.maximum(sizes, 1)
-    is_dark = lightness < DARK
-    for chosen, most in ((is_dark, MOST_DARK), (~is_dark, MOST_BRIGHT)):
-        numbers = np.flatnonzero(chosen & (sizes >= max(least, 1)))
-        yield from numbers[np.argsort(-sizes[numbers], kind="stable")][:most].tolist()
+    inside = parts > 0
+    numbers = parts[inside]
+    sizes = np.bincount(numbers)
+    is_dark = np.bincount(numbers, pixels[..., 1][inside]) < DARK * sizes
+    for chosen, most in ((is_dark, MOST_DARK), (~is_dark & (sizes > 0), MOST_BRIGHT)):
+        found = np.flatnonzero(chosen)
+        yield from found[np.argsort(-sizes[found], kind="stable")][:most].tolist()
 
 
 def _even(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which pixels are grey, like their eight neighbours, and not the exact white that is blank in any case."""
-    low, high = pixels.min(axis=2), pixels.max(axis=2)
-    spread = ndimage.maximum_filter(high, 3).astype(np.int16) - ndimage.minimum_filter(low, 3)
+    low = darkest(pixels)
+    # The maximum is never below the minimum, so that the difference of bytes cannot overflow.
+    spread = ndimage.maximum_filter(lightest(pixels), 3) - ndimage.minimum_filter(low, 3)
     return np.asarray((spread <= EVEN) & (low < 255))
 
 

@@ -41,9 +41,9 @@ def judge_gaps(missing: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> Gaps:
         missing: what the file does not hold, (rows, columns).
         tissue: what shows tissue, (rows, columns).
     """
-    gaps, count = ndimage.label(missing)
-    if not count:
+    if not missing.any() or not tissue.any():
         return Gaps(lost=np.zeros_like(missing), cut_px=0)
+    gaps, count = ndimage.label(missing)
     # Next to a gap, (rows, columns), and the number of the gap next to each of these pixels, (N,).
     beside = ndimage.maximum_filter(gaps, footprint=[[0, 1, 0], [1, 1, 1], [0, 1, 0]], mode="constant")
     outline = (beside > 0) & ~missing

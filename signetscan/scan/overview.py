@@ -158,6 +158,16 @@ def _blocks(part: Part, side: int) -> Iterator[Part]:
         yield left, top, min(left + side, x1), min(top + side, y1)
 
 
+def darkest(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The darkest channel of each pixel of (rows, columns, 3): two passes are faster than a reduction by three."""
+    return np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+
+
+def lightest(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The lightest channel of each pixel of (rows, columns, 3)."""
+    return np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
+
+
 def _shrunk(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture or mask averaged down to a width and height."""
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))

@@ -17,7 +17,7 @@ from skimage import morphology
 from signetscan.scan.fill import find_fill
 from signetscan.scan.gaps import judge_gaps
 from signetscan.scan.options import DEFAULT_MIN_TISSUE_UM2
-from signetscan.scan.overview import overview_size, overview_step, read_overview
+from signetscan.scan.overview import darkest, overview_size, overview_step, read_overview
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
@@ -225,8 +225,9 @@ def _widened(mask: NDArray[np.bool_], pixel_um2: float) -> NDArray[np.bool_]:
 
 def _glass_beside(overview: NDArray[np.uint8], fill: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The colour of glass outside a fill, (3,); of the fill where all that is bright is fill: it may be even glass."""
-    darkest = overview.min(axis=2)
-    bright = (darkest >= GLASS_MIN) & (darkest < 255) & ~fill
+    if not fill.any():
+        return glass_colour(overview)
+    bright = _may_be_glass(overview) & ~fill
     return glass_colour(overview[~fill][None] if bright.sum() >= GLASS_SHARE * bright.size else overview)
 
 
@@ -235,14 +236,19 @@ def glass_colour(overview: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     Pure white is left out, since it marks what was not scanned.
     """
-    red, green, blue = (overview[..., channel] for channel in range(3))
-    darkest = np.minimum(np.minimum(red, green), blue)
-    bright = overview[(darkest >= GLASS_MIN) & (darkest < 255)]
-    if len(bright) < GLASS_SHARE * darkest.size:
+    is_bright = _may_be_glass(overview)
+    bright = overview[is_bright]
+    if len(bright) < GLASS_SHARE * is_bright.size:
         return np.array(DEFAULT_GLASS, np.float32)
     lightness = bright[:, 0].astype(np.uint16) + bright[:, 1] + bright[:, 2]
     brightest = bright[lightness >= np.quantile(lightness, 0.9)]
     return np.asarray(np.median(brightest, axis=0), np.float32)
+
+
+def _may_be_glass(overview: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pixels are as bright as glass, and not the pure white that marks what was not scanned."""
+    low = darkest(overview)
+    return (low >= GLASS_MIN) & (low < 255)
 
 
 def _pixels(area_um2: float, pixel_um2: float) -> int:
