@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations.coco import may_be_coco, read_coco
 from signetscan.dataset.file_pairs import WITHOUT_FILE
-from signetscan.dataset.found import SAYS_THE_KIND
+from signetscan.dataset.found import path_parts, without_kind
 from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
 from signetscan.dataset.parts import part_of_words
 from signetscan.dataset.remarks import listed
@@ -60,11 +60,11 @@ def read_coco_folder(found: FoundFiles, remarks: Remarks) -> ParsedFolder:
     files = coco_files(found)
     for file in files:
         images = coco_images(file, found.name(file), remarks)
-        names = Counter(_parts(image.file_name)[-1] for image in images)
+        names = Counter(path_parts(image.file_name)[-1] for image in images)
         # Files of a data set in one piece may have any name; of several, the names tell the parts.
         part = part_of_words(file.stem) if len(files) > 1 else None
         for image in images:
-            path = here.find(image.file_name, file, alone=names[_parts(image.file_name)[-1]] == 1)
+            path = here.find(image.file_name, file, alone=names[path_parts(image.file_name)[-1]] == 1)
             if path is None:
                 remarks.add(MISSING, image.file_name)
                 missing.append(image.file_name)
@@ -136,24 +136,19 @@ class _ImageFinder:
         Raises:
             AnnotationError: several images could be meant.
         """
-        wanted = _parts(file_name)
-        candidates = self._of_file_name.get(wanted[-1], []) if wanted else []
-        fitting = [path for path in candidates if _parts(self._found.name(path))[-len(wanted) :] == wanted]
+        wanted = without_kind(path_parts(file_name))
+        candidates = self._of_file_name.get(wanted[-1], [])
+        parts = {path: without_kind(path.relative_to(self._found.root).parts) for path in candidates}
+        fitting = [path for path in candidates if parts[path][-len(wanted) :] == wanted]
         if not fitting and alone and len(candidates) == 1:
             return candidates[0]  # the folders in the file are those of another machine
         if len(fitting) < 2:
             return fitting[0] if fitting else None
         # Such as train/a.jpg and val/a.jpg for the image a.jpg of train/_annotations.coco.json.
         folder = file.parent.relative_to(self._found.root)
-        beside = [path for path in fitting if _parts(self._found.name(path)) == [*folder.parts, *wanted]]
+        beside = [path for path in fitting if parts[path] == [*folder.parts, *wanted]]
         if len(beside) == 1:
             return beside[0]
         names = listed([self._found.name(path) for path in fitting])
         message = f"{file}: {file_name} could be several images: {names}; give its folder in the file"
         raise AnnotationError(message)
-
-
-def _parts(path: str) -> list[str]:
-    """The folders and the name in a path, without folders that only say that there are images in them."""
-    *folders, name = [part for part in path.split("/") if part not in ("", ".", "..")] or [""]
-    return [*(folder for folder in folders if folder.casefold() not in SAYS_THE_KIND), name]

@@ -95,8 +95,7 @@ class FoundFiles:
 
     def key(self, path: Path, suffixes: Sequence[str]) -> str:
         """The name that a file shares with its partner: without suffix, and without folders that say the kind."""
-        *folders, file = path.relative_to(self.root).parts
-        kept = [folder for folder in folders if folder.casefold() not in SAYS_THE_KIND]
+        *kept, file = without_kind(path.relative_to(self.root).parts)
         return "/".join([*kept, without_suffix(file, suffixes)])
 
     def by_key(self, files: Sequence[Path], suffixes: Sequence[str]) -> dict[str, Path]:
@@ -141,6 +140,20 @@ class FoundFiles:
                 yield image, files[key]
             else:
                 remarks.add(WITHOUT_FILE, self.name(image))
+
+
+def path_parts(text: str) -> list[str]:
+    """The folders and the name of a path that stands in a file, whichever system wrote it; at least one part.
+
+    It may lead out of its folder, so it is only ever compared with names, and never opened.
+    """
+    return [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")] or [""]
+
+
+def without_kind(parts: Sequence[str]) -> list[str]:
+    """The parts of a path without the folders whose names only say what is in them."""
+    *folders, name = parts
+    return [*(folder for folder in folders if folder.casefold() not in SAYS_THE_KIND), name]
 
 
 def is_slide(path: Path) -> bool:

@@ -42,6 +42,10 @@ class Part(Enum):
     """To judge the finished model by: never used in training."""
 
 
+SAFEST_FIRST = (Part.TEST, Part.VALIDATION, Part.TRAINING)
+"""The first of the parts that an image is in counts, so that what is held out in any of them stays so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Position of an image on a slide, in the pixels of `SlideAtMpp`: squares of `mpp` from the slide's corner."""

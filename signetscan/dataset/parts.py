@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from signetscan.annotations.bounds import read_bounded
-from signetscan.dataset.found import SAYS_THE_KIND, TEXT_SUFFIXES
-from signetscan.dataset.images import Part
+from signetscan.dataset.found import TEXT_SUFFIXES, path_parts, without_kind
+from signetscan.dataset.images import SAFEST_FIRST, Part
 from signetscan.errors import AnnotationError
 from signetscan.suffixes import IMAGE_SUFFIXES, without_suffix
 
@@ -44,7 +44,6 @@ EITHER = "trainval"
 """Name of a list of images to learn from or to validate with."""
 OTHER_TASKS = frozenset({"segmentation", "layout", "action"})
 """Folders beside Pascal VOC's `Main`, with lists for other tasks."""
-SAFEST_FIRST = (Part.TEST, Part.VALIDATION, Part.TRAINING)
 
 USED = {
     Part.TRAINING: "Images to learn from",
@@ -194,10 +193,10 @@ def _add_settings(
 
 def _longest_tail(value: str, here: Iterable[str]) -> str | None:
     """The longest end of a path that is a folder or file of the data set."""
-    parts = [part for part in value.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    parts = path_parts(value)
     known = set(here)
     tails = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((tail for tail in tails if tail in known), None)
+    return next((tail for tail in tails if tail and tail in known), None)
 
 
 class _NameFinder:
@@ -231,16 +230,14 @@ class _NameFinder:
         for path in _names_of(text, inside):
             if path in self._images:
                 return path
-        short = without_suffix(text.replace("\\", "/").rpartition("/")[2], IMAGE_SUFFIXES)
+        short = without_suffix(path_parts(text)[-1], IMAGE_SUFFIXES)
         named = self._of_file.get(short, [])
         return named[0] if len(named) == 1 else None
 
 
 def _names_of(text: str, inside: str) -> Iterator[str]:
     """Names that a path in a list may mean, the longest first."""
-    parts = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    *folders, file = parts or [""]
-    kept = [folder for folder in folders if folder.casefold() not in SAYS_THE_KIND]
+    *kept, file = without_kind(path_parts(text))
     stem = without_suffix(file, IMAGE_SUFFIXES)
     if inside:
         yield "/".join([inside, *kept, stem])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.dataset.images import Part
+from signetscan.dataset.images import SAFEST_FIRST
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.scan.merge import suppress
@@ -31,8 +31,6 @@ BOXED_TWICE = f"Boxes left out, of cells that have another box already (IoU abov
 TWO_CLASSES = "Cells with boxes of several classes, of which each is learnt"
 SAME_IMAGE = "Images given twice under two names, taken once with the boxes of both"
 SAME_SLIDE = "Slides given twice under two names, taken for one"
-NEVER_LEARNT_FIRST = (Part.TEST, Part.VALIDATION, Part.TRAINING)
-"""Part of an image that is in several, the safest first."""
 MOST_BOXES = 1 << 24
 """Most boxes whose order a float32 holds."""
 
@@ -89,14 +87,13 @@ def each_once(images: Sequence[ParsedImage], remarks: Remarks) -> list[ParsedIma
 
 def _joined(first: ParsedImage, second: ParsedImage) -> ParsedImage:
     a, b = first.image, second.image
-    parts = [part for part in NEVER_LEARNT_FIRST if part in (a.part, b.part)]
     image = replace(
         a,
         boxes=np.concatenate([a.boxes, b.boxes]),
         labels=np.concatenate([a.labels, b.labels]),
         ignored=np.concatenate([a.ignored, b.ignored]),
         normal=a.normal and b.normal,
-        part=parts[0] if parts else None,
+        part=next((part for part in SAFEST_FIRST if part in (a.part, b.part)), None),
     )
     return replace(first, image=image, names=first.names + second.names)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations.coco import may_be_coco
 from signetscan.dataset.coco import coco_files, coco_images, is_normal, objects_of
-from signetscan.dataset.found import JSON_SUFFIXES, YAML_SUFFIXES, find_files, suffixes_below
+from signetscan.dataset.found import JSON_SUFFIXES, YAML_SUFFIXES, find_files, path_parts, suffixes_below
 from signetscan.dataset.parsed import ImageObjects
 from signetscan.dataset.reading import found_files
 from signetscan.dataset.yolo import has_yolo, read_yolo
@@ -65,8 +65,7 @@ def _of_coco(files: list[Path], root: Path, remarks: Remarks) -> dict[str, Image
     truth: dict[str, ImageTruth] = {}
     for file in files:
         for image in coco_images(file, file.relative_to(root).as_posix(), remarks):
-            parts = [part for part in image.file_name.split("/") if part not in ("", ".", "..")]
-            name = without_suffix("/".join(parts), IMAGE_SUFFIXES)
+            name = without_suffix("/".join(path_parts(image.file_name)), IMAGE_SUFFIXES)
             if name in truth:
                 message = f"{file}: {image.file_name} is in {truth[name].file.name} already; name one file as TRUTH"
                 raise AnnotationError(message)
