@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.annotations.yolo import YoloSettings
     from signetscan.dataset.images import Part
     from signetscan.dataset.remarks import Remarks
 
@@ -64,6 +65,8 @@ class ParsedFolder:
     """All images, in the order of their files' names."""
     outside: dict[str, Counter[str]] = field(default_factory=dict)
     """For each annotation file, the classes of its objects outside all annotated regions."""
+    settings: YoloSettings | None = None
+    """What a `data.yaml` says, which may assign the images to parts."""
 
     def add(self, image: ParsedImage | None) -> None:
         """Add an image, unless it had to be left out."""

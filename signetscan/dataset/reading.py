@@ -22,8 +22,7 @@ from signetscan.dataset.slides import LAYOUT as SLIDES
 from signetscan.dataset.slides import has_slides, read_slides
 from signetscan.dataset.twice import each_once
 from signetscan.dataset.voc import has_voc, read_voc
-from signetscan.dataset.yolo import LAYOUT as YOLO
-from signetscan.dataset.yolo import has_yolo, read_yolo, settings_of
+from signetscan.dataset.yolo import has_yolo, read_yolo
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.suffixes import GEOJSON_SUFFIXES, XML_SUFFIXES, suffix_of
 
@@ -166,8 +165,7 @@ def _read_beside(path: Path, mpp: float, remarks: Remarks) -> ParsedFolder:
         remarks.add(kind, found.name(file))
     _remark_unread(found, layout, remarks)
     folder = layout.read(found, mpp, remarks)
-    settings = settings_of(found) if folder.layout == YOLO else None
-    folder.images = assign_parts(found, folder.images, settings, remarks)
+    folder.images = assign_parts(found, folder.images, folder.settings, remarks)
     return folder
 
 

@@ -51,7 +51,8 @@ def read_yolo(found: FoundFiles, remarks: Remarks) -> ParsedFolder:
     Raises:
         AnnotationError: a file cannot be used; the message names it.
     """
-    names = class_names(found, settings_of(found))
+    settings = settings_of(found)
+    names = class_names(found, settings)
     images = found.images_by_key()
     # Text files that belong to no image may be anything, so only those with labels deserve a remark.
     labels = {
@@ -59,7 +60,7 @@ def read_yolo(found: FoundFiles, remarks: Remarks) -> ParsedFolder:
         for key, path in found.by_key(label_files(found), TEXT_SUFFIXES).items()
         if key in images or has_labels(path)
     }
-    folder = ParsedFolder(layout=LAYOUT)
+    folder = ParsedFolder(layout=LAYOUT, settings=settings)
     for path, file in found.paired(images, labels, remarks):
         read = read_labels(file)
         for reason, count in read.left_out.items():
