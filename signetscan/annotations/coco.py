@@ -11,6 +11,7 @@ import numpy as np
 
 from signetscan.annotations.bounds import read_bounded
 from signetscan.annotations.objects import LARGEST_COORDINATE
+from signetscan.annotations.outlines import box_around
 from signetscan.annotations.voc import known_size
 from signetscan.errors import AnnotationError
 from signetscan.json_values import JsonError, is_number, parse_json
@@ -181,13 +182,13 @@ def _box(annotation: dict[str, Json]) -> list[float] | None:
         left, top, width, height = edges
         return [left, top, left + width, top + height]
     polygons = annotation.get("segmentation")
-    corners: list[float] = []
+    rings: list[NDArray[np.float64]] = []
     for polygon in polygons if isinstance(polygons, list) else ():
         numbers = _coordinates(polygon)
         if len(numbers) < 6 or len(numbers) % 2:
             return None
-        corners += numbers
-    return [min(corners[::2]), min(corners[1::2]), max(corners[::2]), max(corners[1::2])] if corners else None
+        rings.append(np.array(numbers).reshape(-1, 2))
+    return [*box_around(rings)] if rings else None
 
 
 def _coordinates(value: Json) -> list[float]:

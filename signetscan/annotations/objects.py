@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations.outlines import holds
+from signetscan.annotations.outlines import box_around, holds
 
 if TYPE_CHECKING:
     from array import array
@@ -39,10 +39,7 @@ class Region:
     @property
     def box(self) -> Box:
         """The box around the region."""
-        corners = np.concatenate(self.rings)
-        x0, y0 = corners.min(axis=0).tolist()
-        x1, y1 = corners.max(axis=0).tolist()
-        return x0, y0, x1, y1
+        return box_around(self.rings)
 
     @property
     def is_rectangle(self) -> bool:

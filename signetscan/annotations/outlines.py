@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.boxes import Box
+
     Values = NDArray[np.float64]
     Indices = NDArray[np.intp]
 
@@ -20,6 +22,14 @@ MOST_CROSSINGS = 500_000_000
 """Most crossings that are looked at, half a minute's work: outlines drawn by people or along tissue have few."""
 AT_ONCE = 1 << 20
 """Number of crossings in memory."""
+
+
+def box_around(rings: Sequence[Values]) -> Box:
+    """The box around some rings, (K, 2) each."""
+    corners = rings[0] if len(rings) == 1 else np.concatenate(rings)
+    x0, y0 = corners.min(axis=0).tolist()
+    x1, y1 = corners.max(axis=0).tolist()
+    return x0, y0, x1, y1
 
 
 def area_of(ring: Values) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from signetscan.annotations.left_out import Unreadable
 from signetscan.annotations.objects import LARGEST_COORDINATE
+from signetscan.annotations.outlines import box_around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -148,14 +149,6 @@ def is_in_first_plane(geometry: dict[str, Json]) -> bool:
         message = "has a plane that is not made of the numbers c, z and t"
         raise Unreadable(message)
     return z == 0 and t == 0 and c in {0, ALL_CHANNELS}
-
-
-def box_around(rings: tuple[Positions, ...]) -> tuple[float, float, float, float]:
-    """The box around some rings."""
-    corners = rings[0] if len(rings) == 1 else np.concatenate(rings)
-    x0, y0 = corners.min(axis=0).tolist()
-    x1, y1 = corners.max(axis=0).tolist()
-    return x0, y0, x1, y1
 
 
 def is_one_cell(boxes: Positions) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.annotations.bounds import read_bounded
+from signetscan.annotations.outlines import box_around
 from signetscan.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _label(line: str) -> _Label | str:
     if not all(-SLACK <= number <= 1 + SLACK for number in numbers):
         return OUTSIDE
     if is_polygon:
-        return _Label(int(first), (min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])))
+        return _Label(int(first), box_around([np.array(numbers).reshape(-1, 2)]))
     x, y, width, height = numbers
     return _Label(int(first), (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
 

@@ -6,7 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageDraw
+
+from signetscan.annotations.outlines import filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +44,9 @@ def rectangles_inside(
 
     Yields:
         Edges of rectangles, view pixels, from the largest down.
+
+    Raises:
+        AnnotationError: the outline is too complex.
     """
     if region.is_rectangle:
         yield edges
@@ -63,19 +68,14 @@ def _inner_cells(region: Region, edges: Edges, scale: tuple[float, float], step:
     """Which cells of a grid from the rectangle's corner lie wholly inside the region, (rows, columns)."""
     columns, rows = (edges[2] - edges[0]) // step, (edges[3] - edges[1]) // step
     shift = np.array(edges[:2], np.float64)
-    rings = [((ring / scale - shift) / step).tolist() for ring in region.rings]
-    reach = max(columns, rows) * FAR
-    inside = Image.new("1", (columns, rows))
-    if any(max(abs(x), abs(y)) > reach for ring in rings for x, y in ring):
+    rings = [(ring / scale - shift) / step for ring in region.rings]
+    if any(np.abs(ring).max() > max(columns, rows) * FAR for ring in rings):
         return np.zeros((rows, columns), np.bool_)  # drawing such lines could take forever
-    for ring in rings:
-        filled = Image.new("1", (columns, rows))
-        ImageDraw.Draw(filled).polygon([(x, y) for x, y in ring], fill=1)
-        inside = ImageChops.logical_xor(inside, filled)
-    draw = ImageDraw.Draw(inside)
+    outline = Image.new("1", (columns, rows))
+    draw = ImageDraw.Draw(outline)
     for ring in rings:  # a wide line, for the cells that the outline cuts, however it is rounded
-        draw.line([(x, y) for x, y in [*ring, ring[0]]], fill=0, width=5)
-    return np.array(inside, np.bool_)
+        draw.line([(x, y) for x, y in [*ring.tolist(), *ring[:1].tolist()]], fill=1, width=5)
+    return filled(rings, (rows, columns)) & ~np.array(outline, np.bool_)
 
 
 def _largest(free: NDArray[np.bool_]) -> tuple[int, int, int, int]:
