@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations import read_geojson
 from signetscan.boxes import centres
 from signetscan.dataset.corrections import pooled, sort_corrections
 from signetscan.dataset.image_writing import replace_images
 from signetscan.dataset.options import AddOptions
+from signetscan.dataset.qupath import read_counted
 from signetscan.dataset.record import FILE, DatasetRecord, read_dataset_record, write_dataset_record
-from signetscan.dataset.remarks import Remarks, remark_concerns, remark_reading
+from signetscan.dataset.remarks import Remarks, remark_concerns
 from signetscan.dataset.same_slide import check_same_slide
 from signetscan.dataset.slide_parts import slide_parts
 from signetscan.dataset.slides import view_of
@@ -201,11 +201,8 @@ def _read_objects(
     Raises:
         AnnotationError: a file cannot be used, or none of the objects lies on the slide.
     """
-    parts = []
-    for path in dict.fromkeys(file for given in corrected for file in all_parts(given)):
-        part = read_geojson(path)
-        remark_reading(part, path.name, remarks)
-        parts.append(part)
+    files = dict.fromkeys(file for given in corrected for file in all_parts(given))
+    parts = [read_counted(path, path.name, remarks) for path in files]
     objects = pooled(parts).moved(*qupath_origin(slide, crop_to_bounds=crop_to_bounds))
     middle = centres(objects.boxes)
     on_slide = np.asarray(((middle >= 0) & (middle < slide.dimensions)).all(axis=1))
