@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OutputError
@@ -69,14 +69,12 @@ def _taken(lock: Path, until: float) -> int:
         OSError: the file cannot be made.
     """
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        try:
+        with ExitStack() as unless_locked:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            unless_locked.callback(os.close, descriptor)
             if _try(descriptor) and _is_at(descriptor, lock):
+                unless_locked.pop_all()
                 return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
         if time.monotonic() > until:
             raise TimeoutError
         time.sleep(PAUSE_S)

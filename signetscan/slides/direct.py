@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -193,21 +194,16 @@ def open_direct(origin: Origin, read: Read) -> DirectReader:
         message = f"the format {origin.vendor}"
         raise NotDirectError(message)
     try:
-        file = tifffile.TiffFile(origin.path)
+        with ExitStack() as unless_usable:
+            file = unless_usable.enter_context(tifffile.TiffFile(origin.path))
+            pages = _level_pages(file, origin)
+            levels = [TiffLevel.of(page, strict_decoder(page)) for page in pages]
+            reader = DirectReader(origin, TiffPixels(file, levels))
+            reader.check(read, [page.compression for page in pages])
+            unless_usable.pop_all()
     except OPEN_ERRORS as error:
-        message = f"tifffile cannot open it: {error}"
+        message = f"tifffile cannot read it: {error}"
         raise NotDirectError(message) from error
-    try:
-        pages = _level_pages(file, origin)
-        reader = DirectReader(origin, TiffPixels(file, [TiffLevel.of(page, strict_decoder(page)) for page in pages]))
-        reader.check(read, [page.compression for page in pages])
-    except OPEN_ERRORS as error:
-        file.close()
-        message = f"tifffile cannot read its directory: {error}"
-        raise NotDirectError(message) from error
-    except BaseException:
-        file.close()
-        raise
     return reader
 
 
