@@ -150,8 +150,7 @@ def interpret(
     meaning[~drawn & np.isin(meaning, regions)] = Meaning.CELL
     is_area = drawn & large & np.isnan(annotations.scores)
     meaning[(meaning == Meaning.IGNORED_AREA) & ~is_area] = Meaning.REJECTED
-    tissue = {name for name in class_meanings if name.casefold() in TISSUE_NAMES}
-    meaning[is_area & np.array([name in tissue for name in annotations.names], np.bool_)] = Meaning.TISSUE
+    meaning[(meaning == Meaning.TISSUE) & ~is_area] = Meaning.CELL
     unnamed = drawn & np.array([not name for name in annotations.names], np.bool_)
     meaning[_regions_without_class(annotations, meaning, unnamed, large, unclassified)] = Meaning.POSITIVE_REGION
 
@@ -199,6 +198,8 @@ def meaning_of_class(name: str) -> Meaning:
         return Meaning.NORMAL_REGION
     if folded in REVIEWED_NAMES:
         return Meaning.REVIEWED_REGION
+    if folded in TISSUE_NAMES:
+        return Meaning.TISSUE
     if is_rejected(name):
         return Meaning.REJECTED
     return Meaning.IGNORED_AREA if is_ignored(name) else Meaning.CELL
