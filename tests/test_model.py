@@ -12,12 +12,13 @@ from signetscan.boxes import iou_matrix
 from signetscan.errors import ModelError
 from signetscan.evaluation import evaluate
 from signetscan.models.detector import OnnxDetector, load_detector
+from signetscan.models.spec import LEAST_SCORE
 from signetscan.models.store import DEFAULT_MODEL, ROLES, find_model, shipped_models
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import SlideResult, detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
-from signetscan.testing.simulated import LOWEST_SCORE, with_truth
+from signetscan.testing.simulated import with_truth
 from signetscan.testing.tilings import agreement, region_of, scan
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def detector() -> OnnxDetector:
 def result(detector: OnnxDetector) -> SlideResult:
     """Everything found on the sample, down to a low score."""
     with open_slide(SAMPLE) as slide:
-        return detect_slide(slide, detector, ScanOptions(threshold=LOWEST_SCORE))
+        return detect_slide(slide, detector, ScanOptions(threshold=LEAST_SCORE))
 
 
 def test_a_model_has_a_role_or_a_name_or_is_not_there() -> None:
@@ -106,7 +107,7 @@ def test_outputs_are_the_same_bytes_whatever_the_batches_and_readers(detector: O
 def test_a_real_slide_of_half_the_resolution_is_scanned(detector: OnnxDetector, shared_slides: Path) -> None:
     """No truth here: the boxes lie on the slide, in level-0 pixels, and are of a cell's size."""
     with open_slide(shared_slides / "CMU-1-Small-Region.svs") as slide:
-        options = ScanOptions(threshold=LOWEST_SCORE)
+        options = ScanOptions(threshold=LEAST_SCORE)
         found = detect_slide(slide, detector, options)
         assert slide.mpp is not None
         sides = (found.detections.boxes[:, 2:] - found.detections.boxes[:, :2]) * slide.mpp.x

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_geojson
 from signetscan.evaluation import images_of
+from signetscan.models.spec import LEAST_SCORE
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
@@ -17,14 +18,11 @@ if TYPE_CHECKING:
     from signetscan.evaluation import ImageResult
     from signetscan.models.detector import Detector
 
-LOWEST_SCORE = 0.02
-"""Lowest score of the detections that curves are drawn from."""
-
 
 def results_of(slide: Path, detector: Detector) -> list[ImageResult]:
     """Detections and ground truth in each piece of tissue of a slide, level-0 pixels."""
     with open_slide(slide) as opened:
-        result = detect_slide(opened, detector, ScanOptions(threshold=LOWEST_SCORE))
+        result = detect_slide(opened, detector, ScanOptions(threshold=LEAST_SCORE))
     return with_truth(result.detections, slide.with_name(f"{slide.stem}.truth.geojson"))
 
 

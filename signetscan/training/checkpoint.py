@@ -80,7 +80,12 @@ class Checkpoint:
     @property
     def broken_weights(self) -> list[str]:
         """Names of the weights that are not finite numbers, with which a network cannot score."""
-        return [name for name, value in self.network.items() if not bool(torch.isfinite(value).all())]
+        return not_finite(self.network)
+
+
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors in which a number is infinite or nan."""
+    return [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

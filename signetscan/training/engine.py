@@ -23,7 +23,7 @@ from signetscan.options import words
 from signetscan.plurals import counted
 from signetscan.training.anchors import levels_needed
 from signetscan.training.cautions import check_split
-from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, save_checkpoint
+from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, not_finite, save_checkpoint
 from signetscan.training.crops import ImageCache, list_patches, plan_epoch
 from signetscan.training.devices import choose_device, forward_of, use_bf16
 from signetscan.training.history import is_best
@@ -246,7 +246,7 @@ def _check_weights(network: RetinaNet, epoch: int, out: Path) -> None:
     Raises:
         TrainingError: some are not.
     """
-    broken = [name for name, value in network.state_dict().items() if not bool(torch.isfinite(value).all())]
+    broken = not_finite(network.state_dict())
     if broken:
         message = (
             f"{out}: training has diverged: in epoch {epoch} weights are no longer finite numbers ({broken[0]}). The "

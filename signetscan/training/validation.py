@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-LOWEST_SCORE = LEAST_SCORE
-"""Detections with lower scores are dropped: no useful threshold lies there."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
@@ -65,7 +62,7 @@ def validate(
         return None
     results = detect_images(network, checkpoint, images, device, on_progress=on_progress)
     allowed = checkpoint.options.false_positives_per_normal
-    threshold, basis = choose_threshold(results, allowed, lowest=LOWEST_SCORE)
+    threshold, basis = choose_threshold(results, allowed, lowest=LEAST_SCORE)
     return Validation(
         scores=evaluate_classes(results, threshold),
         ap50=average_precision(pr_curve(make_tally(results, AP_IOU, match_nearest_free))),
@@ -79,7 +76,7 @@ def detect_images(
     images: Sequence[AnnotatedImage],
     device: torch.device,
     *,
-    lowest: float = LOWEST_SCORE,
+    lowest: float = LEAST_SCORE,
     on_progress: Progress | None = None,
 ) -> list[ImageResult]:
     """The detections of a network (in evaluation mode) in each image, and the ground truth, in image pixels.
