@@ -22,7 +22,7 @@ from signetscan.errors import OutputError
 from signetscan.formats import blocks as rows
 from signetscan.formats.csv_file import COLUMNS, write_csv
 from signetscan.formats.geojson import write_geojson
-from signetscan.formats.result_files import result_paths
+from signetscan.formats.result_files import RECORD_SUFFIX, SUFFIXES, USUAL_FORMATS
 from signetscan.results.run_record import read_run_record
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import detect_slide
@@ -265,7 +265,8 @@ def test_results_of_a_slide_with_bounds(tmp_path: Path) -> None:
     slide = ArraySlide([image], mpp=0.25, name="a slide", bounds=Bounds(100, 50, 600, 500))
     options = ScanOptions(tissue_mask=False)
     result = detect_slide(slide, BlobDetector(), options)
-    cropped = result_paths(tmp_path / "a slide")
+    suffixes = {name: SUFFIXES[name] for name in USUAL_FORMATS} | {"record": RECORD_SUFFIX}
+    cropped = {name: tmp_path / f"a slide{suffix}" for name, suffix in suffixes.items()}
     write_results(tmp_path / "a slide", slide, BlobDetector(), result)
     record = json.loads(cropped["record"].read_text())
     assert record["geojson_origin_px"] == [100, 50]

@@ -40,12 +40,6 @@ LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom", "report": "jinja2"}
 """The optional library that a format, or the report, needs; the `formats` and `report` extras install them."""
 
 
-def result_paths(target: Path, formats: Iterable[str] = USUAL_FORMATS) -> dict[str, Path]:
-    """Paths of a slide's files by format, and of its `record`. `target` is their path without suffix."""
-    suffixes = {name: SUFFIXES[name] for name in formats} | {"record": RECORD_SUFFIX}
-    return {name: add_suffix(target, suffix) for name, suffix in suffixes.items()}
-
-
 def add_suffix(target: Path, suffix: str) -> Path:
     """A path with a suffix added; suffixes that it has stay, unlike with `Path.with_suffix`."""
     return target.with_name(f"{target.name}{suffix}")
