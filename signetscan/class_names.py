@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
+from signetscan.texts import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,11 +32,11 @@ def problem_of_names(names: Sequence[str]) -> str:
     for name in names:
         problem = problem_of_name(name)
         if problem:
-            return f"{_short(name)} {problem}"
+            return f"{short_repr(name)} {problem}"
     # Case makes no difference wherever a class is chosen by its name.
     folded = [name.casefold() for name in names]
     twice = next((name for name, same in zip(names, folded, strict=True) if folded.count(same) > 1), None)
-    return "" if twice is None else f"{_short(twice)} stands there twice, in upper or lower case"
+    return "" if twice is None else f"{short_repr(twice)} stands there twice, in upper or lower case"
 
 
 def problem_of_name(name: str) -> str:
@@ -78,8 +80,3 @@ def _is_read_as_it_is(name: str) -> bool:
     """Whether QuPath, which splits a name at its colons, puts the same name together again."""
     parts = [part.strip() for part in name.split(":")]
     return all(parts) and ": ".join(parts) == name
-
-
-def _short(name: str) -> str:
-    text = repr(name)
-    return text if len(text) <= 60 else f"{text[:57]}..."

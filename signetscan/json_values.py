@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
+from signetscan.texts import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -48,7 +50,7 @@ class JsonTable:
     def of(cls, value: Json, name: str = "") -> JsonTable:
         """Take a value, which must be an object."""
         if not isinstance(value, dict):
-            message = f"{name or 'it'} must be a table, not {_short(value)}"
+            message = f"{name or 'it'} must be a table, not {short_repr(value)}"
             raise JsonError(message)
         return cls(value, name)
 
@@ -130,7 +132,7 @@ class JsonTable:
         return self.values[key]
 
     def _wrong(self, key: str, kind: str) -> JsonError:
-        return JsonError(f"{self._name(key)} must be {kind}, not {_short(self.values[key])}")
+        return JsonError(f"{self._name(key)} must be {kind}, not {short_repr(self.values[key])}")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -145,9 +147,3 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 def _from(low: float) -> str:
     return "" if low == -math.inf else f" from {low:g}"
-
-
-def _short(value: Json) -> str:
-    """A value for a message, cut to 60 characters; of a list or table only its type."""
-    text = repr(value) if not isinstance(value, dict | list) else type(value).__name__
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import json
 
+SHORT = 60
+"""Longest value in a message, characters."""
+
+
+def short_repr(value: object) -> str:
+    """A value as a message shows it, cut to `SHORT`; of a list or table, which may hold anything, only its type."""
+    text = type(value).__name__ if isinstance(value, list | dict) else repr(value)
+    return text if len(text) <= SHORT else f"{text[: SHORT - 3]}..."
+
 
 def printable_json(text: str) -> str:
     """Escape in a JSON text what JSON allows, but what moves the cursor or turns the direction of writing."""

@@ -77,9 +77,13 @@ def index_of(folder: Path) -> str:
         (" None ", NOT_SAID),
         ("unknown", NOT_SAID),
         ("word " * 100, f"{'word ' * 23}..."),
+        ("a: " + "word " * 19 + "(of one slide, b), " + "word " * 20, f"a: {'word ' * 19}(of one slide, b) ..."),
+        ("a, " + "word " * 20 + "(of one slide, " + "word " * 20, f"a, {'word ' * 20}..."),
+        (f"{'w' * 114}, {'x' * 4}", f"{'w' * 114}, {'x' * 4}"),
+        (f"{'w' * 116}, {'x' * 4}", f"{'w' * 116} ..."),
     ],
 )
-def test_a_line_is_the_first_sentence(text: str, line: str) -> None:
+def test_a_line_is_the_first_sentence_or_its_first_clauses(text: str, line: str) -> None:
     assert in_one_line(text) == line
     assert make_spec(training_data=text).learnt_from == line
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from signetscan.class_names import problem_of_names
 from signetscan.errors import ModelError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
+from signetscan.texts import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,9 @@ UNSAID = frozenset({"", "none", "unknown"})
 """Descriptions of training data, in lower case, that say nothing."""
 LONGEST_LINE = 120
 """Longest line on what a model learnt from, characters."""
+CLAUSE_END = re.compile(r"[,;:] | \(")
+CUT = " ..."
+"""Stands at the end of such a line if it is not all."""
 MOST_CAUTIONS, LONGEST_CAUTION = 20, 500
 LEAST_SCORE = 0.02
 """Lowest score that training looks at; a threshold below it lets through what nobody has looked at."""
@@ -111,12 +115,12 @@ class ModelSpec:
         problems += _names_problem(self.class_names)
         cautions: object = self.cautions
         if not (isinstance(cautions, tuple) and len(cautions) <= MOST_CAUTIONS):
-            problems.append(f"cautions must be a list of up to {MOST_CAUTIONS} texts, not {_short(cautions)}")
+            problems.append(f"cautions must be a list of up to {MOST_CAUTIONS} texts, not {short_repr(cautions)}")
         else:
             problems += [problem for text in cautions for problem in _text_problem("cautions", text, LONGEST_CAUTION)]
         recipe: object = self.recipe
         if not isinstance(recipe, dict):
-            problems.append(f"recipe must be a table of options, not {_short(recipe)}")
+            problems.append(f"recipe must be a table of options, not {short_repr(recipe)}")
         return problems
 
     def to_metadata(self) -> dict[str, str]:
@@ -163,9 +167,17 @@ class ModelSpec:
 
 
 def in_one_line(training_data: str) -> str:
-    """The first sentence of what a model says that it learnt from, cut to a line; `NOT_SAID` if it says nothing."""
-    sentence = re.split(r"(?<=[.!?]) ", " ".join(training_data.split()), maxsplit=1)[0]
-    return textwrap.shorten(said_data(sentence), LONGEST_LINE, placeholder=" ...")
+    """The first sentence of what a model says that it learnt from, or its first clauses, if they alone fit on a line.
+
+    A sentence without clauses is cut between words; of a model that says nothing, it is `NOT_SAID`.
+    """
+    sentence = said_data(re.split(r"(?<=[.!?]) ", " ".join(training_data.split()), maxsplit=1)[0])
+    if len(sentence) <= LONGEST_LINE:
+        return sentence
+    room = LONGEST_LINE - len(CUT)
+    starts = [sentence[: end.start()] for end in CLAUSE_END.finditer(sentence[: room + 2])]
+    whole = [start for start in starts if start.count("(") == start.count(")")]
+    return f"{whole[-1]}{CUT}" if whole else textwrap.shorten(sentence, LONGEST_LINE, placeholder=CUT)
 
 
 def said_data(training_data: str) -> str:
@@ -198,24 +210,20 @@ def _check_contract(contract: object) -> None:
 def _text_problem(name: str, value: object, longest: int) -> list[str]:
     """What is wrong with a field that must be a text."""
     if not isinstance(value, str):
-        return [f"{name} must be a text, not {_short(value)}"]
+        return [f"{name} must be a text, not {short_repr(value)}"]
     if len(value) > longest:
         return [f"{name} is longer than {longest} characters"]
     # JSON allows half of a pair of surrogates, which no file of results can hold.
-    return [] if value.encode(errors="replace").decode() == value else [f"{name} cannot be encoded: {_short(value)}"]
+    is_whole = value.encode(errors="replace").decode() == value
+    return [] if is_whole else [f"{name} cannot be encoded: {short_repr(value)}"]
 
 
 def _names_problem(names: object) -> list[str]:
     """What is wrong with the names of the classes."""
     if not (isinstance(names, tuple) and all(isinstance(name, str) for name in names)):
-        return [f"class_names must be a list of texts, not {_short(names)}"]
+        return [f"class_names must be a list of texts, not {short_repr(names)}"]
     problem = problem_of_names(names)
     return [f"class_names: {problem}"] if problem else []
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _is_whole(value: object) -> bool:
