@@ -253,8 +253,8 @@ class _Objects:
             self.left_out.add(Reason.NO_AREA)
 
     def _add_polygons(self, shape: Shape, name: str, kind: str, score: float) -> None:
-        boxes, meaning = shape.boxes, meaning_of_class(name)
-        may_be_area = kind == PEOPLE and (meaning in AREAS or not name)
+        boxes = shape.boxes
+        may_be_area = kind == PEOPLE and (not name or meaning_of_class(name) in AREAS)
         objects = shape.polygons
         if len(boxes) > 1 and ((may_be_area and name) or is_one_cell(boxes)):
             objects = [shape.rings]
@@ -351,9 +351,10 @@ def _score(properties: dict[str, Json]) -> float:
     if not isinstance(measured, dict):
         message = "has measurements that are not an object"
         raise Unreadable(message)
-    # Some programs write the score beside the measurements.
-    values = {str(name).strip().casefold(): value for name, value in (properties | measured).items()}
-    value = next((values[name] for name in SCORE_NAMES if values.get(name) is not None), "nan")
+    value = measured.get(SCORE_NAMES[0])
+    if value is None:  # it may be spelt otherwise, and some programs write it beside the measurements
+        values = {str(name).strip().casefold(): value for name, value in (properties | measured).items()}
+        value = next((values[name] for name in SCORE_NAMES if values.get(name) is not None), "nan")
     try:
         if not isinstance(value, bool) and isinstance(value, int | float | str):
             return float(value)  # QuPath writes "NaN" as text

@@ -119,17 +119,17 @@ def _list(value: Json) -> list[Json]:
 
 def _positions(part: Json) -> Positions:
     """Positions, (K, 2); further numbers of each, such as a height, are passed over."""
-    pairs = [position[:2] for position in _list(part) if isinstance(position, list)]
-    numbers = list(chain.from_iterable(pairs))
+    given = _list(part)
+    numbers = list(chain.from_iterable([position[:2] for position in given if isinstance(position, list)]))
     # NumPy would take texts and truth values for numbers, and one long text for a size of all.
-    if len(pairs) < len(_list(part)) or len(numbers) < 2 * len(pairs) or set(map(type, numbers)) - NUMBERS:
+    if len(numbers) < 2 * len(given) or not NUMBERS.issuperset(map(type, numbers)):
         message = "has coordinates that are not a list of x, y"
         raise Unreadable(message)
     try:
         positions = np.array(numbers, np.float64).reshape(-1, 2)
     except OverflowError:
         positions = np.full((1, 2), np.nan)
-    if not (np.abs(positions) <= LARGEST_COORDINATE).all():  # also catches nan
+    if not np.abs(positions).max() <= LARGEST_COORDINATE:  # also catches nan
         message = f"has a coordinate that is not a number up to {LARGEST_COORDINATE:g}"
         raise Unreadable(message)
     return positions
