@@ -1,0 +1,1 @@
+"""Judging a model on annotated images that the project does not have: `scripts/experiments/judge_digestpath.py`."""
