@@ -99,7 +99,7 @@ def test_slides_are_drawn_as_a_whole_and_of_each_kind_as_many() -> None:
     ]
     units = units_of(results)
     assert units is not None
-    assert units.kind == "slides"
+    assert units.resampled.kind.value == "slides"
     seen = set()
     for weights in resamples(units, 200, seed=0):
         assert weights[0] == weights[1], "both of slide a"
@@ -126,7 +126,7 @@ def test_slides_are_drawn_as_a_whole_and_of_each_kind_as_many() -> None:
 )
 def test_what_is_drawn(results: list[ImageResult], kind: str | None) -> None:
     units = units_of(results)
-    assert (None if units is None else units.kind) == kind
+    assert (None if units is None else units.resampled.kind.value) == kind
 
 
 def test_interval_of_a_known_case() -> None:

@@ -96,7 +96,9 @@ def test_figures_of_files_are_those_of_the_arrays(case: Case) -> None:
     assert shown["counts"]["positive_images"] == expected.positives
     assert shown["counts"]["normal_images"] == expected.normals
     assert shown["counts"]["slides"] == 6
-    assert shown["intervals"] == {"coverage": 0.95, "resampled": expected.resampled}
+    assert shown["intervals"] == {"coverage": 0.95, "resampled": "slides", "with_cells": 6, "without": 0, "few": True}
+    assert expected.resampled is not None
+    assert shown["intervals"]["with_cells"] == expected.resampled.with_cells
     assert list(shown["figures"]) == list(FIGURES)
     for name, figure in shown["figures"].items():
         # Files are read in another order, so that the intervals are of other draws.
@@ -112,7 +114,10 @@ def test_the_table(case: Case) -> None:
     for _, label in ROWS:
         (line,) = [line for line in lines if line.startswith(f"{label}  ")]
         assert " to " in line, line
-    assert lines[-1] == "Intervals: 20 resamples of the slides, seed 0"
+    drawn = "Intervals: 20 resamples, seed 0, of 6 slides with cells"
+    assert lines[-1] == f"{drawn}; fewer than 8 of a kind, so the true intervals are wider"
+    assert "scores from 0;" in lines[1]
+    assert "no run record tells the model's" in result.stderr
     assert "positive images with" in lines[0]
     assert all(line == line.rstrip() for line in lines)
 
@@ -177,6 +182,7 @@ def test_a_slide_from_end_to_end(tmp_path: Path) -> None:
         assert (shown["counts"]["positive_images"], shown["counts"]["normal_images"]) == (2, 2)
         assert shown["counts"]["cells"] > 0
         assert shown["intervals"]["resampled"] == "images", "of one slide, its regions"
+        assert shown["options"]["threshold"] == 0.5, "the model's, by the run record"
     perfect = printed(truth, truth)["figures"]
     for name in ("froc", "recall", "counted_recall", "precision", "ap50", "f1", "best_f1"):
         assert [perfect[name][key] for key in ("value", "low", "high")] == [1, 1, 1]
@@ -190,6 +196,7 @@ def test_what_figures_lack_is_said(tmp_path: Path) -> None:
     assert "1 positive image with 1 cell, 0 normal images of 1 slide; 1 detection\n" in result.stdout
     assert [line.split()[:4] for line in result.stderr.splitlines()] == [
         ["Note:", "No", "normal", "image:"],
+        ["Note:", "No", "threshold", "was"],
         ["Note:", "No", "intervals:", "they"],
     ]
     (tmp_path / "t.csv").write_text("x0,y0,x1,y1\n")

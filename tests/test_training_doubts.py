@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,23 @@ from signetscan.cli.main import cli
 from signetscan.dataset import hold_out
 from signetscan.detections import Detections
 from signetscan.errors import ModelError, SignetscanError, TrainingError
-from signetscan.evaluation import ImageResult, evaluate
+from signetscan.evaluation import (
+    ImageResult,
+    average_precision,
+    evaluate,
+    make_tally,
+    match_nearest_free,
+    pr_curve,
+)
+from signetscan.evaluation.curves import AP_IOU
+from signetscan.json_values import JsonTable
+from signetscan.models.held_out import HeldOut
 from signetscan.models.spec import LEAST_SCORE
 from signetscan.training.cautions import cautions_of, check_split, split_cautions
 from signetscan.training.checkpoint import load_checkpoint, save_checkpoint
 from signetscan.training.engine import train
 from signetscan.training.export import export_checkpoint, export_model
+from signetscan.training.held_out import held_out_figures
 from signetscan.training.history import chosen_by, is_best
 from signetscan.training.options import TrainingRequest
 from signetscan.training.run import train_detector
@@ -98,9 +110,12 @@ def row(epoch: int, **values: float) -> dict[str, float]:
     return {"epoch": epoch, "loss_class": 1.0, "loss_box": 1.0, "rate": 1e-3, "seconds": 1.0} | values
 
 
-def test_epochs_are_compared_by_froc_or_else_by_ap50() -> None:
-    of_froc = [row(1, froc=0.5, ap50=0.1, fps_score=90.0), row(2, froc=0.4, ap50=0.9, fps_score=90.0)]
-    assert (is_best(of_froc[:1]), is_best(of_froc), chosen_by(of_froc)) == (True, False, "FROC")
+def test_epochs_are_compared_by_ap50_even_where_froc_is_full() -> None:
+    saturated = [row(1, froc=1.0, ap50=0.5, fps_score=90.0), row(2, froc=0.99, ap50=0.8, fps_score=90.0)]
+    assert (is_best(saturated[:1]), is_best(saturated), chosen_by(saturated)) == (True, True, "AP50")
+    assert not is_best([*saturated, row(3, froc=1.0, ap50=0.7, fps_score=90.0)])
+    of_froc = [row(1, froc=0.5, fps_score=90.0)]
+    assert chosen_by(of_froc) == "FROC", "of an earlier version, which had nothing else"
     # Earlier versions wrote the recall of all detections as FROC of a run without normal images.
     of_ap = [row(1, froc=1.0, ap50=0.5, fps_score=math.nan), row(2, froc=1.0, ap50=0.4, fps_score=math.nan)]
     assert (is_best(of_ap[:1]), is_best(of_ap), chosen_by(of_ap)) == (True, False, "AP50")
@@ -108,7 +123,31 @@ def test_epochs_are_compared_by_froc_or_else_by_ap50() -> None:
     assert is_best(former)
     unseen = [row(1), row(2)]
     assert (is_best(unseen), chosen_by(unseen)) == (True, "nothing, so it is the latest")
-    assert not is_best([*of_froc, row(3, froc=math.nan, ap50=math.nan, fps_score=math.nan)])
+    assert not is_best([*saturated, row(3, froc=math.nan, ap50=math.nan, fps_score=math.nan)])
+
+
+def test_detections_in_normal_images_lower_the_figure_that_chooses() -> None:
+    def ap50(*results: ImageResult) -> float:
+        return average_precision(pr_curve(make_tally(results, AP_IOU, match_nearest_free)))
+
+    assert ap50(positive([0.8]), normal([])) == 1
+    assert ap50(positive([0.8]), normal([0.9])) == 0.5
+    assert ap50(positive([0.8]), normal([0.9, 0.9, 0.9])) == 0.25
+
+
+def test_figures_at_the_threshold_are_those_of_an_evaluation() -> None:
+    results = [positive([0.9, 0.6]), positive([0.3]), normal([0.7]), normal([]), normal([0.2])]
+    figures, scores = held_out_figures(results, 0.5), evaluate(results, 0.5)
+    assert (figures.recall.value, figures.precision.value) == (0.5, 0.5) == (scores.recall, scores.precision)
+    assert figures.f1.value == pytest.approx(2 / 5) == scores.f1
+    assert figures.false_positives_per_normal.value == pytest.approx(1 / 3) == scores.false_positives_per_normal
+    assert (figures.recall.low, figures.recall.high) == (0, 1), "of two images with a cell, one is found"
+    assert figures.intervals == (
+        "2 images with cells and 3 without; fewer than 8 of a kind, so the true intervals are wider"
+    )
+    assert HeldOut.from_json(JsonTable(json.loads(json.dumps(asdict(figures))))) == figures
+    one = held_out_figures([positive([0.9])], 0.5)
+    assert (one.intervals, one.recall.low, one.false_positives_per_normal.value) == ("", None, None)
 
 
 # ---- data that teaches or tells too little --------------------------------------------------------------------------

@@ -101,9 +101,12 @@ def test_it_says_what_the_run_was(page: Page, run: Path, toy_set: Dataset) -> No
     ):
         assert said in page.text
     row = next(row for row in page.rows if row[0] == str(best.epoch))
-    assert row[4:8] == [f"{best.history[-1][name]:.3f}" for name in ("froc", "recall", "precision")] + [
-        f"{best.history[-1]['fps_score']:.2f}"
-    ]
+    assert row[4:6] == [f"{best.history[-1][name]:.3f}" for name in ("ap50", "froc")]
+    assert row[7:10] == [f"{best.history[-1][name]:.3f}" for name in ("recall", "precision", "f1")]
+    assert row[10] == f"{best.history[-1]['false_positives_per_normal']:.2f}"
+    assert best.held_out is not None
+    interval = f"{best.held_out.recall.low:.3f} to {best.held_out.recall.high:.3f}"
+    assert interval in page.text, "the file of the model says the same"
     assert [row[0] for row in page.rows if row[0].isdecimal()] == [str(1 + index) for index in range(len(last.history))]
     froc = next(row for row in page.rows if row[0].startswith("FROC"))
     assert froc[1] == f"{best.history[-1]['froc']:.3f}", "judged anew, it is what training saw"

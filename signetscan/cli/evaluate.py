@@ -24,14 +24,16 @@ ROWS = (
     ("recall", "Recall"),
     ("precision", "Precision in positive images"),
     ("counted_recall", "Recall that counts (precision above 0.2)"),
-    ("fps_score", "FPs score"),
     ("f1", "F1"),
+    ("false_positives_per_normal", "False positives per normal image"),
+    ("fps_score", "FPs score"),
     ("best_f1", "Best F1"),
     ("best_f1_threshold", "  at threshold"),
     ("ap50", "AP50"),
     ("ece", "Expected calibration error"),
 )
 """Rows of the table: the name of a figure, and its label."""
+TWO_DECIMALS = ("fps_score", "false_positives_per_normal")
 LABEL_WIDTH = max(len(label) for _, label in ROWS)
 
 
@@ -75,17 +77,18 @@ def _table(assessment: Assessment) -> list[str]:
     images = f"{positives}, {counted(assessment.normals, 'normal image')}{slides}"
     lines = [
         f"{images}; {counted(assessment.detections, 'detection')}",
-        f"Recall, precision, FPs score and F1 are of scores from {options.threshold:g}; IoU at least {options.iou:g}",
+        f"Recall, precision, F1, false positives: scores from {assessment.threshold:g}; IoU at least {options.iou:g}",
         "",
-        f"{'':{LABEL_WIDTH}}{'value':>8}  {'95% interval' if assessment.resampled else ''}".rstrip(),
+        f"{'':{LABEL_WIDTH}}{'value':>8}  {'' if assessment.resampled is None else '95% interval'}".rstrip(),
     ]
     for name, label in ROWS:
-        text = _values(assessment.figures[name], 2 if name == "fps_score" else 4)
+        text = _values(assessment.figures[name], 2 if name in TWO_DECIMALS else 4)
         if name == "froc" and not assessment.normals:
             text = "  unknown: no normal images"
         lines.append(f"{label:{LABEL_WIDTH}}{text}".rstrip())
-    if assessment.resampled:
-        lines += ["", f"Intervals: {options.bootstrap} resamples of the {assessment.resampled}, seed {options.seed}"]
+    if assessment.resampled is not None:
+        drawn = f"{options.bootstrap} resamples, seed {options.seed}, of {assessment.resampled}"
+        lines += ["", f"Intervals: {drawn}"]
     return lines
 
 

@@ -8,6 +8,7 @@ import click
 
 from signetscan.cli.console import FILE, note, result
 from signetscan.cli.flags import flags_of, given
+from signetscan.cli.held_out import held_out_lines
 from signetscan.training.export_options import ExportOptions
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def export(checkpoint: Path, **values: object) -> None:
     model = export_checkpoint(checkpoint, options)
     for caution in model.spec.cautions:
         note(f"Caution: the model is to be doubted: {caution}.")
+    for line in held_out_lines(model.spec.held_out) if model.spec.held_out is not None else ():
+        note(line)
     result(_line(model))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from signetscan.cli.console import POSITIVE, json_result, result
+from signetscan.cli.held_out import held_out_lines
 
 if TYPE_CHECKING:
     from signetscan.info import ModelInfo, SlideInfo
@@ -30,8 +31,13 @@ def info(path: str, mpp: float | None, *, as_json: bool) -> None:
     if as_json:
         json_result(facts, indent=2)
         return
+    facts.pop("held_out", None)
     for key, value in facts.items():
         result(f"{key}: {_plain(value)}")
+    if isinstance(described, ModelInfo):
+        shown = described.spec.held_out
+        for line in ("held_out: nobody measured it",) if shown is None else held_out_lines(shown):
+            result(line)
 
 
 def _plain(value: object) -> str:

@@ -9,6 +9,7 @@ import click
 
 from signetscan.cli.console import FILE, note, result, stages
 from signetscan.cli.flags import flags_of, given
+from signetscan.cli.held_out import held_out_lines
 from signetscan.options import options_of
 from signetscan.plurals import counted
 from signetscan.training.options import (
@@ -78,6 +79,8 @@ def train(data: Path, preset: PresetName, fold: str | None, *, quiet: bool, **va
         trained = train_detector(request, options, _listener(data, stage, quiet=quiet))
     for caution in trained.cautions:
         note(f"Caution: the model is to be doubted: {caution}.", quiet=quiet)
+    for line in held_out_lines(trained.held_out) if trained.held_out is not None else ():
+        note(line, quiet=quiet)
     note(f"Report: {trained.report}", quiet=quiet)
     result(str(trained.checkpoint))
 
@@ -120,5 +123,8 @@ def _epoch_line(row: Mapping[str, float]) -> str:
     line = f"epoch {row['epoch']:.0f}: loss {row['loss_class']:.4f} + {row['loss_box']:.4f}"
     if "froc" in row:
         froc = "unknown (no normal images)" if math.isnan(row["froc"]) else f"{row['froc']:.4f}"
-        line += f", FROC {froc}, AP50 {row['ap50']:.4f}, recall {row['recall']:.4f} at {row['threshold']:.3f}"
+        line += f", AP50 {row['ap50']:.4f}, FROC {froc}; at the threshold {row['threshold']:.4f}: "
+        line += f"recall {row['recall']:.4f}, precision {row['precision']:.4f}, F1 {row['f1']:.4f}"
+        if row["normals"]:
+            line += f", false positives per normal image {row['false_positives_per_normal']:.2f}"
     return line + f" ({row['seconds']:.0f} s)"

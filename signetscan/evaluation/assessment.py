@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signetscan.evaluation.bootstrap import Interval, intervals, units_of
-from signetscan.evaluation.curves import AP_IOU, FrocCurve, PrCurve, average_precision, f1_at, froc_curve, pr_curve
+from signetscan.evaluation.bootstrap import Interval, Resampled, intervals, units_of
+from signetscan.evaluation.curves import AP_IOU, FrocCurve, PrCurve, average_precision, froc_curve, pr_curve
 from signetscan.evaluation.digestpath import FROC_LEVELS, scores_of
 from signetscan.evaluation.matching import match_nearest_free
 from signetscan.evaluation.options import AssessOptions
@@ -30,6 +30,8 @@ class Assessment:
 
     options: AssessOptions
     """Options of the evaluation."""
+    threshold: float
+    """Lowest score of detections that count for recall, precision, F1 and false positives."""
     figures: dict[str, Interval]
     """Each figure by its name in `FIGURES`, with its 95% interval."""
     froc: FrocCurve
@@ -40,8 +42,8 @@ class Assessment:
     """The curve of AP50: at IoU 0.5, by COCO's rule of matching."""
     reliability: Reliability
     """Calibration of the scores, at the IoU of the options."""
-    resampled: str
-    """What was resampled for the intervals: `slides` or `images`; empty if there are no intervals."""
+    resampled: Resampled | None
+    """What was resampled for the intervals; None if there are none."""
     positives: int
     """Positive images."""
     normals: int
@@ -67,6 +69,7 @@ FIGURES = {
     "counted_recall": "recall, 0 unless precision is above 0.2",
     "recall": "share of the cells of positive images that are found",
     "precision": "share of the detections in positive images that find a cell",
+    "false_positives_per_normal": "mean number of detections in a normal image",
     "fps_score": "100 - mean number of detections in a normal image, not below 0",
     "ap50": "AP at IoU 0.5, COCO's matching and interpolation, all images",
     "f1": "F1 of all images at the threshold",
@@ -82,14 +85,15 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
 
     Args:
         results: one entry for each image, with detections down to a low score, or the curves end early.
-        options: threshold, IoU and intervals; the defaults are DigestPath's.
+        options: threshold (0 if it has none), IoU and intervals; the defaults are DigestPath's.
     """
     options = options or AssessOptions()
+    threshold = options.threshold or 0.0
     tally = make_tally(results, options.iou)
     tally50 = make_tally(results, AP_IOU, match_nearest_free)
 
     def figures(weights: NDArray[np.int64]) -> dict[str, float]:
-        return _figures(tally, tally50, options.threshold, weights)
+        return _figures(tally, tally50, threshold, weights)
 
     units = units_of(results) if options.bootstrap else None
     with_intervals = intervals(figures, figures(tally.weights()), units, count=options.bootstrap, seed=options.seed)
@@ -97,12 +101,13 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
     slides = {result.slide for result in results}  # "" stands for an unknown slide
     return Assessment(
         options=options,
+        threshold=threshold,
         figures=with_intervals,
         froc=froc_curve(tally),
         pr=pr_curve(tally),
         pr50=pr_curve(tally50),
         reliability=reliability(tally),
-        resampled="" if units is None else units.kind,
+        resampled=None if units is None else units.resampled,
         positives=int((~tally.normal).sum()),
         normals=int(tally.normal.sum()),
         slides=0 if "" in slides else len(slides),
@@ -121,9 +126,10 @@ def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np
         "counted_recall": scores.counted_recall,
         "recall": scores.recall,
         "precision": scores.precision,
+        "false_positives_per_normal": scores.false_positives_per_normal,
         "fps_score": scores.fps_score,
         "ap50": average_precision(pr_curve(tally50, weights)),
-        "f1": f1_at(tally, threshold, weights),
+        "f1": scores.f1,
         "best_f1": best_f1,
         "best_f1_threshold": best_threshold,
         "ece": reliability(tally, weights).ece,

@@ -7,6 +7,7 @@ slides, would be too narrow. Whole slides are drawn where they are known (Efron 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,39 @@ COVERAGE = 0.95
 """Part of the resamples that an interval spans."""
 LEAST_UNITS = 2
 """Fewest slides or images of each kind to resample; of a single one, all resamples would be the same."""
+
+
+FEW_UNITS = 8
+"""Resamples of fewer slides or images of a kind repeat each other, so that intervals are too narrow."""
+
+
+class UnitKind(Enum):
+    """What is drawn for a resample."""
+
+    SLIDES = "slides"
+    IMAGES = "images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampled:
+    """What the resamples were drawn from."""
+
+    kind: UnitKind
+    with_cells: int
+    """Number of slides or images with cells."""
+    without: int
+    """Number of slides or images that are normal; drawn separately, if there are any."""
+
+    @property
+    def few(self) -> bool:
+        """Whether they are too few of a kind for an interval to be relied on."""
+        return 0 < self.with_cells < FEW_UNITS or 0 < self.without < FEW_UNITS
+
+    def __str__(self) -> str:
+        """The number of each kind, with a warning if they are few."""
+        without = f" and {self.without} without" if self.without else ""
+        text = f"{self.with_cells} {self.kind.value} with cells{without}"
+        return f"{text}; fewer than {FEW_UNITS} of a kind, so the true intervals are wider" if self.few else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +74,12 @@ class Interval:
 class Units:
     """Units of resampling: sets of images that are drawn together."""
 
-    kind: str
-    """`slides` or `images`."""
     of_image: NDArray[np.intp]
     """(M,), index of each image's unit."""
     strata: tuple[NDArray[np.intp], ...]
     """Units that are drawn from the same stratum: those with a positive image, and those without."""
+    resampled: Resampled
+    """How many units of each kind there are."""
 
 
 def units_of(results: Sequence[ImageResult]) -> Units | None:
@@ -55,17 +89,18 @@ def units_of(results: Sequence[ImageResult]) -> Units | None:
     many of both as the whole set.
     """
     slides = {name: number for number, name in enumerate(sorted({result.slide for result in results}))}
-    choices = [("images", np.arange(len(results)))]
+    choices = [(UnitKind.IMAGES, np.arange(len(results)))]
     # With as many slides as images both choices are the same, and are called images.
     if "" not in slides and len(slides) < len(results):
-        choices.insert(0, ("slides", np.array([slides[result.slide] for result in results], np.intp)))
+        choices.insert(0, (UnitKind.SLIDES, np.array([slides[result.slide] for result in results], np.intp)))
     positive = np.array([not result.normal for result in results], np.bool_)
     for kind, of_image in choices:
         with_cells = np.unique(of_image[positive])
         without = np.setdiff1d(of_image, with_cells)
         strata = tuple(stratum for stratum in (with_cells, without) if len(stratum))
         if strata and min(map(len, strata)) >= LEAST_UNITS:
-            return Units(kind=kind, of_image=of_image, strata=strata)
+            counts = Resampled(kind=kind, with_cells=len(with_cells), without=len(without))
+            return Units(of_image=of_image, strata=strata, resampled=counts)
     return None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.evaluation.curves import f1_at
 from signetscan.evaluation.options import MATCH_IOU
 from signetscan.evaluation.tally import make_tally, share
 
@@ -38,19 +39,26 @@ class Scores:
     recall_at: tuple[float, ...]
     """Recall at each of these numbers."""
     threshold: float
-    """Score threshold of the three values below."""
+    """Score threshold of the four values below."""
     recall: float
     """Part of all cells of positive images that are found."""
     precision: float
     """Part of the detections in positive images that match a cell; nan without any."""
-    fps_score: float
-    """100 minus the mean number of detections in a normal image, not below 0; nan without normal images."""
+    f1: float
+    """Harmonic mean of recall and precision over all images, normal ones too: 2 TP / (detections + cells)."""
+    false_positives_per_normal: float
+    """Mean number of detections in a normal image; nan without normal images."""
     cells: int
     """Cells of all positive images."""
     positives: int
     """Positive images."""
     normals: int
     """Normal images."""
+
+    @property
+    def fps_score(self) -> float:
+        """100 minus the mean number of detections in a normal image, not below 0; nan without normal images."""
+        return float(np.maximum(100 - self.false_positives_per_normal, 0.0))
 
     @property
     def counted_recall(self) -> float:
@@ -64,7 +72,7 @@ def evaluate(results: Sequence[ImageResult], threshold: float, iou: float = MATC
 
     Args:
         results: one entry for each image.
-        threshold: lowest score of detections that count for recall, precision and the FPs score.
+        threshold: lowest score of detections that count for recall, precision, F1 and false positives.
         iou: least IoU of a detection with the cell that it matches; 0.3 in DigestPath.
     """
     return scores_of(make_tally(results, iou), threshold)
@@ -74,11 +82,11 @@ def evaluate_classes(results: Sequence[ImageResult], threshold: float, iou: floa
     """Evaluate a set of images with labelled cells of one or several classes.
 
     FROC and the recalls behind it are means over the classes that have cells, each evaluated alone with its own false
-    positives. Recall, precision and the FPs score are of all classes together, because they share one threshold.
+    positives. Recall, precision, F1 and false positives are of all classes together, because they share one threshold.
 
     Args:
         results: one entry for each image, with labels.
-        threshold: lowest score of detections that count for recall, precision and the FPs score.
+        threshold: lowest score of detections that count for recall, precision, F1 and false positives.
         iou: least IoU of a detection with the cell of its class that it matches.
     """
     together = evaluate(results, threshold, iou)
@@ -102,7 +110,7 @@ def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None 
 
     Args:
         tally: the detections, matched by DigestPath's rule.
-        threshold: lowest score of detections that count for recall, precision and the FPs score.
+        threshold: lowest score of detections that count for recall, precision, F1 and false positives.
         weights: (M,), how often each image counts; once by default.
     """
     weights = tally.weights() if weights is None else weights
@@ -119,7 +127,8 @@ def scores_of(tally: Tally, threshold: float, weights: NDArray[np.int64] | None 
         threshold=threshold,
         recall=share(true_positives, cells),
         precision=share(true_positives, int(of_detection[above & ~in_normal].sum())),
-        fps_score=max(100 - share(false_positives, normals), 0.0) if normals else float("nan"),
+        f1=f1_at(tally, threshold, weights),
+        false_positives_per_normal=share(false_positives, normals),
         cells=cells,
         positives=int(weights[~tally.normal].sum()),
         normals=normals,

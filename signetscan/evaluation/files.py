@@ -50,6 +50,8 @@ class ResultSet:
     """The class that was chosen; empty if every object counts."""
     notes: tuple[str, ...]
     """What was left out, missing or assumed; one line for each kind, with counts and names."""
+    model_threshold: float | None = None
+    """The score threshold of the model by the run records beside the predictions; None if they do not tell one."""
 
 
 def read_results(predictions: Path, truth: Path, options: TruthOptions | None = None) -> ResultSet:
@@ -92,7 +94,21 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
         remarks.add("Cells of the truth that were boxed twice, counted once", pair.truth_name, int((~first).sum()))
         normal = _is_normal(pair, marked, cells, is_digestpath=pairs.is_digestpath)
         results += images_of_pair(pair, detections, boxes[first], marked.regions, remarks, normal=normal)
-    return ResultSet(results=tuple(results), class_name=chosen, notes=remarks.lines())
+    return ResultSet(
+        results=tuple(results),
+        class_name=chosen,
+        notes=remarks.lines(),
+        model_threshold=_model_threshold([pair.predictions for pair in pairs.pairs if pair.predictions is not None]),
+    )
+
+
+def _model_threshold(predictions: Sequence[Path]) -> float | None:
+    """The score threshold of the model that made all predictions; None if a run record is missing or they differ."""
+    records = [record_path(path) for path in predictions]
+    if not all(record.exists() for record in records):
+        return None
+    thresholds = {read_run_record(record).model.threshold for record in records}
+    return thresholds.pop() if len(thresholds) == 1 else None
 
 
 def _remark_size(pair: Pair, predicted: tuple[int, int] | None, true: tuple[int, int] | None, remarks: Remarks) -> None:

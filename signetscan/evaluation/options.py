@@ -24,12 +24,13 @@ class AssessOptions:
         OptionError: a value is out of range.
     """
 
-    threshold: float = option(
-        0.0,
+    threshold: float | None = option(
+        None,
         Option(
-            help="Lowest score of predictions that count for recall, precision, FPs score and F1.",
+            help="Lowest score of predictions that count for recall, precision, F1 and false positives.",
             low=0,
             high=1,
+            default="the model's by the run records, else 0",
         ),
     )
     iou: float = option(

@@ -132,9 +132,9 @@ def _plot_thresholds(axes: Axes, assessment: Assessment) -> None:
             axes.plot(curve.thresholds, values, color=colour, label=label)
         _, threshold = curve.best_f1()
         axes.axvline(threshold, color=RED, linestyle=":", linewidth=1, label="best F1")
-        if assessment.options.threshold > 0:
+        if assessment.threshold > 0:
             axes.axvline(
-                assessment.options.threshold, color=GREY, linestyle="--", linewidth=1, label="threshold of the figures"
+                assessment.threshold, color=GREY, linestyle="--", linewidth=1, label="threshold of the figures"
             )
         axes.legend(loc="best")
     else:

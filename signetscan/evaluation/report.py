@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Float
     from signetscan.evaluation.assessment import Assessment
+    from signetscan.evaluation.bootstrap import Resampled
     from signetscan.json_values import Json
 
 SCHEMA = 1
@@ -45,7 +46,7 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None
         "signetscan": __version__,
         **(source or {}),
         "options": {
-            "threshold": options.threshold,
+            "threshold": assessment.threshold,
             "iou": options.iou,
             "bootstrap": options.bootstrap,
             "seed": options.seed,
@@ -58,7 +59,7 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None
             "detections": assessment.detections,
             "detections_per_normal_image": _plain(assessment.detections_per_normal),
         },
-        "intervals": {"coverage": COVERAGE, "resampled": assessment.resampled or None},
+        "intervals": {"coverage": COVERAGE, **_resampled(assessment.resampled)},
         "figures": {
             name: {
                 "value": _plain(figure.value),
@@ -76,6 +77,13 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None
             "precision": _list(assessment.reliability.precision),
         },
     }
+
+
+def _resampled(resampled: Resampled | None) -> dict[str, Json]:
+    if resampled is None:
+        return {"resampled": None}
+    counts: dict[str, Json] = {"with_cells": resampled.with_cells, "without": resampled.without}
+    return {"resampled": resampled.kind.value, **counts, "few": resampled.few}
 
 
 def _curves(assessment: Assessment) -> dict[str, Json]:

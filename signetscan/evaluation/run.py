@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
 from signetscan.evaluation.assessment import assess
 from signetscan.evaluation.digestpath import FROC_LEVELS
 from signetscan.evaluation.files import read_results
+from signetscan.evaluation.options import AssessOptions
 from signetscan.evaluation.report import assessment_json, write_assessment
 from signetscan.extras import require
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.evaluation.assessment import Assessment
-    from signetscan.evaluation.options import AssessOptions, TruthOptions
+    from signetscan.evaluation.options import TruthOptions
     from signetscan.json_values import Json
 
 
@@ -52,7 +53,7 @@ def evaluate_files(
         predictions: a file (GeoJSON, CSV or XML), or a folder of them.
         truth: the same, or a folder in the layout of DigestPath 2019, YOLO or COCO, or a COCO file; see `read_results`.
         truth_options: how to read the files.
-        options: threshold, IoU and intervals; the defaults are DigestPath's.
+        options: threshold (by default the model's, by the run records), IoU and intervals.
         out: folder for `metrics.json` and the plots, created if needed; None writes nothing.
 
     Raises:
@@ -64,6 +65,9 @@ def evaluate_files(
         require("matplotlib")
         make_folder(out)
     result_set = read_results(predictions, truth, truth_options)
+    options = options or AssessOptions()
+    if options.threshold is None:
+        options = replace(options, threshold=result_set.model_threshold)
     assessment = assess(result_set.results, options)
     notes = (*result_set.notes, *_caveats(assessment))
     source: dict[str, Json] = {
@@ -88,6 +92,13 @@ def _caveats(assessment: Assessment) -> list[str]:
         )
     if not assessment.cells:
         caveats.append("No cell in the truth: there is no recall")
+    if assessment.options.threshold is None:
+        caveats.append(
+            "No threshold was given, and no run record tells the model's: recall, precision, F1 and false positives "
+            "are those of all predictions"
+        )
+    if assessment.resampled is not None and assessment.resampled.few:
+        caveats.append(f"Intervals are from {assessment.resampled}")
     if assessment.options.bootstrap and not assessment.resampled:
         caveats.append("No intervals: they need at least two images of each kind, positive and normal")
     return caveats

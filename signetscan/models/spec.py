@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from signetscan.class_names import problem_of_names
 from signetscan.errors import ModelError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
+from signetscan.models.held_out import HeldOut
 from signetscan.texts import short_repr
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ INPUT_NAME = "tiles"
 OUTPUT_NAMES = ("boxes", "scores", "labels")
 METADATA_PREFIX = "signetscan."
 """Each field of `ModelSpec` is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
-OPTIONAL = ("precision", "cautions")
+OPTIONAL = ("precision", "cautions", "held_out")
 """Fields that a file may lack."""
 NOT_SAID = "not said"
 """Stands for what a model learnt from, if it does not say."""
@@ -88,6 +89,8 @@ class ModelSpec:
     """Arithmetic of the convolutions: fp32, fp16 or int8. Files older than this field are fp32."""
     cautions: tuple[str, ...] = ()
     """Why to doubt the model, as ends of sentences about it, such as "its FROC is 0"; said wherever it is used."""
+    held_out: HeldOut | None = None
+    """How it did at its score threshold on held-out images; None if nobody measured it."""
     contract: int = CONTRACT_VERSION
     """Version of this contract."""
 
@@ -126,8 +129,9 @@ class ModelSpec:
     def to_metadata(self) -> dict[str, str]:
         """The contract as entries of an ONNX file's metadata."""
         return {
-            METADATA_PREFIX + field.name: json.dumps(getattr(self, field.name), sort_keys=True)
-            for field in fields(self)
+            METADATA_PREFIX + name: json.dumps(value, sort_keys=True)
+            for name, value in asdict(self).items()
+            if name != "held_out" or value is not None  # so that files without it stay as they were
         }
 
     @property
@@ -160,6 +164,7 @@ class ModelSpec:
                 intended_use=table.text("intended_use"),
                 precision=table.text("precision") if "precision" in table.values else "fp32",
                 cautions=table.texts("cautions") if "cautions" in table.values else (),
+                held_out=HeldOut.from_json(table.table("held_out")) if "held_out" in table.values else None,
                 contract=table.whole("contract"),
             )
         except JsonError as error:

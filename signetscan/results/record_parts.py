@@ -96,6 +96,8 @@ class ModelRecord:
     """Its own statement of what it learnt from; empty if it makes none, and in records of earlier versions."""
     cautions: tuple[str, ...] = ()
     """Why to doubt it, as ends of sentences about it."""
+    threshold: float | None = None
+    """The score threshold that it was shipped with; None in records of earlier versions."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -109,6 +111,7 @@ class ModelRecord:
             intended_use=table.text_or("intended_use", ""),
             learnt_from=table.text_or("learnt_from", ""),
             cautions=table.texts("cautions") if "cautions" in table.values else (),
+            threshold=table.number_or_none("threshold", low=0) if "threshold" in table.values else None,
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -122,6 +125,7 @@ class ModelRecord:
             "intended_use": self.intended_use,
             "learnt_from": self.learnt_from,
             "cautions": list(self.cautions),
+            "threshold": self.threshold,
         }
 
 

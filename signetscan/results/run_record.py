@@ -225,6 +225,7 @@ def record_of_scan(
             class_names=names,
             intended_use=detector.spec.intended_use,
             learnt_from=detector.spec.training_data,
+            threshold=detector.spec.score_threshold,
             cautions=detector.spec.cautions,
         ),
         provider=detector.runs_on.name,

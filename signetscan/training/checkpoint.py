@@ -6,7 +6,7 @@ import io
 import pickle  # for the name of its error; nothing is unpickled here
 import struct
 import zipfile
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
@@ -16,6 +16,7 @@ from signetscan.class_names import problem_of_names
 from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import OptionError, TrainingError
 from signetscan.json_values import JsonError, JsonTable
+from signetscan.models.held_out import HeldOut
 from signetscan.plurals import counted
 from signetscan.training.history import is_row
 from signetscan.training.options import TrainOptions
@@ -62,6 +63,8 @@ class Checkpoint:
     """Score threshold chosen on the validation images."""
     threshold_basis: ThresholdBasis | None = None
     """On what the threshold rests; None if an earlier version did not say."""
+    held_out: HeldOut | None = None
+    """Figures at that threshold, of an epoch that was the best so far; None if an earlier version did not keep any."""
     network: dict[str, torch.Tensor]
     """The network's parameters and buffers."""
     optimiser: dict[str, object] = field(default_factory=dict)
@@ -99,6 +102,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     values["options"] = checkpoint.options.as_dict()
     values["threshold_basis"] = checkpoint.threshold_basis and checkpoint.threshold_basis.value
+    values["held_out"] = checkpoint.held_out and asdict(checkpoint.held_out)
     buffer = io.BytesIO()  # written to a file by torch, a full disk would be reported as an internal error
     torch.save(values, buffer)
     with part_path(path) as part:
@@ -177,6 +181,7 @@ def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
         epoch=table.whole("epoch"),
         threshold=table.number("threshold"),
         threshold_basis=_basis(table.text("threshold_basis")) if values.get("threshold_basis") is not None else None,
+        held_out=HeldOut.from_json(table.table("held_out")) if values.get("held_out") is not None else None,
         network=_tensors(values.get("network")),
         optimiser=_typed(values.get("optimiser", {}), dict),
         loss=_tensors(values.get("loss", {})),

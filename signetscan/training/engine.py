@@ -26,6 +26,7 @@ from signetscan.training.cautions import check_split
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, load_tensors, not_finite, save_checkpoint
 from signetscan.training.crops import ImageCache, list_patches, plan_epoch
 from signetscan.training.devices import choose_device, forward_of, use_bf16
+from signetscan.training.held_out import held_out_figures
 from signetscan.training.history import is_best
 from signetscan.training.logs import open_log
 from signetscan.training.losses import make_loss
@@ -340,19 +341,23 @@ def _finish_epoch(
         scores, basis = validation.scores, validation.basis
         threshold = scores.threshold
         row |= {"froc": scores.froc, "ap50": validation.ap50, "recall": scores.recall, "precision": scores.precision}
+        row |= {"f1": scores.f1, "false_positives_per_normal": scores.false_positives_per_normal}
         row |= {"fps_score": scores.fps_score, "normals": scores.normals, "threshold": threshold}
     row["seconds"] = time.perf_counter() - started
+    history = [*previous.history, {name: float(value) for name, value in row.items()}]
+    best = is_best(history)
     run.checkpoint = replace(
         previous,
         epoch=int(row["epoch"]),
         threshold=threshold,
         threshold_basis=basis,
+        held_out=held_out_figures(validation.results, threshold) if best and validation is not None else None,
         network=_on_cpu(learner.network.state_dict()),
         optimiser=learner.optimiser.state_dict(),
         loss=_on_cpu(learner.loss.state_dict()),
-        history=[*previous.history, {name: float(value) for name, value in row.items()}],
+        history=history,
     )
-    if is_best(run.checkpoint.history):
+    if best:
         save_checkpoint(out / BEST, replace(run.checkpoint, optimiser={}, loss={}))
     log.epoch(run.checkpoint.history)
     # Last of all: a run that is stopped before this repeats the epoch, and writes the other files anew.

@@ -25,16 +25,20 @@ def froc_of(row: Mapping[str, float]) -> float:
 
 
 def merit(row: Mapping[str, float]) -> float:
-    """The figure by which an epoch is chosen: FROC, or without normal images AP50; nan without validation."""
-    froc = froc_of(row)
-    return row.get("ap50", math.nan) if math.isnan(froc) else froc
+    """The figure by which an epoch is chosen: AP50, in which detections in normal images are false; nan without it.
+
+    FROC would not do: it counts recall alone, and once normal images have few false positives, it is that of all
+    detections, which changes little from epoch to epoch while precision does.
+    """
+    return row.get("ap50", math.nan)
 
 
 def chosen_by(history: Sequence[Mapping[str, float]]) -> str:
     """The figure by which the best epoch is chosen, in words; the latest epoch decides which it is."""
-    if not math.isnan(froc_of(history[-1])):
-        return "FROC"
-    return "nothing, so it is the latest" if math.isnan(merit(history[-1])) else "AP50"
+    if not math.isnan(merit(history[-1])):
+        return "AP50"
+    # An earlier version chose by FROC; a run of it that has ended can still be reported on.
+    return "nothing, so it is the latest" if math.isnan(froc_of(history[-1])) else "FROC"
 
 
 def is_best(history: Sequence[Mapping[str, float]]) -> bool:

@@ -22,6 +22,7 @@ CURVES: dict[str, dict[str, tuple[str, str]]] = {
         "ap50": ("AP50", ORANGE),
         "recall": ("recall", GREEN),
         "precision": ("precision", RED),
+        "f1": ("F1", GREY),
     },
     "Learning rate": {"rate": ("", GREY)},
 }

@@ -49,23 +49,24 @@ COLUMNS = {
     "loss_class": ("Classification loss", ".4f"),
     "loss_box": ("Box loss", ".4f"),
     "rate": ("Learning rate", ".2e"),
+    "ap50": ("AP50", ".3f"),
     "froc": ("FROC", ".3f"),
+    "threshold": ("Threshold", ".4f"),
     "recall": ("Recall", ".3f"),
     "precision": ("Precision", ".3f"),
-    "fps_score": ("FPs score", ".2f"),
-    "threshold": ("Threshold", ".4f"),
-    "ap50": ("AP50", ".3f"),
+    "f1": ("F1", ".3f"),
+    "false_positives_per_normal": ("False positives per normal image", ".2f"),
     "seconds": ("Seconds", ".0f"),
 }
 """Columns of that table, with their headings and the format of their numbers."""
 
 FIGURE_TITLES = {
-    "froc": "FROC",
     "recall": "Recall",
-    "precision": "Precision",
-    "fps_score": "FPs score",
+    "precision": "Precision in images with cells",
     "f1": "F1",
+    "false_positives_per_normal": "False positives per normal image",
     "ap50": "AP50",
+    "froc": "FROC",
     "ece": "Calibration error",
 }
 """Figures of the best epoch that the report shows, with their titles."""
@@ -230,10 +231,10 @@ def _cards(row: Mapping[str, float], best: Checkpoint, last: Checkpoint) -> list
     if "froc" in row:
         cards = [
             ("Best epoch", f"{best.epoch} of {last.epoch}"),
-            ("FROC", number(row["froc"])),
+            ("AP50", number(row.get("ap50", math.nan))),
             ("Recall", number(row["recall"])),
             ("Precision", number(row["precision"])),
-            ("FPs score", number(row["fps_score"], ".1f")),
+            ("F1", number(row.get("f1", math.nan))),
         ]
     seconds = sum(row["seconds"] for row in last.history)
     return [*cards, ("Threshold", number(best.threshold, ".4f")), ("Time", _duration(seconds))]
@@ -273,7 +274,7 @@ def _evaluation(
 def _class_view(name: str, assessment: Assessment) -> dict[str, object]:
     rows = []
     for figure, title in FIGURE_TITLES.items():
-        interval, style = assessment.figures[figure], ".2f" if figure == "fps_score" else ".3f"
+        interval, style = assessment.figures[figure], ".2f" if figure == "false_positives_per_normal" else ".3f"
         ends = "" if math.isnan(interval.low) else f"{number(interval.low, style)} to {number(interval.high, style)}"
         meaning = FIGURES[figure].removeprefix("FROC: ")
         rows.append({"name": title, "value": number(interval.value, style), "interval": ends, "meaning": meaning})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from signetscan.batch.claims import Claim
     from signetscan.dataset import Dataset
+    from signetscan.models.held_out import HeldOut
     from signetscan.training.options import TrainingRequest, TrainOptions
 
 
@@ -84,6 +85,8 @@ class TrainingResult:
     """The best epoch's checkpoint, which can be exported."""
     report: Path
     """A page with the run's curves and figures."""
+    held_out: HeldOut | None
+    """How the model of the best epoch does on held-out images at its threshold; None if nothing was held out."""
     cautions: tuple[str, ...] = ()
     """Why to doubt the model of the best epoch, as ends of sentences about it."""
 
@@ -154,4 +157,5 @@ def _train(
         before_writing=lambda: check_held(claim, request.out),
     )
     report = write_report(request.out, dataset, device=request.device, on_progress=partial(progress, "reporting"))
-    return TrainingResult(checkpoint=checkpoint, report=report, cautions=cautions_of(load_checkpoint(checkpoint)))
+    best = load_checkpoint(checkpoint)
+    return TrainingResult(checkpoint=checkpoint, report=report, held_out=best.held_out, cautions=cautions_of(best))

@@ -44,11 +44,12 @@ def make_spec(
         intended_use: what the model is for, and what it is not for.
         threshold: score threshold that a person chose; by default the checkpoint's.
     """
-    cautions = cautions_of(checkpoint)
+    cautions, held_out = cautions_of(checkpoint), checkpoint.held_out
     if threshold is None:
         # Scores are reported with so many decimals. Rounded down, the threshold would let in detections below it.
         threshold = math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS
     else:
+        held_out = None  # at another threshold, nobody has measured it
         cautions = tuple(caution for caution in cautions if caution != threshold_caution(checkpoint))
     return ModelSpec(
         name=name,
@@ -64,4 +65,5 @@ def make_spec(
         licence=licence,
         intended_use=intended_use,
         cautions=cautions,
+        held_out=held_out,
     )

@@ -41,6 +41,8 @@ class Validation:
     """AP at IoU 0.5 on the given boxes, of all classes together; nan without boxes."""
     basis: ThresholdBasis
     """On what the threshold rests."""
+    results: Sequence[ImageResult]
+    """The detections in each image."""
 
 
 def validate(
@@ -67,6 +69,7 @@ def validate(
         scores=evaluate_classes(results, threshold),
         ap50=average_precision(pr_curve(make_tally(results, AP_IOU, match_nearest_free))),
         basis=basis,
+        results=results,
     )
 
 

@@ -1,0 +1,17 @@
+"""A model's figures on held-out images, as lines for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from signetscan.models.held_out import HeldOut
+
+
+def held_out_lines(held_out: HeldOut) -> list[str]:
+    """A heading, a line for each figure, and what the intervals are from."""
+    width = max(map(len, held_out.figures))
+    lines = [f"At the threshold {held_out.threshold:.4f}, on held-out images ({held_out.images}):"]
+    lines += [f"  {label:{width}}  {estimate}" for label, estimate in held_out.figures.items()]
+    drawn = f"95% intervals are from resamples of {held_out.intervals}" if held_out.intervals else "no intervals"
+    return [*lines, f"  {drawn}"]
