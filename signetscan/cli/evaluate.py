@@ -9,13 +9,14 @@ import click
 
 from signetscan.cli.console import FILE, json_result, note, result
 from signetscan.cli.flags import flags_of, given
-from signetscan.evaluation.options import AssessOptions, TruthOptions
+from signetscan.evaluation.options import AgainstOptions, AssessOptions, TruthOptions
 from signetscan.plurals import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.evaluation import Assessment, Interval
+    from signetscan.evaluation.paired import PairedComparison
 
 ROWS = (
     ("froc", "FROC"),
@@ -42,7 +43,7 @@ LABEL_WIDTH = max(len(label) for _, label in ROWS)
 @click.argument("truth", type=FILE)
 @click.option("--out", "-o", type=FILE, help="Folder for metrics.json and the plots.  [default: no files]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@flags_of(AssessOptions, TruthOptions)
+@flags_of(AssessOptions, TruthOptions, AgainstOptions)
 @click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
 def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Evaluate PREDICTIONS against TRUTH.
@@ -58,7 +59,10 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
     """
     from signetscan.evaluation import evaluate_files
 
-    evaluation = evaluate_files(predictions, truth, given(TruthOptions, values), given(AssessOptions, values), out=out)
+    against = given(AgainstOptions, values)
+    evaluation = evaluate_files(
+        predictions, truth, given(TruthOptions, values), given(AssessOptions, values), against=against, out=out
+    )
     for line in evaluation.notes:
         note(f"Note: {line}", quiet=quiet)
     if as_json:
@@ -66,6 +70,9 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
         return
     for line in _table(evaluation.assessment):
         result(line)
+    if evaluation.paired is not None:
+        for line in _paired_table(evaluation.paired):
+            result(line)
     for path in evaluation.paths:
         result(f"  {path}")
 
@@ -90,6 +97,33 @@ def _table(assessment: Assessment) -> list[str]:
         drawn = f"{options.bootstrap} resamples, seed {options.seed}, of {assessment.resampled}"
         lines += ["", f"Intervals: {drawn}"]
     return lines
+
+
+def _paired_table(comparison: PairedComparison) -> list[str]:
+    labels = {name: label for name, label in ROWS if name in comparison.figures}
+    threshold, other = comparison.thresholds
+    lines = [
+        "",
+        f"Against {comparison.other}, on the same {counted(comparison.images, 'image')}",
+        f"Thresholds {threshold:g} and {other:g}; the difference is the first minus the other",
+        "",
+        f"{'':{LABEL_WIDTH}}{'first':>8}{'other':>8}{'difference':>12}  95% interval",
+    ]
+    for name, figure in comparison.figures.items():
+        decimals = 2 if name in TWO_DECIMALS else 4
+        values = f"{_number(figure.value, decimals):>8}{_number(figure.other, decimals):>8}"
+        difference = figure.difference
+        interval = (
+            "" if math.isnan(difference.low) else f"{difference.low:+.{decimals}f} to {difference.high:+.{decimals}f}"
+        )
+        line = f"{labels[name]:{LABEL_WIDTH}}{values}{_number(difference.value, decimals, sign='+'):>12}  {interval}"
+        lines.append(line.rstrip())
+    drawn = "none: too few slides or images" if comparison.resampled is None else f"resamples of {comparison.resampled}"
+    return [*lines, "", f"Intervals: {drawn}"]
+
+
+def _number(value: float, decimals: int, *, sign: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value:{sign}.{decimals}f}"
 
 
 def _values(figure: Interval, decimals: int) -> str:

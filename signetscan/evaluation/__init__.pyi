@@ -19,6 +19,7 @@ from .matching import ImageResult as ImageResult
 from .matching import match as match
 from .matching import match_nearest_free as match_nearest_free
 from .options import MATCH_IOU as MATCH_IOU
+from .options import AgainstOptions as AgainstOptions
 from .options import AssessOptions as AssessOptions
 from .options import CompareOptions as CompareOptions
 from .options import TruthOptions as TruthOptions

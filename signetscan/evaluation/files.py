@@ -22,6 +22,7 @@ from signetscan.dataset.twice import first_of_each
 from signetscan.detections import Detections
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.classes import chosen_objects
+from signetscan.evaluation.ignored import off_ignored, split_off
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.options import TruthOptions
 from signetscan.evaluation.pairing import Pair, find_pairs, record_path
@@ -80,11 +81,13 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
     for pair, (predicted_marks, marked) in zip(pairs.pairs, read, strict=True):
         _remark_size(pair, predicted_marks.annotations.image_size, marked.annotations.image_size, remarks)
         remark_marks(marked, pair.truth_name, remarks)
+    true, all_ignored = split_off([marked.cells for _, marked in read], options.ignore_classes, pairs.truth)
     all_predicted, all_cells, chosen = chosen_objects(
-        [marked.cells for marked, _ in read], [marked.cells for _, marked in read], options.class_name, pairs, remarks
+        [marked.cells for marked, _ in read], true, options.class_name, pairs, remarks
     )
     results: list[ImageResult] = []
-    for pair, predicted, cells, (_, marked) in zip(pairs.pairs, all_predicted, all_cells, read, strict=True):
+    of_pairs = zip(pairs.pairs, all_predicted, all_cells, all_ignored, read, strict=True)
+    for pair, predicted, cells, ignored, (_, marked) in of_pairs:
         detections = Detections.empty()
         if pair.predictions is not None:
             detections = detections_of(pair.predictions, predicted, remarks)
@@ -92,7 +95,10 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
         boxes = cells.boxes[with_area(pair.truth_name, cells, remarks)]
         first = first_of_each(boxes)
         remarks.add("Cells of the truth that were boxed twice, counted once", pair.truth_name, int((~first).sum()))
-        normal = _is_normal(pair, marked, cells, is_digestpath=pairs.is_digestpath)
+        file = "" if pair.predictions is None else pair.predictions.name
+        detections = off_ignored(detections, ignored, boxes[first], file, remarks)
+        # What is ignored may be a cell, so an image with it is not known to be normal.
+        normal = not len(ignored) and _is_normal(pair, marked, cells, is_digestpath=pairs.is_digestpath)
         results += images_of_pair(pair, detections, boxes[first], marked.regions, remarks, normal=normal)
     return ResultSet(
         results=tuple(results),

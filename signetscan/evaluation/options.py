@@ -63,6 +63,15 @@ class TruthOptions:
         None,
         Option(help="Class to evaluate, in upper or lower case.", default="the only one there is", flag="class"),
     )
+    ignore_classes: tuple[str, ...] = option(
+        (),
+        Option(
+            help="Class of the truth that counts neither way: its objects are no cells, and predictions on them no "
+            "false positives; may be given several times.",
+            default="none",
+            flag="ignore_class",
+        ),
+    )
     full_truth: bool = option(
         False, Option(help="TRUTH is a simulated data set: read all cells, from its folder truth.")
     )
@@ -73,6 +82,39 @@ class TruthOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        ignored = {name.strip().casefold() for name in self.ignore_classes}
+        if self.class_name is not None and self.class_name.strip().casefold() in ignored:
+            message = f"the class {self.class_name} cannot be both evaluated and ignored"
+            raise OptionError(message, options=("class_name", "ignore_classes"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgainstOptions:
+    """A second result on the same slides or images, to compare with.
+
+    Raises:
+        OptionError: a value is out of range, or a threshold is given without a result.
+    """
+
+    against: Path | None = option(
+        None,
+        Option(help="Other predictions for the same TRUTH: print differences, with paired intervals.", default="none"),
+    )
+    against_threshold: float | None = option(
+        None,
+        Option(
+            help="Lowest score of the other predictions that counts.",
+            low=0,
+            high=1,
+            default="the threshold given, else their model's",
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.against is None and self.against_threshold is not None:
+            message = "a threshold of other predictions needs those predictions"
+            raise OptionError(message, options=("against", "against_threshold"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

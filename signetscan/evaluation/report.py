@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from signetscan.boxes import Float
     from signetscan.evaluation.assessment import Assessment
     from signetscan.evaluation.bootstrap import Resampled
+    from signetscan.evaluation.paired import PairedComparison
     from signetscan.json_values import Json
 
 SCHEMA = 1
@@ -75,6 +76,28 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None
             "detections": list(assessment.reliability.counts.tolist()),
             "mean_score": _list(assessment.reliability.confidence),
             "precision": _list(assessment.reliability.precision),
+        },
+    }
+
+
+def paired_json(comparison: PairedComparison) -> dict[str, Json]:
+    """A paired comparison as plain values for JSON; figures that are not defined are None."""
+    threshold, other = comparison.thresholds
+    return {
+        "predictions": str(comparison.other),
+        "images": comparison.images,
+        "threshold": threshold,
+        "other_threshold": other,
+        "intervals": {"coverage": COVERAGE, **_resampled(comparison.resampled)},
+        "figures": {
+            name: {
+                "value": _plain(figure.value),
+                "other": _plain(figure.other),
+                "difference": _plain(figure.difference.value),
+                "low": _plain(figure.difference.low),
+                "high": _plain(figure.difference.high),
+            }
+            for name, figure in comparison.figures.items()
         },
     }
 
