@@ -80,6 +80,27 @@ def _learnable(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def others_as_normal(images: Sequence[ParsedImage], class_names: Sequence[str], remarks: Remarks) -> list[ParsedImage]:
+    """The images, of which those with objects of other classes only are declared normal.
+
+    An image with an object without a class, or with an ignored area, is left as it is: a cell may be meant.
+
+    Args:
+        images: the parsed images.
+        class_names: the classes to learn.
+        remarks: collects what was taken for normal.
+    """
+    wanted = {"", *(name.casefold() for name in class_names)}
+    declared: list[ParsedImage] = []
+    for parsed in images:
+        names = {name.casefold() for name in parsed.names}
+        others_only = bool(names) and not names & wanted and not len(parsed.image.ignored)
+        remarks.add("Images with objects of other classes only, taken for normal ones", parsed.region, int(others_only))
+        image = replace(parsed.image, normal=True) if others_only else parsed.image
+        declared.append(replace(parsed, image=image))
+    return declared
+
+
 def with_classes(
     path: Path, folder: ParsedFolder, class_names: Sequence[str], remarks: Remarks
 ) -> tuple[AnnotatedImage, ...]:

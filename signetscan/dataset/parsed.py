@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from signetscan.dataset.images import Part
     from signetscan.dataset.remarks import Remarks
 
+NO_OBJECT = "Images whose annotation file has no object, taken for normal ones"
+"""Remark on what is taken for normal without being called so."""
 NO_LABEL = -1
 """Label of a box before classes are chosen."""
 

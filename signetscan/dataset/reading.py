@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signetscan.annotations import check_is_no_project
-from signetscan.dataset.classes import choose_classes, with_classes
+from signetscan.dataset.classes import choose_classes, others_as_normal, with_classes
+from signetscan.dataset.coco import LAYOUT as COCO
 from signetscan.dataset.coco import has_coco, read_coco_folder
 from signetscan.dataset.digestpath import LAYOUT as DIGESTPATH
 from signetscan.dataset.digestpath import NEGATIVE_FOLDER, POSITIVE_FOLDER, digestpath_root, read_digestpath
@@ -21,6 +22,7 @@ from signetscan.dataset.remarks import Remarks, listed
 from signetscan.dataset.slides import LAYOUT as SLIDES
 from signetscan.dataset.slides import has_slides, read_slides
 from signetscan.dataset.twice import each_once
+from signetscan.dataset.voc import LAYOUT as VOC
 from signetscan.dataset.voc import has_voc, read_voc
 from signetscan.dataset.yolo import has_yolo, read_yolo
 from signetscan.errors import AnnotationError, OptionError
@@ -91,7 +93,12 @@ KNOWN_LAYOUTS = (
 
 
 def read_dataset(
-    path: Path, *, classes: Sequence[str] | None = None, mpp: float | None = None, full_truth: bool = False
+    path: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    mpp: float | None = None,
+    full_truth: bool = False,
+    others_are_normal: bool = False,
 ) -> Dataset:
     """Read all annotations of a folder and of the folders below it, without the images' pixels.
 
@@ -106,6 +113,8 @@ def read_dataset(
         mpp: size of the images' pixels, or of the pixels at which slides are read, µm; by default that of the data
             set's record, or 0.25.
         full_truth: whether to read the boxes from the folder in which the simulator writes all of them.
+        others_are_normal: whether images that have objects of other classes only are known to have no cell. Only in the
+            layouts of VOC, YOLO and COCO: in the others, images are declared normal by themselves.
 
     Returns:
         The images, and warnings about what was left out or looks odd.
@@ -113,7 +122,7 @@ def read_dataset(
     Raises:
         AnnotationError: the folder has nothing to learn from, or a file in it cannot be used; the message names it.
         SlideError: a slide cannot be opened.
-        OptionError: `mpp` is out of range.
+        OptionError: `mpp` is out of range, or the layout declares normal images by itself.
     """
     if mpp is not None and not 0 < mpp <= MAX_MPP:
         message = f"mpp must be above 0 and at most {MAX_MPP:g} µm/px, not {mpp}"
@@ -136,6 +145,11 @@ def read_dataset(
         folder = _read_beside(path, MPP if mpp is None else mpp, remarks)
     folder.images = each_once(folder.images, remarks)
     class_names = choose_classes(path, folder, classes, remarks)
+    if others_are_normal:
+        if folder.layout not in (VOC, YOLO, COCO):
+            message = f"{path}: {folder.layout}: here images are declared normal by themselves, so no others can be"
+            raise OptionError(message, options=("others_are_normal",))
+        folder.images = others_as_normal(folder.images, class_names, remarks)
     images = with_classes(path, folder, class_names, remarks)
     return Dataset(
         images=images,

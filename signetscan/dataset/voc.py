@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_boxes_xml
-from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
+from signetscan.dataset.parsed import NO_OBJECT, ImageObjects, ParsedFolder, parsed_image
 from signetscan.suffixes import IMAGE_SUFFIXES, XML_SUFFIXES
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def read_voc(found: FoundFiles, remarks: Remarks) -> ParsedFolder:
     for path, file in found.paired(found.images_by_key(), files, remarks):
         annotations = read_boxes_xml(file)
         objects = ImageObjects(boxes=annotations.boxes, names=annotations.names, drawn_on=annotations.image_size)
+        remarks.add(NO_OBJECT, found.name(path), int(not objects.names))
         image = parsed_image(path, found.name(path), found.name(file), objects, remarks, normal=not objects.names)
         folder.add(image)
     return folder

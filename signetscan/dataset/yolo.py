@@ -13,7 +13,7 @@ import numpy as np
 from signetscan.annotations.yolo import has_labels, read_labels, read_names, read_settings
 from signetscan.dataset.found import TEXT_SUFFIXES
 from signetscan.dataset.images import image_size
-from signetscan.dataset.parsed import ImageObjects, ParsedFolder, parsed_image
+from signetscan.dataset.parsed import NO_OBJECT, ImageObjects, ParsedFolder, parsed_image
 from signetscan.errors import AnnotationError
 from signetscan.suffixes import IMAGE_SUFFIXES
 
@@ -66,6 +66,7 @@ def read_yolo(found: FoundFiles, remarks: Remarks) -> ParsedFolder:
         for reason, count in read.left_out.items():
             remarks.add(f"Left out, being {reason}", found.name(file), count)
         is_empty = not len(read.classes) and not read.left_out
+        remarks.add(NO_OBJECT, found.name(path), int(is_empty))
         objects = _objects(path, read, names, remarks)
         folder.add(parsed_image(path, found.name(path), found.name(file), objects, remarks, normal=is_empty))
     return folder

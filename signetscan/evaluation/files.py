@@ -99,6 +99,8 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
         detections = off_ignored(detections, ignored, boxes[first], file, remarks)
         # What is ignored may be a cell, so an image with it is not known to be normal.
         normal = not len(ignored) and _is_normal(pair, marked, cells, is_digestpath=pairs.is_digestpath)
+        kind = "Images with objects of other classes only, taken for normal ones"
+        remarks.add(kind, pair.stem, int(normal and not pairs.is_digestpath and bool(len(marked.cells))))
         results += images_of_pair(pair, detections, boxes[first], marked.regions, remarks, normal=normal)
     return ResultSet(
         results=tuple(results),

@@ -289,6 +289,13 @@ class TrainingRequest:
             help="Name of a class to learn; may be given several times.", default="the only one in DATA", flag="class"
         ),
     )
+    others_are_normal: bool = option(
+        False,
+        Option(
+            help="Images of VOC, YOLO or COCO data that have objects of other classes only are known to have no cell: "
+            "learn from them as normal ones."
+        ),
+    )
     mpp: float | None = option(
         None,
         Option(

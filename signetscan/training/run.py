@@ -115,7 +115,9 @@ def train_detector(
     """
     emit = on_event or (lambda _: None)
     require("matplotlib")  # the report needs it, and it would be missed only after hours of training
-    dataset = read_dataset(request.data, classes=request.classes, mpp=request.mpp)
+    dataset = read_dataset(
+        request.data, classes=request.classes, mpp=request.mpp, others_are_normal=request.others_are_normal
+    )
     if request.model_mpp is not None:
         dataset = resample(dataset, request.model_mpp)
     # Before pseudo-labels are added, so that the FPN levels depend only on boxes that people drew.
