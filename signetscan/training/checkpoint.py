@@ -63,6 +63,8 @@ class Checkpoint:
     """Score threshold chosen on the validation images."""
     threshold_basis: ThresholdBasis | None = None
     """On what the threshold rests; None if an earlier version did not say."""
+    held_out_slides: tuple[str, ...] | None = None
+    """Slides whose images were held out; None if an earlier version did not say."""
     held_out: HeldOut | None = None
     """Figures at that threshold, of an epoch that was the best so far; None if an earlier version did not keep any."""
     network: dict[str, torch.Tensor]
@@ -103,6 +105,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values["options"] = checkpoint.options.as_dict()
     values["threshold_basis"] = checkpoint.threshold_basis and checkpoint.threshold_basis.value
     values["held_out"] = checkpoint.held_out and asdict(checkpoint.held_out)
+    values["held_out_slides"] = None if checkpoint.held_out_slides is None else list(checkpoint.held_out_slides)
     buffer = io.BytesIO()  # written to a file by torch, a full disk would be reported as an internal error
     torch.save(values, buffer)
     with part_path(path) as part:
@@ -181,6 +184,7 @@ def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
         epoch=table.whole("epoch"),
         threshold=table.number("threshold"),
         threshold_basis=_basis(table.text("threshold_basis")) if values.get("threshold_basis") is not None else None,
+        held_out_slides=table.texts("held_out_slides") if values.get("held_out_slides") is not None else None,
         held_out=HeldOut.from_json(table.table("held_out")) if values.get("held_out") is not None else None,
         network=_tensors(values.get("network")),
         optimiser=_typed(values.get("optimiser", {}), dict),

@@ -107,7 +107,8 @@ def train(  # noqa: PLR0913 - three of them only listen
     check_split(learn, held_out, dataset.class_names, options)
     positives, normals = list_patches(learn, options.patch, options.patch_step)
     make_folder(out)
-    run = _start(dataset, options, out, choose_device(device), weights=weights, resume=resume)
+    slides = tuple(sorted({image.slide for image in held_out}))
+    run = _start(dataset, options, out, choose_device(device), slides, weights=weights, resume=resume)
     if run.checkpoint.epoch >= options.epochs:
         return out / BEST
     cache, on_gpu = ImageCache(), run.learner.device.type == "cuda"
@@ -158,6 +159,7 @@ def _start(
     options: TrainOptions,
     out: Path,
     device: torch.device,
+    held_out_slides: tuple[str, ...],
     *,
     weights: Path | None,
     resume: bool,
@@ -183,6 +185,7 @@ def _start(
         weights=started_from,
         epoch=0,
         threshold=FIRST_THRESHOLD,
+        held_out_slides=held_out_slides,
         network={},
     )
     if resume:

@@ -85,8 +85,7 @@ def label_dataset(
 ) -> tuple[Dataset, PseudoLabels]:
     """The data set with pseudo-labels in the images that a run with these options learns from.
 
-    Held-out images stay as people annotated them. The teacher held out the same ones if its run had the same data, seed
-    and validation split or fold.
+    Held-out images stay as people annotated them. `same_split` sees to it that the teacher held out the same ones.
 
     Args:
         dataset: annotated images.

@@ -16,6 +16,7 @@ from signetscan.training.options import preset_options
 from signetscan.training.pseudo_labels import label_dataset
 from signetscan.training.report import write_report
 from signetscan.training.run_claim import check_held, claimed
+from signetscan.training.same_split import with_split_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,6 +123,8 @@ def train_detector(
         dataset = resample(dataset, request.model_mpp)
     # Before pseudo-labels are added, so that the FPN levels depend only on boxes that people drew.
     options = fit_options(options or preset_options(), dataset)
+    if request.pseudo_labels is not None:
+        dataset, options = with_split_of(dataset, options, request.pseudo_labels)
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     cautions = tuple(split_cautions(learn, held_out, dataset.class_names))
     emit(DataRead(dataset=dataset, cautions=cautions))
