@@ -40,6 +40,10 @@ def drawn(tmp_path: Path) -> AnnotatedImage:
     return image_of(path, [[float(edge) for edge in box] for box in boxes])
 
 
+def patch_at(x: int, y: int, side: int) -> Patch:
+    return Patch(image=0, x=x, y=y, width=side, height=side)
+
+
 def dark_box(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
     """The tight box of what is dark in and around a box."""
     x0, y0, x1, y1 = np.round(box).astype(int)
@@ -52,7 +56,7 @@ def dark_box(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
 def test_boxes_follow_their_cells(drawn: AnnotatedImage, seed: int) -> None:
     """Whatever is cut, scaled, mirrored and turned: the dark square is where the box says."""
     options = TrainOptions(patch=400, crop=256, max_scale=1.3)
-    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, Patch(image=0, x=20, y=20), options)
+    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, patch_at(20, 20, 380), options)
     assert crop.pixels.shape == (256, 256, 3)
     assert len(crop.boxes) == len(crop.labels) > 0
     assert not crop.normal
@@ -79,7 +83,7 @@ def test_a_cell_cut_off_by_the_edge_is_no_longer_to_be_found(drawn: AnnotatedIma
     options = TrainOptions(patch=128, crop=128)
     # Of the square at x 200 to 260 a crop of 128 px from 90 shows 18 px, one from 100 shows 28 of its 60 px.
     for x, expected in ((60, 0), (90, 0), (100, 1), (180, 1)):
-        crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, Patch(image=0, x=x, y=60), options)
+        crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, patch_at(x, 60, 128), options)
         assert len(crop.boxes) == expected
         assert (crop.boxes >= 0).all()
         assert (crop.boxes <= 128).all()
@@ -87,19 +91,43 @@ def test_a_cell_cut_off_by_the_edge_is_no_longer_to_be_found(drawn: AnnotatedIma
 
 def test_a_crop_beyond_a_small_image_is_white(drawn: AnnotatedImage) -> None:
     options = TrainOptions(patch=600, crop=600)
-    crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
+    crop = cut_crop(np.random.default_rng(0), ImageCache(), drawn, patch_at(0, 0, 600), options)
     assert (crop.pixels == 255).all(axis=2).sum() > 600 * 600 - SIDES[0] * SIDES[1]
     assert len(crop.boxes) == 4
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_crops_of_an_image_smaller_than_a_patch_lie_in_it(drawn: AnnotatedImage, seed: int) -> None:
-    options = TrainOptions(patch=2000, crop=256)
-    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
-    assert len(crop.boxes) > 0, "every window of this size holds a square"
-    wide = TrainOptions(patch=2000, crop=450)  # wider than high: white below, never beside
-    crop = cut_crop(np.random.default_rng(seed), ImageCache(), drawn, Patch(image=0, x=0, y=0), wide)
-    np.testing.assert_array_equal(np.sort((crop.boxes[:, 2:] - crop.boxes[:, :2]).ravel())[-2:], [60, 60])
+@pytest.mark.parametrize(("crop", "patch"), [(128, 256), (256, 400), (450, 800)])
+def test_every_cell_is_seen_about_as_often(drawn: AnnotatedImage, crop: int, patch: int) -> None:
+    """Cells all over the image, in its corners too: how many of many crops show each."""
+    edges = [np.arange(6, side - 26, 28.0) for side in SIDES]
+    boxes = [[x, y, x + 20, y + 20] for y in edges[1] for x in edges[0]]
+    image = replace(drawn, boxes=np.array(boxes), labels=np.arange(len(boxes)))
+    options = TrainOptions(crop=crop, patch=patch, patch_step=100)
+    patches, _ = list_patches([image], options)
+    cache, seen, count = ImageCache(), np.zeros(len(boxes)), 600
+    for number in range(count):
+        chosen = patches[number % len(patches)]
+        shown = cut_crop(np.random.default_rng(number), cache, image, chosen, options)
+        assert shown.pixels.shape == (crop, crop, 3)
+        seen[shown.labels] += 1
+    rows = seen.reshape(len(edges[1]), len(edges[0])) / seen.mean()
+    middle = rows[len(rows) // 2, rows.shape[1] // 2]
+    assert rows.min() > 0.4
+    assert rows.max() < 2
+    assert min(rows[0, 0], rows[0, -1], rows[-1, 0], rows[-1, -1]) > 0.4 * middle
+
+
+def test_crops_of_images_with_cells_show_one(drawn: AnnotatedImage) -> None:
+    """Wherever the only cell is, and however many of a patch's crops would miss it."""
+    image = replace(drawn, boxes=drawn.boxes[:1], labels=drawn.labels[:1])
+    options = TrainOptions(patch=400, patch_step=100, crop=128)
+    patches, _ = list_patches([image], options)
+    crops = [
+        cut_crop(np.random.default_rng(seed), ImageCache(), image, patch, options)
+        for seed in range(3)
+        for patch in patches
+    ]
+    assert np.mean([len(crop.boxes) for crop in crops]) > 0.9
 
 
 def test_pieces_of_one_slide_are_kept_apart(tmp_path: Path) -> None:
@@ -120,29 +148,27 @@ def test_pieces_of_one_slide_are_kept_apart(tmp_path: Path) -> None:
 def test_same_seed_same_crop(drawn: AnnotatedImage) -> None:
     options = preset_options("fast")
     crops = [
-        cut_crop(np.random.default_rng([1, 2, 3]), ImageCache(), drawn, Patch(image=0, x=0, y=0), options)
-        for _ in range(2)
+        cut_crop(np.random.default_rng([1, 2, 3]), ImageCache(), drawn, patch_at(0, 0, 500), options) for _ in range(2)
     ]
     np.testing.assert_array_equal(crops[0].pixels, crops[1].pixels)
     np.testing.assert_array_equal(crops[0].boxes, crops[1].boxes)
 
 
-def test_patches_cover_every_pixel_and_hold_boxes() -> None:
+def test_patches_reach_evenly_over_every_edge_and_hold_boxes() -> None:
     images = [image_of(Path("a"), [[10, 10, 50, 50]]), image_of(Path("b"), [], normal=True), image_of(Path("c"), [])]
-    positives, normals = list_patches(images, 200, 130)
+    options = TrainOptions(patch=200, patch_step=130, crop=128)
+    positives, normals = list_patches(images, options)
     assert {patch.image for patch in positives} == {0}, "an image without a box has no patch to learn from"
-    assert {(patch.x, patch.y) for patch in positives} == {(0, 0)}
-    covered = np.zeros((SIDES[1], SIDES[0]), np.bool_)
-    for patch in normals:
-        assert patch.x + 200 <= SIDES[0]
-        assert patch.y + 200 <= SIDES[1]
-        covered[patch.y : patch.y + 200, patch.x : patch.x + 200] = True
-    assert covered.all()
+    assert {(patch.x, patch.y) for patch in positives} == {(-96, -96)}
+    # As many as if they all lay in the image: at 0, 130, 260 and 300 px, and at 0, 130 and 220 px.
+    assert len(normals) == 4 * 3
+    starts = {x for patch in normals for x in range(patch.x, patch.x + patch.width - 128)}
+    assert starts == set(range(-96, SIDES[0] - 128 + 96)), "where crops start"
 
 
 def test_batches_have_the_ratio_asked_for() -> None:
-    positives = [Patch(image=0, x=x, y=0) for x in range(21)]
-    normals = [Patch(image=1, x=x, y=0) for x in range(5)]
+    positives = [patch_at(x, 0, 800) for x in range(21)]
+    normals = [replace(patch_at(x, 0, 800), image=1) for x in range(5)]
     plan = plan_epoch(np.random.default_rng(0), positives, normals, TrainOptions(batch_size=8, normals_per_positive=3))
     assert [sum(patch.image == 0 for patch in batch) for batch in plan] == [2] * 11
     assert all(len(batch) == 8 for batch in plan)

@@ -334,7 +334,13 @@ def test_ignored_areas_follow_the_pixels_of_a_crop(tmp_path: Path, seed: int) ->
     write(tmp_path / "a.geojson", feature((150, 100, 350, 300), "Ignore*"), feature((20, 20, 60, 60)))
     (image,) = read_dataset(tmp_path, mpp=1.0).images
     options = TrainOptions(patch=400, crop=256, max_scale=1.3)
-    made = cut_crop(np.random.default_rng(seed), ImageCache(), image, Patch(image=0, x=20, y=20), options)
+    made = cut_crop(
+        np.random.default_rng(seed),
+        ImageCache(),
+        image,
+        Patch(image=0, x=20, y=20, width=options.patch, height=options.patch),
+        options,
+    )
     x0, y0, x1, y1 = np.clip(made.ignored[0], 0, 256).round().astype(int)
     dark = made.pixels.mean(axis=2) < 128
     inside = np.zeros_like(dark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,13 +32,20 @@ CACHE_BYTES = 2 << 30
 LEAST_VISIBLE = 0.4
 """A cell of which less than this part lies in the crop is no cell to predict."""
 
+REACH = 0.75
+"""How far beyond the edge of the image crops are drawn, in sides of a crop, before they are mirrored to at most a half:
+a cell at the edge of the image is then in 0.75, one half a crop from it in 1.25 times as many crops as others, along
+each axis. If all crops lay in the image, a cell in its corner would hardly be in any."""
+TRIES = 20
+"""How often a crop of an image with cells is drawn anew until it shows one."""
+
 RESTAIN = 0.2
 """How much the stain varies under strong augmentation; see `restain`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
-    """A square of an image from which crops are cut."""
+    """A part of an image from which crops are cut. It may reach over the edge of the image."""
 
     image: int
     """Index of the image."""
@@ -45,6 +53,10 @@ class Patch:
     """Left edge, image pixels."""
     y: int
     """Top edge, image pixels."""
+    width: int
+    """Width, pixels; at least that of a crop."""
+    height: int
+    """Height, pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,38 +102,45 @@ def _cache_bytes() -> int:
     return int(memory * CACHE_PART)
 
 
-def list_patches(images: Sequence[AnnotatedImage], side: int, step: int) -> tuple[list[Patch], list[Patch]]:
+def list_patches(images: Sequence[AnnotatedImage], options: TrainOptions) -> tuple[list[Patch], list[Patch]]:
     """All patches with the centre of a box, and all patches of normal images.
 
     Patches of positive images without any box are left out, because annotators may have missed cells in them.
 
     Args:
         images: the images.
-        side: side of a patch, pixels.
-        step: distance between patches, pixels.
+        options: sides of patches and crops, and distance between patches.
     """
     positives: list[Patch] = []
     normals: list[Patch] = []
     for index, image in enumerate(images):
-        for y in _starts(image.height, side, step):
-            for x in _starts(image.width, side, step):
-                patch = Patch(image=index, x=x, y=y)
+        for y, height in _spans(image.height, options):
+            for x, width in _spans(image.width, options):
+                patch = Patch(image=index, x=x, y=y, width=width, height=height)
                 if image.normal:
                     normals.append(patch)
-                elif _holds_centre(image.boxes, x, y, side):
+                elif _holds_centre(image.boxes, patch):
                     positives.append(patch)
     return positives, normals
 
 
-def _starts(length: int, side: int, step: int) -> list[int]:
-    """Starts of patches along one axis, which cover all of it; the last one ends at the edge."""
-    last = max(length - side, 0)
-    return [*range(0, last, step), last]
+def _spans(length: int, options: TrainOptions) -> list[tuple[int, int]]:
+    """Start and length of the patches along one axis, as many as patches that lie in the image would need.
+
+    Their crops start at equally many places of each, from `REACH` of a crop before the image on, so that no place is
+    left out and none is in more crops than another.
+    """
+    if length <= options.crop:
+        return [(length - options.crop, 2 * options.crop - length)]  # every crop shows all of it
+    count = len(range(0, max(length - options.patch, 0), options.patch_step)) + 1
+    reach = round(REACH * options.crop)
+    starts = np.linspace(-reach, length - options.crop + reach, count + 1).round().astype(int).tolist()
+    return [(start, end - start + options.crop) for start, end in itertools.pairwise(starts)]
 
 
-def _holds_centre(boxes: NDArray[np.float64], x: int, y: int, side: int) -> bool:
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - (x, y)
-    return bool(((centres >= 0) & (centres < side)).all(axis=1).any())
+def _holds_centre(boxes: NDArray[np.float64], patch: Patch) -> bool:
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - (patch.x, patch.y)
+    return bool(((centres >= 0) & (centres < (patch.width, patch.height))).all(axis=1).any())
 
 
 def plan_epoch(
@@ -154,12 +173,14 @@ def _shuffled(rng: np.random.Generator, patches: Sequence[Patch], count: int) ->
 def cut_crop(
     rng: np.random.Generator, cache: ImageCache, image: AnnotatedImage, patch: Patch, options: TrainOptions
 ) -> TrainingCrop:
-    """A random crop of a patch, augmented."""
+    """A random crop of a patch, augmented. It is white where it reaches over the edge of the image."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
-    # An image may be smaller than a patch; then the patch ends with the image, so that no crop lies outside of it.
-    room_x, room_y = (max(min(options.patch, end) - side, 0) for end in (image.width - patch.x, image.height - patch.y))
-    x, y = patch.x + int(rng.integers(room_x + 1)), patch.y + int(rng.integers(room_y + 1))
+    x, y = _place(rng, image, patch, options, side)
+    for _ in range(TRIES):
+        if image.normal or len(_visible(image, x, y, side)[0]):
+            break
+        x, y = _place(rng, image, patch, options, side)
     pixels = cut(cache.get(image), x, y, (side, side))
     if side != options.crop:
         resized = Image.fromarray(pixels).resize((options.crop, options.crop), Image.Resampling.BILINEAR)
@@ -174,6 +195,22 @@ def cut_crop(
     return TrainingCrop(
         pixels=pixels, boxes=boxes, labels=labels, normal=image.normal, name=image.name, ignored=ignored
     )
+
+
+def _place(
+    rng: np.random.Generator, image: AnnotatedImage, patch: Patch, options: TrainOptions, side: int
+) -> tuple[int, int]:
+    """A random left and top edge of a crop of a patch, image pixels."""
+    places = []
+    for start, length, end in ((patch.x, patch.width, image.width), (patch.y, patch.height, image.height)):
+        # A crop of another scale has its centre where one of the usual size has it.
+        drawn = start + int(rng.integers(length - options.crop + 1)) + (options.crop - side) // 2
+        # At most half of a crop is beyond the edge: one that would reach farther is mirrored at that limit.
+        first, last = (-side // 2, end - side // 2) if end > side else (end - side, 0)
+        mirrored = 2 * first - drawn if drawn < first else 2 * last - drawn if drawn > last else drawn
+        places.append(min(max(mirrored, first), last))
+    x, y = places
+    return x, y
 
 
 def _visible(image: AnnotatedImage, x: int, y: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -105,7 +105,7 @@ def train(  # noqa: PLR0913 - three of them only listen
     options = fit_options(options, dataset)
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     check_split(learn, held_out, dataset.class_names, options)
-    positives, normals = list_patches(learn, options.patch, options.patch_step)
+    positives, normals = list_patches(learn, options)
     make_folder(out)
     slides = tuple(sorted({image.slide for image in held_out}))
     run = _start(dataset, options, out, choose_device(device), slides, weights=weights, resume=resume)
