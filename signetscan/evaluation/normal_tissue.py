@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaincinv
 
-from signetscan.evaluation.bootstrap import COVERAGE, Units, intervals
+from signetscan.evaluation.bootstrap import COVERAGE, Resampled, UnitKind, Units, intervals
 from signetscan.results.calibration import IntervalKind, Rate, allowed
 from signetscan.scan.detect import SCORE_DECIMALS
 
@@ -93,7 +93,8 @@ def rates(
         return dict(zip(keys, per_mm2.tolist(), strict=True))
 
     is_resampled = bootstrap > 0 and len(names) >= LEAST_SLIDES
-    units = Units(kind="slides", of_image=of_tissue, strata=(np.arange(len(names)),)) if is_resampled else None
+    drawn = Resampled(kind=UnitKind.SLIDES, with_cells=0, without=len(names))
+    units = Units(of_image=of_tissue, strata=(np.arange(len(names)),), resampled=drawn) if is_resampled else None
     values = figures(np.ones(len(tissues), np.int64))
     resampled = intervals(figures, values, units, count=bootstrap, seed=seed)
     total, area = counts.sum(axis=0).tolist(), float(areas.sum())
