@@ -24,6 +24,7 @@ from signetscan.dataset.slides import has_slides, read_slides
 from signetscan.dataset.twice import each_once
 from signetscan.dataset.voc import LAYOUT as VOC
 from signetscan.dataset.voc import has_voc, read_voc
+from signetscan.dataset.yolo import LAYOUT as YOLO
 from signetscan.dataset.yolo import has_yolo, read_yolo
 from signetscan.errors import AnnotationError, OptionError
 from signetscan.suffixes import GEOJSON_SUFFIXES, XML_SUFFIXES, suffix_of

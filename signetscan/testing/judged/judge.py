@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from signetscan.batch.events import Event
     from signetscan.evaluation import Interval, Tally
+    from signetscan.evaluation.bootstrap import Resampled
     from signetscan.models.runtime import Device
     from signetscan.models.spec import ModelSpec
     from signetscan.results.calibration import Rate
@@ -96,10 +97,12 @@ class Judged:
     """Slides that the images are from; images whose names do not say it count as one each."""
     cells: int
     """Cells of the truth."""
-    resampled: str
-    """What intervals are resampled from; empty without intervals."""
+    resampled: Resampled | None
+    """What intervals are resampled from; None if there are none."""
+    threshold: float
+    """The model's threshold."""
     options: AssessOptions
-    """Threshold and resamples."""
+    """Resamples."""
     notes: tuple[str, ...]
     """What was left out or assumed."""
     failed: int
@@ -149,7 +152,7 @@ def judge(
     else:
         results, left_out = _with_points(stored, points)
         notes += left_out
-        figures = point_figures(results, points.rule, options)
+        figures = point_figures(results, points.rule, detector.spec.score_threshold, options)
     units = units_of(results)
     first = next(iter(stored.values())).record
     return Judged(
@@ -159,12 +162,13 @@ def judge(
         mpp=first.slide.mpp.x,
         rule=BOX_RULE if points is None else points.words,
         figures=figures,
-        rate=_rate(results, stored, options),
+        rate=_rate(results, stored, detector.spec.score_threshold, options),
         positives=sum(not result.normal for result in results),
         normals=sum(result.normal for result in results),
         slides=len({result.slide for result in results}),
         cells=sum(len(result.truth) for result in results),
-        resampled="" if units is None else units.kind,
+        resampled=None if units is None else units.resampled,
+        threshold=detector.spec.score_threshold,
         options=options,
         notes=tuple(notes),
         failed=len(failures),
@@ -228,11 +232,11 @@ def _with_points(stored: Mapping[str, StoredResult], points: Points) -> tuple[li
 
 
 def point_figures(
-    results: Sequence[ImageResult], rule: PointRule, options: AssessOptions
+    results: Sequence[ImageResult], rule: PointRule, threshold: float, options: AssessOptions
 ) -> dict[str, tuple[str, Interval]]:
     """The figures of `evaluate`, with the rule in place of an IoU; AP at that rule stands for AP50."""
     tally = make_tally(results, rule=rule)
-    figures = partial(_point_values, tally, options.threshold)
+    figures = partial(_point_values, tally, threshold)
     with_intervals = intervals(
         figures, figures(tally.weights()), units_of(results), count=options.bootstrap, seed=options.seed
     )
@@ -257,7 +261,9 @@ def _point_values(tally: Tally, threshold: float, weights: NDArray[np.int64]) ->
     }
 
 
-def _rate(results: Sequence[ImageResult], stored: Mapping[str, StoredResult], options: AssessOptions) -> Rate | None:
+def _rate(
+    results: Sequence[ImageResult], stored: Mapping[str, StoredResult], threshold: float, options: AssessOptions
+) -> Rate | None:
     """False positives per mm² of tissue on the normal images."""
     tissues = []
     for result in results:
@@ -267,4 +273,4 @@ def _rate(results: Sequence[ImageResult], stored: Mapping[str, StoredResult], op
             tissues.append(NormalTissue(slide=result.slide, tissue_mm2=record.tissue_mm2, scores=scores))
     if not tissues:
         return None
-    return rates(tissues, (options.threshold,), bootstrap=options.bootstrap, seed=options.seed)[0]
+    return rates(tissues, (threshold,), bootstrap=options.bootstrap, seed=options.seed)[0]

@@ -33,7 +33,7 @@ def markdown(judged: Judged, data: str) -> str:
     images = f"{counted(judged.positives, 'positive image')} with {counted(judged.cells, 'cell')}"
     resampled = f"{counted(options.bootstrap, 'resample')} of the {judged.resampled}, seed {options.seed}"
     images += f" and {counted(judged.normals, 'normal image')} of {counted(judged.slides, 'slide')}"
-    at = f"the model's own threshold, {options.threshold:.4g}; detections were made from score {LEAST_SCORE:g} on"
+    at = f"the model's own threshold, {judged.threshold:.4g}; detections were made from score {LEAST_SCORE:g} on"
     versions = ", ".join(f"{name} {version}" for name, version in judged.versions.items())
     lines = [
         f"# {spec.name} on {data}",
@@ -68,9 +68,9 @@ def judged_json(judged: Judged, data: str) -> dict[str, Json]:
         "versions": dict(judged.versions),
         "mpp": judged.mpp,
         "hit": judged.rule,
-        "threshold": judged.options.threshold,
+        "threshold": judged.threshold,
         "intervals": {
-            "resampled": judged.resampled or None,
+            "resampled": None if judged.resampled is None else str(judged.resampled),
             "resamples": judged.options.bootstrap,
             "seed": judged.options.seed,
         },
