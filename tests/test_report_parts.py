@@ -188,7 +188,7 @@ def test_the_outline_goes_round_the_tissue(bounds: Bounds | None) -> None:
     for part in outline_path(tissue, area).split("Z"):
         points = [[float(number) for number in pair.split()] for pair in part.removeprefix("M").split("L") if pair]
         if points:
-            drawn ^= polygon2mask((1000, 1000), np.array(points)[:, ::-1])  # type: ignore[no-untyped-call]
+            drawn ^= polygon2mask((1000, 1000), np.array(points)[:, ::-1])
     rows = ((np.arange(1000) + 0.5) / 1000 * area.height + area.y) / tissue.pixel[1]
     columns = ((np.arange(1000) + 0.5) / 1000 * area.width + area.x) / tissue.pixel[0]
     rows, columns = (

@@ -120,9 +120,9 @@ def outline_path(tissue: TissueMask, area: ShownArea) -> str:
     size = max(round((box[2] - box[0]) / step), 1), max(round((box[3] - box[1]) / step), 1)
     mask = Image.fromarray(tissue.mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX, box=box)
     parts = []
-    for contour in measure.find_contours(np.pad(np.asarray(mask), 1), 127.5):  # type: ignore[no-untyped-call]
+    for contour in measure.find_contours(np.pad(np.asarray(mask), 1), 127.5):
         # Contours run through the centres of pixels and count the padding; half a pixel less is the mask's own frame.
-        line = measure.approximate_polygon(contour, OUTLINE_TOLERANCE) - 0.5  # type: ignore[no-untyped-call]
+        line = measure.approximate_polygon(contour, OUTLINE_TOLERANCE) - 0.5
         points = np.rint(np.clip(line[:, ::-1] / size, 0, 1) * 1000).astype(int)
         parts.append("M" + "L".join(f"{x} {y}" for x, y in points.tolist()) + "Z")
     return "".join(parts)

@@ -11,6 +11,8 @@ from scipy import ndimage
 from signetscan.simulate.backdrop import draw_tissue
 from signetscan.simulate.camera import photograph
 from signetscan.simulate.canvas import TISSUE_STEP, nucleus
+from signetscan.simulate.composed import compose_cells
+from signetscan.simulate.decoys import scatter_decoys
 from signetscan.simulate.lookalikes import scatter_lookalikes
 from signetscan.simulate.signet import draw_signet_cell, random_signet_cell
 
@@ -19,13 +21,11 @@ if TYPE_CHECKING:
 
     from signetscan.simulate.camera import Camera
     from signetscan.simulate.canvas import Canvas
+    from signetscan.simulate.real_canvas import RealCanvas
     from signetscan.simulate.stain import Stain
 
 LEAST_VISIBLE = 0.4
 """Least part of a cell that must be visible for it to get a box; other cells or the edge may cover the rest."""
-
-REAL_LOOKALIKES = 0.35
-"""Number of look-alikes on a real background over that on a drawn one: real tissue has look-alikes of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +45,7 @@ def render_field(
     stain: Stain,
     camera: Camera,
     with_cells: bool,
-    canvas: Canvas | None = None,
+    cell_size: float = 1.0,
     tissue: NDArray[np.float32] | None = None,
 ) -> Field:
     """Draw a field.
@@ -56,20 +56,38 @@ def render_field(
         stain: stain vectors, their strengths, and the glass.
         camera: the scanner.
         with_cells: whether to draw signet ring cells.
-        canvas: tissue to draw on, such as a real image; drawn if None.
+        cell_size: size of the cells over the usual.
         tissue: (height, width), fraction of tissue at each pixel, 0 to 1; the rest is bare glass.
     """
-    density = 1.0 if canvas is None else REAL_LOOKALIKES
-    canvas = canvas or draw_tissue(rng, (size[1], size[0]))
+    canvas = draw_tissue(rng, (size[1], size[0]))
     if tissue is not None:
         canvas.tissue &= tissue[::TISSUE_STEP, ::TISSUE_STEP] > 0.5
-    scatter_lookalikes(canvas, density)
-    areas = _scatter_signet_cells(canvas) if with_cells else {}
+    scatter_lookalikes(canvas)
+    areas = _scatter_signet_cells(canvas, cell_size) if with_cells else {}
     if tissue is not None:
         canvas.amounts *= tissue
         canvas.owner[tissue < 0.5] = 0
     boxes = visible_boxes(canvas.owner, areas)
     return Field(image=photograph(rng, stain.to_rgb(canvas.amounts), camera), boxes=boxes)
+
+
+def compose_field(
+    canvas: RealCanvas, *, stain: Stain, camera: Camera, with_cells: bool, with_decoys: bool = True
+) -> Field:
+    """Compose a field of real tissue.
+
+    Args:
+        canvas: the tissue; drawn on in place, with its source of randomness.
+        stain: stain vectors, their strengths, and the glass.
+        camera: the scanner.
+        with_cells: whether signet ring cells swell in it.
+        with_decoys: whether there are look-alikes besides those that the tissue has.
+    """
+    if with_decoys:
+        scatter_decoys(canvas)
+    areas = compose_cells(canvas) if with_cells else {}
+    boxes = visible_boxes(canvas.owner, areas)
+    return Field(image=photograph(canvas.rng, stain.to_rgb(canvas.amounts), camera), boxes=boxes)
 
 
 def visible_boxes(owner: NDArray[np.int32], areas: dict[int, int]) -> NDArray[np.float64]:
@@ -94,7 +112,7 @@ def visible_boxes(owner: NDArray[np.int32], areas: dict[int, int]) -> NDArray[np
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
-def _scatter_signet_cells(canvas: Canvas) -> dict[int, int]:
+def _scatter_signet_cells(canvas: Canvas, size: float) -> dict[int, int]:
     """Draw clusters and single cells, and return the full area of each by its identity."""
     rng = canvas.rng
     megapixels = canvas.width * canvas.height / 1e6
@@ -102,7 +120,7 @@ def _scatter_signet_cells(canvas: Canvas) -> dict[int, int]:
     areas: dict[int, int] = {}
     centres: list[tuple[float, float, float]] = []
     for x, y in _positions(rng, canvas, count):
-        cell = random_signet_cell(rng, x, y)
+        cell = random_signet_cell(rng, x, y, size)
         if not canvas.has_room(x, y):
             continue
         # Neighbours may share a wall or overlap a little, but must not lie inside each other.

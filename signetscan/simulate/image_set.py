@@ -14,11 +14,12 @@ from signetscan.annotations import boxes_xml
 from signetscan.atomic import make_folder, part_path
 from signetscan.concurrency import cpu_count, process_map
 from signetscan.dataset import CLASS_NAME, NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
-from signetscan.errors import OutputError
+from signetscan.errors import AnnotationError, OutputError
 from signetscan.simulate.camera import compress, random_camera, second_camera
-from signetscan.simulate.field import render_field
+from signetscan.simulate.field import compose_field, render_field
 from signetscan.simulate.real import random_crop, read_background, real_canvas
 from signetscan.simulate.stain import random_stain, vary
+from signetscan.suffixes import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
 
 NAMELESS = 0.15
 """Fraction of normal slides whose images have no slide id in their names, as in DigestPath."""
-REAL_FRACTION = 0.5
-"""Fraction of images drawn on real tissue, if there is any."""
+REAL_FRACTION = 0.8
+"""Fraction of images composed of real tissue, if there is any."""
+SMALLEST, LARGEST = 0.7, 1.8
+"""Least and most size of a drawn slide's cells over the usual."""
+AS_IT_IS = 0.35
+"""Fraction of normal images of real tissue without look-alikes that the simulator has made."""
 MAX_EXTRA = 80
 """Most pixels by which sides of positive images exceed the given size: in DigestPath they differ too."""
 
@@ -109,8 +114,22 @@ def write_image_set(
 
 @lru_cache(maxsize=1)
 def load_backgrounds(paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], ...]:
-    """The real images to draw on, read once in each process."""
-    return tuple(read_background(path) for path in paths)
+    """The real images to compose in, read once in each process.
+
+    Args:
+        paths: images, slides, and folders of images.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        if not pictures:
+            message = f"{path}: no image in this folder of backgrounds"
+            raise AnnotationError(message)
+        files.extend(pictures)
+    return tuple(read_background(file) for file in files)
 
 
 def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> ImageCount:
@@ -127,10 +146,14 @@ def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> 
     if backgrounds and image_rng.random() < REAL_FRACTION:
         canvas, real_stain = real_canvas(image_rng, random_crop(image_rng, backgrounds, shape))
         stain, camera = vary(image_rng, real_stain), second_camera(image_rng)
-        field = render_field(image_rng, shape, stain=stain, camera=camera, with_cells=positive, canvas=canvas)
+        decoys = positive or image_rng.random() >= AS_IT_IS
+        field = compose_field(canvas, stain=stain, camera=camera, with_cells=positive, with_decoys=decoys)
     else:
         camera = slide_camera
-        field = render_field(image_rng, shape, stain=slide_stain, camera=camera, with_cells=positive)
+        cell_size = float(np.exp(slide_rng.uniform(*np.log((SMALLEST, LARGEST)))))
+        field = render_field(
+            image_rng, shape, stain=slide_stain, camera=camera, with_cells=positive, cell_size=cell_size
+        )
     folder = out / (POSITIVE_FOLDER if positive else NEGATIVE_FOLDER)
     _write(folder / f"{stem}.jpeg", compress(field.image, camera.jpeg_quality))
     if not positive:

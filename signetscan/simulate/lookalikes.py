@@ -251,12 +251,12 @@ PER_MEGAPIXEL: dict[Draw, float] = {
 """Mean number of each in a million pixels, in the order of drawing."""
 
 
-def scatter_lookalikes(canvas: Canvas, density: float = 1.0) -> None:
+def scatter_lookalikes(canvas: Canvas) -> None:
     """Scatter look-alikes over a canvas, in numbers that vary from field to field, as in real tissue."""
     rng = canvas.rng
     megapixels = canvas.height * canvas.width / 1e6
     for draw, mean in PER_MEGAPIXEL.items():
-        expected = density * mean * megapixels * rng.gamma(1.5, 1 / 1.5)
+        expected = mean * megapixels * rng.gamma(1.5, 1 / 1.5)
         for _ in range(rng.poisson(expected)):
             x, y = float(rng.uniform(0, canvas.width)), float(rng.uniform(0, canvas.height))
             if canvas.has_room(x, y):

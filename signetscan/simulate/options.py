@@ -38,7 +38,10 @@ class ImageSetOptions:
     backgrounds: tuple[Path, ...] = option(
         (),
         Option(
-            help="Real image (of 0.25 µm/px) or slide to draw half of the images on; may be given several times.",
+            help=(
+                "Real image (of 0.25 µm/px), folder of such images, or slide, in which most images are "
+                "composed; may be given several times."
+            ),
             default="none",
             flag="background",
         ),

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from signetscan.errors import AnnotationError, SlideError
-from signetscan.simulate.canvas import TISSUE_STEP, Canvas
+from signetscan.simulate.canvas import TISSUE_STEP
 from signetscan.simulate.options import MPP
+from signetscan.simulate.real_canvas import RealCanvas
 from signetscan.simulate.stain import stain_of
 from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.image_files import UNREADABLE, open_image
@@ -28,6 +29,8 @@ MAX_PIXELS = 200_000_000
 
 BARE_GLASS = 215
 """Value, 0 to 255, above which the darkest channel of an overview's pixel is glass."""
+ZOOM = (0.7, 1.3)
+"""Least and most magnification of a piece: what is said of a file's magnification is often off."""
 CROP_TRIES = 6
 """Crops to choose from, so that one has enough tissue."""
 ENOUGH_TISSUE = 0.6
@@ -68,7 +71,9 @@ def _too_large(path: Path) -> str:
 def random_crop(
     rng: np.random.Generator, backgrounds: Sequence[NDArray[np.uint8]], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """A random piece of a real image, randomly turned and mirrored; too small images are continued by mirroring.
+    """A random piece of a real image, randomly turned, mirrored and magnified.
+
+    Images that are too small are continued by mirroring.
 
     Args:
         rng: source of randomness.
@@ -81,8 +86,11 @@ def random_crop(
     image = np.rot90(image, int(rng.integers(4)))
     if rng.random() < 0.5:
         image = image[:, ::-1]
-    crops = (_crop(rng, image, size) for _ in range(CROP_TRIES))
-    return max(crops, key=lambda crop: float(min(tissue_map(crop).mean(), ENOUGH_TISSUE)))
+    zoom = float(np.exp(rng.uniform(*np.log(ZOOM))))
+    taken = (max(round(size[0] / zoom), 16), max(round(size[1] / zoom), 16))
+    crops = (_crop(rng, image, taken) for _ in range(CROP_TRIES))
+    chosen = max(crops, key=lambda crop: float(min(tissue_map(crop).mean(), ENOUGH_TISSUE)))
+    return np.asarray(Image.fromarray(chosen).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
 def _crop(rng: np.random.Generator, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -95,10 +103,10 @@ def _crop(rng: np.random.Generator, image: NDArray[np.uint8], size: tuple[int, i
     return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
-def real_canvas(rng: np.random.Generator, crop: NDArray[np.uint8]) -> tuple[Canvas, Stain]:
+def real_canvas(rng: np.random.Generator, crop: NDArray[np.uint8]) -> tuple[RealCanvas, Stain]:
     """A canvas with a real image (H, W, 3) on it, and the stain that gives the image again."""
     stain = stain_of(crop)
-    canvas = Canvas(rng, stain.to_amounts(crop))
+    canvas = RealCanvas(rng, stain.to_amounts(crop))
     canvas.tissue = tissue_map(crop)
     return canvas, stain
 

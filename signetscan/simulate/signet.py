@@ -57,9 +57,9 @@ class SignetCell:
     """Angle over which the rim is torn open; 0 for an intact rim."""
 
 
-def random_signet_cell(rng: np.random.Generator, x: float, y: float) -> SignetCell:
-    """A cell of random appearance."""
-    radius = float(np.clip(rng.normal(28, 6.5), 18.5, 45))
+def random_signet_cell(rng: np.random.Generator, x: float, y: float, size: float = 1.0) -> SignetCell:
+    """A cell of random appearance at a point, `size` times as large as is usual."""
+    radius = size * float(np.clip(rng.normal(28, 6.5), 18.5, 45))
     kind = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1])  # glassy, pale lilac, basophilic, eosinophilic mucin
     mucin = (
         (rng.uniform(0.0, 0.06), rng.uniform(0.0, 0.06)),
@@ -67,7 +67,7 @@ def random_signet_cell(rng: np.random.Generator, x: float, y: float) -> SignetCe
         (rng.uniform(0.18, 0.38), rng.uniform(0.03, 0.15)),
         (rng.uniform(0.02, 0.08), rng.uniform(0.18, 0.35)),
     )[kind]
-    thickness = float(np.clip(rng.normal(0.36, 0.07) * radius, 7.0, 16.0))
+    thickness = size * float(np.clip(rng.normal(0.36, 0.07) * radius / size, 7.0, 16.0))
     return SignetCell(
         x=x,
         y=y,

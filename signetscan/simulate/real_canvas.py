@@ -1,0 +1,81 @@
+"""A canvas of real tissue: its nuclei are known, it can be pressed aside, and its own texture and nuclei be copied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from signetscan.simulate.canvas import HAEM, Canvas
+from signetscan.simulate.nuclei import find_nuclei, stamps_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from signetscan.simulate.canvas import Window
+    from signetscan.simulate.noise import Map
+
+SHARPEST, SOFTEST = 1.6, 8.0
+"""Least and most width of a painted edge, pixels."""
+
+
+class RealCanvas(Canvas):
+    """Amounts of stain of a real image.
+
+    Args:
+        rng: source of randomness for all that is drawn.
+        amounts: (3, H, W), amounts of haematoxylin, of eosin and of the rest; drawn on in place.
+    """
+
+    def __init__(self, rng: np.random.Generator, amounts: NDArray[np.float32]) -> None:
+        super().__init__(rng, amounts)
+        self.nuclei = find_nuclei(amounts[HAEM])
+        """Its nuclei. Their pixels move with the tissue; centres and radii are those before anything was drawn."""
+        self.stamps = stamps_of(amounts, self.nuclei, rng)
+        """Some of its nuclei, to be copied."""
+        fine = amounts[HAEM] - ndimage.gaussian_filter(amounts[HAEM], 5)
+        self._relief = (fine / max(float(fine.std()), 1e-3)).astype(np.float32)
+        self.palest = np.quantile(amounts[:, ::4, ::4].reshape(3, -1), 0.02, axis=1)
+        """(3,), amounts of stain at the palest places: what is painted is no paler where there is no bare glass."""
+        self.softness = _softness(amounts[HAEM])
+        """Width of an edge that looks as sharp as those of the image, pixels."""
+
+    def put(self, window: Window, alpha: Map, haem: Map | float, eosin: Map | float) -> None:
+        """Blend amounts over those on the canvas; what the stains do not express becomes that of the palest places."""
+        rest = self.amounts[2, window.rows, window.columns].copy()
+        super().put(window, alpha, haem, eosin)
+        self.amounts[2, window.rows, window.columns] = rest + alpha * (self.palest[2] - rest)
+
+    def relief(self, window: Window) -> Map:
+        """A random piece of the image's own fine texture for a window, mean 0, standard deviation about 1."""
+        rows, columns = window.dx.shape
+        top = int(self.rng.integers(0, max(self.height - rows, 0) + 1))
+        left = int(self.rng.integers(0, max(self.width - columns, 0) + 1))
+        piece = self._relief[top : top + rows, left : left + columns]
+        return piece if piece.shape == (rows, columns) else np.resize(piece, (rows, columns))
+
+    def move(self, window: Window, scale: Map) -> None:
+        """Take each pixel of a window, and what is known of it, from `scale` times its distance from the point."""
+        rows, columns = np.indices(window.dx.shape, np.float32)
+        where = np.stack([rows + window.dy * (scale - 1), columns + window.dx * (scale - 1)])
+        part = (window.rows, window.columns)
+        for layer in self.amounts:
+            layer[part] = ndimage.map_coordinates(layer[part], where, order=1, mode="nearest")
+        for identities in (self.owner, self.nuclei.labels):
+            identities[part] = ndimage.map_coordinates(identities[part], where, order=0, mode="nearest")
+
+    def around(self, window: Window, part: Map) -> NDArray[np.float64]:
+        """Mean haematoxylin and eosin, (2,), of the ring about a vacuole: `part` (distance in radii) is 1 to 2."""
+        ring = (part > 1) & (part < 2)
+        if not ring.any():
+            return np.array([0.3, 0.5])
+        return np.asarray(self.amounts[:2, window.rows, window.columns][:, ring].mean(axis=1), np.float64)
+
+
+def _softness(haem: Map) -> float:
+    """Width of the image's edges, pixels: the steepest slopes against the whole range."""
+    slope = np.hypot(*np.gradient(ndimage.gaussian_filter(haem, 0.7)))
+    low, high = np.quantile(haem[::4, ::4], [0.1, 0.98])
+    steepest = float(np.quantile(slope[::2, ::2], 0.998))
+    return float(np.clip((high - low) / max(steepest, 1e-3), SHARPEST, SOFTEST))
