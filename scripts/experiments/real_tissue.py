@@ -2,9 +2,9 @@
 
     python scripts/experiments/real_tissue.py NUINSSEG/images OUT
 
-Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept for judging, and the four fields at
-each side of such a block are left out. OUT gets links in `train`, `train-hard` (those of `train` that hold the hardest
-look-alikes: goblet cells, mucous glands, fat), `judge` and `judge-hard`.
+Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each
+side of such a block are left out. OUT gets links in `train`, `develop` (to choose by) and `judge` (to judge once), and
+in `train-hard` and so on those of them that hold the hardest look-alikes: goblet cells, mucous glands, fat.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import click
 
 BLOCK = 35
 """Numbers in a block."""
-JUDGED = range(2, 100, 4)
-"""Blocks kept for judging."""
+KEPT_BACK = range(2, 100, 4)
+"""Blocks that train nothing; they go to `develop` and `judge` in turn."""
 BORDER = 4
-"""Fields left out at each side of a judged block."""
+"""Fields left out at each side of a block that is kept back."""
 HARD = (range(257, 296), range(309, 312), range(473, 513))
 """Numbers of the fields of mucosa, of a mucous gland, and of fat, by eye."""
 
 
 def part_of(number: int) -> str | None:
     """The part that a field belongs to, None if it is left out."""
-    if (number - 1) // BLOCK in JUDGED:
-        return "judge"
+    block = (number - 1) // BLOCK
+    if block in KEPT_BACK:
+        return "judge" if KEPT_BACK.index(block) % 2 else "develop"
     near = ((number - 1 + shift) // BLOCK for shift in (-BORDER, BORDER))
-    return None if any(block in JUDGED for block in near) else "train"
+    return None if any(block in KEPT_BACK for block in near) else "train"
 
 
 @click.command()

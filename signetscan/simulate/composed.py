@@ -41,23 +41,30 @@ class Family:
     """Haematoxylin that a membrane has more than the mucin."""
     crowding: float
     """Part of the cells that lie in groups."""
+    hidden: float
+    """Part of the cells with a nucleus in front of them."""
 
 
 def random_family(rng: np.random.Generator) -> Family:
     """The look of the cells of one field."""
     return Family(
         size=float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))),
-        mucin=rng.dirichlet([0.9, 0.8, 0.9, 0.6, 0.25]),
+        mucin=rng.dirichlet([0.5, 0.7, 1.2, 0.7, 0.3]),
         likeness=float(rng.uniform(0, 1)),
-        rim=float(rng.uniform(0.02, 0.45)),
+        rim=float(rng.uniform(0.0, 0.35)),
         crowding=float(rng.uniform(0.3, 1.0)),
+        hidden=float(rng.uniform(0.0, 0.5)),
     )
 
 
-def compose_cells(canvas: RealCanvas) -> dict[int, int]:
-    """Let signet ring cells swell in a canvas, and return the full area of each by its identity, pixels."""
+def compose_cells(canvas: RealCanvas, family: Family | None = None) -> dict[int, int]:
+    """Let signet ring cells of one family swell in a canvas.
+
+    Returns:
+        Full area of each by its identity, pixels.
+    """
     rng = canvas.rng
-    family = random_family(rng)
+    family = family or random_family(rng)
     megapixels = canvas.width * canvas.height / 1e6
     wanted = int(max(2, megapixels * rng.gamma(2.0, 30) / family.size))
     areas: dict[int, int] = {}
@@ -77,7 +84,7 @@ def compose_cells(canvas: RealCanvas) -> dict[int, int]:
             wobble=float(rng.uniform(0.01, 0.06)),
         )
         # Neighbours may share a wall, but must not open inside each other.
-        if any(np.hypot(vacuole.x - a, vacuole.y - b) < 0.95 * (radius + other) for a, b, other in taken):
+        if any(np.hypot(vacuole.x - a, vacuole.y - b) < 0.9 * (radius + other) for a, b, other in taken):
             continue
         if not (0 <= vacuole.x < canvas.width and 0 <= vacuole.y < canvas.height):
             continue
@@ -121,7 +128,7 @@ def _compose_cell(canvas: RealCanvas, vacuole: Vacuole, family: Family, identity
         nucleus = _copied_crescent(canvas, vacuole, opening)
     cell = (alpha >= 0.5) | nucleus
     canvas.claim(window, cell.astype(np.float32), identity)
-    if rng.random() < 0.15:
+    if rng.random() < family.hidden:
         _half_hide(canvas, vacuole)
     return max(int(cell.sum()), int(np.pi * vacuole.radius**2))
 

@@ -85,8 +85,8 @@ def _epithelium(canvas: RealCanvas, centre: tuple[float, float], sides: tuple[fl
         return
     alpha, _ = blob(rng, window, sides, tilt, 0.04)
     around = canvas.amounts[:2, window.rows, window.columns].mean(axis=(1, 2))
-    grain = 1 + 0.08 * canvas.relief(window)
-    canvas.put(window, alpha * 0.9, np.clip(0.8 * around[0] * grain, 0, None), np.clip(around[1] * grain, 0, None))
+    haem, eosin = canvas.texture(window)
+    canvas.put(window, alpha * 0.9, np.clip(0.8 * around[0] + haem, 0, None), np.clip(around[1] + eosin, 0, None))
     canvas.claim(window, alpha, 0)
     canvas.fill(window, alpha)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from signetscan.simulate.canvas import HAEM, blob
 from signetscan.simulate.composed import fill, random_family
 from signetscan.simulate.crypts import crypt
-from signetscan.simulate.mucin import MucinKind, texture
+from signetscan.simulate.mucin import Mucin, MucinKind, fill_with_mucin
 from signetscan.simulate.noise import step
 from signetscan.simulate.swelling import Vacuole, swell
 
@@ -63,13 +62,14 @@ def foamy_cell(canvas: RealCanvas, x: float, y: float, radius: float) -> None:
     window = canvas.window(x + float(np.cos(turn) * away), y + float(np.sin(turn) * away), wide * 1.2)
     if window is None:
         return
-    cell, _ = blob(rng, window, (2 * wide, 2 * wide * float(rng.uniform(0.7, 1))), float(rng.uniform(0, np.pi)), 0.06)
+    cell, depth = blob(
+        rng, window, (2 * wide, 2 * wide * float(rng.uniform(0.7, 1))), float(rng.uniform(0, np.pi)), 0.06
+    )
     kept = np.hypot(window.dx + np.cos(turn) * away, window.dy + np.sin(turn) * away)
     alpha = cell * step(kept - radius * 1.05, canvas.softness) * float(rng.uniform(0.6, 0.95))
-    net = ndimage.gaussian_filter(texture(canvas, window, MucinKind.FOAMY), canvas.softness / 3)
-    foam = np.clip(1 + float(rng.uniform(0.1, 0.5)) * net, 0.5, 1.6)
     haem, eosin = canvas.amounts[:2, window.rows, window.columns].mean(axis=(1, 2)) * float(rng.uniform(0.4, 0.9))
-    canvas.put(window, alpha, max(haem, 0.05) * foam, max(eosin, 0.05) * foam)
+    foam = Mucin(kind=MucinKind.FOAMY, haem=float(haem), eosin=float(eosin), grain=float(rng.uniform(0.3, 1.2)))
+    fill_with_mucin(canvas, window, alpha, depth, foam)
     canvas.claim(window, cell, 0)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from signetscan.simulate.camera import Camera
     from signetscan.simulate.canvas import Canvas
+    from signetscan.simulate.composed import Family
     from signetscan.simulate.real_canvas import RealCanvas
     from signetscan.simulate.stain import Stain
 
@@ -72,7 +73,13 @@ def render_field(
 
 
 def compose_field(
-    canvas: RealCanvas, *, stain: Stain, camera: Camera, with_cells: bool, with_decoys: bool = True
+    canvas: RealCanvas,
+    *,
+    stain: Stain,
+    camera: Camera,
+    with_cells: bool,
+    with_decoys: bool = True,
+    family: Family | None = None,
 ) -> Field:
     """Compose a field of real tissue.
 
@@ -82,10 +89,11 @@ def compose_field(
         camera: the scanner.
         with_cells: whether signet ring cells swell in it.
         with_decoys: whether there are look-alikes besides those that the tissue has.
+        family: the look of the cells; random if None.
     """
     if with_decoys:
         scatter_decoys(canvas)
-    areas = compose_cells(canvas) if with_cells else {}
+    areas = compose_cells(canvas, family) if with_cells else {}
     boxes = visible_boxes(canvas.owner, areas)
     return Field(image=photograph(canvas.rng, stain.to_rgb(canvas.amounts), camera), boxes=boxes)
 

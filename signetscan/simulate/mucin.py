@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from scipy import ndimage
 
-from signetscan.simulate.canvas import EOSIN, HAEM
 from signetscan.simulate.noise import fibres, smooth_noise
 
 if TYPE_CHECKING:
@@ -65,31 +64,33 @@ def random_mucin(rng: np.random.Generator, weights: NDArray[np.float64], likenes
     """
     kind = list(MucinKind)[int(rng.choice(len(MucinKind), p=weights))]
     haem, eosin, grain = (float(rng.uniform(*limits)) for limits in RANGES[kind])
-    pull = 0.0 if kind is MucinKind.CLEAR else likeness * float(rng.uniform(0.2, 0.8))
+    pull = 0.0 if kind is MucinKind.CLEAR else likeness * float(rng.uniform(0.3, 1.0))
     return Mucin(
         kind=kind,
-        haem=haem + pull * (0.8 * float(around[0]) - haem),
-        eosin=eosin + pull * (0.6 * float(around[1]) - eosin),
+        haem=haem + pull * (0.9 * float(around[0]) - haem),
+        eosin=eosin + pull * (0.8 * float(around[1]) - eosin),
         grain=grain,
     )
 
 
-def texture(canvas: RealCanvas, window: Window, kind: MucinKind) -> Map:
-    """Texture of a kind of mucin in a window: mean about 0, standard deviation about 1."""
+def texture(canvas: RealCanvas, window: Window, mucin: Mucin) -> NDArray[np.float32]:
+    """Haematoxylin and eosin, (2, h, w), that a kind of mucin has more or less than its mean."""
     rng, shape = canvas.rng, window.dx.shape
-    match kind:
+    even = np.array([0.45 * mucin.haem + 0.02, 0.25 * mucin.eosin], np.float32)[:, None, None] * mucin.grain
+    match mucin.kind:
         case MucinKind.CLEAR | MucinKind.PINK:
-            return smooth_noise(rng, shape, float(rng.uniform(10, 25)))
+            return np.asarray(even * smooth_noise(rng, shape, float(rng.uniform(10, 25))), np.float32)
         case MucinKind.FOAMY:
-            net = np.abs(smooth_noise(rng, shape, float(rng.uniform(6, 12))))
-            return np.asarray((0.65 - net) / 0.5, np.float32)  # thin walls between bubbles
+            net = (0.65 - np.abs(smooth_noise(rng, shape, float(rng.uniform(6, 12))))) / 0.5
+            return np.asarray(even * net, np.float32)  # thin walls between bubbles
         case MucinKind.GRANULAR:
-            own = canvas.grain(window) / 0.8
-            return np.asarray(0.6 * own + 0.6 * canvas.relief(window), np.float32)
+            own = even * canvas.grain(window)
+            return np.asarray(own + canvas.texture(window) * float(rng.uniform(0.3, 1.0)), np.float32)
         case MucinKind.THREADS:
-            return fibres(rng, shape, width=float(rng.uniform(3, 7)), length=float(rng.uniform(15, 40)))
+            strands = fibres(rng, shape, width=float(rng.uniform(3, 7)), length=float(rng.uniform(15, 40)))
+            return np.asarray(even * strands + canvas.texture(window) * float(rng.uniform(0, 0.7)), np.float32)
         case _:
-            assert_never(kind)
+            assert_never(mucin.kind)
 
 
 def fill_with_mucin(canvas: RealCanvas, window: Window, alpha: Map, depth: Map, mucin: Mucin) -> None:
@@ -105,11 +106,12 @@ def fill_with_mucin(canvas: RealCanvas, window: Window, alpha: Map, depth: Map, 
     rng = canvas.rng
     side = rng.uniform(-np.pi, np.pi)
     reach = max(float(depth.max()), 1.0)
-    lean = (window.dx * np.cos(side) + window.dy * np.sin(side)) / reach
+    lean = np.clip((window.dx * np.cos(side) + window.dy * np.sin(side)) / reach, -1, 1)
     shade = 1 + float(rng.uniform(0, 0.35)) * lean + float(rng.uniform(0, 0.5)) * np.exp(-np.clip(depth, 0, None) / 5)
-    sharp = texture(canvas, window, mucin.kind) * mucin.grain
-    grain = ndimage.gaussian_filter(sharp, canvas.softness / 4)  # as blurred as the field
-    least = canvas.palest * float(rng.uniform(0.8, 1.1))
-    haem = np.maximum(mucin.haem * (shade + 0.45 * grain) + 0.02 * grain, max(least[HAEM], 0))
-    eosin = np.maximum(mucin.eosin * (shade + 0.25 * grain), max(least[EOSIN], 0))
+    uneven = ndimage.gaussian_filter(texture(canvas, window, mucin), (0, canvas.softness / 4, canvas.softness / 4))
+    least = np.maximum(canvas.palest[:2] * float(rng.uniform(0.8, 1.1)), 0)
+    haem, eosin = (
+        np.maximum(amount * shade + more, lowest)
+        for amount, more, lowest in zip((mucin.haem, mucin.eosin), uneven, least, strict=True)
+    )
     canvas.put(window, alpha * float(rng.uniform(0.85, 1.0)), haem, eosin)

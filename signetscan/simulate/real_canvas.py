@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from signetscan.simulate.canvas import Window
     from signetscan.simulate.noise import Map
 
+PLACES = 8
+"""Places of an image to choose a texture from."""
 SHARPEST, SOFTEST = 1.6, 8.0
 """Least and most width of a painted edge, pixels."""
 
@@ -34,8 +36,7 @@ class RealCanvas(Canvas):
         """Its nuclei. Their pixels move with the tissue; centres and radii are those before anything was drawn."""
         self.stamps = stamps_of(amounts, self.nuclei, rng)
         """Some of its nuclei, to be copied."""
-        fine = amounts[HAEM] - ndimage.gaussian_filter(amounts[HAEM], 5)
-        self._relief = (fine / max(float(fine.std()), 1e-3)).astype(np.float32)
+        self._tissue = amounts[:2].copy()
         self.palest = np.quantile(amounts[:, ::4, ::4].reshape(3, -1), 0.02, axis=1)
         """(3,), amounts of stain at the palest places: what is painted is no paler where there is no bare glass."""
         self.softness = _softness(amounts[HAEM])
@@ -47,13 +48,20 @@ class RealCanvas(Canvas):
         super().put(window, alpha, haem, eosin)
         self.amounts[2, window.rows, window.columns] = rest + alpha * (self.palest[2] - rest)
 
-    def relief(self, window: Window) -> Map:
-        """A random piece of the image's own fine texture for a window, mean 0, standard deviation about 1."""
+    def texture(self, window: Window) -> NDArray[np.float32]:
+        """Haematoxylin and eosin, (2, h, w), of another place of the image with few nuclei, each with a mean of 0."""
         rows, columns = window.dx.shape
-        top = int(self.rng.integers(0, max(self.height - rows, 0) + 1))
-        left = int(self.rng.integers(0, max(self.width - columns, 0) + 1))
-        piece = self._relief[top : top + rows, left : left + columns]
-        return piece if piece.shape == (rows, columns) else np.resize(piece, (rows, columns))
+        tries = []
+        for _ in range(PLACES):
+            top = int(self.rng.integers(0, max(self.height - rows, 0) + 1))
+            left = int(self.rng.integers(0, max(self.width - columns, 0) + 1))
+            part = (slice(top, top + rows), slice(left, left + columns))
+            tries.append((np.count_nonzero(self.nuclei.labels[part]), top, left))
+        _, top, left = min(tries)
+        piece = self._tissue[:, top : top + rows, left : left + columns]
+        if piece.shape[1:] != (rows, columns):
+            piece = np.stack([np.resize(layer, (rows, columns)) for layer in piece])
+        return np.asarray(piece - piece.mean(axis=(1, 2), keepdims=True), np.float32)
 
     def move(self, window: Window, scale: Map) -> None:
         """Take each pixel of a window, and what is known of it, from `scale` times its distance from the point."""
