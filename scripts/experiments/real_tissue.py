@@ -1,17 +1,31 @@
-"""Split the fields of NuInsSeg into those to compose training images in and those to judge on.
+"""Real fields to learn from and to judge on: NuInsSeg's (CC BY 4.0), split by blocks.
 
-    python scripts/experiments/real_tissue.py NUINSSEG/images OUT
+    python scripts/experiments/real_tissue.py fields NUINSSEG OUT
+    python scripts/experiments/real_tissue.py nuclei NUINSSEG OUT
 
-Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each
-side of such a block are left out. OUT gets links in `train`, `develop` (to choose by) and `judge` (to judge once), and
-in `train-hard` and so on those of them that hold the hardest look-alikes: goblet cells, mucous glands, fat.
+Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each side
+of such a block are left out. `fields` writes links into `train`, `develop` (to choose by) and `judge` (to judge once),
+and into `train-hard` and so on those of them that hold the hardest look-alikes: goblet cells, mucous glands, fat.
+`nuclei` copies the same parts with a box for each nucleus, as images with VOC-like XML; those that touch are cut apart.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.feature import peak_local_max
+from skimage.segmentation import watershed
+
+from signetscan.annotations import boxes_xml
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BLOCK = 35
 """Numbers in a block."""
@@ -21,6 +35,10 @@ BORDER = 4
 """Fields left out at each side of a block that is kept back."""
 HARD = (range(257, 296), range(309, 312), range(473, 513))
 """Numbers of the fields of mucosa, of a mucous gland, and of fat, by eye."""
+LEAST_AREA = 60
+"""Area, pixels, below which a piece of a mask is no nucleus."""
+APART = 8
+"""Least distance between the middles of nuclei that are cut apart, pixels."""
 
 
 def part_of(number: int) -> str | None:
@@ -32,12 +50,34 @@ def part_of(number: int) -> str | None:
     return None if any(block in KEPT_BACK for block in near) else "train"
 
 
-@click.command()
-@click.argument("images", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def boxes_of(mask: Path) -> NDArray[np.float64]:
+    """(N, 4), a box for each nucleus of a binary mask, pixels."""
+    inside = np.asarray(Image.open(mask).convert("L")) > 127
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), 1.5)
+    peaks = peak_local_max(depth, min_distance=APART, labels=ndimage.label(inside)[0], exclude_border=False)
+    markers = np.zeros(inside.shape, np.int32)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    labels = watershed(-depth, markers, mask=inside)
+    areas = np.bincount(labels.ravel())
+    boxes = [
+        (columns.start, rows.start, columns.stop, rows.stop)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1)
+        if areas[number] >= LEAST_AREA
+    ]
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+@click.group()
+def main() -> None:
+    """Split NuInsSeg."""
+
+
+@main.command()
+@click.argument("nuinsseg", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-def main(images: Path, out: Path) -> None:
-    """Write folders of links to the fields in IMAGES into OUT."""
-    for path in sorted(images.glob("*.jpg")):
+def fields(nuinsseg: Path, out: Path) -> None:
+    """Write folders of links to the fields into OUT."""
+    for path in sorted((nuinsseg / "images").glob("*.jpg")):
         number = int(path.stem)
         part = part_of(number)
         if part is None:
@@ -48,6 +88,29 @@ def main(images: Path, out: Path) -> None:
             (out / name / path.name).symlink_to(path.resolve())
     for folder in sorted(out.iterdir()):
         click.echo(f"{folder}: {len(list(folder.iterdir()))} fields")
+
+
+@main.command()
+@click.argument("nuinsseg", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def nuclei(nuinsseg: Path, out: Path) -> None:
+    """Write folders of fields with the boxes of their nuclei into OUT."""
+    count: dict[str, int] = {}
+    for path in sorted((nuinsseg / "images").glob("*.jpg")):
+        part = part_of(int(path.stem))
+        if part is None:
+            continue
+        folder = out / part
+        folder.mkdir(parents=True, exist_ok=True)
+        boxes = boxes_of(nuinsseg / "masks" / f"{path.stem}.png")
+        shutil.copyfile(path, folder / path.name)
+        with Image.open(path) as image:
+            size = image.size
+        xml = boxes_xml(path.name, size, boxes, ["Nucleus"] * len(boxes))
+        (folder / f"{path.stem}.xml").write_bytes(xml)
+        count[part] = count.get(part, 0) + len(boxes)
+    for part, boxes_in in count.items():
+        click.echo(f"{out / part}: {boxes_in} nuclei")
 
 
 if __name__ == "__main__":

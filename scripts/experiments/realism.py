@@ -4,15 +4,16 @@
     python scripts/experiments/realism.py judge MODEL FIELDS [FIELDS-HARD] --seed 900
 
 `table` prints what can be measured of any folder of images of 0.25 µm/px. `judge` composes cells into each field of a
-folder (with its own seed), scans that and the field as it is, and prints recall by the size of cells and by mucin, false
-positives per mm2 of the fields as they are, and how often tissue around composed cells is taken for a cell.
+folder (with its own seed), scans that and the field as it is, and prints recall by the size of cells and by mucin,
+false positives per mm2 of the fields as they are, and how often tissue around composed cells is taken for a cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -41,6 +42,9 @@ from signetscan.slides.array_slide import ArraySlide
 from signetscan.stains import EOSIN, HAEMATOXYLIN, across
 from signetscan.suffixes import PICTURE_SUFFIXES
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Pixels = NDArray[np.uint8]
 LOWEST = 0.02
 """Lowest score of the detections that curves are drawn from."""
@@ -56,7 +60,7 @@ def pictures(folder: Path, most: int | None = None) -> list[Path]:
     return found[:: max(1, len(found) // most)] if most else found
 
 
-# ---- what can be measured of images -----------------------------------------------------------------------------------
+# ---- what can be measured of images ---------------------------------------------------------------------------------
 
 
 def measures(image: Pixels) -> dict[str, float]:
@@ -92,7 +96,7 @@ def _power_slope(grey: NDArray[np.float64]) -> float:
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     edges = np.geomspace(1 / 64, 1 / 16, 9)
     middle = np.sqrt(edges[:-1] * edges[1:])
-    means = [power[(frequency >= a) & (frequency < b)].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    means = [power[(frequency >= a) & (frequency < b)].mean() for a, b in pairwise(edges)]
     return float(np.polyfit(np.log(middle), np.log(means), 1)[0])
 
 
@@ -113,7 +117,7 @@ def table(folders: Sequence[Path], most: int) -> None:
         click.echo(f"{folder} ({len(rows)} images): {figures}")
 
 
-# ---- a model on composed cells ----------------------------------------------------------------------------------------
+# ---- a model on composed cells --------------------------------------------------------------------------------------
 
 
 def composed(path: Path, seed: int, family: Family | None = None) -> Field:
@@ -157,15 +161,15 @@ def normal_images(found: Sequence[Detections]) -> list[ImageResult]:
 
 def mm2(images: Sequence[Pixels]) -> float:
     """Area of images of 0.25 µm/px."""
-    return sum(image.shape[0] * image.shape[1] for image in images) * (MPP / 1000) ** 2
+    return float(sum(image.shape[0] * image.shape[1] for image in images)) * (MPP / 1000) ** 2
 
 
-def recall_where(results: Sequence[ImageResult], threshold: float, chosen: Callable[[float], bool]) -> tuple[int, int]:
-    """Cells found, and cells, of those whose side is chosen."""
+def recall_between(results: Sequence[ImageResult], threshold: float, low: float, high: float) -> tuple[int, int]:
+    """Cells found, and cells, of those with a side from `low` to below `high` pixels."""
     found = total = 0
     for result in results:
         sides = (result.truth[:, 2:] - result.truth[:, :2]).mean(axis=1)
-        wanted = np.array([chosen(float(side)) for side in sides], np.bool_)
+        wanted = (sides >= low) & (sides < high)
         detections = result.detections.select(result.detections.scores >= threshold)
         iou = iou_matrix(result.truth, detections.boxes)
         found += int((iou[wanted] >= 0.3).any(axis=1).sum()) if len(detections) else 0
@@ -206,7 +210,7 @@ def judge(model: str, fields: Sequence[Path], seed: int, most: int, threshold: f
         beside = around_cells(results, threshold)
         click.echo(f"  detections in composed fields that touch no cell: {beside}, {beside / mm2(plain):.1f} per mm2")
         for name, low, high in (("small", 0, SIZES[0]), ("medium", *SIZES), ("large", SIZES[1], np.inf)):
-            right, total = recall_where(results, threshold, lambda side, a=low, b=high: a <= side < b)
+            right, total = recall_between(results, threshold, low, high)
             click.echo(f"  recall of {name} cells: {right / max(total, 1):.2f} of {total}")
         _by_mucin(paths[::4], seed, detector, threshold)
 
@@ -230,7 +234,7 @@ def _by_mucin(paths: Sequence[Path], seed: int, detector: Detector, threshold: f
         click.echo(f"  recall of {kind.name.lower()} mucin: {found / max(total, 1):.2f} of {total}")
 
 
-# ---- pictures ---------------------------------------------------------------------------------------------------------
+# ---- pictures -------------------------------------------------------------------------------------------------------
 
 
 @main.command("pictures")
@@ -240,9 +244,10 @@ def _by_mucin(paths: Sequence[Path], seed: int, detector: Detector, threshold: f
 @click.option("--most", default=4, help="Number of fields.")
 def side_by_side(fields: Path, out: Path, seed: int, most: int) -> None:
     """Draw fields as they are (left) and with composed cells (right) into the JPEG or PNG OUT."""
-    rows = []
-    for path in pictures(fields, most)[:most]:
-        rows.append(np.concatenate([read_background(path), composed(path, seed).image], axis=1))
+    rows = [
+        np.concatenate([read_background(path), composed(path, seed).image], axis=1)
+        for path in pictures(fields, most)[:most]
+    ]
     Image.fromarray(np.concatenate(rows)).save(out, quality=85)
 
 

@@ -46,11 +46,11 @@ def crypt(canvas: RealCanvas, x: float, y: float, radius: float) -> None:
     _epithelium(canvas, (x, y), (2 * (height + lumen) + length, 2 * (height + lumen)), tilt)
     family = random_family(rng)
     goblets = float(rng.uniform(0.4, 1.0))
-    for column in _columns(x, y, height + lumen, length, tilt, wide):
+    for column in columns_of(x, y, height + lumen, length, tilt, wide):
         _column(canvas, column, family, height, wide, is_goblet=rng.random() < goblets)
 
 
-def _columns(x: float, y: float, outer: float, length: float, tilt: float, wide: float) -> list[Column]:
+def columns_of(x: float, y: float, outer: float, length: float, tilt: float, wide: float) -> list[Column]:
     """Cells around a ring, or around two straight rows with rounded ends."""
     around = 2 * np.pi * outer + 2 * length
     columns = []

@@ -29,6 +29,10 @@ LEAST_VISIBLE = 0.4
 """Least part of a cell that must be visible for it to get a box; other cells or the edge may cover the rest."""
 
 
+FEWEST_NUCLEI = 3
+"""Least number of nuclei that a real image must show for cells to swell beside them; else they are drawn on it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Field:
     """An image and its ground truth."""
@@ -93,7 +97,11 @@ def compose_field(
     """
     if with_decoys:
         scatter_decoys(canvas)
-    areas = compose_cells(canvas, family) if with_cells else {}
+    areas: dict[int, int] = {}
+    if with_cells and len(canvas.nuclei.radii) >= FEWEST_NUCLEI:
+        areas = compose_cells(canvas, family)
+    elif with_cells:
+        areas = _scatter_signet_cells(canvas, 1.0)
     boxes = visible_boxes(canvas.owner, areas)
     return Field(image=photograph(canvas.rng, stain.to_rgb(canvas.amounts), camera), boxes=boxes)
 

@@ -1,7 +1,7 @@
 """Room for a vacuole in real tissue: what was there is pressed aside, and a nucleus beside it becomes a crescent.
 
 A point at distance s from the middle goes to sqrt(s^2 + r^2), which keeps areas: nothing is lost, and what lies near
-the vacuole becomes thin and wide. The pressure ends at REACH radii.
+the vacuole becomes thin and wide. The pressure fades away up to REACH radii, where the tissue is a little denser.
 """
 
 from __future__ import annotations
