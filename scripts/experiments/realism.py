@@ -68,10 +68,10 @@ def measures(image: Pixels) -> dict[str, float]:
     tissue = np.kron(tissue_map(image), np.ones((16, 16), np.bool_))[: image.shape[0], : image.shape[1]]
     if tissue.mean() < 0.2:
         return {}
-    density = -np.log((image.astype(np.float32) + 1) / 256)
+    density = -np.log10((image.astype(np.float32) + 1) / 256)
     total = density.sum(axis=2)
     vectors = np.stack([HAEMATOXYLIN, EOSIN, across(HAEMATOXYLIN, EOSIN)])
-    haem = (density @ np.linalg.inv(vectors))[..., 0].astype(np.float32)
+    haem = (np.log(10) * density @ np.linalg.inv(vectors))[..., 0].astype(np.float32)
     nuclei = find_nuclei(haem)
     inside = nuclei.labels > 0
     low, high = image.min(axis=2)[tissue].astype(float), image.max(axis=2)[tissue].astype(float)
