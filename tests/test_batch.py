@@ -33,7 +33,7 @@ from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from signetscan.batch.outcome import PlannedScan, SlideOutcome
     from signetscan.results.run_record import RunRecord
@@ -451,6 +451,21 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.fixture
+def default_signal() -> Iterator[Callable[[signal.Signals], None]]:
+    """Gives a signal its usual handler, for the processes to be started, until the test ends."""
+    ignored: list[signal.Signals] = []
+
+    def reset(number: signal.Signals) -> None:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+            ignored.append(number)
+
+    yield reset
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
@@ -465,11 +480,13 @@ def children_of(pid: int) -> list[int]:
     ],
 )
 def test_an_interrupted_run_leaves_nothing_half_done(
-    ward: Ward, numbers: list[signal.Signals], *, to_all: bool
+    ward: Ward, default_signal: Callable[[signal.Signals], None], numbers: list[signal.Signals], *, to_all: bool
 ) -> None:
     """As Ctrl-C and closed terminals do to all processes of a job, and systems to one."""
     ward.add(*(f"s{index}" for index in range(9)))
     ward.out.mkdir()
+    for number in set(numbers):  # which a shell ignores for what it runs in the background
+        default_signal(number)
     held = Claims(host="elsewhere").take(ward.out / "s8")  # so that the run cannot end before the signal
     assert held is not None
     process = start(ward)

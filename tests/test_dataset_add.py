@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from signetscan.boxes import iou_matrix
 from signetscan.cli.main import cli
 from signetscan.dataset import add_slide as add_module
 from signetscan.dataset import image_writing, read_dataset, read_image, slide_of, slide_parts
@@ -161,6 +162,8 @@ def test_windows_hold_each_cell_once_where_it_is(
         own = [box for box in dict.fromkeys(on_slide) if centre_in(box, place)]
         expected = np.clip(np.array(own).reshape(-1, 4), (x, y) * 2, (x + width, y + height) * 2)
         solid = expected[(expected[:, 2:] - expected[:, :2]).min(axis=1, initial=99) >= 4]
+        overlaps = iou_matrix(solid, solid) - np.eye(len(solid))
+        assume(overlaps.max(initial=0) <= 0.65)  # who reads the images takes a cell boxed twice, nearly, for one
         np.testing.assert_allclose(np.sort(boxes, axis=0), np.sort(solid, axis=0), atol=0.0051)
         held += own
         assert not normal, "nobody said that a window was looked through"
@@ -414,13 +417,13 @@ def test_what_is_suspicious_about_the_slide_is_said_once(tmp_path: Path) -> None
     pixels = np.full((600, 700, 3), 200, np.uint8)
     images = tmp_path / "images"
     images.mkdir()
-    path = images / "s.tif"
+    path = images / "s.svs"
     tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb", resolution=(40000, 20000), resolutionunit=3)
     region = feature((50, 50, 500, 450), "Region*")
     corrected = write(images / "s.geojson", region, DRAWN)
     with open_slide(path) as slide:
         (concern,) = slide.concerns
-    said = f"Slides in doubt, because {concern.message}: 1, namely s.tif"
+    said = f"Slides in doubt, because {concern.message}: 1, namely s.svs"
     assert add_slide(tmp_path / "set", path, [corrected]).notes.count(said) == 1
     assert read_dataset(images, mpp=0.5).warnings.count(said) == 1
 

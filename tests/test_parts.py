@@ -143,7 +143,9 @@ def test_a_later_conversion_makes_parts_of_one_file_and_back(tmp_path: Path) -> 
     assert convert("--out", str(tmp_path / "o"), "--objects-per-file", "24") == [
         str(tmp_path / "o" / name) for name in PARTS[:2]
     ]
-    assert convert("--out", str(tmp_path / "o"), "--objects-per-file", "25") == [str(tmp_path / "o" / "s.geojson")]
+    whole = ("--out", str(tmp_path / "o"), "--objects-per-file", "25")
+    assert convert(*whole, "--overwrite") == [str(tmp_path / "o" / "s.geojson")]
+    assert names_in(tmp_path / "o") == ["s.geojson"]
 
 
 @pytest.mark.slow

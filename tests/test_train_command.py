@@ -79,6 +79,7 @@ def test_what_was_left_out_is_said_on_stderr(voc: Path, tmp_path: Path) -> None:
     )
     files = "0.xml, 1.xml, 2.xml, 3.xml"
     assert [line for line in rest if line.startswith("Warning: ")] == [
+        "Warning: Images whose annotation file has no object, taken for normal ones: 1, namely 4.png.",
         "Warning: Left out, without an annotation file: 1, namely 5.png.",
         "Warning: Objects of other classes left out: 4, namely Lymphocyte (4).",
         f"Warning: Boxes left out, outside their image or thinner than 4 px in it: 4, namely {files}.",

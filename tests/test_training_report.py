@@ -225,7 +225,7 @@ def test_without_normal_images_it_gives_no_froc(toy_set: Dataset, tmp_path: Path
     assert "No normal image was held out" in page.text
     assert "The best epoch, by AP50, is marked" in page.text
     assert next(row for row in page.rows if row[0].startswith("FROC"))[1] == "\N{EN DASH}"
-    assert re.search(r"<dt>FROC</dt><dd>\N{EN DASH}</dd>", page.html)
+    assert "<dt>FROC</dt>" not in page.html
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ def test_pages_work_in_order_where_nothing_but_what_they_say_is_installed(walk: 
             assert 'pip install "signetscan[report]"' in walk.fails("signetscan detect tests/data/sample.svs --report")
         take(walk, page)
         if page.name == "quick-start.md":
-            made = {path.name for path in (walk.folder / "results").iterdir()}
+            made = {path.name for path in (walk.folder / "first").iterdir()}
             assert {f"sample.{end}" for end in ("geojson", "csv", "run.json", "report.html")} <= made
     check_claims(walk.seen)
 

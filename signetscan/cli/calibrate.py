@@ -54,7 +54,7 @@ def calibrate(
     quiet: bool,
     **values: object,
 ) -> None:
-    """Choose a MODEL's threshold by the false positives on slides that you know to be normal.
+    """Choose a MODEL's threshold on slides that you know to be normal.
 
     Give slides, images, or folders of them without any signet ring cell, or with --roi the regions without any. They
     are scanned down to score 0.02, and every detection counts as a false positive. Prints the false positives per mm²
