@@ -91,6 +91,10 @@ class Canvas:
         for stain, amount in ((HAEM, haem), (EOSIN, eosin)):
             area = self.amounts[stain, window.rows, window.columns]
             area += alpha * (amount - area)
+        self.put_rest(window, alpha)
+
+    def put_rest(self, window: Window, alpha: Map) -> None:
+        """Blend what the stains do not express, of which drawn things have little, over that on the canvas."""
         rest = self.amounts[2, window.rows, window.columns]
         rest *= 1 - 0.8 * alpha
 
@@ -112,6 +116,11 @@ def wobbly_radius(rng: np.random.Generator, theta: Map, amount: float) -> Map:
     return np.clip(radius, 0.5, 1.6)
 
 
+def turned(dx: Map, dy: Map, angle: float) -> tuple[Map, Map]:
+    """Distances along a direction (an angle in radians) and across it, of points with these distances in x and y."""
+    return dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+
+
 def blob(
     rng: np.random.Generator, window: Window, sides: tuple[float, float], angle: float, wobble: float
 ) -> tuple[Map, Map]:
@@ -127,8 +136,7 @@ def blob(
     Returns:
         alpha (0 outside, 1 inside) and depth below the outline in pixels (negative outside).
     """
-    along = window.dx * np.cos(angle) + window.dy * np.sin(angle)
-    across = window.dy * np.cos(angle) - window.dx * np.sin(angle)
+    along, across = turned(window.dx, window.dy, angle)
     u, v = along / (sides[0] / 2), across / (sides[1] / 2)
     radius = np.hypot(u, v)
     outline = wobbly_radius(rng, np.arctan2(v, u), wobble) if wobble else 1.0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.simulate.canvas import HAEM
+from signetscan.simulate.canvas import HAEM, turned
 from signetscan.simulate.mucin import fill_with_mucin, random_mucin
-from signetscan.simulate.noise import step
+from signetscan.simulate.noise import log_uniform, step
 from signetscan.simulate.nuclei import darkest, put_stamp
 from signetscan.simulate.swelling import Vacuole, swell
 
@@ -48,7 +48,7 @@ class Family:
 def random_family(rng: np.random.Generator) -> Family:
     """The look of the cells of one field."""
     return Family(
-        size=float(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST)))),
+        size=log_uniform(rng, SMALLEST, LARGEST),
         mucin=rng.dirichlet([0.5, 0.7, 1.2, 0.7, 0.3]),
         likeness=float(rng.uniform(0, 1)),
         rim=float(rng.uniform(0.0, 0.35)),
@@ -151,8 +151,7 @@ def _nucleus_at(canvas: RealCanvas, vacuole: Vacuole) -> int:
     if window is None:
         return 0
     labels = canvas.nuclei.labels[window.rows, window.columns]
-    counts = np.bincount(labels[labels > 0].ravel(), minlength=1)
-    return int(counts.argmax()) if counts.size and counts.max() else 0
+    return int(np.bincount(labels[labels > 0], minlength=1).argmax())
 
 
 def _darken(canvas: RealCanvas, opening: Opening, number: int, factor: float) -> None:
@@ -166,21 +165,15 @@ def _copied_crescent(canvas: RealCanvas, vacuole: Vacuole, opening: Opening) -> 
     """Put a copy of a real nucleus, flattened, at the rim; where it lies, (h, w) in the opening's window."""
     rng, window = canvas.rng, opening.window
     stamp = darkest(canvas.stamps, rng)
-    nowhere = np.zeros(opening.depth.shape, np.bool_)
     if stamp is None:
-        return nowhere
+        return np.zeros(opening.depth.shape, np.bool_)
     angle = float(rng.uniform(-np.pi, np.pi))
     away = vacuole.radius * float(rng.uniform(0.9, 1.1))
-    centre = (vacuole.x + np.cos(angle) * away, vacuole.y + np.sin(angle) * away)
+    dx, dy = np.cos(angle) * away, np.sin(angle) * away
     sides = (stamp.radius * float(rng.uniform(1.8, 2.6)), stamp.radius * float(rng.uniform(0.7, 1.2)))
-    put_stamp(canvas, stamp, centre, sides, angle + np.pi / 2, soft=canvas.softness)
-    across = np.hypot(
-        ((window.dx - np.cos(angle) * away) * -np.sin(angle) + (window.dy - np.sin(angle) * away) * np.cos(angle))
-        / sides[0],
-        ((window.dx - np.cos(angle) * away) * np.cos(angle) + (window.dy - np.sin(angle) * away) * np.sin(angle))
-        / sides[1],
-    )
-    return np.asarray(across < 0.5, np.bool_)
+    put_stamp(canvas, stamp, (vacuole.x + dx, vacuole.y + dy), sides, angle + np.pi / 2, soft=canvas.softness)
+    along, across = turned(window.dx - dx, window.dy - dy, angle + np.pi / 2)
+    return np.asarray(np.hypot(along / sides[0], across / sides[1]) < 0.5, np.bool_)
 
 
 def _half_hide(canvas: RealCanvas, vacuole: Vacuole) -> None:

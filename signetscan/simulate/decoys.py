@@ -13,7 +13,7 @@ from signetscan.simulate.canvas import HAEM, blob
 from signetscan.simulate.composed import fill, random_family
 from signetscan.simulate.crypts import crypt
 from signetscan.simulate.mucin import Mucin, MucinKind, fill_with_mucin
-from signetscan.simulate.noise import step
+from signetscan.simulate.noise import log_uniform, step
 from signetscan.simulate.swelling import Vacuole, swell
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def foamy_cell(canvas: RealCanvas, x: float, y: float, radius: float) -> None:
 def gap(canvas: RealCanvas, x: float, y: float, radius: float) -> None:
     """An empty space between cells: angular or long, with no rim."""
     rng = canvas.rng
-    wide = radius * float(np.exp(rng.uniform(np.log(0.6), np.log(3.0))))
+    wide = radius * log_uniform(rng, 0.6, 3.0)
     turn = rng.uniform(-np.pi, np.pi)
     away = (radius + wide) * float(rng.uniform(1.1, 1.6))
     vacuole = Vacuole(

@@ -14,9 +14,11 @@ from signetscan.annotations import boxes_xml
 from signetscan.atomic import make_folder, part_path
 from signetscan.concurrency import cpu_count, process_map
 from signetscan.dataset import CLASS_NAME, NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
+from signetscan.dataset.file_pairs import files_in
 from signetscan.errors import AnnotationError, OutputError
 from signetscan.simulate.camera import compress, random_camera, second_camera
 from signetscan.simulate.field import compose_field, render_field
+from signetscan.simulate.noise import log_uniform
 from signetscan.simulate.real import random_crop, read_background, real_canvas
 from signetscan.simulate.stain import random_stain, vary
 from signetscan.suffixes import PICTURE_SUFFIXES
@@ -121,14 +123,11 @@ def load_backgrounds(paths: tuple[Path, ...]) -> tuple[NDArray[np.uint8], ...]:
     """
     files: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-        if not pictures:
+        found = files_in(path, PICTURE_SUFFIXES) if path.is_dir() else [path]
+        if not found:
             message = f"{path}: no image in this folder of backgrounds"
             raise AnnotationError(message)
-        files.extend(pictures)
+        files += found
     return tuple(read_background(file) for file in files)
 
 
@@ -150,7 +149,7 @@ def _write_image(out: Path, options: ImageSetOptions, job: tuple[bool, int]) -> 
         field = compose_field(canvas, stain=stain, camera=camera, with_cells=positive, with_decoys=decoys)
     else:
         camera = slide_camera
-        cell_size = float(np.exp(slide_rng.uniform(*np.log((SMALLEST, LARGEST)))))
+        cell_size = log_uniform(slide_rng, SMALLEST, LARGEST)
         field = render_field(
             image_rng, shape, stain=slide_stain, camera=camera, with_cells=positive, cell_size=cell_size
         )

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     Map = NDArray[Float]
 
 
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A random number from `low` to `high`, evenly in its logarithm."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> NDArray[np.float32]:
     """Noise whose features are about `cell` pixels wide.
 

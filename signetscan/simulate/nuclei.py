@@ -11,7 +11,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
-from signetscan.simulate.canvas import HAEM, blob
+from signetscan.simulate.canvas import HAEM, blob, turned
 from signetscan.simulate.noise import step
 
 if TYPE_CHECKING:
@@ -110,11 +110,10 @@ def put_stamp(
         return
     _, depth = blob(canvas.rng, window, sides, angle, 0.06)
     alpha = step(depth, soft)
-    along = (window.dx * np.cos(angle) + window.dy * np.sin(angle)) / sides[0]
-    across = (window.dy * np.cos(angle) - window.dx * np.sin(angle)) / sides[1]
+    along, across = turned(window.dx, window.dy, angle)
     height, width = stamp.amounts.shape[1:]
     # From its middle only, so that nothing of what lay around it comes along.
-    where = np.stack([(0.7 * across + 0.5) * height - 0.5, (0.7 * along + 0.5) * width - 0.5])
+    where = np.stack([(0.7 * across / sides[1] + 0.5) * height - 0.5, (0.7 * along / sides[0] + 0.5) * width - 0.5])
     for layer, amount in zip(canvas.amounts, stamp.amounts, strict=True):
         copied = ndimage.map_coordinates(amount, where, order=1, mode="nearest")
         layer[window.rows, window.columns] += alpha * (copied - layer[window.rows, window.columns])

@@ -9,6 +9,7 @@ from PIL import Image
 
 from signetscan.errors import AnnotationError, SlideError
 from signetscan.simulate.canvas import TISSUE_STEP
+from signetscan.simulate.noise import log_uniform
 from signetscan.simulate.options import MPP
 from signetscan.simulate.real_canvas import RealCanvas
 from signetscan.simulate.stain import stain_of
@@ -86,7 +87,7 @@ def random_crop(
     image = np.rot90(image, int(rng.integers(4)))
     if rng.random() < 0.5:
         image = image[:, ::-1]
-    zoom = float(np.exp(rng.uniform(*np.log(ZOOM))))
+    zoom = log_uniform(rng, *ZOOM)
     taken = (max(round(size[0] / zoom), 16), max(round(size[1] / zoom), 16))
     crops = (_crop(rng, image, taken) for _ in range(CROP_TRIES))
     chosen = max(crops, key=lambda crop: float(min(tissue_map(crop).mean(), ENOUGH_TISSUE)))

@@ -42,11 +42,10 @@ class RealCanvas(Canvas):
         self.softness = _softness(amounts[HAEM])
         """Width of an edge that looks as sharp as those of the image, pixels."""
 
-    def put(self, window: Window, alpha: Map, haem: Map | float, eosin: Map | float) -> None:
-        """Blend amounts over those on the canvas; what the stains do not express becomes that of the palest places."""
-        rest = self.amounts[2, window.rows, window.columns].copy()
-        super().put(window, alpha, haem, eosin)
-        self.amounts[2, window.rows, window.columns] = rest + alpha * (self.palest[2] - rest)
+    def put_rest(self, window: Window, alpha: Map) -> None:
+        """Blend what the stains do not express at the palest places over that on the canvas."""
+        rest = self.amounts[2, window.rows, window.columns]
+        rest += alpha * (self.palest[2] - rest)
 
     def texture(self, window: Window) -> NDArray[np.float32]:
         """Haematoxylin and eosin, (2, h, w), of another place of the image with few nuclei, each with a mean of 0."""
