@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from signetscan import __version__
 from signetscan.batch.events import Ended
 from signetscan.batch.options import CalibrateOptions
-from signetscan.batch.outcome import SlideFailed, SlidePlanned, SlideScanned, SlideSkipped
+from signetscan.batch.outcome import SlideFailed, SlidePlanned, SlideScanned, SlideSkipped, record_file
 from signetscan.batch.run import scan_slides
 from signetscan.dataset.file_pairs import files_in
 from signetscan.dataset.image_names import slide_of
 from signetscan.errors import OptionError, ResultError
 from signetscan.evaluation.normal_tissue import NormalTissue, rates, shown_thresholds, threshold_within, total_mm2
-from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX
+from signetscan.formats.result_files import READABLE_FORMATS
 from signetscan.models.spec import LEAST_SCORE
 from signetscan.results.calibration import CALIBRATION_NAME, Calibration, write_calibration
 from signetscan.results.reading import load_result
@@ -176,5 +176,4 @@ def _slide_of(name: str) -> str:
 
 
 def _scores(outcome: SlideScanned | SlideSkipped) -> NDArray[np.float32]:
-    record = next(path for path in outcome.files if path.name.endswith(RECORD_SUFFIX))
-    return load_result(record).scanned.detections.scores
+    return load_result(record_file(outcome)).scanned.detections.scores

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+from signetscan.formats.result_files import RECORD_SUFFIX
 from signetscan.models.spec import in_one_line
 from signetscan.texts import printable
 
@@ -105,6 +106,11 @@ ALREADY_DONE = "already done with the same slide, model and options"
 """Why a slide was skipped."""
 
 SlideOutcome: TypeAlias = SlideScanned | SlideSkipped | SlideFailed | SlidePlanned
+
+
+def record_file(outcome: SlideScanned | SlideSkipped) -> Path:
+    """The run record among a slide's results."""
+    return next(path for path in outcome.files if path.name.endswith(RECORD_SUFFIX))
 
 
 def outcome_facts(outcome: SlideOutcome) -> dict[str, Json]:

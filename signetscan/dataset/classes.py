@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.class_names import problem_of_names
+from signetscan.dataset.parsed import OTHERS_ONLY
 from signetscan.dataset.twice import BOXED_TWICE, TWO_CLASSES, first_of_each
 from signetscan.errors import AnnotationError
 
@@ -95,7 +96,7 @@ def others_as_normal(images: Sequence[ParsedImage], class_names: Sequence[str], 
     for parsed in images:
         names = {name.casefold() for name in parsed.names}
         others_only = bool(names) and not names & wanted and not len(parsed.image.ignored)
-        remarks.add("Images with objects of other classes only, taken for normal ones", parsed.region, int(others_only))
+        remarks.add(OTHERS_ONLY, parsed.region, int(others_only))
         image = replace(parsed.image, normal=True) if others_only else parsed.image
         declared.append(replace(parsed, image=image))
     return declared

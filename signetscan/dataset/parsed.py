@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NO_OBJECT = "Images whose annotation file has no object, taken for normal ones"
 """Remark on what is taken for normal without being called so."""
+OTHERS_ONLY = "Images with objects of other classes only, taken for normal ones"
+"""The same, of those in which somebody boxed something else."""
 NO_LABEL = -1
 """Label of a box before classes are chosen."""
 

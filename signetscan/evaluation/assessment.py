@@ -93,7 +93,7 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
     tally50 = make_tally(results, AP_IOU, match_nearest_free)
 
     def figures(weights: NDArray[np.int64]) -> dict[str, float]:
-        return _figures(tally, tally50, threshold, weights)
+        return figures_of(tally, tally50, threshold, weights)
 
     units = units_of(results) if options.bootstrap else None
     with_intervals = intervals(figures, figures(tally.weights()), units, count=options.bootstrap, seed=options.seed)
@@ -117,7 +117,15 @@ def assess(results: Sequence[ImageResult], options: AssessOptions | None = None)
     )
 
 
-def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np.int64]) -> dict[str, float]:
+def figures_of(tally: Tally, ap_tally: Tally, threshold: float, weights: NDArray[np.int64]) -> dict[str, float]:
+    """The value of each of `FIGURES`, in their order.
+
+    Args:
+        tally: the detections, matched at the IoU of an evaluation.
+        ap_tally: the same, matched as for AP.
+        threshold: lowest score that counts for recall, precision, F1 and false positives.
+        weights: (M,), how often each image counts.
+    """
     scores = scores_of(tally, threshold, weights)
     best_f1, best_threshold = pr_curve(tally, weights).best_f1()
     values = {
@@ -128,7 +136,7 @@ def _figures(tally: Tally, tally50: Tally, threshold: float, weights: NDArray[np
         "precision": scores.precision,
         "false_positives_per_normal": scores.false_positives_per_normal,
         "fps_score": scores.fps_score,
-        "ap50": average_precision(pr_curve(tally50, weights)),
+        "ap50": average_precision(pr_curve(ap_tally, weights)),
         "f1": scores.f1,
         "best_f1": best_f1,
         "best_f1_threshold": best_threshold,

@@ -26,7 +26,8 @@ LEAST_UNITS = 2
 
 
 FEW_UNITS = 8
-"""Resamples of fewer slides or images of a kind repeat each other, so that intervals are too narrow."""
+"""Resamples of fewer slides or images of a kind repeat each other, so that intervals are too narrow: their percentiles
+hang on one or two of them."""
 
 
 class UnitKind(Enum):

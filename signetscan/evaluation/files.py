@@ -16,6 +16,7 @@ from signetscan.annotations.marked_slide import check_marked_slide
 from signetscan.annotations.objects import in_any, make_annotations, rectangle_ring
 from signetscan.boxes import centres
 from signetscan.dataset import MPP, slide_of
+from signetscan.dataset.parsed import OTHERS_ONLY
 from signetscan.dataset.qupath import remark_marks
 from signetscan.dataset.remarks import Remarks, remark_reading
 from signetscan.dataset.twice import first_of_each
@@ -99,8 +100,7 @@ def read_results(predictions: Path, truth: Path, options: TruthOptions | None = 
         detections = off_ignored(detections, ignored, boxes[first], file, remarks)
         # What is ignored may be a cell, so an image with it is not known to be normal.
         normal = not len(ignored) and _is_normal(pair, marked, cells, is_digestpath=pairs.is_digestpath)
-        kind = "Images with objects of other classes only, taken for normal ones"
-        remarks.add(kind, pair.stem, int(normal and not pairs.is_digestpath and bool(len(marked.cells))))
+        remarks.add(OTHERS_ONLY, pair.stem, int(normal and not pairs.is_digestpath and bool(len(marked.cells))))
         results += images_of_pair(pair, detections, boxes[first], marked.regions, remarks, normal=normal)
     return ResultSet(
         results=tuple(results),

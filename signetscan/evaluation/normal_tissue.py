@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import gammaincinv
 
-from signetscan.evaluation.bootstrap import COVERAGE, Resampled, UnitKind, Units, intervals
+from signetscan.evaluation.bootstrap import COVERAGE, FEW_UNITS, Resampled, UnitKind, Units, intervals
 from signetscan.results.calibration import IntervalKind, Rate, allowed
 from signetscan.scan.detect import SCORE_DECIMALS
 
@@ -25,8 +25,6 @@ STEPS = 10**SCORE_DECIMALS
 """Scores, and so the thresholds that differ, are multiples of one over this."""
 SHOWN = tuple(number / 20 for number in range(20))
 """Thresholds whose rates are shown, besides the lowest score and the chosen threshold."""
-LEAST_SLIDES = 8
-"""Fewest slides to resample: of 7 or fewer, the percentiles of a bootstrap hang on one or two of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +90,7 @@ def rates(
         per_mm2 = (weights @ counts) / max(float(weights @ areas), np.finfo(np.float64).tiny)
         return dict(zip(keys, per_mm2.tolist(), strict=True))
 
-    is_resampled = bootstrap > 0 and len(names) >= LEAST_SLIDES
+    is_resampled = bootstrap > 0 and len(names) >= FEW_UNITS
     drawn = Resampled(kind=UnitKind.SLIDES, with_cells=0, without=len(names))
     units = Units(of_image=of_tissue, strata=(np.arange(len(names)),), resampled=drawn) if is_resampled else None
     values = figures(np.ones(len(tissues), np.int64))

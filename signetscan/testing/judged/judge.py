@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.batch.events import Ended
 from signetscan.batch.options import BatchOptions
-from signetscan.batch.outcome import SlideFailed, SlideScanned, SlideSkipped
+from signetscan.batch.outcome import SlideFailed, SlideScanned, SlideSkipped, record_file
 from signetscan.batch.run import scan_slides
 from signetscan.dataset import MPP, NEGATIVE_FOLDER, POSITIVE_FOLDER, slide_of
 from signetscan.dataset.digestpath import digestpath_root
@@ -19,18 +19,13 @@ from signetscan.evaluation import (
     AssessOptions,
     TruthOptions,
     assess,
-    average_precision,
     make_tally,
-    pr_curve,
     read_results,
 )
-from signetscan.evaluation.assessment import FIGURES
+from signetscan.evaluation.assessment import FIGURES, figures_of
 from signetscan.evaluation.bootstrap import intervals, units_of
-from signetscan.evaluation.curves import f1_at
-from signetscan.evaluation.digestpath import FROC_LEVELS, scores_of
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.normal_tissue import NormalTissue, rates
-from signetscan.formats.result_files import RECORD_SUFFIX
 from signetscan.models.detector import load_detector
 from signetscan.models.spec import LEAST_SCORE
 from signetscan.models.store import find_model
@@ -56,6 +51,8 @@ if TYPE_CHECKING:
 
 LEFT_OUT = frozenset({"ece"})
 """Figures of `evaluate` that the table does not have."""
+LEFT_OUT_OF_POINTS = LEFT_OUT | {"false_positives_per_normal"}
+"""Those that the table of points does not have; false positives per mm² say the same there."""
 BOX_RULE = "DigestPath: the box of the cell and that of the detection have an IoU of at least 0.3, one to one"
 
 
@@ -199,8 +196,7 @@ def _scan(
             on_event(event)
             match event:
                 case Ended(outcome=SlideScanned() | SlideSkipped() as outcome):
-                    record = next(path for path in outcome.files if path.name.endswith(RECORD_SUFFIX))
-                    stored[outcome.name] = load_result(record)
+                    stored[outcome.name] = load_result(record_file(outcome))
                 case Ended(outcome=SlideFailed() as outcome):
                     failures[outcome.name] = outcome.reason
                 case _:
@@ -245,20 +241,8 @@ def point_figures(
 
 
 def _point_values(tally: Tally, threshold: float, weights: NDArray[np.int64]) -> dict[str, float]:
-    scores, curve = scores_of(tally, threshold, weights), pr_curve(tally, weights)
-    best_f1, best_threshold = curve.best_f1()
-    return {
-        "froc": scores.froc,
-        **{f"recall_at_{level}": recall for level, recall in zip(FROC_LEVELS, scores.recall_at, strict=True)},
-        "counted_recall": scores.counted_recall,
-        "recall": scores.recall,
-        "precision": scores.precision,
-        "fps_score": scores.fps_score,
-        "ap": average_precision(curve),
-        "f1": f1_at(tally, threshold, weights),
-        "best_f1": best_f1,
-        "best_f1_threshold": best_threshold,
-    }
+    values = figures_of(tally, tally, threshold, weights)
+    return {"ap" if name == "ap50" else name: value for name, value in values.items() if name not in LEFT_OUT_OF_POINTS}
 
 
 def _rate(
