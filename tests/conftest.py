@@ -203,3 +203,12 @@ def _centre_and_side(profile: NDArray[np.float64], start: int) -> tuple[float, f
     place = np.arange(len(profile)) + 0.5 + start
     centre = float((profile * place).sum() / profile.sum())
     return centre, float(np.sqrt(12 * (profile * (place - centre) ** 2).sum() / profile.sum()))
+
+
+@pytest.fixture
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home and a working folder of one's own."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")

@@ -24,6 +24,8 @@ from signetscan.testing.tiny_model import write_tiny_model
 if TYPE_CHECKING:
     from click.testing import Result
 
+pytestmark = pytest.mark.usefixtures("no_settings")
+
 SIDE = 256
 """Side of an image, pixels: one tile, on which the tiny model finds one box."""
 DARKER = (0, 12, 24, 36, 48)
@@ -40,15 +42,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(root / "normal" / f"n{number}.png")
     write_tiny_model(root / "tiny.onnx")
     return root
-
-
-@pytest.fixture(autouse=True)
-def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home and a working folder of one's own."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / ".config"))
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
 
 
 def run(*arguments: object) -> Result:
