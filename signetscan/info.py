@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from signetscan.models.detector import load_detector
+from signetscan.models.detector import make_detector
+from signetscan.models.loading import load_model
+from signetscan.models.segmenter import make_segmenter
+from signetscan.models.spec import Task, task_of
 from signetscan.models.store import find_model, shipped_model
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
+    from signetscan.models.segmentation_spec import SegmentationSpec
     from signetscan.slides import Bounds, Mpp
     from signetscan.slides.concerns import Concern
 
@@ -48,7 +52,7 @@ class ModelInfo:
     """Its file's name."""
     sha256: str
     """SHA-256 of the file, hexadecimal."""
-    spec: ModelSpec
+    spec: DetectionSpec | SegmentationSpec
     """The contract in the file's metadata."""
 
 
@@ -67,8 +71,7 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
     path = Path(name_or_path)
     if name_or_path.endswith(".onnx") or (not path.exists() and shipped_model(name_or_path) is not None):
         file = find_model(name_or_path)
-        detector = load_detector(file, device="cpu")
-        return ModelInfo(file=file.name, sha256=detector.sha256, spec=detector.spec)
+        return _describe_model(file)
     with open_slide(path, mpp=mpp) as slide:
         return SlideInfo(
             file=path.name,
@@ -81,3 +84,11 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
             fingerprint=slide.fingerprint,
             concerns=slide.concerns,
         )
+
+
+def _describe_model(file: Path) -> ModelInfo:
+    loaded = load_model(file, device="cpu")
+    with loaded.naming():
+        task = task_of(loaded.session.metadata)
+    model = make_segmenter(loaded) if task is Task.SEGMENTATION else make_detector(loaded)
+    return ModelInfo(file=file.name, sha256=loaded.sha256, spec=model.spec)

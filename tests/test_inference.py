@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from signetscan.errors import DeviceError, ModelError
+from signetscan.models.detection_spec import OUTPUT_NAMES
 from signetscan.models.detector import load_detector
 from signetscan.models.runtime import open_session
 from signetscan.testing.specs import make_spec
@@ -189,7 +190,7 @@ def test_tiles_bound_to_a_device_give_what_they_give_unbound(tmp_path: Path) -> 
     rng = np.random.default_rng(0)
     for shape in ((2, 64, 64, 3), (2, 64, 64, 3), (1, 64, 64, 3), (1, 96, 64, 3)):
         tiles = rng.integers(0, 256, shape, np.uint8)
-        for one, other in zip(session.run(tiles), bound.run(tiles), strict=True):
+        for one, other in zip(session.run(tiles, OUTPUT_NAMES), bound.run(tiles, OUTPUT_NAMES), strict=True):
             np.testing.assert_array_equal(one, other)
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
 
 SAMPLE = ROOT / "tests" / "data" / "sample.svs"
 
@@ -57,13 +57,13 @@ def checkpoint(trained: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def spec(checkpoint: Checkpoint) -> ModelSpec:
+def spec(checkpoint: Checkpoint) -> DetectionSpec:
     """Of a threshold at which the tests' network finds the cells; its own lets all sorts of things in."""
     return make_spec(checkpoint, name="toy", threshold=0.5)
 
 
 @pytest.fixture(scope="module")
-def exported(checkpoint: Checkpoint, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(checkpoint: Checkpoint, spec: DetectionSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "toy.onnx"
     worst = export_model(
         checkpoint.make_network(), spec, path, precision="int8", tiles=toys(2, 8), calibration=toys(1, 4)
@@ -78,7 +78,7 @@ def exported(checkpoint: Checkpoint, spec: ModelSpec, tmp_path_factory: pytest.T
 
 
 @pytest.mark.slow
-def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: ModelSpec, tmp_path: Path) -> None:
+def test_the_file_keeps_the_contract_and_says_what_it_is(exported: Path, spec: DetectionSpec, tmp_path: Path) -> None:
     detector = load_detector(exported, device="cpu")
     assert detector.spec == replace(spec, precision="int8")
     for shape in ((1, 128, 128), (3, 256, 384), (2, 640, 128)):
@@ -158,7 +158,7 @@ def askew(network: RetinaNet) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [blind, seeing_things, askew])
 def test_a_file_that_finds_something_else_is_refused(
-    checkpoint: Checkpoint, spec: ModelSpec, exported: Path, fault: Callable[[RetinaNet], None]
+    checkpoint: Checkpoint, spec: DetectionSpec, exported: Path, fault: Callable[[RetinaNet], None]
 ) -> None:
     network = checkpoint.make_network()
     assert check_int8(network, spec, exported, toys(2, 8)).missed <= 0.1
@@ -168,7 +168,7 @@ def test_a_file_that_finds_something_else_is_refused(
 
 
 @pytest.mark.slow
-def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: ModelSpec, tmp_path: Path) -> None:
+def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: DetectionSpec, tmp_path: Path) -> None:
     network = checkpoint.make_network()
     glass = [np.full((256, 256, 3), 245, np.uint8)]
     with pytest.raises(ModelError, match=r"differs from torch too much.*not written"):
@@ -177,14 +177,16 @@ def test_ranges_of_blank_glass_make_no_model(checkpoint: Checkpoint, spec: Model
 
 
 @pytest.mark.slow
-def test_nothing_is_proved_where_there_are_no_cells(checkpoint: Checkpoint, spec: ModelSpec, exported: Path) -> None:
+def test_nothing_is_proved_where_there_are_no_cells(
+    checkpoint: Checkpoint, spec: DetectionSpec, exported: Path
+) -> None:
     with pytest.raises(ModelError, match=r"tiles: 3, cells that the network detects: 0.*to check on"):
         check_int8(checkpoint.make_network(), replace(spec, score_threshold=1.0), exported, toys(2, 3))
 
 
 @pytest.mark.slow
 def test_nothing_is_proved_where_the_network_is_sure_of_nothing(
-    checkpoint: Checkpoint, spec: ModelSpec, exported: Path
+    checkpoint: Checkpoint, spec: DetectionSpec, exported: Path
 ) -> None:
     network = checkpoint.make_network()
     network.classify.last.bias.data -= 8  # type: ignore[union-attr]
@@ -193,7 +195,7 @@ def test_nothing_is_proved_where_the_network_is_sure_of_nothing(
 
 
 def test_int8_needs_something_to_calibrate_on(
-    checkpoint: Checkpoint, spec: ModelSpec, trained: Path, tmp_path: Path
+    checkpoint: Checkpoint, spec: DetectionSpec, trained: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match="calibrate"):
         export_model(checkpoint.make_network(), make_spec(checkpoint, name="a"), tmp_path / "a.onnx", precision="int8")

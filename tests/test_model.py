@@ -11,8 +11,8 @@ from conftest import ROOT
 from signetscan.boxes import iou_matrix
 from signetscan.errors import ModelError
 from signetscan.evaluation import evaluate
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.detector import OnnxDetector, load_detector
-from signetscan.models.spec import LEAST_SCORE
 from signetscan.models.store import DEFAULT_MODEL, ROLES, find_model, shipped_models
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import SlideResult, detect_slide

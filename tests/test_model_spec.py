@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import ModelError
-from signetscan.models.spec import METADATA_PREFIX, OPTIONAL, ModelSpec
+from signetscan.models.detection_spec import DetectionSpec
+from signetscan.models.spec import METADATA_PREFIX, OPTIONAL
 from signetscan.testing.specs import make_spec
 
 
 def test_metadata_round_trip() -> None:
     spec = make_spec(recipe={"loss": "dghm-c", "lr": 1e-4}, class_names=("a", "b"), mpp=0.5)
-    assert ModelSpec.from_metadata(spec.to_metadata()) == spec
-    assert ModelSpec.from_metadata(spec.to_metadata() | {"other.tool": "x"}) == spec
+    assert DetectionSpec.from_metadata(spec.to_metadata()) == spec
+    assert DetectionSpec.from_metadata(spec.to_metadata() | {"other.tool": "x"}) == spec
 
 
 @pytest.mark.parametrize("field", [key.removeprefix(METADATA_PREFIX) for key in make_spec().to_metadata()])
@@ -23,19 +24,19 @@ def test_a_missing_or_broken_field_is_named(field: str) -> None:
     metadata = make_spec().to_metadata()
     for broken in ({**metadata, METADATA_PREFIX + field: "{"}, {**metadata, METADATA_PREFIX + field: "null"}):
         with pytest.raises(ModelError, match=field):
-            ModelSpec.from_metadata(broken)
+            DetectionSpec.from_metadata(broken)
     if field in OPTIONAL:
         return
     del metadata[METADATA_PREFIX + field]
     with pytest.raises(ModelError, match=field):
-        ModelSpec.from_metadata(metadata)
+        DetectionSpec.from_metadata(metadata)
 
 
 def test_a_file_from_before_precision_was_noted_is_still_read() -> None:
     metadata = make_spec(precision="int8").to_metadata()
-    assert ModelSpec.from_metadata(metadata).precision == "int8"
+    assert DetectionSpec.from_metadata(metadata).precision == "int8"
     del metadata[METADATA_PREFIX + "precision"]
-    assert ModelSpec.from_metadata(metadata) == make_spec(precision="fp32")
+    assert DetectionSpec.from_metadata(metadata) == make_spec(precision="fp32")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,6 @@ def test_a_long_or_odd_value_does_not_fill_the_screen() -> None:
 def test_any_json_is_taken_or_refused_and_nothing_else(key: str, value: object) -> None:
     metadata = make_spec().to_metadata() | {key: json.dumps(value)}
     with contextlib.suppress(ModelError):
-        spec = ModelSpec.from_metadata(metadata)
+        spec = DetectionSpec.from_metadata(metadata)
         assert 0 < spec.mpp <= 100
         assert spec.tile_overlap < spec.tile_size

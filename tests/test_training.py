@@ -20,8 +20,8 @@ from signetscan.cli.main import cli
 from signetscan.dataset import Place, read_dataset
 from signetscan.errors import AnnotationError, ModelError, OptionError, SignetscanError, TrainingError
 from signetscan.json_values import JsonTable
+from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.detector import load_detector
-from signetscan.models.spec import ModelSpec
 from signetscan.scan.merge import suppress
 from signetscan.simulate.options import SlideOptions
 from signetscan.simulate.slide_file import write_slide
@@ -329,7 +329,7 @@ def test_an_exported_model_keeps_its_contract(exported: Path, trained: Path, toy
     detector = load_detector(exported, device="cpu")
     checkpoint = load_checkpoint(trained / "best.pt")
     assert detector.spec == make_spec(checkpoint, name="toy", licence="CC0-1.0")
-    assert isinstance(detector.spec, ModelSpec)
+    assert isinstance(detector.spec, DetectionSpec)
     assert (detector.spec.mpp, detector.spec.stride) == (0.25, 128)
     boxes = sum(path.read_text().count("<object>") for path in toy_folder.rglob("*.xml"))
     assert detector.spec.training_data == f"12 images with {boxes} boxes, and 12 images without cells"

@@ -31,8 +31,8 @@ from signetscan.evaluation import (
 )
 from signetscan.evaluation.curves import AP_IOU
 from signetscan.json_values import JsonTable
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.held_out import HeldOut
-from signetscan.models.spec import LEAST_SCORE
 from signetscan.training.cautions import cautions_of, check_split, split_cautions
 from signetscan.training.checkpoint import load_checkpoint, save_checkpoint
 from signetscan.training.engine import train

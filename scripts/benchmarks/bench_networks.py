@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.detector import load_detector
-from signetscan.models.spec import ModelSpec
 from signetscan.training.graph import make_graph, save_graph
 from signetscan.training.options import Architecture
 from signetscan.training.quantise import make_int8_graph
@@ -63,7 +63,7 @@ def make_model(name: str, architecture: Architecture, precision: str, path: Path
     torch.manual_seed(0)
     network = RetinaNet(architecture).eval()
     stride = architecture.stride
-    spec = ModelSpec(
+    spec = DetectionSpec(
         name=name,
         mpp=0.25,
         tile_size=TILE,

@@ -35,8 +35,8 @@ from signetscan.dataset.record import read_dataset_record
 from signetscan.detections import Detections
 from signetscan.errors import SignetscanError
 from signetscan.formats.scanned_slide import ScannedSlide
+from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.detector import load_detector
-from signetscan.models.spec import ModelSpec
 from signetscan.models.store import find_model
 from signetscan.reports.index import find_entries
 from signetscan.reports.run_facts import run_facts
@@ -202,7 +202,7 @@ def metadata_target() -> Callable[[random.Random, Path], None]:
             damaged[name] = (
                 rng.choice(VALUES) if as_json else mutated(damaged[name].encode(), rng).decode(errors="replace")
             )
-        ModelSpec.from_metadata(damaged)
+        DetectionSpec.from_metadata(damaged)
 
     return target
 

@@ -23,7 +23,9 @@ import signetscan
 from signetscan.cli import statuses
 from signetscan.cli.config import PREFIX
 from signetscan.cli.main import cli
-from signetscan.models import spec as model_spec
+from signetscan.models.detection_spec import DetectionSpec
+from signetscan.models.segmentation_spec import SegmentationSpec
+from signetscan.models.spec import OPTIONAL, ModelSpec
 from signetscan.options import options_of
 
 if TYPE_CHECKING:
@@ -204,19 +206,18 @@ def api() -> str:
 
 def contract(page: str) -> str:
     """The page of the model contract, with the fields of the code."""
-    texts = attribute_texts(inspect.getsource(model_spec.ModelSpec))
-    rows = [
-        (
-            f"`{field.name}`",
-            str(field.type),
-            "may be left out" if field.default is not MISSING else "",
-            texts[field.name],
-        )
-        for field in fields(model_spec.ModelSpec)
-    ]
-    start, end = "<!-- fields, by scripts/tools/make_reference.py -->\n", "<!-- end of the fields -->"
-    before, rest = page.split(start)
-    return before + start + table(rows, ("field", "type", "", "meaning")) + end + rest.split(end)[1]
+    shared = {field.name for field in fields(ModelSpec)}
+    for spec in (ModelSpec, DetectionSpec, SegmentationSpec):
+        texts = attribute_texts(inspect.getsource(spec))
+        rows = [
+            (f"`{field.name}`", str(field.type), "may be left out" if field.name in OPTIONAL else "", texts[field.name])
+            for field in fields(spec)
+            if spec is ModelSpec or field.name not in shared
+        ]
+        start, end = f"<!-- fields of {spec.__name__}, by scripts/tools/make_reference.py -->\n", "<!-- end -->"
+        before, rest = page.split(start)
+        page = before + start + table(rows, ("field", "type", "", "meaning")) + end + rest.split(end, 1)[1]
+    return page
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from signetscan.dataset.image_names import slide_of
 from signetscan.errors import OptionError, ResultError
 from signetscan.evaluation.normal_tissue import NormalTissue, rates, shown_thresholds, threshold_within, total_mm2
 from signetscan.formats.result_files import READABLE_FORMATS
-from signetscan.models.spec import LEAST_SCORE
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.results.calibration import CALIBRATION_NAME, Calibration, write_calibration
 from signetscan.results.reading import load_result
 from signetscan.scan.options import ScanOptions

@@ -20,7 +20,7 @@ from signetscan.formats.result_files import (
     REPORT_SUFFIX,
     add_suffix,
 )
-from signetscan.models.spec import LEAST_SCORE
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.plurals import amount
 from signetscan.results.namesakes import check_name_is_free, holds_content, place_of, set_marks_aside
 from signetscan.results.reading import load_result

@@ -81,4 +81,4 @@ def _slide(slide: SlideInfo) -> dict[str, object]:
 def _model(model: ModelInfo) -> dict[str, object]:
     from dataclasses import asdict
 
-    return {"model": model.file, "sha256": model.sha256} | asdict(model.spec)
+    return {"model": model.file, "sha256": model.sha256, "task": str(model.spec.task)} | asdict(model.spec)

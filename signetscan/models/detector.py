@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from signetscan.detections import Detections
 from signetscan.errors import ModelError
-from signetscan.models.onnx_parts import check_is_whole
+from signetscan.models.detection_spec import OUTPUT_NAMES, DetectionSpec
+from signetscan.models.loading import Output, load_model
 from signetscan.models.outputs import check_outputs
-from signetscan.models.runtime import Session, open_session
-from signetscan.models.spec import INPUT_NAME, ModelSpec
-from signetscan.models.store import read_model
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from signetscan.models.loading import LoadedModel
     from signetscan.models.placement import Placement
-    from signetscan.models.runtime import Device
+    from signetscan.models.runtime import Device, Session
+
+OUTPUTS = (
+    Output(name="boxes", types=("tensor(float)",), rank=3),
+    Output(name="scores", types=("tensor(float)",), rank=2),
+    Output(name="labels", types=("tensor(int64)",), rank=2),
+)
+"""What the contract says of the graph's outputs."""
 
 
 class Detector(Protocol):
     """Detects objects in tiles. Training and tests have their own implementations."""
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> DetectionSpec:
         """What the model is."""
 
     @property
@@ -59,7 +61,7 @@ class Detector(Protocol):
 class OnnxDetector:
     """A loaded model file. Made by `load_detector`."""
 
-    spec: ModelSpec
+    spec: DetectionSpec
     """What the model is."""
     sha256: str
     """SHA-256 of the model file, hexadecimal."""
@@ -77,7 +79,7 @@ class OnnxDetector:
         Raises:
             ModelError: the model's outputs break the contract.
         """
-        boxes, scores, labels = self.session.run(tiles)
+        boxes, scores, labels = self.session.run(tiles, OUTPUT_NAMES)
         try:
             check_outputs(
                 boxes,
@@ -131,62 +133,26 @@ def load_detector(
         sha256: SHA-256 that the file must have; any by default.
 
     Raises:
-        ModelError: the file is missing, has another SHA-256, keeps weights in other files, is not a model or breaks the
-            contract (the message names the field).
+        ModelError: the file is missing, has another SHA-256, keeps weights in other files, is not a model, does not
+            detect or breaks the contract (the message names the field).
         DeviceError: the device asked for cannot be used, or no runtime is installed.
     """
-    path = Path(path)
-    content = read_model(path)
-    digest = hashlib.sha256(content).hexdigest()
-    if sha256 not in {None, digest}:
-        message = f"{path}: the model has changed since this run began, which stops here; start it again"
-        raise ModelError(message)
-    with _naming(path):
-        check_is_whole(content)
-    session = open_session(content, path, device=device, threads=threads)
-    with _naming(path):
-        spec = ModelSpec.from_metadata(session.metadata)
-        _check_graph(session, spec)
-    return OnnxDetector(spec=spec, sha256=digest, session=session)
+    return make_detector(load_model(path, device=device, threads=threads, sha256=sha256))
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put a file's path before errors about its content."""
-    try:
-        yield
-    except ModelError as error:
-        message = f"{path}: {error}"
-        raise ModelError(message) from error
+def make_detector(model: LoadedModel) -> OnnxDetector:
+    """Make a detector of a loaded model.
+
+    Raises:
+        ModelError: it does not detect, or breaks the contract; the message names the field.
+    """
+    with model.naming():
+        spec = DetectionSpec.from_metadata(model.session.metadata)
+        model.check_graph(spec, OUTPUTS)
+    return OnnxDetector(spec=spec, sha256=model.sha256, session=model.session)
 
 
 def _declared_rows(session: Session) -> int | None:
     """The number of rows for each tile that the graph declares; None if it leaves it open."""
     rows = next(value.shape[1] for value in session.outputs if value.name == "scores")
     return rows if isinstance(rows, int) else None
-
-
-def _check_graph(session: Session, spec: ModelSpec) -> None:
-    """Check the graph's inputs and outputs against the contract."""
-    inputs = {value.name: value for value in session.inputs}
-    outputs = {value.name: value for value in session.outputs}
-    if list(inputs) != [INPUT_NAME]:
-        message = f"inputs are {list(inputs)}; the contract has one, {INPUT_NAME}"
-        raise ModelError(message)
-    contract = {INPUT_NAME: ("tensor(uint8)", 4), "boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2)}
-    contract["labels"] = ("tensor(int64)", 2)
-    for name, (kind, rank) in contract.items():
-        value = inputs.get(name) or outputs.get(name)
-        if value is None:
-            message = f"output {name} is missing"
-            raise ModelError(message)
-        if value.type != kind or len(value.shape) != rank:
-            message = f"{name} is {value.type} of shape {value.shape}; the contract says {kind} of rank {rank}"
-            raise ModelError(message)
-    batch, height, width, channels = inputs[INPUT_NAME].shape
-    if channels != 3 or isinstance(batch, int):
-        message = f"{INPUT_NAME} has shape {inputs[INPUT_NAME].shape}; the contract says (batch, H, W, 3), batch free"
-        raise ModelError(message)
-    if any(isinstance(side, int) and side != spec.tile_size for side in (height, width)):
-        message = f"{INPUT_NAME} is {width} x {height} px, but metadata says tile_size {spec.tile_size}"
-        raise ModelError(message)

@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """Figures at the model's score threshold, on images by which epoch and threshold were chosen."""
+    """Figures of a detector at its score threshold, on images by which epoch and threshold were chosen."""
 
     threshold: float
     """The score threshold."""
@@ -55,7 +55,12 @@ class HeldOut:
     @property
     def figures(self) -> dict[str, Estimate]:
         """The figures by their labels."""
-        return {entry.metadata["label"]: getattr(self, entry.name) for entry in fields(self) if entry.metadata}
+        return _figures(self)
+
+    @property
+    def heading(self) -> str:
+        """What the figures are, in words."""
+        return f"At the threshold {self.threshold:.4f}, on held-out images ({self.images})"
 
     @property
     def images(self) -> str:
@@ -81,6 +86,58 @@ class HeldOut:
             f1=_estimate(table.table("f1")),
             false_positives_per_normal=_estimate(table.table("false_positives_per_normal")),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutRegions:
+    """Figures of a model that segments, on images by which its epoch was chosen, or that were used for nothing."""
+
+    positives: int
+    """Images that show a scored class."""
+    negatives: int
+    """Images that show none."""
+    intervals: str
+    """From what the intervals are resampled, in words; empty if there are none."""
+    dice: Estimate = field(metadata={"label": "Dice of all classes but the background"})
+    """Of the pixels of all images together: whether a pixel is background or not."""
+    scored_dice: Estimate = field(metadata={"label": "Dice of the scored classes"})
+    """Of the pixels of all images together: whether a pixel is of a scored class or not."""
+    image_dice: Estimate = field(metadata={"label": "mean Dice of images with scored classes"})
+    """The same for each image that shows a scored class, and its mean."""
+    auc: Estimate = field(metadata={"label": "AUC of the slide score"})
+    """Part of the pairs of an image with a scored class and one without, of which the first has the higher score."""
+
+    @property
+    def figures(self) -> dict[str, Estimate]:
+        """The figures by their labels."""
+        return _figures(self)
+
+    @property
+    def heading(self) -> str:
+        """What the figures are, in words."""
+        images = f"{counted(self.positives, 'image')} with scored classes, {self.negatives} without"
+        return f"On held-out images ({images})"
+
+    @classmethod
+    def from_json(cls, table: JsonTable) -> Self:
+        """The inverse of `dataclasses.asdict`.
+
+        Raises:
+            JsonError: a value is missing or of the wrong type.
+        """
+        return cls(
+            positives=table.whole("positives", low=0),
+            negatives=table.whole("negatives", low=0),
+            intervals=table.text("intervals"),
+            dice=_estimate(table.table("dice")),
+            scored_dice=_estimate(table.table("scored_dice")),
+            image_dice=_estimate(table.table("image_dice")),
+            auc=_estimate(table.table("auc")),
+        )
+
+
+def _figures(held_out: HeldOut | HeldOutRegions) -> dict[str, Estimate]:
+    return {entry.metadata["label"]: getattr(held_out, entry.name) for entry in fields(held_out) if entry.metadata}
 
 
 def _estimate(table: JsonTable) -> Estimate:

@@ -70,7 +70,7 @@ def check_is_whole(content: bytes) -> None:
             fields += 1
             number, value, position = _field(data, position)
             if fields > MOST_FIELDS:
-                message = "it has far more parts than a detector"
+                message = "it has far more parts than a model"
                 raise ModelError(message)
             if _is_elsewhere(part, number, value):
                 message = "some of its weights are in other files; save the model as one file, without external data"

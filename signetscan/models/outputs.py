@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-5
 """A score may be outside 0 to 1 by this much, which rounding takes away: a softmax may give 1.0000001."""
+HALF_ROUNDING = 1e-3
+"""The same for a probability in half precision."""
 
 
 def check_outputs(
@@ -45,6 +47,42 @@ def check_outputs(
     )
     if problem:
         raise ModelError(problem)
+
+
+def check_probabilities(
+    output: NDArray[np.uint8] | NDArray[np.float16], shape: tuple[int, int, int, int]
+) -> NDArray[np.uint8]:
+    """Check what a model that segments gives for B tiles.
+
+    Args:
+        output: the probabilities; as uint8, times 255.
+        shape: the shape that they must have, (B, C, rows, columns).
+
+    Returns:
+        The probabilities times 255.
+
+    Raises:
+        ModelError: the output breaks the contract; the message says how.
+    """
+    if output.shape != shape:
+        message = f"its output has the shape {output.shape}, and should have {shape}"
+        raise ModelError(message)
+    if output.dtype == np.float16:
+        # Asks whether all is well, not whether something is wrong, because a comparison with nan is false.
+        fine = (output >= -HALF_ROUNDING) & (output <= 1 + HALF_ROUNDING)
+        if not fine.all():
+            message = f"it gives a probability of {output[~fine][0]:g}; probabilities are from 0 to 1"
+            raise ModelError(message)
+        probabilities = np.rint(output.astype(np.float32) * 255).clip(0, 255).astype(np.uint8)
+    else:
+        probabilities = output.astype(np.uint8, copy=False)
+    sums = probabilities.sum(axis=1, dtype=np.int32)
+    # Each of the C probabilities may have been cut to a whole number.
+    apart = np.abs(sums - 255) > shape[1]
+    if apart.any():
+        message = f"the probabilities of all classes add up to {sums[apart][0] / 255:.3f} at some place, not to 1"
+        raise ModelError(message)
+    return probabilities
 
 
 def _shape_problem(shapes: tuple[tuple[int, ...], ...], tiles: tuple[int, int, int], rows: int | None) -> str:

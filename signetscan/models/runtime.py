@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from signetscan.errors import DeviceError, ModelError
 from signetscan.extras import missing
 from signetscan.models.placement import Placement
-from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.models.spec import INPUT_NAME
 from signetscan.plurals import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -78,14 +80,18 @@ class Session:
         """The graph's outputs, with the same attributes as `inputs`."""
         return list(self.session.get_outputs())
 
-    def run(self, tiles: NDArray[np.uint8]) -> list[NDArray[Any]]:
-        """Run the model on a batch, uint8 (B, H, W, 3), and give its outputs; may be called from several threads.
+    def run(self, tiles: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """Run the model on a batch, and give its outputs; may be called from several threads.
+
+        Args:
+            tiles: uint8 (B, H, W, 3).
+            outputs: names of the outputs to give.
 
         Raises:
             MemoryError: the device has no room for the batch.
         """
         try:
-            return self._run(tiles)
+            return self._run(tiles, outputs)
         except Exception as error:  # the runtime's own exceptions share no base below Exception
             if _is_of_runtime(error) and any(text in str(error) for text in NO_MEMORY):
                 batch = counted(len(tiles), "tile")
@@ -93,13 +99,13 @@ class Session:
                 raise MemoryError(message) from error
             raise
 
-    def _run(self, tiles: NDArray[np.uint8]) -> list[NDArray[Any]]:
+    def _run(self, tiles: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[Any]]:
         if self.memory is None:
-            return list(self.session.run(list(OUTPUT_NAMES), {INPUT_NAME: tiles}))
+            return list(self.session.run(list(outputs), {INPUT_NAME: tiles}))
         binding = self.session.io_binding()
         binding.bind_ortvalue_input(INPUT_NAME, self._on_device(tiles))
-        for name in OUTPUT_NAMES:
-            binding.bind_output(name)  # outputs are a few thousand numbers, so they are copied to the CPU
+        for name in outputs:
+            binding.bind_output(name)  # outputs are far smaller than tiles, so they are copied to the CPU
         self.session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
 

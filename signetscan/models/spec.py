@@ -1,14 +1,8 @@
-"""The model contract, which every ONNX file of a model keeps; the file's metadata says the rest about it.
+"""What a model file says of itself: the part of the contract that the models of all tasks share.
 
-The graph has one input and three outputs:
-
-- `tiles`: uint8, (B, H, W, 3), RGB. B is free; H and W are multiples of `ModelSpec.stride`.
-- `boxes`: float32, (B, K, 4), x0, y0, x1, y1 in tile pixels.
-- `scores`: float32, (B, K), from 0 to 1, falling along K.
-- `labels`: int64, (B, K), indices into `ModelSpec.class_names`.
-
-K may depend on H and W. The graph does the normalisation, the decoding of boxes and the choice of the K best. The score
-threshold, non-maximum suppression and all that concerns the slide are outside of it.
+Every model is an ONNX file whose graph has one input, `tiles`: uint8, (B, H, W, 3), RGB. B is free; H and W are
+multiples of `ModelSpec.stride`. The graph normalises the pixels. What it gives for them depends on the task of the
+model: see `detection_spec.py` and `segmentation_spec.py`. The file's metadata says the rest about it.
 """
 
 from __future__ import annotations
@@ -17,12 +11,12 @@ import json
 import re
 import textwrap
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, TypedDict, TypeGuard
 
 from signetscan.class_names import problem_of_names
 from signetscan.errors import ModelError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
-from signetscan.models.held_out import HeldOut
 from signetscan.texts import short_repr
 
 if TYPE_CHECKING:
@@ -30,13 +24,13 @@ if TYPE_CHECKING:
 
     from signetscan.json_values import Json
 
-CONTRACT_VERSION = 1
 INPUT_NAME = "tiles"
-OUTPUT_NAMES = ("boxes", "scores", "labels")
 METADATA_PREFIX = "signetscan."
-"""Each field of `ModelSpec` is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
-OPTIONAL = ("precision", "cautions", "held_out")
-"""Fields that a file may lack."""
+"""Each field of a spec is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
+TASK_KEY = f"{METADATA_PREFIX}task"
+"""The metadata entry with the task."""
+OPTIONAL = ("task", "precision", "cautions", "held_out")
+"""Entries that a file may lack."""
 NOT_SAID = "not said"
 """Stands for what a model learnt from, if it does not say."""
 UNSAID = frozenset({"", "none", "unknown"})
@@ -47,19 +41,38 @@ CLAUSE_END = re.compile(r"[,;:] | \(")
 CUT = " ..."
 """Stands at the end of such a line if it is not all."""
 MOST_CAUTIONS, LONGEST_CAUTION = 20, 500
-LEAST_SCORE = 0.02
-"""Lowest score that training looks at; a threshold below it lets through what nobody has looked at."""
+LARGEST_SIDE = 16384
+"""Largest side of a tile, pixels."""
 TEXTS = {"name": 200, "training_data": 10_000, "licence": 10_000, "intended_use": 10_000, "precision": 200}
 """Longest text of each field that is one, characters: results and messages repeat it."""
+
+
+class Task(StrEnum):
+    """What a model does; the value stands in its file."""
+
+    DETECTION = "detection"
+    SEGMENTATION = "segmentation"
+
+    @property
+    def in_words(self) -> str:
+        """What a model of this task does, as the rest of a sentence about it."""
+        return "detects cells" if self is Task.DETECTION else "segments tissue"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """What a program must know to run a model, and what users should know about it.
 
+    Each task has a class of its own, which adds its fields.
+
     Raises:
         ModelError: a value is missing, of the wrong type or out of range; the message names the field.
     """
+
+    task: ClassVar[Task]
+    """What models of the class do."""
+    version: ClassVar[int]
+    """The version of the contract that models of the class keep."""
 
     name: str
     """Short name, as in `models/NAME.onnx`."""
@@ -67,16 +80,10 @@ class ModelSpec:
     """Size of a tile pixel, µm/px."""
     tile_size: int
     """Side of the tiles that suit the model, tile pixels; a multiple of `stride`."""
-    tile_overlap: int
-    """Overlap of neighbouring tiles with which every cell is whole in at least one of them, tile pixels."""
     stride: int
     """Stride of the coarsest feature map, tile pixels; sides and positions of tiles must be multiples of it."""
     class_names: tuple[str, ...]
     """Name of each label."""
-    score_threshold: float
-    """Lowest score of a detection, unless the user sets another."""
-    nms_iou: float
-    """Of two boxes with the same label that overlap by more than this IoU, only the one with the higher score stays."""
     training_data: str
     """The data that the model was trained on, in plain words."""
     recipe: Mapping[str, Json]
@@ -89,13 +96,11 @@ class ModelSpec:
     """Arithmetic of the convolutions: fp32, fp16 or int8. Files older than this field are fp32."""
     cautions: tuple[str, ...] = ()
     """Why to doubt the model, as ends of sentences about it, such as "its FROC is 0"; said wherever it is used."""
-    held_out: HeldOut | None = None
-    """How it did at its score threshold on held-out images; None if nobody measured it."""
-    contract: int = CONTRACT_VERSION
-    """Version of this contract."""
+    contract: int
+    """Version of the contract."""
 
     def __post_init__(self) -> None:
-        _check_contract(self.contract)
+        self._check_version(self.contract)
         for problem in self._problems():
             raise ModelError(problem)
 
@@ -103,18 +108,9 @@ class ModelSpec:
         problems = [problem for name in TEXTS for problem in _text_problem(name, getattr(self, name), TEXTS[name])]
         if not (is_number(self.mpp) and 0 < self.mpp <= 100):
             problems.append(f"mpp must be a number of µm/px above 0 and up to 100, not {self.mpp!r}")
-        if not _is_whole(self.stride) or not 1 <= self.stride <= 1024:
+        if not is_whole(self.stride) or not 1 <= self.stride <= 1024:
             return [*problems, f"stride must be a whole number of pixels from 1 to 1024, not {self.stride!r}"]
-        for name, low in (("tile_size", self.stride), ("tile_overlap", 0)):
-            value = getattr(self, name)
-            if not _is_whole(value) or not low <= value <= 16384 or value % self.stride:
-                problems.append(f"{name} must be a multiple of the stride {self.stride} up to 16384, not {value!r}")
-        if not problems and self.tile_overlap >= self.tile_size:
-            problems.append(f"tile_overlap {self.tile_overlap} must be below tile_size {self.tile_size}")
-        for name in ("score_threshold", "nms_iou"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 <= value <= 1:
-                problems.append(f"{name} must be a number from 0 to 1, not {value!r}")
+        problems += multiple_problem("tile_size", self.tile_size, of=self.stride, low=self.stride)
         problems += _names_problem(self.class_names)
         cautions: object = self.cautions
         if not (isinstance(cautions, tuple) and len(cautions) <= MOST_CAUTIONS):
@@ -124,14 +120,17 @@ class ModelSpec:
         recipe: object = self.recipe
         if not isinstance(recipe, dict):
             problems.append(f"recipe must be a table of options, not {short_repr(recipe)}")
-        return problems
+        return problems or self._task_problems()
+
+    def _task_problems(self) -> list[str]:
+        """What is wrong with the fields of the task, when nothing is wrong with the others."""
+        return []
 
     def to_metadata(self) -> dict[str, str]:
         """The contract as entries of an ONNX file's metadata."""
-        return {
-            METADATA_PREFIX + name: json.dumps(value, sort_keys=True)
-            for name, value in asdict(self).items()
-            if name != "held_out" or value is not None  # so that files without it stay as they were
+        values = {name: value for name, value in asdict(self).items() if value is not None or name not in OPTIONAL}
+        return {METADATA_PREFIX + name: json.dumps(value, sort_keys=True) for name, value in values.items()} | {
+            TASK_KEY: json.dumps(self.task)
         }
 
     @property
@@ -140,35 +139,104 @@ class ModelSpec:
         return in_one_line(self.training_data)
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> ModelSpec:
-        """Read the contract from an ONNX file's metadata.
+    def _table(cls, metadata: Mapping[str, str]) -> JsonTable:
+        """The entries of a file that are fields of the class.
 
         Raises:
-            ModelError: an entry is missing, is not JSON, or is out of range; the message names the field.
+            ModelError: the file is of another task or version, or an entry is missing or is not JSON.
         """
+        _entry(metadata, "name")  # without it, it is a model of another tool, and has no task
+        check_task(metadata, cls.task)
         table = JsonTable({field.name: value for field in fields(cls) for value in _entry(metadata, field.name)})
         try:
-            _check_contract(table.whole("contract"))
-            return cls(
-                name=table.text("name"),
-                mpp=table.number("mpp"),
-                tile_size=table.whole("tile_size"),
-                tile_overlap=table.whole("tile_overlap"),
-                stride=table.whole("stride"),
-                class_names=table.texts("class_names"),
-                score_threshold=table.number("score_threshold"),
-                nms_iou=table.number("nms_iou"),
-                training_data=table.text("training_data"),
-                recipe=dict(table.table("recipe").values),
-                licence=table.text("licence"),
-                intended_use=table.text("intended_use"),
-                precision=table.text("precision") if "precision" in table.values else "fp32",
-                cautions=table.texts("cautions") if "cautions" in table.values else (),
-                held_out=HeldOut.from_json(table.table("held_out")) if "held_out" in table.values else None,
-                contract=table.whole("contract"),
-            )
+            cls._check_version(table.whole("contract"))
         except JsonError as error:
             raise ModelError(str(error)) from error
+        return table
+
+    @classmethod
+    def _check_version(cls, contract: object) -> None:
+        """Refuse a file of another version before reading its fields, which may have another meaning there."""
+        if contract != cls.version:
+            message = (
+                f"contract is {contract!r}; this version of signetscan reads contract {cls.version} of models for "
+                f"{cls.task}"
+            )
+            raise ModelError(message)
+
+
+class SharedFields(TypedDict):
+    """Values of the fields that all specs have, as `ModelSpec` describes them."""
+
+    name: str
+    mpp: float
+    tile_size: int
+    stride: int
+    class_names: tuple[str, ...]
+    training_data: str
+    recipe: Mapping[str, Json]
+    licence: str
+    intended_use: str
+    precision: str
+    cautions: tuple[str, ...]
+    contract: int
+
+
+def shared_fields(table: JsonTable) -> SharedFields:
+    """Read the fields that all specs have.
+
+    Raises:
+        JsonError: a value is missing or of the wrong type.
+    """
+    return SharedFields(
+        name=table.text("name"),
+        mpp=table.number("mpp"),
+        tile_size=table.whole("tile_size"),
+        stride=table.whole("stride"),
+        class_names=table.texts("class_names"),
+        training_data=table.text("training_data"),
+        recipe=dict(table.table("recipe").values),
+        licence=table.text("licence"),
+        intended_use=table.text("intended_use"),
+        precision=table.text("precision") if "precision" in table.values else "fp32",
+        cautions=table.texts("cautions") if "cautions" in table.values else (),
+        contract=table.whole("contract"),
+    )
+
+
+def task_of(metadata: Mapping[str, str]) -> Task:
+    """The task of a model; files that do not say it are from before there was another than detection.
+
+    Raises:
+        ModelError: there is no such task.
+    """
+    if TASK_KEY not in metadata:
+        return Task.DETECTION
+    try:
+        return Task(str(parse_json(metadata[TASK_KEY])))
+    except (JsonError, ValueError) as error:
+        known = ", ".join(Task)
+        message = f"task is {short_repr(metadata[TASK_KEY])}; this version of signetscan knows {known}"
+        raise ModelError(message) from error
+
+
+def check_task(metadata: Mapping[str, str], wanted: Task) -> None:
+    """Make sure that a model has the task for which it is needed.
+
+    Raises:
+        ModelError: it has another.
+    """
+    task = task_of(metadata)
+    if task is not wanted:
+        message = f"this model {task.in_words}; choose one that {wanted.in_words}"
+        raise ModelError(message)
+
+
+def multiple_problem(name: str, value: object, *, of: int, low: int) -> list[str]:
+    """What is wrong with a field that must be a number of pixels, a multiple of another."""
+    if is_whole(value) and low <= value <= LARGEST_SIDE and not value % of:
+        return []
+    return [f"{name} must be a multiple of {of} px from {low} to {LARGEST_SIDE}, not {short_repr(value)}"]
 
 
 def in_one_line(training_data: str) -> str:
@@ -205,13 +273,6 @@ def _entry(metadata: Mapping[str, str], name: str) -> tuple[Json, ...]:
         raise ModelError(message) from error
 
 
-def _check_contract(contract: object) -> None:
-    """Refuse a file of another version before reading its fields, which may have another meaning there."""
-    if contract != CONTRACT_VERSION:
-        message = f"contract is {contract!r}; this version of signetscan reads contract {CONTRACT_VERSION}"
-        raise ModelError(message)
-
-
 def _text_problem(name: str, value: object, longest: int) -> list[str]:
     """What is wrong with a field that must be a text."""
     if not isinstance(value, str):
@@ -231,5 +292,6 @@ def _names_problem(names: object) -> list[str]:
     return [f"class_names: {problem}"] if problem else []
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)

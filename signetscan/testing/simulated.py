@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations import read_geojson
 from signetscan.evaluation import images_of
-from signetscan.models.spec import LEAST_SCORE
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide

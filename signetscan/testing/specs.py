@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from signetscan.models.spec import ModelSpec
+from signetscan.models.detection_spec import DetectionSpec
+from signetscan.models.segmentation_spec import SegmentationSpec, SlideScore
 
 
-def make_spec(**changes: object) -> ModelSpec:
+def make_spec(**changes: object) -> DetectionSpec:
     """A valid contract, with some fields changed."""
     values: dict[str, object] = {
         "name": "test",
@@ -21,4 +22,25 @@ def make_spec(**changes: object) -> ModelSpec:
         "licence": "Apache-2.0",
         "intended_use": "tests",
     }
-    return ModelSpec(**(values | changes))  # type: ignore[arg-type]
+    return DetectionSpec(**(values | changes))  # type: ignore[arg-type]
+
+
+def make_segmentation_spec(**changes: object) -> SegmentationSpec:
+    """A valid contract of a model that segments, with some fields changed."""
+    values: dict[str, object] = {
+        "name": "test",
+        "mpp": 0.5,
+        "tile_size": 128,
+        "stride": 16,
+        "output_stride": 4,
+        "margin": 8,
+        "class_names": ("Background", "Low grade", "High grade"),
+        "class_colours": ((200, 200, 200), (255, 127, 0), (227, 26, 28)),
+        "background": 0,
+        "slide_score": SlideScore(classes=(1, 2), top_share=0.1),
+        "training_data": "none",
+        "recipe": {},
+        "licence": "Apache-2.0",
+        "intended_use": "tests",
+    }
+    return SegmentationSpec(**(values | changes))  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
     from signetscan.training.retinanet import RetinaNet
 
 
@@ -30,7 +30,7 @@ class TorchDetector:
 
     sha256 = ""
 
-    def __init__(self, network: RetinaNet, spec: ModelSpec, device: torch.device) -> None:
+    def __init__(self, network: RetinaNet, spec: DetectionSpec, device: torch.device) -> None:
         self.spec = spec
         self.runs_on = Placement(name="torch", on_gpu=device.type == "cuda")
         self._network = Inference(network)

@@ -12,8 +12,8 @@ import torch
 from signetscan.atomic import part_path
 from signetscan.dataset.file_pairs import files_in
 from signetscan.errors import ModelError, OptionError, SlideError
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.detector import load_detector
-from signetscan.models.spec import LEAST_SCORE
 from signetscan.scan.tiling import TileGrid
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
     from signetscan.training.checkpoint import Checkpoint
     from signetscan.training.export_options import ExportPrecision, FloatPrecision
     from signetscan.training.retinanet import RetinaNet
@@ -63,7 +63,7 @@ class ExportedModel:
 
     path: Path
     """The file."""
-    spec: ModelSpec
+    spec: DetectionSpec
     """Its contract."""
     differences: Differences
     """Differences from the checkpoint's network: the largest ones, or for int8 those that 95% of candidates keep."""
@@ -136,7 +136,7 @@ def _check_can_score(state: Checkpoint, path: Path, options: ExportOptions) -> N
 
 def export_model(
     network: RetinaNet,
-    spec: ModelSpec,
+    spec: DetectionSpec,
     path: Path,
     *,
     precision: ExportPrecision = "fp32",
@@ -179,7 +179,7 @@ def export_model(
         return check_model(network, spec, part, [*random_tiles(spec), *tiles], precision=precision)
 
 
-def _check_outputs(network: RetinaNet, spec: ModelSpec) -> None:
+def _check_outputs(network: RetinaNet, spec: DetectionSpec) -> None:
     """Check that a network gives numbers, and not the same score to everything.
 
     Raises:
@@ -198,7 +198,7 @@ def _check_outputs(network: RetinaNet, spec: ModelSpec) -> None:
         raise ModelError(message)
 
 
-def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
+def random_tiles(spec: DetectionSpec) -> list[NDArray[np.uint8]]:
     """Tiles of several shapes, which a file must run on: one of noise, one of coarse noise, one of a single colour."""
     rng = np.random.default_rng(0)
     grain = max(spec.stride, 128)
@@ -209,7 +209,7 @@ def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
 
 
 def real_tiles(
-    path: Path, spec: ModelSpec, count: int = REAL_TILES, *, mpp: float | None = None
+    path: Path, spec: DetectionSpec, count: int = REAL_TILES, *, mpp: float | None = None
 ) -> list[NDArray[np.uint8]]:
     """Tiles of a slide or image, spread over its tissue, at the model's mpp.
 
@@ -236,7 +236,7 @@ def real_tiles(
 
 
 def calibration_tiles(
-    paths: Sequence[Path], spec: ModelSpec, *, mpp: float | None = None
+    paths: Sequence[Path], spec: DetectionSpec, *, mpp: float | None = None
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     """Tiles to calibrate on, and as many others of the same slides or images to check on.
 
@@ -268,7 +268,7 @@ def calibration_tiles(
 
 def check_model(
     network: RetinaNet,
-    spec: ModelSpec,
+    spec: DetectionSpec,
     path: str | os.PathLike[str],
     tiles: Sequence[NDArray[np.uint8]],
     *,

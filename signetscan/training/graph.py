@@ -17,7 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from signetscan import __version__
 from signetscan.errors import ModelError
-from signetscan.models.spec import INPUT_NAME, OUTPUT_NAMES
+from signetscan.models.detection_spec import OUTPUT_NAMES
+from signetscan.models.spec import INPUT_NAME
 from signetscan.training.retinanet import Inference
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
     from signetscan.training.retinanet import RetinaNet
 
 CHECK_SCORE = 0.3
@@ -61,7 +61,7 @@ class Differences:
 
 def check_int8(
     network: RetinaNet,
-    spec: ModelSpec,
+    spec: DetectionSpec,
     path: str | os.PathLike[str],
     tiles: Sequence[NDArray[np.uint8]],
     *,
@@ -127,7 +127,7 @@ def _refuse(name: str, worst: Differences) -> None:
     raise ModelError(message, options=("calibrate_on",))
 
 
-def _detections(candidates: Detections, spec: ModelSpec) -> Detections:
+def _detections(candidates: Detections, spec: DetectionSpec) -> Detections:
     """The detections that a user would see in one tile."""
     return suppress(candidates.select(candidates.scores >= spec.score_threshold), spec.nms_iou)
 

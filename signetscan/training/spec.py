@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from signetscan.models.spec import ModelSpec
+from signetscan.models.detection_spec import DetectionSpec
 from signetscan.scan.detect import SCORE_DECIMALS
 from signetscan.training.cautions import cautions_of, threshold_caution
 
@@ -33,7 +33,7 @@ def make_spec(
     licence: str = "unknown",
     intended_use: str = INTENDED_USE,
     threshold: float | None = None,
-) -> ModelSpec:
+) -> DetectionSpec:
     """The model contract of a checkpoint's network.
 
     Args:
@@ -51,7 +51,7 @@ def make_spec(
     else:
         held_out = None  # at another threshold, nobody has measured it
         cautions = tuple(caution for caution in cautions if caution != threshold_caution(checkpoint))
-    return ModelSpec(
+    return DetectionSpec(
         name=name,
         mpp=checkpoint.mpp,
         tile_size=TILE_SIZE,

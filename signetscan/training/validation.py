@@ -9,7 +9,7 @@ from signetscan.boxes import centre_in_any
 from signetscan.dataset import read_pixels
 from signetscan.evaluation import ImageResult, average_precision, evaluate_classes, make_tally, match_nearest_free
 from signetscan.evaluation.curves import AP_IOU, pr_curve
-from signetscan.models.spec import LEAST_SCORE
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide

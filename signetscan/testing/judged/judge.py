@@ -26,8 +26,8 @@ from signetscan.evaluation.assessment import FIGURES, figures_of
 from signetscan.evaluation.bootstrap import intervals, units_of
 from signetscan.evaluation.matching import ImageResult
 from signetscan.evaluation.normal_tissue import NormalTissue, rates
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.detector import load_detector
-from signetscan.models.spec import LEAST_SCORE
 from signetscan.models.store import find_model
 from signetscan.results.reading import load_result
 from signetscan.scan.options import ScanOptions
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from signetscan.batch.events import Event
     from signetscan.evaluation import Interval, Tally
     from signetscan.evaluation.bootstrap import Resampled
+    from signetscan.models.detection_spec import DetectionSpec
     from signetscan.models.runtime import Device
-    from signetscan.models.spec import ModelSpec
     from signetscan.results.calibration import Rate
     from signetscan.results.reading import StoredResult
     from signetscan.testing.judged.points import PointRule
@@ -72,7 +72,7 @@ class Points:
 class Judged:
     """What a model's detections on annotated images are worth."""
 
-    spec: ModelSpec
+    spec: DetectionSpec
     """The model."""
     sha256: str
     """SHA-256 of its file."""

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import atomic_text
-from signetscan.models.spec import LEAST_SCORE, in_one_line
+from signetscan.models.detection_spec import LEAST_SCORE
+from signetscan.models.spec import in_one_line
 from signetscan.plurals import counted
 
 if TYPE_CHECKING:
