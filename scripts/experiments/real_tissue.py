@@ -1,11 +1,13 @@
-"""Real fields to learn from and to judge on: NuInsSeg's (CC BY 4.0), split by blocks.
+"""Real fields to learn from and to judge on: NuInsSeg's, split by blocks, and EBHI-Seg's, by cases (both CC BY 4.0).
 
     python scripts/experiments/real_tissue.py fields NUINSSEG OUT
+    python scripts/experiments/real_tissue.py colon EBHI-SEG OUT
     python scripts/experiments/real_tissue.py nuclei NUINSSEG OUT
 
 Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each side
 of such a block are left out. `fields` writes links into `train`, `develop` (to choose by) and `judge` (to judge once),
 and into `train-hard` and so on those of them that hold the hardest look-alikes: goblet cells, mucous glands, fat.
+`colon` writes fields of normal colon, polyps and adenomas, crypts full of goblet cells among them, magnified three times.
 `nuclei` copies the same parts with a box for each nucleus, as images with VOC-like XML; those that touch are cut apart.
 """
 
@@ -35,6 +37,14 @@ BORDER = 4
 """Fields left out at each side of a block that is kept back."""
 HARD = (range(257, 296), range(309, 312), range(473, 513))
 """Numbers of the fields of mucosa, of a mucous gland, and of fat, by eye."""
+COLON_GRADES = ("normal", "polyp", "serrated-adenoma")
+"""Folders of EBHI-Seg with crypts that are no cancer's."""
+COLON_ZOOM = 3
+"""Magnification of EBHI-Seg's fields, so that their goblet cells are as large as signet ring cells at 0.25 µm/px."""
+COLON_PARTS = ("train", "train", "train", "develop", "judge")
+"""Parts that cases of EBHI-Seg go to in turn."""
+FIELDS_OF_A_CASE = 3
+"""Most fields that one case gives to training."""
 LEAST_AREA = 60
 """Area, pixels, below which a piece of a mask is no nucleus."""
 APART = 8
@@ -86,6 +96,28 @@ def fields(nuinsseg: Path, out: Path) -> None:
         for name in [part, f"{part}-hard"] if hard else [part]:
             (out / name).mkdir(parents=True, exist_ok=True)
             (out / name / path.name).symlink_to(path.resolve())
+    for folder in sorted(out.iterdir()):
+        click.echo(f"{folder}: {len(list(folder.iterdir()))} fields")
+
+
+@main.command()
+@click.argument("ebhi", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def colon(ebhi: Path, out: Path) -> None:
+    """Write folders of magnified fields of colon into OUT, whole cases in one of them."""
+    cases: dict[tuple[str, str], list[Path]] = {}
+    for grade in COLON_GRADES:
+        for path in sorted((ebhi / grade / "images").glob("*.jpg")):
+            cases.setdefault((path.name.partition("-")[0], grade), []).append(path)
+    names = sorted({case for case, _ in cases})
+    for (case, grade), paths in cases.items():
+        part = COLON_PARTS[names.index(case) % len(COLON_PARTS)]
+        folder = out / f"{part}-{'normal' if grade == 'normal' else 'growth'}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in paths[:FIELDS_OF_A_CASE] if part == "train" else paths:
+            with Image.open(path) as image:
+                sides = (image.width * COLON_ZOOM, image.height * COLON_ZOOM)
+                image.convert("RGB").resize(sides, Image.Resampling.LANCZOS).save(folder / f"{path.stem}.png")
     for folder in sorted(out.iterdir()):
         click.echo(f"{folder}: {len(list(folder.iterdir()))} fields")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.simulate.noise import log_uniform
 from signetscan.stains import EOSIN, HAEMATOXYLIN, across
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def vary(rng: np.random.Generator, stain: Stain) -> Stain:
     return make_stain(
         vectors[0] + rng.normal(0, 0.04, 3),
         vectors[1] + rng.normal(0, 0.04, 3),
-        haematoxylin=stain.haematoxylin * float(rng.uniform(0.8, 1.25)),
-        eosin=stain.eosin * float(rng.uniform(0.75, 1.25)),
+        haematoxylin=stain.haematoxylin * log_uniform(rng, 0.75, 1.3),
+        eosin=stain.eosin * log_uniform(rng, 0.7, 1.4),
         glass=np.asarray(stain.glass, np.float64),
     )
