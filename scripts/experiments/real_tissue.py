@@ -7,7 +7,7 @@
 Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each side
 of such a block are left out. `fields` writes links into `train`, `develop` (to choose by) and `judge` (to judge once),
 and into `train-hard` and so on those of them that hold the hardest look-alikes: goblet cells, mucous glands, fat.
-`colon` writes fields of normal colon, polyps and adenomas, crypts full of goblet cells among them, magnified three times.
+`colon` writes fields of normal colon, polyps and adenomas, many with crypts full of goblet cells, three times as large.
 `nuclei` copies the same parts with a box for each nucleus, as images with VOC-like XML; those that touch are cut apart.
 """
 

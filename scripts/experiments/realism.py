@@ -2,15 +2,19 @@
 
     python scripts/experiments/realism.py table FOLDER...
     python scripts/experiments/realism.py judge MODEL FIELDS [FIELDS-HARD] --seed 900
+    python scripts/experiments/realism.py sweep MODEL FIELDS --seed 900
 
 `table` prints what can be measured of any folder of images of 0.25 µm/px. `judge` composes cells into each field of a
 folder (with its own seed), scans that and the field as it is, and prints recall by the size of cells and by mucin,
 false positives per mm2 of the fields as they are, and how often tissue around composed cells is taken for a cell.
+`sweep` does so with images that are blurred, stained, compressed or magnified otherwise than those of the training.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +34,7 @@ from signetscan.models.detector import Detector, load_detector
 from signetscan.models.store import find_model
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
-from signetscan.simulate.camera import second_camera
+from signetscan.simulate.camera import compress, second_camera
 from signetscan.simulate.composed import Family, random_family
 from signetscan.simulate.field import Field, compose_field
 from signetscan.simulate.mucin import MucinKind
@@ -43,7 +47,7 @@ from signetscan.stains import EOSIN, HAEMATOXYLIN, across
 from signetscan.suffixes import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Pixels = NDArray[np.uint8]
 LOWEST = 0.02
@@ -232,6 +236,66 @@ def _by_mucin(paths: Sequence[Path], seed: int, detector: Detector, threshold: f
             found += int(match(kept, field.boxes).sum())
             total += len(field.boxes)
         click.echo(f"  recall of {kind.name.lower()} mucin: {found / max(total, 1):.2f} of {total}")
+
+
+# ---- sweeps ---------------------------------------------------------------------------------------------------------
+
+
+def restained(factor: float, image: Pixels) -> Pixels:
+    """An image of so many times the optical density."""
+    return np.asarray(255 * (image / 255) ** factor + 0.5, np.uint8)
+
+
+def blurred(sigma: float, image: Pixels) -> Pixels:
+    """An image out of focus; `sigma` in pixels."""
+    return np.asarray(ndimage.gaussian_filter(image, (sigma, sigma, 0)), np.uint8)
+
+
+def recompressed(quality: float, image: Pixels) -> Pixels:
+    """An image that was stored as JPEG once more."""
+    return np.asarray(Image.open(BytesIO(compress(image, int(quality)))))
+
+
+SWEEPS: dict[str, tuple[Callable[[float, Pixels], Pixels], tuple[float, ...]]] = {
+    "optical density x": (restained, (0.6, 0.8, 1.25, 1.6)),
+    "blur, px": (blurred, (1, 2, 3)),
+    "JPEG quality": (recompressed, (70, 50, 30)),
+}
+SCALES = (0.6, 0.8, 1.0, 1.25, 1.6)
+"""Factors between the mpp that the model is told and the true one."""
+
+
+@main.command()
+@click.argument("model")
+@click.argument("fields", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--seed", default=900, help="Seed of the cells.")
+@click.option("--most", default=35, help="Most fields.")
+def sweep(model: str, fields: Path, seed: int, most: int) -> None:
+    """Print how MODEL does on composed cells in FIELDS when images differ from those that it learnt from."""
+    detector = load_detector(find_model(model))
+    paths = pictures(fields, most)
+    with_cells, plain = [composed(path, seed) for path in paths], [read_background(path) for path in paths]
+
+    def row(name: str, change: Callable[[Pixels], Pixels], scale: float = 1.0) -> None:
+        threshold, mpp = detector.spec.score_threshold, MPP * scale
+        results = [
+            ImageResult(
+                detections=scan(change(field.image), detector, mpp), truth=field.boxes, normal=False, name=path.stem
+            )
+            for path, field in zip(paths, with_cells, strict=True)
+        ]
+        figures = assess(results, AssessOptions(threshold=threshold)).figures
+        false = sum(int((scan(change(image), detector, mpp).scores >= threshold).sum()) for image in plain)
+        click.echo(
+            f"{name}: recall {figures['recall'].value:.3f}, precision {figures['precision'].value:.3f}, AP50 "
+            f"{figures['ap50'].value:.3f}; false positives in the fields as they are: {false / mm2(plain):.1f} per mm2"
+        )
+
+    for scale in SCALES:
+        row(f"mpp told x {scale}", lambda image: image, scale)
+    for name, (change, values) in SWEEPS.items():
+        for value in values:
+            row(f"{name} {value}", partial(change, value))
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
