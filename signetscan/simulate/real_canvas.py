@@ -37,7 +37,7 @@ class RealCanvas(Canvas):
         self.stamps = stamps_of(amounts, self.nuclei, rng)
         """Some of its nuclei, to be copied."""
         self._tissue = amounts[:2].copy()
-        self.palest = np.quantile(amounts[:, ::4, ::4].reshape(3, -1), 0.02, axis=1)
+        self.palest = _palest(amounts)
         """(3,), amounts of stain at the palest places: what is painted is no paler where there is no bare glass."""
         self.softness = _softness(amounts[HAEM])
         """Width of an edge that looks as sharp as those of the image, pixels."""
@@ -78,6 +78,16 @@ class RealCanvas(Canvas):
         if not ring.any():
             return np.array([0.3, 0.5])
         return np.asarray(self.amounts[:2, window.rows, window.columns][:, ring].mean(axis=1), np.float64)
+
+
+def _palest(amounts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean amounts, (3,), of the fiftieth part of the pixels that have the least stain.
+
+    Of the same pixels for all three, because the least of each alone make a colour that the image does not have.
+    """
+    sample = amounts[:, ::4, ::4].reshape(3, -1)
+    stain = sample[:2].sum(axis=0)
+    return np.asarray(sample[:, stain <= np.quantile(stain, 0.02)].mean(axis=1), np.float64)
 
 
 def _softness(haem: Map) -> float:

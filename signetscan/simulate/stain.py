@@ -89,12 +89,13 @@ def stain_of(image: NDArray[np.uint8]) -> Stain:
 
 
 def vary(rng: np.random.Generator, stain: Stain) -> Stain:
-    """A similar stain, as another laboratory might have stained the same tissue."""
+    """A similar stain, as another laboratory might have stained the same tissue: rather of the usual strength."""
     vectors = np.asarray(stain.vectors, np.float64)
+    kept = float(rng.uniform(0.3, 1.0))
     return make_stain(
         vectors[0] + rng.normal(0, 0.04, 3),
         vectors[1] + rng.normal(0, 0.04, 3),
-        haematoxylin=stain.haematoxylin * log_uniform(rng, 0.75, 1.3),
-        eosin=stain.eosin * log_uniform(rng, 0.7, 1.4),
+        haematoxylin=stain.haematoxylin**kept * log_uniform(rng, 0.75, 1.3),
+        eosin=stain.eosin**kept * log_uniform(rng, 0.7, 1.35),
         glass=np.asarray(stain.glass, np.float64),
     )
