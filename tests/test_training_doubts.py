@@ -199,7 +199,7 @@ def test_what_the_split_lacks_is_said(toy_set: Dataset) -> None:
 
 def test_the_model_carries_its_cautions(trained: Path) -> None:
     best = load_checkpoint(trained / "best.pt")
-    latest = best.history[-1]
+    latest = best.history[-1] | {"recall": 0.9, "precision": 0.9}
     sure = replace(best, threshold_basis=ThresholdBasis.FALSE_POSITIVES, history=[latest | {"normals": 50.0}])
     assert cautions_of(sure) == make_spec(sure, name="m").cautions == ()
     few = replace(sure, history=[latest | {"normals": 3.0}])
@@ -213,6 +213,20 @@ def test_the_model_carries_its_cautions(trained: Path) -> None:
     for basis in ThresholdBasis:
         told = cautions_of(replace(sure, threshold_basis=basis))
         assert bool(told) == (basis is not ThresholdBasis.FALSE_POSITIVES)
+
+
+@pytest.mark.parametrize(
+    ("recall", "precision", "missing"),
+    [(0.9, 0.13, "86%"), (1.0, 0.29, "71%"), (1.0, 0.31, None), (0.5, 0.2, None), (0.0, 0.0, None), (1.0, 1.0, None)],
+)
+def test_many_detections_beside_the_boxes_are_told(
+    trained: Path, recall: float, precision: float, missing: str | None
+) -> None:
+    """With N boxes, recall * N detections are right, and as many as the precision says lie beside."""
+    state = load_checkpoint(trained / "best.pt")
+    row = state.history[-1] | {"recall": recall, "precision": precision}
+    said = [text for text in cautions_of(replace(state, history=[row])) if "what lies between" in text]
+    assert [f"unless {missing} of the cells" in text for text in said] == ([] if missing is None else [True])
 
 
 def test_cautions_survive_the_file_and_files_without_them_are_read(trained: Path) -> None:

@@ -140,7 +140,8 @@ def test_it_stands_alone_and_runs_nothing(page: Page) -> None:
     assert tags.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "a", "base"})
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
-    assert "http" not in re.sub(r"http-equiv", "", page.html)
+    without_pictures = re.sub(r"base64,[\w+/=]+", "", page.html)  # in which any four letters may stand
+    assert "http" not in without_pictures.replace("http-equiv", "")
     assert re.search(r"url\(|@import", page.html) is None
     policy = next(attributes["content"] for _, attributes in page.elements if "http-equiv" in attributes)
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -16,7 +16,7 @@ from signetscan.training.history import froc_of
 from signetscan.training.thresholds import ThresholdBasis
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from signetscan.dataset import AnnotatedImage
     from signetscan.training.checkpoint import Checkpoint
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FEW_NORMALS = 10
 """Normal images below which the false positives in them tell little."""
+MOST_MISSING = 0.7
+"""Largest share of boxes that are missing in the DGHM paper's experiments."""
 
 
 def check_split(
@@ -89,7 +91,7 @@ def cautions_of(checkpoint: Checkpoint) -> tuple[str, ...]:
     """What a user of the model should know of how it was chosen; nothing of a checkpoint without a finished epoch."""
     if not checkpoint.history:
         return ()
-    return tuple(filter(None, (_about_froc(checkpoint), threshold_caution(checkpoint))))
+    return tuple(filter(None, (_about_froc(checkpoint), *threshold_cautions(checkpoint))))
 
 
 def _about_froc(checkpoint: Checkpoint) -> str:
@@ -104,8 +106,33 @@ def _about_froc(checkpoint: Checkpoint) -> str:
     return ""
 
 
-def threshold_caution(checkpoint: Checkpoint) -> str:
-    """Why the score threshold of a checkpoint deserves no trust; empty if it does."""
+def _about_what_lies_between(row: Mapping[str, float]) -> str:
+    """Whether a network finds far more in images with cells than their boxes and the normal images explain.
+
+    A loss that trusts the negatives of normal images alone, as DGHM-C does, learns nothing of tissue that only images
+    with cells show: nothing contradicts it there.
+    """
+    precision, recall = row.get("precision", math.nan), row.get("recall", math.nan)
+    if not (recall > 0 and precision > 0):
+        return ""
+    beside = recall * (1 - precision) / precision
+    missing = beside / (1 + beside)
+    if missing <= MOST_MISSING:
+        return ""
+    return (
+        f"at its score threshold it finds {beside:.1f} times as much beside the boxes of the held-out images as there "
+        f"are boxes: unless {missing:.0%} of the cells have no box, the normal images do not show what lies between "
+        "cells"
+    )
+
+
+def threshold_cautions(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Why to doubt the score threshold of a checkpoint, and what it lets through."""
+    between = _about_what_lies_between(checkpoint.history[-1]) if checkpoint.history else ""
+    return tuple(filter(None, (_about_threshold(checkpoint), between)))
+
+
+def _about_threshold(checkpoint: Checkpoint) -> str:
     score = f"its score threshold of {checkpoint.threshold:.3f}"
     match checkpoint.threshold_basis:
         case ThresholdBasis.FALSE_POSITIVES:

@@ -16,7 +16,7 @@ from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr_cur
 from signetscan.plurals import counted
 from signetscan.reports import figure_uri, write_page
 from signetscan.reports.page import number
-from signetscan.training.cautions import cautions_of, split_cautions, threshold_caution
+from signetscan.training.cautions import cautions_of, split_cautions, threshold_cautions
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
 from signetscan.training.engine import BEST, LAST, data_digest, describe
@@ -123,7 +123,7 @@ def write_report(
         "normals": sum(image.normal for image in held_out),
         "threshold": best.threshold,
         "by_false_positives": best.threshold_basis in (ThresholdBasis.FALSE_POSITIVES, None),
-        "about_threshold": threshold_caution(best),
+        "about_threshold": "; ".join(threshold_cautions(best)),
         "chosen_by": chosen_by(history),
         "held_out": describe(held_out) if held_out else "",
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.models.detection_spec import DetectionSpec
 from signetscan.scan.detect import SCORE_DECIMALS
-from signetscan.training.cautions import cautions_of, threshold_caution
+from signetscan.training.cautions import cautions_of, threshold_cautions
 
 if TYPE_CHECKING:
     from signetscan.training.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ def make_spec(
         threshold = math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS
     else:
         held_out = None  # at another threshold, nobody has measured it
-        cautions = tuple(caution for caution in cautions if caution != threshold_caution(checkpoint))
+        cautions = tuple(caution for caution in cautions if caution not in threshold_cautions(checkpoint))
     return DetectionSpec(
         name=name,
         mpp=checkpoint.mpp,
