@@ -85,7 +85,7 @@ def test_it_says_what_was_found_and_what_it_is_not_for(browser: Browser, report:
 
 def test_nothing_in_it_is_named_elsewhere(report: Path) -> None:
     html = report.read_text(encoding="utf-8")
-    assert "http" not in html.replace("http-equiv", "")
+    assert "http" not in re.sub(r"base64,[\w+/=]+", "", html).replace("http-equiv", ""), "but for pictures' letters"
     assert re.search(r"@import|url\(|<link|<iframe|<form|\son\w+=", html) is None
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
     assert re.fullmatch(
