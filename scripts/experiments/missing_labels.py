@@ -25,6 +25,7 @@ from missing_labels_data import DATA, image_sets
 
 from signetscan.concurrency import cpu_count, process_map
 from signetscan.evaluation import average_precision, evaluate, make_tally, pr_curve
+from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.testing.missing_labels.boxes import count_right, drop_boxes, is_among, matched
 from signetscan.testing.missing_labels.methods import METHODS, ORDER, RATES, Job, followers, jobs_for
 from signetscan.testing.missing_labels.report import COLUMNS, SUBMITTED, write_report, write_rows
@@ -34,10 +35,13 @@ from signetscan.training.devices import choose_device
 from signetscan.training.engine import LAST, train
 from signetscan.training.options import Architecture, TrainOptions
 from signetscan.training.pseudo_labels import label_images
+from signetscan.training.thresholds import choose_threshold
 from signetscan.training.validation import detect_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from missing_labels_data import ImageSets
 
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import ImageResult
@@ -78,7 +82,8 @@ def run_job(work: Path, data: str, steps: int, device: Device, job: Job) -> list
     """Train and score one method, and those that start from it."""
     torch.set_num_threads(1)  # two runs on a core each are done sooner than one after the other on both
     seed, rate, method = job
-    dataset, test = image_sets(work, data, seed)
+    sets = image_sets(work, data, seed)
+    dataset = sets.learn
     partial_images = drop_boxes(dataset.images, rate, seed)
     rows = []
     for name in [method, *followers(method)]:
@@ -92,7 +97,10 @@ def run_job(work: Path, data: str, steps: int, device: Device, job: Job) -> list
         options, resume = options_for(name, seed, steps), (out / LAST).exists()
         train(replace(dataset, images=images), options, out, device=device, resume=resume)
         row = {"method": name, "missing": f"{rate:.1f}", "seed": str(seed), "steps": str(steps)}
-        row |= score(load_checkpoint(out / LAST), dataset, partial_images, test, device)
+        checkpoint = load_checkpoint(out / LAST)
+        row |= score(checkpoint, dataset, partial_images, sets.test, device)
+        if sets.choose is not None:
+            row |= at_threshold(checkpoint, drop_boxes(sets.choose.images, rate, seed), sets, device)
         rows.append(row | {"mined": str(mined), "mined_right": str(right)})
     return rows
 
@@ -145,6 +153,19 @@ def score(
         "dropped_recall": f"{hits[~kept].mean():.4f}" if (~kept).any() else "",
         "seconds": f"{sum(row['seconds'] for row in checkpoint.history):.0f}",
     }
+
+
+def at_threshold(
+    checkpoint: Checkpoint, choose: Sequence[AnnotatedImage], sets: ImageSets, device: Device
+) -> dict[str, str]:
+    """Figures on the test images at the threshold that users would get: chosen where as many boxes are missing."""
+    where = choose_device(device)
+    network = checkpoint.make_network().to(where)
+    found = detect_images(network, checkpoint, choose, where, lowest=LEAST_SCORE)
+    threshold, _ = choose_threshold(found, checkpoint.options.false_positives_per_normal, lowest=LEAST_SCORE)
+    scores = evaluate(detect_images(network, checkpoint, sets.test.images, where, lowest=threshold), threshold)
+    figures = {"threshold": threshold, "recall": scores.recall, "precision": scores.precision, "f1": scores.f1}
+    return {name: f"{value:.4f}" for name, value in figures.items()}
 
 
 def submitted(result: ImageResult, least: float) -> ImageResult:

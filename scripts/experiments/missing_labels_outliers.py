@@ -29,7 +29,7 @@ LEVELS = (0.3, 0.5, 0.7, 0.9)
 
 def shares(work: Path, method: str, missing: float, seed: int) -> list[float]:
     """Share of the dropped boxes with a detection on them of at least each level."""
-    dataset, _ = image_sets(work, "simulated", seed)
+    dataset = image_sets(work, "simulated", seed).learn
     seen = drop_boxes(dataset.images, missing, seed)
     checkpoint = load_checkpoint(run_folder(work, "simulated", (seed, missing, method)) / LAST)
     network = checkpoint.make_network()

@@ -20,6 +20,9 @@ SUBMITTED = (0.3, 0.5)
 paper does not state its lowest score. A loss that lowers the scores of cells loses them from the list, even if it still
 ranks them above everything else."""
 
+AT_THRESHOLD = ("threshold", "recall", "precision", "f1")
+"""Figures at a threshold that was chosen on other images, if there are any."""
+
 COLUMNS = (
     "method",
     "missing",
@@ -28,6 +31,7 @@ COLUMNS = (
     "froc",
     *(f"{name}_from_{least}" for least in SUBMITTED for name in ("froc", "recall", "precision", "fps")),
     "ap50",
+    *AT_THRESHOLD,
     "kept_recall",
     "dropped_recall",
     "mined",
@@ -49,6 +53,9 @@ TABLES = {
     "froc_from_0.5": "FROC of a submitted list: detections of score 0.5 and more",
     "precision_from_0.3": "Precision of that list from score 0.3, in images with cells",
     "ap50": "AP at IoU 0.5",
+    "recall": "Recall at the threshold chosen on other images, with as many boxes missing",
+    "precision": "Precision at that threshold, in images with cells",
+    "f1": "F1 at that threshold",
     "kept_recall": "Recall, in the training images, of the boxes it learnt from (score 0.3 and more)",
     "dropped_recall": "Recall, in the training images, of the boxes that were dropped (score 0.3 and more)",
 }
@@ -63,6 +70,8 @@ def write_report(folder: Path, data: str, rows: Sequence[dict[str, str]]) -> Non
     stem = f"missing-labels-{data}"
     lines: list[str] = []
     for column, title in TABLES.items():
+        if not any(row.get(column) for row in rows):
+            continue
         lines += [f"**{title}**", "", *table_lines(rows, column), ""]
     lines += [*mining_lines(rows)]
     with atomic_text(folder / f"{stem}.md") as file:
@@ -82,7 +91,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]
 
 def values(rows: Sequence[dict[str, str]], method: str, rate: float, column: str) -> list[float]:
     """One figure for all seeds, in the order of the seeds."""
-    chosen = [row for row in rows if row["method"] == method and float(row["missing"]) == rate and row[column]]
+    chosen = [row for row in rows if row["method"] == method and float(row["missing"]) == rate and row.get(column)]
     return [float(row[column]) for row in sorted(chosen, key=lambda row: int(row["seed"]))]
 
 
