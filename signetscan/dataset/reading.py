@@ -12,7 +12,7 @@ from signetscan.dataset.coco import has_coco, read_coco_folder
 from signetscan.dataset.digestpath import LAYOUT as DIGESTPATH
 from signetscan.dataset.digestpath import NEGATIVE_FOLDER, POSITIVE_FOLDER, digestpath_root, read_digestpath
 from signetscan.dataset.found import JSON_SUFFIXES, TEXT_SUFFIXES, YAML_SUFFIXES, find_files
-from signetscan.dataset.image_names import NAME
+from signetscan.dataset.image_names import names_slide
 from signetscan.dataset.images import Dataset
 from signetscan.dataset.options import MAX_MPP, MPP
 from signetscan.dataset.parts import assign_parts
@@ -225,7 +225,7 @@ def _remarks(images: Sequence[AnnotatedImage], layout: str, *, mpp_given: bool) 
         return remarks
     if not mpp_given:
         remarks.append(f"The images' pixels are assumed to be {MPP:g} µm wide; give their mpp if they are not")
-    unknown = sum(NAME.fullmatch(image.path.stem) is None for image in images)
+    unknown = sum(not names_slide(image.path.stem) for image in images)
     if unknown and len(slides) > 1:
         remarks.append(f"Images whose names do not tell the slide, each taken for a slide of its own: {unknown}")
     return remarks

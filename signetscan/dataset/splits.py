@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,14 +13,28 @@ from signetscan.errors import AnnotationError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from signetscan.dataset.images import AnnotatedImage
 
-    Split = tuple[list[AnnotatedImage], list[AnnotatedImage]]
+class FromSlide(Protocol):
+    """An image of a slide, with boxes or with a mask."""
+
+    @property
+    def slide(self) -> str:
+        """Slide that the image is from; images of one slide must not be split."""
+
+    @property
+    def normal(self) -> bool:
+        """Whether the image is known to have nothing that is to be found."""
+
+    @property
+    def part(self) -> Part | None:
+        """Part of the data to which the data set assigns the image."""
 
 
-def hold_out(
-    images: Sequence[AnnotatedImage], validation_split: float, fold: tuple[int, int] | None, seed: int
-) -> Split:
+Image = TypeVar("Image", bound=FromSlide)
+Split = tuple[list[Image], list[Image]]
+
+
+def hold_out(images: Sequence[Image], validation_split: float, fold: tuple[int, int] | None, seed: int) -> Split[Image]:
     """Split for a training run: by folds if a fold is given, else by the data set itself, else by the validation split.
 
     Args:
@@ -51,7 +65,7 @@ def hold_out(
     return split_by_slide(images, validation_split, seed)
 
 
-def split_by_slide(images: Sequence[AnnotatedImage], validation_split: float, seed: int) -> Split:
+def split_by_slide(images: Sequence[Image], validation_split: float, seed: int) -> Split[Image]:
     """Split into training and held-out images that have no slide in common, with both kinds of images in either.
 
     Args:
@@ -75,7 +89,7 @@ def split_by_slide(images: Sequence[AnnotatedImage], validation_split: float, se
     return _divided(images, held_out)
 
 
-def k_folds(images: Sequence[AnnotatedImage], k: int, seed: int) -> list[Split]:
+def k_folds(images: Sequence[Image], k: int, seed: int) -> list[Split[Image]]:
     """Split k times, so that each image is held out once and no slide is on both sides.
 
     All folds have about the same number of images with cells, and about the same number of normal images.
@@ -115,19 +129,19 @@ def k_folds(images: Sequence[AnnotatedImage], k: int, seed: int) -> list[Split]:
     return [_divided(images, held_out) for held_out in folds]
 
 
-def _by_slide(images: Sequence[AnnotatedImage]) -> dict[str, list[AnnotatedImage]]:
-    of_slide: dict[str, list[AnnotatedImage]] = defaultdict(list)
+def _by_slide(images: Sequence[Image]) -> dict[str, list[Image]]:
+    of_slide: dict[str, list[Image]] = defaultdict(list)
     for image in images:
         of_slide[image.slide].append(image)
     return of_slide
 
 
-def _kinds(of_slide: dict[str, list[AnnotatedImage]]) -> tuple[list[str], list[str]]:
+def _kinds(of_slide: dict[str, list[Image]]) -> tuple[list[str], list[str]]:
     """Slides with an image with cells, and slides with normal images only."""
     normal = {slide for slide, slide_images in of_slide.items() if all(image.normal for image in slide_images)}
     return sorted(of_slide.keys() - normal), sorted(normal)
 
 
-def _divided(images: Sequence[AnnotatedImage], held_out: set[str]) -> Split:
+def _divided(images: Sequence[Image], held_out: set[str]) -> Split[Image]:
     training = [image for image in images if image.slide not in held_out]
     return training, [image for image in images if image.slide in held_out]

@@ -16,12 +16,12 @@ from signetscan.scan.merge import suppress
 from signetscan.slides.fingerprint import file_fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from signetscan.dataset.images import AnnotatedImage, Place
+    from signetscan.dataset.images import Place
     from signetscan.dataset.parsed import ParsedImage
     from signetscan.dataset.remarks import Remarks
 
@@ -67,7 +67,7 @@ def each_once(images: Sequence[ParsedImage], remarks: Remarks) -> list[ParsedIma
     Raises:
         AnnotationError: a file cannot be read.
     """
-    content_of = _contents([parsed.image for parsed in images])
+    content_of = contents_of({parsed.image.path: parsed.image.place is None for parsed in images})
     slides: dict[str, str] = {}
     kept: dict[tuple[str, Place | None, bool], ParsedImage] = {}
     for parsed in images:
@@ -98,9 +98,15 @@ def _joined(first: ParsedImage, second: ParsedImage) -> ParsedImage:
     return replace(first, image=image, names=first.names + second.names)
 
 
-def _contents(images: Sequence[AnnotatedImage]) -> dict[Path, str]:
-    """A text for each file, which only files of the same content share."""
-    plain = {image.path: image.place is None for image in images}
+def contents_of(plain: Mapping[Path, bool]) -> dict[Path, str]:
+    """A text for each file, which only files of the same content share.
+
+    Args:
+        plain: for each file whether it is a picture, all of which is compared, rather than a slide.
+
+    Raises:
+        AnnotationError: a file cannot be read.
+    """
     try:
         of_size: dict[tuple[int, bool], list[Path]] = defaultdict(list)
         for path, is_plain in plain.items():
