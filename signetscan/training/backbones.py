@@ -1,4 +1,4 @@
-"""Backbones: networks that turn pixels into feature maps of stride 8, 16 and 32, for the detector's FPN.
+"""Backbones: networks that turn pixels into feature maps, for the detector's FPN and the decoder of segmentation.
 
 Each has the parameter names of a published file of ImageNet weights, so that the file can be loaded from a path, and
 normalises pixels as those weights expect.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,20 +33,39 @@ class Backbone(nn.Module):
     classifier_prefixes: ClassVar[tuple[str, ...]]
     """Prefixes of the parameters of the published file that belong to its classifier, and are left out."""
     channels: tuple[int, int, int]
-    """Channels of the three maps."""
+    """Channels of the maps of stride 8, 16 and 32."""
+    fine_channels: tuple[int, int]
+    """Channels of the maps of stride 2, which is the stem's, and 4."""
 
     def stem(self) -> tuple[nn.Conv2d, nn.Module, Callable[[Tensor], Tensor]]:
         """The first convolution, of stride 2, its normalisation and its activation."""
         raise NotImplementedError
 
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The stem's output, (B, C, H / 2, W / 2), to the feature maps of stride 4, 8, 16 and 32."""
+        raise NotImplementedError
+
     def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The stem's output, (B, C, H / 2, W / 2), to the feature maps of stride 8, 16 and 32."""
-        raise NotImplementedError
+        return self.stages(x)[1:]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3, H, W) to the feature maps of stride 8, 16 and 32."""
+        return self.all_maps(x)[2:]
+
+    def all_maps(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """(B, 3, H, W) to the feature maps of stride 2, 4, 8, 16 and 32."""
         convolve, normalise, activate = self.stem()
-        return self.body(activate(normalise(convolve(x))))
+        fine: Tensor = activate(normalise(convolve(x)))
+        return fine, *self.stages(fine)
+
+    def normalised(self, tiles: Tensor) -> Tensor:
+        """Tiles, uint8 (B, H, W, 3), RGB, as normalised pixels, float32 (B, 3, H, W)."""
+        mean, std = (
+            255 * torch.tensor(values).to(tiles.device, non_blocking=True).reshape(1, 3, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        return (tiles.permute(0, 3, 1, 2).float() - mean) / std
 
 
 def make_backbone(name: BackboneName, width: int | None) -> Backbone:
@@ -93,6 +113,7 @@ class ResNet18(Backbone):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.channels = (2 * width, 4 * width, 8 * width)
+        self.fine_channels = (width, width)
         self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.layer1 = _stage(width, width, 1)
@@ -107,11 +128,12 @@ class ResNet18(Backbone):
         """The first convolution, its normalisation and its activation."""
         return self.conv1, self.bn1, functional.relu
 
-    def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The stem's output to the feature maps of stride 8, 16 and 32."""
-        c3 = self.layer2(self.layer1(functional.max_pool2d(x, 3, 2, 1)))
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The stem's output to the feature maps of stride 4, 8, 16 and 32."""
+        c2 = self.layer1(functional.max_pool2d(x, 3, 2, 1))
+        c3 = self.layer2(c2)
         c4 = self.layer3(c3)
-        return c3, c4, self.layer4(c4)
+        return c2, c3, c4, self.layer4(c4)
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -132,8 +154,8 @@ LITE0_STAGES = (
     (1, 3, 1, 6, 320),
 )
 """Blocks, kernel, stride of the first block, expansion and channels of each stage, as in EfficientNet-B0."""
-LITE0_MAPS = (4, 10, 15)
-"""The last blocks of stride 8, 16 and 32."""
+LITE0_MAPS = (2, 4, 10, 15)
+"""The last blocks of stride 4, 8, 16 and 32."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -189,6 +211,7 @@ class EfficientNetLite0(Backbone):
     std = (128 / 255,) * 3
     classifier_prefixes = ("_conv_head.", "_bn1.", "_fc.")
     channels = (40, 112, 320)
+    fine_channels = (LITE0_STEM, 24)
 
     def __init__(self) -> None:
         super().__init__()
@@ -212,14 +235,14 @@ class EfficientNetLite0(Backbone):
         """The first convolution, its normalisation and its activation."""
         return self._conv_stem, self._bn0, functional.relu6
 
-    def body(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The stem's output to the feature maps of stride 8, 16 and 32."""
+    def stages(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The stem's output to the feature maps of stride 4, 8, 16 and 32."""
         maps = []
         for index, block in enumerate(self._blocks):
             x = block(x)
             if index in LITE0_MAPS:
                 maps.append(x)
-        return maps[0], maps[1], maps[2]
+        return maps[0], maps[1], maps[2], maps[3]
 
 
 def _lite_norm(channels: int) -> nn.BatchNorm2d:

@@ -12,6 +12,7 @@ GHM-C; Lin et al. (ICCV 2017) for focal loss; Wang et al. (ICCV 2019) for symmet
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,21 @@ class Source(IntEnum):
     """An anchor too near a cell for a negative and too far for a positive: left out of every sum and count."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """What counts as one example."""
+
+    together: int = 1
+    """Examples that count as one, because they are of the same thing, as neighbouring pixels are. It matters where a
+    density has another exponent than 1."""
+    per_positive: bool = True
+    """Whether a plain sum of losses is divided by the number of positives, or by that of all examples."""
+
+
+ANCHORS = Counting()
+"""Anchors of a detector, of which few are positive."""
+
+
 class HarmonisedLoss(nn.Module):
     """Gradient harmonising (GHM-C), decoupled (DGHM-C) or not.
 
@@ -55,15 +71,20 @@ class HarmonisedLoss(nn.Module):
         groups: the group (0 to M - 1) of each `Source` but `IGNORED`.
         mus: exponent of each group's outliers.
         options: constants.
+        counting: what counts as one example; with u examples `together`, the numbers of the formulas are divided by u,
+            and no density is below 1.
     """
 
     counts: Tensor
     """(M, bins), running counts; used with momentum only."""
 
-    def __init__(self, groups: tuple[int, int, int], mus: tuple[float, ...], options: LossOptions) -> None:
+    def __init__(
+        self, groups: tuple[int, int, int], mus: tuple[float, ...], options: LossOptions, counting: Counting = ANCHORS
+    ) -> None:
         super().__init__()
         self.bins, self.outlier, self.momentum = options.bins, options.outlier, options.momentum
-        self.unit = options.bins if options.per_width else 1
+        self.together = counting.together
+        self.unit = (options.bins if options.per_width else 1) / self.together
         # Ignored examples form a last group, whose counts are dropped: to leave them out by a mask would give tensors
         # of a size that only the GPU knows.
         self.groups, self.mus = (*groups, len(mus)), (*mus, 1.0)
@@ -91,9 +112,11 @@ class HarmonisedLoss(nn.Module):
         group_count = len(counts)
         # Ignored examples read any group's count, and get 0 below. A running count may come close to 0.
         density = counts[group.clamp(max=group_count - 1), region].clamp(min=1e-3) * self.unit
+        if self.together > 1:
+            density = density.clamp(min=1)  # below 1, an exponent that is to lower a weight would raise it
         exponent = _constant(self.mus, logits.device)[group]
         gamma = torch.where(self._norms(logits, targets) >= self.outlier, exponent, 1.0)
-        return torch.where(group < group_count, 1 / (group_count * density**gamma), 0).float()
+        return torch.where(group < group_count, 1 / (self.together * group_count * density**gamma), 0).float()
 
     def _norms(self, logits: Tensor, targets: Tensor) -> Tensor:
         norms = (torch.sigmoid(logits.detach()) - targets).abs()
@@ -126,64 +149,67 @@ def _constant(values: Sequence[float], device: torch.device) -> Tensor:
 
 
 class PlainLoss(nn.Module):
-    """The sum of a loss over examples, divided by the number of positives (at least 1), as in RetinaNet.
+    """The sum of a loss over examples, divided by a number of them (at least 1): as in RetinaNet, of the positives.
 
     Args:
         of_example: the loss of single examples, (logits, targets) to losses, each (N,).
+        counting: which examples to divide by.
     """
 
-    def __init__(self, of_example: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, of_example: Callable[[Tensor, Tensor], Tensor], counting: Counting = ANCHORS) -> None:
         super().__init__()
-        self.of_example = of_example
+        self.of_example, self.per_positive = of_example, counting.per_positive
 
     def forward(self, logits: Tensor, targets: Tensor, sources: Tensor) -> Tensor:
         """The loss of a batch, a scalar; see `HarmonisedLoss.forward`."""
         targets, counted = targets.float(), (sources != Source.IGNORED).float()
-        return (counted * self.of_example(logits.float(), targets)).sum() / (counted * targets).sum().clamp(min=1)
+        divisor = (counted * targets if self.per_positive else counted).sum().clamp(min=1)
+        return (counted * self.of_example(logits.float(), targets)).sum() / divisor
 
 
-def _dghm_c(options: LossOptions) -> nn.Module:
-    return HarmonisedLoss((0, 0, 1), (options.mu_clean, options.mu_noisy), options)
+def _dghm_c(options: LossOptions, counting: Counting) -> nn.Module:
+    return HarmonisedLoss((0, 0, 1), (options.mu_clean, options.mu_noisy), options, counting)
 
 
-def _dghm_c_star(options: LossOptions) -> nn.Module:
-    return HarmonisedLoss((0, 1, 2), (options.mu_clean, options.mu_clean, options.mu_noisy), options)
+def _dghm_c_star(options: LossOptions, counting: Counting) -> nn.Module:
+    return HarmonisedLoss((0, 1, 2), (options.mu_clean, options.mu_clean, options.mu_noisy), options, counting)
 
 
-def _ghm_c(options: LossOptions) -> nn.Module:
-    return HarmonisedLoss((0, 0, 0), (1.0,), options)
+def _ghm_c(options: LossOptions, counting: Counting) -> nn.Module:
+    return HarmonisedLoss((0, 0, 0), (1.0,), options, counting)
 
 
-def _ce(options: LossOptions) -> nn.Module:  # noqa: ARG001 - one signature
+def _ce(options: LossOptions, counting: Counting) -> nn.Module:  # noqa: ARG001 - one signature
     return PlainLoss(
-        lambda logits, targets: functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        lambda logits, targets: functional.binary_cross_entropy_with_logits(logits, targets, reduction="none"),
+        counting,
     )
 
 
-def _focal(options: LossOptions) -> nn.Module:
+def _focal(options: LossOptions, counting: Counting) -> nn.Module:
     def of_example(logits: Tensor, targets: Tensor) -> Tensor:
         losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         norms = (torch.sigmoid(logits) - targets).abs()
         balance = targets * options.focal_alpha + (1 - targets) * (1 - options.focal_alpha)
         return balance * norms**options.focal_gamma * losses
 
-    return PlainLoss(of_example)
+    return PlainLoss(of_example, counting)
 
 
 LOG_ZERO = -4.0
 """Stands for the logarithm of 0 in symmetric cross-entropy (A in its paper)."""
 
 
-def _sce(options: LossOptions) -> nn.Module:
+def _sce(options: LossOptions, counting: Counting) -> nn.Module:
     def of_example(logits: Tensor, targets: Tensor) -> Tensor:
         losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         reverse = -LOG_ZERO * (torch.sigmoid(logits) - targets).abs()  # - sum of p * log(target) over both outcomes
         return options.sce_alpha * losses + options.sce_beta * reverse
 
-    return PlainLoss(of_example)
+    return PlainLoss(of_example, counting)
 
 
-LOSSES: dict[LossName, Callable[[LossOptions], nn.Module]] = {
+LOSSES: dict[LossName, Callable[[LossOptions, Counting], nn.Module]] = {
     "dghm-c": _dghm_c,
     "dghm-c-star": _dghm_c_star,
     "ghm-c": _ghm_c,
@@ -191,9 +217,9 @@ LOSSES: dict[LossName, Callable[[LossOptions], nn.Module]] = {
     "ce": _ce,
     "sce": _sce,
 }
-"""Makers of the losses by name."""
+"""Makers of the losses by name; dice is no sum over examples, and stands in `segmentation/losses.py`."""
 
 
-def make_loss(options: LossOptions) -> nn.Module:
+def make_loss(options: LossOptions, counting: Counting = ANCHORS) -> nn.Module:
     """The loss that the options name, called with (logits, targets, sources)."""
-    return LOSSES[options.loss](options)
+    return LOSSES[options.loss](options, counting)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from signetscan.errors import OptionError
 from signetscan.json_values import JsonError, JsonTable
@@ -18,8 +18,10 @@ from signetscan.options import Option, Value, check_options, option, options_fro
 if TYPE_CHECKING:
     from signetscan.json_values import Json
 
+T = TypeVar("T")
+
 BackboneName = Literal["resnet18", "efficientnet-lite0"]
-LossName = Literal["dghm-c", "dghm-c-star", "ghm-c", "focal", "ce", "sce"]
+LossName = Literal["dghm-c", "dghm-c-star", "ghm-c", "focal", "ce", "sce", "dice"]
 PresetName = Literal["paper", "strong", "fast"]
 Augment = Literal["plain", "strong"]
 Schedule = Literal["steps", "cosine"]
@@ -44,7 +46,7 @@ class LossOptions:
         OptionError: a value is out of range.
     """
 
-    loss: LossName = option("dghm-c", Option(help="Classification loss."))
+    loss: LossName = option("dghm-c", Option(help="Classification loss; dice is for segmentation only."))
     # An outlier among noisy negatives may well be a cell that nobody boxed: above 1, it counts less.
     mu_noisy: float = option(2.0, Option(help="DGHM: exponent for outliers among noisy negatives.", low=0, high=10))
     # An outlier among examples with sure labels is one to learn from: below 1, it counts more.
@@ -80,21 +82,44 @@ class LossOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """The sizes of the network; the defaults are the paper's.
+class BackboneOptions:
+    """The backbone of a network.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    backbone: BackboneName = option(
+        "resnet18",
+        Option(
+            help="Network below the feature pyramid (FPN), or below the decoder of segmentation.",
+            default=PRESETS_DECIDE,
+        ),
+    )
+    # Each later stage has twice as many. Another backbone comes in one size, and its width is None.
+    width: int | None = option(
+        None, Option(help="Channels of the first stage of a resnet18.", low=8, high=256, default=PRESETS_DECIDE)
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.backbone == "resnet18":
+            if self.width is None:
+                object.__setattr__(self, "width", USUAL_WIDTH)  # so that equal networks have equal options
+        elif self.width is not None:
+            message = f"only resnet18 has a width to choose; leave it out with {self.backbone}"
+            raise OptionError(message, options=("width",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture(BackboneOptions):
+    """The sizes of the detector; the defaults are the paper's.
 
     Raises:
         OptionError: a value is out of range.
     """
 
     classes: int = option(1, Option(help="Number of classes.", low=1, high=100))
-    backbone: BackboneName = option(
-        "resnet18", Option(help="Network below the feature pyramid (FPN).", default=PRESETS_DECIDE)
-    )
-    # Each later stage has twice as many. Another backbone comes in one size, and its width is None.
-    width: int | None = option(
-        None, Option(help="Channels of the first stage of a resnet18.", low=8, high=256, default=PRESETS_DECIDE)
-    )
     fpn_channels: int = option(
         256,
         Option(help="Channels of the FPN and the heads.", low=8, high=1024, default=PRESETS_DECIDE, former="pyramid"),
@@ -112,15 +137,6 @@ class Architecture:
         ),
     )
     head_depth: int = option(4, Option(help="Convolutions of each head before its last.", low=0, high=8))
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if self.backbone == "resnet18":
-            if self.width is None:
-                object.__setattr__(self, "width", USUAL_WIDTH)  # so that equal networks have equal options
-        elif self.width is not None:
-            message = f"only resnet18 has a width to choose; leave it out with {self.backbone}"
-            raise OptionError(message, options=("width",))
 
     @property
     def levels(self) -> int:
@@ -141,17 +157,15 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainOptions:
-    """All options on which the weights of a training run depend, besides its data.
+class RunOptions:
+    """The options of a training run that do not depend on its task.
 
-    The defaults are the DGHM paper's; comments say why, where it leaves a value open. See `preset_options` for others.
+    The defaults are the DGHM paper's; comments say why, where it leaves a value open.
 
     Raises:
         OptionError: a value is out of range.
     """
 
-    architecture: Architecture = field(default_factory=Architecture)
-    """Sizes of the network."""
     loss: LossOptions = field(default_factory=LossOptions)
     """Classification loss."""
     patch: int = option(
@@ -167,7 +181,7 @@ class TrainOptions:
     )
     # The loss can trust normal images only, so they make up most of a batch.
     normals_per_positive: float = option(
-        3.0, Option(help="Crops of normal images to each crop with cells.", low=0, high=100)
+        3.0, Option(help="Crops of normal images to each crop of another image.", low=0, high=100)
     )
     batches: int = option(
         0,
@@ -214,16 +228,6 @@ class TrainOptions:
         None,
         Option(help="Hold out fold I of K, by whole slides, instead of the validation split.", default="none"),
     )
-    # False positives are counted in normal images alone: elsewhere, one may be a cell that nobody boxed.
-    false_positives_per_normal: float = option(
-        1.0,
-        Option(
-            help="Mean number of false positives in a normal validation image that the model's score threshold allows.",
-            low=0,
-            high=1000,
-            former="alarms_per_normal",
-        ),
-    )
     precision: Precision = option(
         "auto",
         Option(help="Arithmetic of the forward and backward pass; auto uses bf16 where the processor has it built in."),
@@ -250,6 +254,36 @@ class TrainOptions:
             "fold": None if self.fold is None else list(self.fold),
         }
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """All options on which the weights of a detector depend, besides its data.
+
+    The defaults are the DGHM paper's; comments say why, where it leaves a value open. See `preset_options` for others.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    architecture: Architecture = field(default_factory=Architecture)
+    """Sizes of the network."""
+    # False positives are counted in normal images alone: elsewhere, one may be a cell that nobody boxed.
+    false_positives_per_normal: float = option(
+        1.0,
+        Option(
+            help="Mean number of false positives in a normal validation image that the model's score threshold allows.",
+            low=0,
+            high=1000,
+            former="alarms_per_normal",
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        RunOptions.__post_init__(self)
+        if self.loss.loss == "dice":
+            message = "dice is a loss of segmentation; choose another one to train a detector"
+            raise OptionError(message, options=("loss",))
+
     @classmethod
     def from_dict(cls, values: Json) -> TrainOptions:
         """The inverse of `as_dict`; it also reads what earlier versions wrote.
@@ -257,19 +291,33 @@ class TrainOptions:
         Raises:
             OptionError: a value is unknown, of the wrong type or out of range.
         """
-        try:
-            table = JsonTable.of(values, "options")
-            architecture, loss = table.table("architecture").values, dict(table.table("loss").values)
-        except JsonError as error:
-            raise OptionError(str(error)) from error
-        if "name" in loss:  # written by earlier versions
-            loss["loss"] = loss.pop("name")
-        return options_from(
-            cls,
-            {name: value for name, value in table.values.items() if name not in ("architecture", "loss")},
-            architecture=options_from(Architecture, architecture),
-            loss=options_from(LossOptions, loss),
-        )
+        return run_options_from(cls, Architecture, values)
+
+
+def run_options_from(cls: type[T], architecture: type[BackboneOptions], values: Json) -> T:
+    """The options of a run from the plain values that its `as_dict` gave; also those that earlier versions wrote.
+
+    Args:
+        cls: the class of the options.
+        architecture: the class of its `architecture`.
+        values: the values.
+
+    Raises:
+        OptionError: a value is unknown, of the wrong type or out of range.
+    """
+    try:
+        table = JsonTable.of(values, "options")
+        sizes, loss = table.table("architecture").values, dict(table.table("loss").values)
+    except JsonError as error:
+        raise OptionError(str(error)) from error
+    if "name" in loss:  # written by earlier versions
+        loss["loss"] = loss.pop("name")
+    return options_from(
+        cls,
+        {name: value for name, value in table.values.items() if name not in ("architecture", "loss")},
+        architecture=options_from(architecture, sizes),
+        loss=options_from(LossOptions, loss),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

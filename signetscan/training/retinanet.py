@@ -111,11 +111,7 @@ class RetinaNet(nn.Module):
         Returns:
             logits (B, A, classes), offsets (B, A, 4) and anchors (A, 4), tile pixels.
         """
-        mean, std = (
-            255 * torch.tensor(values).to(tiles.device, non_blocking=True).reshape(1, 3, 1, 1)
-            for values in (self.backbone.mean, self.backbone.std)
-        )
-        x = (tiles.permute(0, 3, 1, 2).float() - mean) / std
+        x = self.backbone.normalised(tiles)
         # Half precision starts here and ends after the heads: pixels and boxes need more digits than it has.
         return self.predict(self.backbone(x.to(self.classify.last.weight.dtype)))
 

@@ -1,0 +1,1 @@
+"""Training networks that segment tissue, from images with masks."""
