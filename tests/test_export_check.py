@@ -13,10 +13,10 @@ from PIL import Image
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, SlideError
 from signetscan.models.detector import load_detector
+from signetscan.scan.real_tiles import real_tiles
 from signetscan.slides import open_slide
 from signetscan.testing.specs import make_spec
 from signetscan.training import export
-from signetscan.training.export import real_tiles
 from signetscan.training.int8_check import Differences
 
 if TYPE_CHECKING:

@@ -23,11 +23,12 @@ from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.models.detector import load_detector
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import detect_slide
+from signetscan.scan.real_tiles import real_tiles
 from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
 from signetscan.testing.specs import make_spec as any_spec
 from signetscan.training import export
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint
-from signetscan.training.export import calibration_tiles, export_model, real_tiles
+from signetscan.training.export import calibration_tiles, export_model
 from signetscan.training.graph import fold_norms
 from signetscan.training.int8_check import check_int8
 from signetscan.training.options import Architecture

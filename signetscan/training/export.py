@@ -14,9 +14,7 @@ from signetscan.dataset.file_pairs import files_in
 from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.detector import load_detector
-from signetscan.scan.tiling import TileGrid
-from signetscan.scan.tissue import find_tissue
-from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.scan.real_tiles import real_tiles
 from signetscan.suffixes import IMAGE_SUFFIXES, SLIDE_SUFFIXES
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.detector import TorchDetector
@@ -46,8 +44,6 @@ MAX_SCORE_ERROR: dict[FloatPrecision, float] = {"fp32": 1e-4, "fp16": 5e-3}
 TIES: dict[FloatPrecision, float] = {"fp32": 0.0, "fp16": 0.1}
 """Part of the candidates that may differ by more: where two anchors of a position score almost the same, rounding
 decides which of them becomes the candidate."""
-REAL_TILES = 4
-"""Tiles of each slide that an export is checked on."""
 CALIBRATION_TILES = 16
 """Most tiles that give an int8 network its ranges; it is checked on as many others."""
 SAME_SCORE = 1e-6
@@ -206,33 +202,6 @@ def random_tiles(spec: DetectionSpec) -> list[NDArray[np.uint8]]:
     coarse = np.kron(rng.integers(0, 256, (2 * grain // 16, 2 * grain // 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
     flat = np.full((grain, grain, 3), 240, np.uint8)
     return [noise, coarse, flat]
-
-
-def real_tiles(
-    path: Path, spec: DetectionSpec, count: int = REAL_TILES, *, mpp: float | None = None
-) -> list[NDArray[np.uint8]]:
-    """Tiles of a slide or image, spread over its tissue, at the model's mpp.
-
-    Args:
-        path: the file.
-        spec: the contract, which has the sizes of tiles and pixels.
-        count: most tiles to return.
-        mpp: size of a level-0 pixel, µm/px, instead of the file's; the model's if neither is known.
-
-    Raises:
-        SlideError: the file cannot be read, or shows no tissue.
-    """
-    with open_slide(path, mpp=mpp, default_mpp=spec.mpp) as slide:
-        view, mask = SlideAtMpp(slide, spec.mpp), find_tissue(slide)
-        width, height = view.dimensions
-        grid = TileGrid(width=width, height=height, tile_size=spec.tile_size, overlap=0, stride=spec.stride)
-        tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * (view.scale * 2)).tolist())]
-        if not tiles:
-            message = f"{path}: shows no tissue to check the model on; name another slide"
-            raise SlideError(message)
-        chosen = tiles[:: -(-len(tiles) // count)]
-        # Copies, because what a slide reads may be read-only, of which torch warns.
-        return [view.read(tile.x, tile.y, tile.width, tile.height).copy() for tile in chosen]
 
 
 def calibration_tiles(
