@@ -80,6 +80,13 @@ class JsonTable:
         """A text, or the default if it is null or missing."""
         return default if self.values.get(key) is None else self.text(key)
 
+    def truth(self, key: str) -> bool:
+        """True or false."""
+        value = self._value(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
     def number(self, key: str, *, low: float = -math.inf) -> float:
         """A finite number that is not below `low`."""
         value = self._value(key)

@@ -182,6 +182,27 @@ def test_a_batch_too_large_for_memory_is_halved(room: int) -> None:
         detect_slide(slide, CrampedDetector(0), options)
 
 
+class FixedDetector(BlobDetector):
+    """Takes tiles of 256 px only."""
+
+    def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
+        assert tiles.shape[1:3] == (256, 256)
+        return super().detect(tiles, score_threshold)
+
+
+@pytest.mark.parametrize("size", [(250, 300), (700, 500)])
+def test_a_model_of_one_tile_size_gets_no_other(size: tuple[int, int]) -> None:
+    """Not even where the slide is smaller than a tile, or a smaller one would do."""
+    image = np.full((*size, 3), 252, np.uint8)
+    image[60:200, 40:180] = (200, 120, 180)
+    slide = ArraySlide([image], mpp=0.25)
+    with pytest.raises(AssertionError):
+        detect_slide(slide, FixedDetector())
+    found = detect_slide(slide, FixedDetector(tile_size_is_fixed=True)).detections
+    assert len(found) == 1
+    assert found.boxes.tolist() == detect_slide(slide, BlobDetector()).detections.boxes.tolist()
+
+
 class DamagedSlide(ArraySlide):
     """Cannot decode anything that touches a rectangle, level-0 pixels."""
 

@@ -253,3 +253,33 @@ def test_outputs_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     onnx.save(model, path)
     with pytest.raises(ModelError, match="shapes"):
         load_detector(path).detect(np.zeros((1, 64, 64, 3), np.uint8), 0.1)
+
+
+def test_a_model_of_a_fixed_size_and_batch_is_run_as_often_as_it_takes(tmp_path: Path) -> None:
+    """What it says of a tile does not depend on the tiles beside it, nor on how many there are."""
+    metadata = make_spec(tile_size_is_fixed=True, batch_size=2).to_metadata()
+    detector = load_detector(
+        write_tiny_model(tmp_path / "fixed.onnx", input_shape=(2, 256, 256, 3), metadata=metadata), device="cpu"
+    )
+    free = load_detector(write_tiny_model(tmp_path / "free.onnx"), device="cpu")
+    tiles = np.stack([np.full((256, 256, 3), value, np.uint8) for value in (0, 255, 51, 102, 10)])
+    for count in range(1, 6):
+        found, expected = detector.detect(tiles[:count], 0.1), free.detect(tiles[:count], 0.1)
+        assert [each.scores.tolist() for each in found] == [each.scores.tolist() for each in expected]
+
+
+@pytest.mark.parametrize(
+    ("shape", "said", "named"),
+    [
+        ((2, 256, 256, 3), {"tile_size_is_fixed": True}, "batch free"),
+        ((2, 256, 256, 3), {"tile_size_is_fixed": True, "batch_size": 1}, "metadata says batch_size 1"),
+        (("batch", 256, 256, 3), {"batch_size": 1}, "metadata says batch_size 1"),
+        (("batch", 256, 256, 3), {}, "takes tiles of 256 px only, but tile_size_is_fixed is not true"),
+    ],
+)
+def test_a_graph_takes_what_its_metadata_says(
+    tmp_path: Path, shape: tuple[str | int, ...], said: dict[str, Any], named: str
+) -> None:
+    path = write_tiny_model(tmp_path / "m.onnx", input_shape=shape, metadata=make_spec(**said).to_metadata())
+    with pytest.raises(ModelError, match=named):
+        load_detector(path)

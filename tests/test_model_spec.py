@@ -85,6 +85,10 @@ def test_a_file_from_before_precision_was_noted_is_still_read() -> None:
         ("recipe", []),
         ("licence", 3),
         ("precision", 8),
+        ("tile_size_is_fixed", 1),
+        ("batch_size", 0),
+        ("batch_size", True),
+        ("batch_size", 1025),
     ],
 )
 def test_a_value_out_of_range_is_named(field: str, value: object) -> None:

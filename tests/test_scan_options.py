@@ -136,6 +136,24 @@ def test_options_not_given_come_from_the_model_and_its_device(on_gpu: bool, batc
     assert (zero.overlap, zero.threshold, zero.nms_iou) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"tile_size": 512}, "test takes tiles of 256 px only, not of 512 px"),
+        ({"batch_size": 8}, "test takes 2 tiles at once, not 8"),
+        ({"trim_tiles": True}, "cannot be trimmed"),
+    ],
+)
+def test_what_a_model_does_not_take_is_refused_in_words(chosen: dict[str, int], says: str) -> None:
+    detector = BlobDetector(tile_size_is_fixed=True, batch_size=2)
+    resolved = ScanOptions().resolve(detector)
+    assert (resolved.tile_size, resolved.batch_size, resolved.trim_tiles) == (256, 2, False)
+    assert ScanOptions(tile_size=256, batch_size=2).resolve(detector) == resolved
+    with pytest.raises(OptionError, match=says) as caught:
+        ScanOptions(**chosen).resolve(detector)  # type: ignore[arg-type]
+    assert caught.value.options == tuple(chosen)
+
+
 def test_contradictory_options_are_refused(tmp_path: Path) -> None:
     for wrong in (
         {"formats": ("csv", "dicom"), "pseudonymise": tmp_path},

@@ -274,11 +274,12 @@ def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
 
 def speed_of(detector: Detector) -> float:
     """Megapixels that a model scans in a second, measured on noise; a first run, which is slower, is not timed."""
-    side = min(SPEED_TILE, detector.spec.tile_size)
+    spec = detector.spec
+    side = spec.tile_size if spec.tile_size_is_fixed else min(SPEED_TILE, spec.tile_size)
     tile = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
-    detector.detect(tile, detector.spec.score_threshold)
+    detector.detect(tile, spec.score_threshold)
     started = time.perf_counter()
-    detector.detect(tile, detector.spec.score_threshold)
+    detector.detect(tile, spec.score_threshold)
     return side * side / 1e6 / (time.perf_counter() - started)
 
 

@@ -76,9 +76,22 @@ class OnnxDetector:
     def detect(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
         """Detect objects in a batch of tiles; see `Detector.detect`.
 
+        A model whose batch size is fixed is run as often as it takes, the last time with blank tiles besides.
+
         Raises:
             ModelError: the model's outputs break the contract.
         """
+        size = self.spec.batch_size
+        if size is None:
+            return self._run(tiles, score_threshold)
+        found: list[Detections] = []
+        for start in range(0, len(tiles), size):
+            part = tiles[start : start + size]
+            blank = np.full((size - len(part), *part.shape[1:]), 255, np.uint8)
+            found += self._run(np.concatenate([part, blank]) if len(blank) else part, score_threshold)[: len(part)]
+        return found
+
+    def _run(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
         boxes, scores, labels = self.session.run(tiles, OUTPUT_NAMES)
         try:
             check_outputs(
@@ -148,7 +161,10 @@ def make_detector(model: LoadedModel) -> OnnxDetector:
     """
     with model.naming():
         spec = DetectionSpec.from_metadata(model.session.metadata)
-        model.check_graph(spec, OUTPUTS)
+        model.check_graph(spec, OUTPUTS, batch_size=spec.batch_size)
+        if not spec.tile_size_is_fixed and isinstance(model.session.inputs[0].shape[1], int):
+            message = f"its graph takes tiles of {spec.tile_size} px only, but tile_size_is_fixed is not true"
+            raise ModelError(message)
     return OnnxDetector(spec=spec, sha256=model.sha256, session=model.session)
 
 

@@ -51,8 +51,13 @@ class LoadedModel:
         with _naming(self.path):
             yield
 
-    def check_graph(self, spec: ModelSpec, outputs: Sequence[Output]) -> None:
+    def check_graph(self, spec: ModelSpec, outputs: Sequence[Output], *, batch_size: int | None = None) -> None:
         """Check the graph's input and outputs against the contract.
+
+        Args:
+            spec: what the file says of the model.
+            outputs: what the contract says of the outputs.
+            batch_size: the number of tiles that the graph takes at once; None if it must leave that open.
 
         Raises:
             ModelError: the graph breaks it.
@@ -71,12 +76,13 @@ class LoadedModel:
                 types = " or ".join(wanted.types)
                 message = f"{wanted.name} is {value.type} of shape {value.shape}; the contract says {types} of rank "
                 raise ModelError(message + str(wanted.rank))
-        self._check_input(inputs[INPUT_NAME].shape, spec)
+        self._check_input(inputs[INPUT_NAME].shape, spec, batch_size)
 
-    def _check_input(self, shape: Sequence[int | str | None], spec: ModelSpec) -> None:
+    def _check_input(self, shape: Sequence[int | str | None], spec: ModelSpec, batch_size: int | None) -> None:
         batch, height, width, channels = shape
-        if channels != 3 or isinstance(batch, int):
-            message = f"{INPUT_NAME} has shape {list(shape)}; the contract says (batch, H, W, 3), batch free"
+        if channels != 3 or (batch if isinstance(batch, int) else None) != batch_size:
+            size = "batch free" if batch_size is None else f"and metadata says batch_size {batch_size}"
+            message = f"{INPUT_NAME} has shape {list(shape)}; the contract says (batch, H, W, 3), {size}"
             raise ModelError(message)
         if any(isinstance(side, int) and side != spec.tile_size for side in (height, width)):
             message = f"{INPUT_NAME} is {width} x {height} px, but metadata says tile_size {spec.tile_size}"

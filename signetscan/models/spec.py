@@ -29,7 +29,7 @@ METADATA_PREFIX = "signetscan."
 """Each field of a spec is an entry of the ONNX metadata: this prefix and the field's name -> its value as JSON."""
 TASK_KEY = f"{METADATA_PREFIX}task"
 """The metadata entry with the task."""
-OPTIONAL = ("task", "precision", "cautions", "held_out")
+OPTIONAL = ("task", "precision", "cautions", "held_out", "tile_size_is_fixed", "batch_size")
 """Entries that a file may lack."""
 NOT_SAID = "not said"
 """Stands for what a model learnt from, if it does not say."""

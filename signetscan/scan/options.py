@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signetscan.concurrency import cpu_count
+from signetscan.errors import OptionError
 from signetscan.options import Option, check_options, option
+from signetscan.plurals import counted
 
 if TYPE_CHECKING:
+    from signetscan.models.detection_spec import DetectionSpec
     from signetscan.models.detector import Detector
 
 CPU_BATCH = 1
@@ -98,21 +101,43 @@ class ScanOptions:
         check_options(self)
 
     def resolve(self, detector: Detector) -> ResolvedScanOptions:
-        """The options in force: those that are None get the model's values, or what suits its device."""
+        """The options in force: those that are None get the model's values, or what suits its device.
+
+        Raises:
+            OptionError: the model takes no tiles of this size, or not so many at once.
+        """
         spec, on_gpu = detector.spec, detector.runs_on.on_gpu
+        self._check_fits(spec)
         return ResolvedScanOptions(
             tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
             overlap=spec.tile_overlap if self.overlap is None else self.overlap,
             threshold=spec.score_threshold if self.threshold is None else self.threshold,
             nms_iou=spec.nms_iou if self.nms_iou is None else self.nms_iou,
-            batch_size=self.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
+            batch_size=self.batch_size or spec.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
             read_threads=self.read_threads or min(cpu_count(), MAX_READ_THREADS),
             tissue_mask=self.tissue_mask,
             min_tissue=self.min_tissue,
             max_bad_area=self.max_bad_area,
             # A GPU does better with full batches of one shape than with fewer pixels.
-            trim_tiles=not on_gpu if self.trim_tiles is None else self.trim_tiles,
+            trim_tiles=not (on_gpu or spec.tile_size_is_fixed) if self.trim_tiles is None else self.trim_tiles,
         )
+
+    def _check_fits(self, spec: DetectionSpec) -> None:
+        """Check the size and the number of tiles against what a model takes.
+
+        Raises:
+            OptionError: it does not take them.
+        """
+        if spec.tile_size_is_fixed and self.tile_size not in {None, spec.tile_size}:
+            message = f"the model {spec.name} takes tiles of {spec.tile_size} px only, not of {self.tile_size} px"
+            raise OptionError(message, options=("tile_size",))
+        if spec.tile_size_is_fixed and self.trim_tiles:
+            message = f"the model {spec.name} takes tiles of {spec.tile_size} px only, so they cannot be trimmed"
+            raise OptionError(message, options=("trim_tiles",))
+        if spec.batch_size is not None and self.batch_size not in {None, spec.batch_size}:
+            taken = counted(spec.batch_size, "tile")
+            message = f"the model {spec.name} takes {taken} at once, not {self.batch_size}"
+            raise OptionError(message, options=("batch_size",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from signetscan.slides.concerns import Concern, ConcernKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
     from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.roi import Roi
     from signetscan.scan.survey import Survey
@@ -56,7 +56,7 @@ class ScanPlan:
     """What is suspicious about the slide."""
 
 
-def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
+def plan_scan(view: SlideAtMpp, spec: DetectionSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
     """Choose the tiles to read: those with tissue, within the region of interest if there is one.
 
     Raises:
@@ -66,7 +66,12 @@ def plan_scan(view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions, r
     """
     width, height = view.dimensions
     grid = TileGrid(
-        width=width, height=height, tile_size=options.tile_size, overlap=options.overlap, stride=spec.stride
+        width=width,
+        height=height,
+        tile_size=options.tile_size,
+        overlap=options.overlap,
+        stride=spec.stride,
+        exact=spec.tile_size_is_fixed,
     )
     # Decoded pixels take three bytes each, at level 0 in the worst case.
     tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
@@ -117,7 +122,7 @@ def _survey(view: SlideAtMpp, options: ResolvedScanOptions) -> Survey | None:
 
 
 def _with_tissue(
-    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: ModelSpec, options: ResolvedScanOptions
+    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: DetectionSpec, options: ResolvedScanOptions
 ) -> list[Tile]:
     """The tiles whose own part holds tissue, trimmed to it if the options say so."""
     scale_x, scale_y = view.scale

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.detection_spec import DetectionSpec
 
 REAL_TILES = 4
 """Tiles of each slide on which a model file is checked."""
 
 
 def real_tiles(
-    path: Path, spec: ModelSpec, count: int = REAL_TILES, *, mpp: float | None = None
+    path: Path, spec: DetectionSpec, count: int = REAL_TILES, *, mpp: float | None = None
 ) -> list[NDArray[np.uint8]]:
     """Tiles of a slide or image, spread over its tissue, at the model's mpp.
 
@@ -39,7 +39,14 @@ def real_tiles(
     with open_slide(path, mpp=mpp, default_mpp=spec.mpp) as slide:
         view, mask = SlideAtMpp(slide, spec.mpp), find_tissue(slide)
         width, height = view.dimensions
-        grid = TileGrid(width=width, height=height, tile_size=spec.tile_size, overlap=0, stride=spec.stride)
+        grid = TileGrid(
+            width=width,
+            height=height,
+            tile_size=spec.tile_size,
+            overlap=0,
+            stride=spec.stride,
+            exact=spec.tile_size_is_fixed,
+        )
         tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * (view.scale * 2)).tolist())]
         if not tiles:
             message = f"{path}: shows no tissue to check the model on; name another slide"

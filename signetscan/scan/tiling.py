@@ -49,7 +49,7 @@ class TileGrid:
     Tiles start at multiples of `stride`, so that a fully convolutional network sees each object at the same phase of
     its grid in every tile as in one pass over the whole plane. There are as few tiles as the largest size allows, and
     they are only as large as that number requires: of the largest size, two tiles would overlap by most of their side
-    on a plane that is a little wider than one of them.
+    on a plane that is a little wider than one of them. Exact tiles are of the largest size all the same.
 
     Raises:
         OptionError: the numbers do not make a grid.
@@ -65,6 +65,8 @@ class TileGrid:
     """Least overlap of neighbouring tiles, view pixels; a multiple of `stride` below `tile_size`."""
     stride: int
     """Positions and sides of tiles are multiples of this, view pixels."""
+    exact: bool = False
+    """Whether all tiles are of the largest size, for a model that takes no other."""
 
     def __post_init__(self) -> None:
         if min(self.width, self.height, self.stride) < 1:
@@ -117,6 +119,8 @@ class TileGrid:
         return 1 + max(0, -(-(length - self.tile_size) // (self.tile_size - self.overlap)))
 
     def _side(self, length: int) -> int:
+        if self.exact:
+            return self.tile_size
         # The same sum, solved for the side: the smallest with which so many tiles cover the length.
         count = self._count(length)
         return self._up(-(-(length + (count - 1) * self.overlap) // count))
@@ -126,7 +130,7 @@ class TileGrid:
         return -(-length // self.stride) * self.stride
 
     def _start(self, position: int, count: int, length: int, side: int) -> int:
-        if position == count - 1:  # ends at the edge of the plane, or less than a stride beyond it
+        if position == count - 1:  # ends at the edge of the plane, or less than a stride beyond it unless it is larger
             return max(0, self._up(length - side))
         return position * (side - self.overlap)
 
