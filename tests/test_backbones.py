@@ -15,10 +15,10 @@ from signetscan.errors import OptionError, TrainingError
 from signetscan.models.detector import load_detector
 from signetscan.testing.specs import make_spec
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
-from signetscan.training.engine import load_backbone
 from signetscan.training.export import export_model
 from signetscan.training.options import Architecture, TrainOptions, preset_options
 from signetscan.training.retinanet import RetinaNet
+from signetscan.training.start import load_backbone
 
 if TYPE_CHECKING:
     from pathlib import Path

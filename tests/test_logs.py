@@ -32,7 +32,7 @@ def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_losses_of_batches_are_means_over_ten(tmp_path: Path) -> None:
     with open_log(tmp_path, 0) as log:
         for number in range(25):
-            log.batch(number, 2.0 * number)
+            log.batch({"loss_class": number, "loss_box": 2.0 * number})
     found = points(tmp_path)
     assert found["batch/loss_class"] == [(10, 4.5), (20, 14.5)]
     assert found["batch/loss_box"] == [(10, 9.0), (20, 29.0)]
@@ -43,7 +43,7 @@ def test_every_column_of_the_table_is_a_curve(tmp_path: Path) -> None:
     with open_log(tmp_path, 0) as log:
         for done in (1, 2):
             for _ in range(7):
-                log.batch(1.0, 1.0)
+                log.batch({"loss_class": 1.0})
             log.epoch(history[:done])
             assert len(points(tmp_path)["epoch/froc"]) == done, "on disk as soon as the epoch is done"
     found = points(tmp_path)
@@ -58,11 +58,11 @@ def test_a_later_start_takes_back_what_it_does_again(tmp_path: Path) -> None:
     """Killed in its third epoch, started anew after the second; and once more, from the beginning."""
     with open_log(tmp_path, 0) as log:
         for number in range(30):
-            log.batch(float(number), 0.0)
+            log.batch({"loss_class": float(number)})
         log.epoch([{"epoch": 3.0, "froc": 0.1}])
     with open_log(tmp_path, 20) as log:
         for _ in range(20):
-            log.batch(100.0, 0.0)
+            log.batch({"loss_class": 100.0})
         log.epoch([{"epoch": 3.0, "froc": 0.9}])
     found = points(tmp_path)
     assert found["batch/loss_class"] == [(10, 4.5), (20, 14.5), (30, 100.0), (40, 100.0)]
@@ -70,7 +70,7 @@ def test_a_later_start_takes_back_what_it_does_again(tmp_path: Path) -> None:
     for _ in range(10):  # so that names with two digits are read after those with one
         with open_log(tmp_path, 0) as log:
             for _ in range(10):
-                log.batch(7.0, 0.0)
+                log.batch({"loss_class": 7.0})
     assert points(tmp_path)["batch/loss_class"] == [(10, 7.0)]
 
 

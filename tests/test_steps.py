@@ -41,9 +41,10 @@ SLIM = Architecture(width=8, fpn_channels=8, head_depth=1)
 def watched(losses: list[float], *, late: bool) -> tuple[list[float], LossWatch]:
     """A watch that saw so many batches, each named by its number, and what it handed on."""
     seen: list[float] = []
-    watch = LossWatch(lambda loss_class, _loss_box: seen.append(loss_class), late=late)
+    watch = LossWatch(lambda losses: seen.append(losses["loss_class"]), late=late)
     for number, loss in enumerate(losses):
-        watch.add(torch.tensor(loss), torch.tensor(2 * loss), torch.tensor(1.0), (f"{number}.png",))
+        parts = {"loss_class": torch.tensor(loss), "loss_box": torch.tensor(2 * loss)}
+        watch.add(parts, torch.tensor(1.0), (f"{number}.png",))
     return seen, watch
 
 
@@ -72,7 +73,7 @@ def test_a_broken_batch_is_named_one_step_later_on_a_gpu_and_never_kept() -> Non
 def test_a_gradient_too_long_for_a_number_stops_the_run() -> None:
     _, watch = watched([], late=False)
     with pytest.raises(TrainingError, match=r"^the gradient is not a number \(.*\) in a batch of 7\.png$"):
-        watch.add(torch.tensor(1.0), torch.tensor(1.0), torch.tensor(math.inf), ("7.png",))
+        watch.add({"loss_class": torch.tensor(1.0)}, torch.tensor(math.inf), ("7.png",))
 
 
 # ---- work that a GPU does alone -------------------------------------------------------------------------------------

@@ -25,12 +25,14 @@ from signetscan.models.detector import load_detector
 from signetscan.scan.merge import suppress
 from signetscan.simulate.options import SlideOptions
 from signetscan.simulate.slide_file import write_slide
-from signetscan.training.checkpoint import load_checkpoint, load_tensors
-from signetscan.training.engine import data_digest, learning_rate_at, train
+from signetscan.training.checkpoint import load_checkpoint
+from signetscan.training.engine import data_digest, train
 from signetscan.training.export import check_model, export_model
+from signetscan.training.loop import learning_rate_at
 from signetscan.training.options import LossOptions, TrainingRequest, TrainOptions, preset_options
 from signetscan.training.run import DataRead, EpochDone, PseudoLabelsAdded, TrainingProgress, train_detector
 from signetscan.training.spec import make_spec
+from signetscan.training.tensor_files import load_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path

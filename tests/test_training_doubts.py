@@ -40,6 +40,7 @@ from signetscan.training.export import export_checkpoint, export_model
 from signetscan.training.held_out import held_out_figures
 from signetscan.training.history import chosen_by, is_best
 from signetscan.training.options import TrainingRequest
+from signetscan.training.retinanet import RetinaNet
 from signetscan.training.run import train_detector
 from signetscan.training.run_claim import NAME, check_held, claimed
 from signetscan.training.spec import make_spec
@@ -47,11 +48,12 @@ from signetscan.training.steps import step
 from signetscan.training.thresholds import FIRST_THRESHOLD, ThresholdBasis, choose_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from signetscan.dataset import AnnotatedImage, Dataset
-    from signetscan.training.objective import TrainingBatch
     from signetscan.training.steps import Learner, LossWatch
 
 CELL = [10.0, 10.0, 40.0, 40.0]
@@ -284,13 +286,15 @@ def test_training_that_diverges_says_so_and_keeps_the_best(
 ) -> None:
     done: list[dict[str, float]] = []
 
-    def breaking(learner: Learner, batch: TrainingBatch, learning_rate: float, watch: LossWatch) -> None:
-        step(learner, batch, learning_rate, watch)
+    def breaking(learner: Learner, losses: Mapping[str, Tensor], names: tuple[str, ...], watch: LossWatch) -> None:
+        step(learner, losses, names, watch)
         if done:
             with torch.no_grad():
-                learner.network.classify.last.weight.fill_(math.inf)
+                network = learner.network
+                assert isinstance(network, RetinaNet)
+                network.classify.last.weight.fill_(math.inf)
 
-    monkeypatch.setattr("signetscan.training.engine.step", breaking)
+    monkeypatch.setattr("signetscan.training.loop.step", breaking)
     options = replace(TINY, batches=1, epochs=3)
     with pytest.raises(TrainingError, match=r"training has diverged: in epoch 2 .*classify\.last\.weight"):
         train(toy_set, options, tmp_path, device="cpu", on_epoch=done.append)

@@ -32,7 +32,8 @@ from signetscan.testing.missing_labels.report import COLUMNS, SUBMITTED, write_r
 from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
-from signetscan.training.engine import LAST, train
+from signetscan.training.engine import train
+from signetscan.training.loop import LAST
 from signetscan.training.options import Architecture, TrainOptions
 from signetscan.training.pseudo_labels import label_images
 from signetscan.training.thresholds import choose_threshold

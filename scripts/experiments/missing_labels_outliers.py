@@ -20,7 +20,7 @@ from missing_labels_data import image_sets
 from signetscan.testing.missing_labels.boxes import drop_boxes, is_among, matched
 from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import load_checkpoint
-from signetscan.training.engine import LAST
+from signetscan.training.loop import LAST
 from signetscan.training.validation import detect_images
 
 METHODS = ("ce", "ghm-c", "dghm-c", "dghm-c-early")

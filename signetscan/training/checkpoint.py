@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import pickle  # for the name of its error; nothing is unpickled here
-import struct
-import zipfile
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
-from signetscan.atomic import part_path
 from signetscan.class_names import problem_of_names
 from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import OptionError, TrainingError
@@ -21,6 +16,15 @@ from signetscan.plurals import counted
 from signetscan.training.history import is_row
 from signetscan.training.options import TrainOptions
 from signetscan.training.retinanet import RetinaNet
+from signetscan.training.tensor_files import (
+    check_packing,
+    load_tensors,
+    metrics_of,
+    not_finite,
+    save_tensors,
+    tensors_of,
+    typed,
+)
 from signetscan.training.thresholds import ThresholdBasis
 
 if TYPE_CHECKING:
@@ -29,16 +33,9 @@ if TYPE_CHECKING:
 
     from signetscan.json_values import Json
 
-T = TypeVar("T")
-
 FORMAT = 1
 """Version of the file's layout; another one is refused."""
 MAX_EPOCHS = 10**6
-MAX_BYTES = 4 << 30
-"""Largest file that is read: the paper's network with its optimiser takes well under 1 GiB."""
-
-DAMAGED = (RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, struct.error)
-"""What `torch.load` raises on bytes that are no checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,11 +85,6 @@ class Checkpoint:
         return not_finite(self.network)
 
 
-def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """Names of the tensors in which a number is infinite or nan."""
-    return [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
-
-
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -106,10 +98,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     values["threshold_basis"] = checkpoint.threshold_basis and checkpoint.threshold_basis.value
     values["held_out"] = checkpoint.held_out and asdict(checkpoint.held_out)
     values["held_out_slides"] = None if checkpoint.held_out_slides is None else list(checkpoint.held_out_slides)
-    buffer = io.BytesIO()  # written to a file by torch, a full disk would be reported as an internal error
-    torch.save(values, buffer)
-    with part_path(path) as part:
-        part.write_bytes(buffer.getbuffer())
+    save_tensors(path, values)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -119,7 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         TrainingError: it is missing, damaged, of another version, or holds more than tensors and plain values; or its
             values are out of range or do not fit together.
     """
-    _check_packing(path)
+    check_packing(path)
     values = load_tensors(path)
     if values.pop("format", None) != FORMAT:
         message = f"{path}: not a checkpoint of this version of signetscan"
@@ -172,7 +161,7 @@ def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
         OptionError: an option is unknown or out of range.
     """
     # JSON has no tuples, but the file stores the class names as one.
-    plain = {**values, "class_names": [*_typed(values.get("class_names"), tuple)]}
+    plain = {**values, "class_names": [*typed(values.get("class_names"), tuple)]}
     table = JsonTable(cast("dict[str, Json]", plain))
     return Checkpoint(
         options=TrainOptions.from_dict(table.values.get("options")),
@@ -186,10 +175,10 @@ def _checkpoint(values: Mapping[str, object]) -> Checkpoint:
         threshold_basis=_basis(table.text("threshold_basis")) if values.get("threshold_basis") is not None else None,
         held_out_slides=table.texts("held_out_slides") if values.get("held_out_slides") is not None else None,
         held_out=HeldOut.from_json(table.table("held_out")) if values.get("held_out") is not None else None,
-        network=_tensors(values.get("network")),
-        optimiser=_typed(values.get("optimiser", {}), dict),
-        loss=_tensors(values.get("loss", {})),
-        history=[_metrics(row) for row in _typed(values.get("history", []), list)],
+        network=tensors_of(values.get("network")),
+        optimiser=typed(values.get("optimiser", {}), dict),
+        loss=tensors_of(values.get("loss", {})),
+        history=[metrics_of(row) for row in typed(values.get("history", []), list)],
     )
 
 
@@ -199,61 +188,3 @@ def _basis(text: str) -> ThresholdBasis:
     except ValueError as error:
         message = f"its threshold rests on {text!r:.60}, which is not known"
         raise TypeError(message) from error
-
-
-def _tensors(values: object) -> dict[str, torch.Tensor]:
-    return {_typed(name, str): _typed(value, torch.Tensor) for name, value in _typed(values, dict).items()}
-
-
-def _metrics(row: object) -> dict[str, float]:
-    """The metrics of an epoch; some may be nan."""
-    return {_typed(name, str): _typed(value, float) for name, value in _typed(row, dict).items()}
-
-
-def _typed(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        message = f"expected {kind.__name__}, not {type(value).__name__}"
-        raise TypeError(message)
-    return value
-
-
-def _check_packing(path: Path) -> None:
-    """Check that a file has the packing in which checkpoints are written, and unpacks to no more than it may.
-
-    Raises:
-        TrainingError: it has not; the message says so.
-    """
-    try:
-        with zipfile.ZipFile(path) as packed:
-            members = packed.infolist()
-    except FileNotFoundError:
-        return  # reading it says so
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        message = f"{path}: not a file of weights, or damaged; it was not loaded"
-        raise TrainingError(message) from error
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        message = f"{path}: compressed, as no checkpoint is; it was not loaded"
-        raise TrainingError(message)
-
-
-def load_tensors(path: Path) -> dict[str, object]:
-    """Read a file of tensors and plain values.
-
-    Raises:
-        TrainingError: the file is missing, damaged, too large, or holds objects that would run code when loaded.
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            message = f"{path}: over {MAX_BYTES >> 30} GiB, too large for a checkpoint"
-            raise TrainingError(message)
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror}"
-        raise TrainingError(message) from error
-    except (pickle.UnpicklingError, *DAMAGED) as error:
-        message = f"{path}: not a file of weights, or it holds more than weights; it was not loaded"
-        raise TrainingError(message) from error
-    if not isinstance(values, dict):
-        message = f"{path}: holds a {type(values).__name__}, not weights by name"
-        raise TrainingError(message)
-    return {str(name): value for name, value in values.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -11,11 +11,12 @@ from signetscan.errors import DeviceError, TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from signetscan.training.options import Compile, Device, Precision
 
-    Forward = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+Output = TypeVar("Output")
+"""What a network gives for a batch of tiles."""
 
 BACKEND = "inductor"
 """Compiler of `torch.compile`."""
@@ -46,7 +47,9 @@ def use_bf16(precision: Precision, device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def forward_of(network: nn.Module, choice: Compile, device: torch.device) -> Forward:
+def forward_of(
+    network: Callable[[Tensor], Output], choice: Compile, device: torch.device
+) -> Callable[[Tensor], Output]:
     """The network as a function, compiled or not; the network itself and the names of its parameters do not change.
 
     `auto` compiles for a GPU, where that pays over the thousands of equal steps of a run, and falls back to the plain
@@ -56,24 +59,23 @@ def forward_of(network: nn.Module, choice: Compile, device: torch.device) -> For
     Returns:
         A function that does what the network does. With `on` it raises TrainingError if the network does not compile.
     """
-    plain: Forward = network
     if choice == "off" or (choice == "auto" and device.type != "cuda"):
-        return plain
+        return network
     from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415 - loads the compiler
 
-    compiled: Forward = torch.compile(network, backend=BACKEND, dynamic=False)
+    compiled: Callable[[Tensor], Output] = torch.compile(network, backend=BACKEND, dynamic=False)
     compiles = True
 
     # torch compiles at the first call, so it is here that a failure shows; later calls must not try again.
-    def forward(tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(tiles: Tensor) -> Output:
         nonlocal compiles
         try:
-            return compiled(tiles) if compiles else plain(tiles)
+            return compiled(tiles) if compiles else network(tiles)
         except TorchDynamoException as error:
             if choice == "on":
                 message = f"torch.compile: {str(error).strip().splitlines()[0]}; train without compiling"
                 raise TrainingError(message, options=("compile",)) from error
         compiles = False
-        return plain(tiles)
+        return network(tiles)
 
     return forward

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ALWAYS = ("epoch", "loss_class", "loss_box", "rate", "seconds")
 """Metrics of every epoch."""
@@ -41,8 +41,13 @@ def chosen_by(history: Sequence[Mapping[str, float]]) -> str:
     return "nothing, so it is the latest" if math.isnan(froc_of(history[-1])) else "FROC"
 
 
-def is_best(history: Sequence[Mapping[str, float]]) -> bool:
-    """Whether the latest epoch is at least as good as all before; without validation, every epoch is."""
-    *before, latest = map(merit, history)
+def is_best(history: Sequence[Mapping[str, float]], figure: Callable[[Mapping[str, float]], float] = merit) -> bool:
+    """Whether the latest epoch is at least as good as all before; without validation, every epoch is.
+
+    Args:
+        history: the metrics of all epochs.
+        figure: the figure by which an epoch is chosen; nan where it is not known.
+    """
+    *before, latest = map(figure, history)
     known = [value for value in before if not math.isnan(value)]
     return not known if math.isnan(latest) else latest >= max(known, default=-math.inf)

@@ -69,18 +69,18 @@ class RunLog:
     def __init__(self, folder: Path, writer: RecordWriter, batches_done: int) -> None:
         self._folder, self._writer = folder, writer
         self._done = batches_done
-        self._waiting: list[tuple[float, float]] = []
+        self._waiting: list[Mapping[str, float]] = []
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
         start = SessionLog(status=SessionLog.START)
         self._write(Event(wall_time=time.time(), step=batches_done + 1, session_log=start))
 
-    def batch(self, loss_class: float, loss_box: float) -> None:
-        """Log the losses of the next batch."""
+    def batch(self, losses: Mapping[str, float]) -> None:
+        """Log the losses of the next batch, by name."""
         self._done += 1
-        self._waiting.append((loss_class, loss_box))
+        self._waiting.append(losses)
         if self._done % BATCHES_PER_POINT == 0:
-            means = [sum(values) / len(values) for values in zip(*self._waiting, strict=True)]
-            self._scalars({"batch/loss_class": means[0], "batch/loss_box": means[1]})
+            count = len(self._waiting)
+            self._scalars({f"batch/{name}": sum(each[name] for each in self._waiting) / count for name in losses})
             self._waiting.clear()
 
     def epoch(self, history: Sequence[Mapping[str, float]]) -> None:

@@ -19,9 +19,10 @@ from signetscan.reports.page import number
 from signetscan.training.cautions import cautions_of, split_cautions, threshold_cautions
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
-from signetscan.training.engine import BEST, LAST, data_digest, describe
+from signetscan.training.engine import data_digest, describe
 from signetscan.training.gallery import WINDOW_UM, make_gallery
 from signetscan.training.history import chosen_by, froc_of
+from signetscan.training.loop import BEST, LAST
 from signetscan.training.options import TrainOptions
 from signetscan.training.plots import plot_history
 from signetscan.training.thresholds import ThresholdBasis
