@@ -15,6 +15,7 @@ from .evaluation.options import AssessOptions as AssessOptions
 from .evaluation.options import TruthOptions as TruthOptions
 from .evaluation.run import evaluate_files as evaluate_files
 from .models.detector import load_detector as load_detector
+from .models.segmenter import load_segmenter as load_segmenter
 from .models.store import find_model as find_model
 from .results.calibration import Calibration as Calibration
 from .results.calibration import read_calibration as read_calibration
@@ -24,6 +25,9 @@ from .results.writing import write_results as write_results
 from .scan.detect import SlideResult as SlideResult
 from .scan.detect import detect_slide as detect_slide
 from .scan.options import ScanOptions as ScanOptions
+from .scan.options import SegmentOptions as SegmentOptions
+from .scan.segment import SegmentationResult as SegmentationResult
+from .scan.segment import segment_slide as segment_slide
 from .slides.opening import open_slide as open_slide
 from .training.export import export_checkpoint as export_checkpoint
 from .training.export_options import ExportOptions as ExportOptions

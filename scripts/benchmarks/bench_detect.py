@@ -72,8 +72,8 @@ def make_job(slide: Path, detector: Detector) -> Job:
     options = ScanOptions().resolve(detector)
     with open_slide(slide) as opened:
         view = SlideAtMpp(opened, detector.spec.mpp)
-        tiles = plan_scan(view, detector.spec, options).tiles
-        whole_tiles = plan_scan(view, detector.spec, replace(options, trim_tiles=False)).tiles
+        tiles = plan_scan(view, options.cut(detector.spec), options).tiles
+        whole_tiles = plan_scan(view, options.cut(detector.spec), replace(options, trim_tiles=False)).tiles
         scale = view.scale[0]
     return Job(
         slide=slide,

@@ -49,7 +49,7 @@ def real_tiles(slide: Path, detector: Detector) -> list[np.ndarray]:
     options = ScanOptions(trim_tiles=False).resolve(detector)
     with open_slide(slide) as opened:
         view = SlideAtMpp(opened, detector.spec.mpp)
-        tiles = plan_scan(view, detector.spec, options).tiles
+        tiles = plan_scan(view, options.cut(detector.spec), options).tiles
         chosen = tiles[:: -(-len(tiles) // COMPARED)]
         return [view.read(tile.x, tile.y, tile.width, tile.height) for tile in chosen]
 

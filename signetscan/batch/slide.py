@@ -220,7 +220,7 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
     with open_slide(task.path, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
         roi = _roi_of(task, request, slide)
-        plan = plan_scan(view, detector.spec, options, roi)
+        plan = plan_scan(view, options.cut(detector.spec), options, roi)
         content = files.content()
         key = run_key(
             slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated

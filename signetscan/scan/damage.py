@@ -57,13 +57,16 @@ class Damage:
     """Whether a piece that the file does not hold, view pixels, must have shown tissue."""
     areas: list[Box] = field(default_factory=list)
     """Pieces that could not be read, view pixels; none overlap."""
+    blank: list[Box] = field(default_factory=list)
+    """Pieces of glass that the file does not hold, view pixels."""
     error: str = ""
-    """Why the first of them could not be read."""
+    """Why the first unread piece could not be read."""
 
     def add(self, tile: TilePixels) -> None:
         """Record the unread parts of a tile."""
         lost = [gap for gap in tile.gaps if self.held_tissue(gap)]
         self.areas += [*tile.unread, *lost]
+        self.blank += [gap for gap in tile.gaps if gap not in lost]
         self.error = self.error or tile.error or ("the file does not hold it" if lost else "")
 
     @property

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from signetscan.concurrency import cpu_count
 from signetscan.errors import OptionError
 from signetscan.options import Option, check_options, option
 from signetscan.plurals import counted
+from signetscan.scan.tiling import Cut
 
 if TYPE_CHECKING:
     from signetscan.models.detection_spec import DetectionSpec
     from signetscan.models.detector import Detector
+    from signetscan.models.segmentation_spec import SegmentationSpec
+    from signetscan.models.segmenter import Segmenter
 
 CPU_BATCH = 1
 """On a CPU a larger batch is not faster and takes more memory (measured: scripts/benchmarks/bench_batch.py)."""
@@ -27,8 +30,10 @@ MODELS = "the model's"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanOptions:
-    """How to scan a slide. None leaves the choice to the model or the machine; see `resolve`.
+class ReadingOptions:
+    """What of a slide is read, and how; the same for every task.
+
+    None leaves the choice to the model or the machine.
 
     Raises:
         OptionError: a value is out of range.
@@ -37,30 +42,6 @@ class ScanOptions:
     tile_size: int | None = option(
         None,
         Option(help="Side of a tile at the model's mpp.", unit="px", low=1, high=16384, default=MODELS, per_slide=True),
-    )
-    overlap: int | None = option(
-        None,
-        Option(
-            help="Least overlap of neighbouring tiles at the model's mpp.",
-            unit="px",
-            low=0,
-            high=16384,
-            default=MODELS,
-            per_slide=True,
-        ),
-    )
-    threshold: float | None = option(
-        None, Option(help="Lowest score reported.", low=0, high=1, default=MODELS, per_slide=True)
-    )
-    nms_iou: float | None = option(
-        None,
-        Option(
-            help="Of two boxes that overlap by more than this IoU, keep the better one.",
-            low=0,
-            high=1,
-            default=MODELS,
-            per_slide=True,
-        ),
     )
     batch_size: int | None = option(
         None,
@@ -100,26 +81,90 @@ class ScanOptions:
     def __post_init__(self) -> None:
         check_options(self)
 
+    def suits_model(self, batch_size: int | None, *, on_gpu: bool, fixed_size: bool) -> DeviceOptions:
+        """The options that depend on the device: those that are None get what suits it and the model.
+
+        Args:
+            batch_size: the number of tiles that the model takes at once; None for any.
+            on_gpu: whether the model runs on a GPU.
+            fixed_size: whether it takes tiles of one size only.
+        """
+        return DeviceOptions(
+            batch_size=self.batch_size or batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
+            read_threads=self.read_threads or min(cpu_count(), MAX_READ_THREADS),
+            # A GPU does better with full batches of one shape than with fewer pixels.
+            trim_tiles=not (on_gpu or fixed_size) if self.trim_tiles is None else self.trim_tiles,
+        )
+
+
+class DeviceOptions(TypedDict):
+    """Values of the options that depend on the device, as `ReadingOptions` describes them."""
+
+    batch_size: int
+    read_threads: int
+    trim_tiles: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedReadingOptions(ReadingOptions):
+    """Reading options with every value set."""
+
+    tile_size: int
+    batch_size: int
+    read_threads: int
+    trim_tiles: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOptions(ReadingOptions):
+    """How to detect cells on a slide. None leaves the choice to the model or the machine; see `resolve`.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    overlap: int | None = option(
+        None,
+        Option(
+            help="Least overlap of neighbouring tiles at the model's mpp.",
+            unit="px",
+            low=0,
+            high=16384,
+            default=MODELS,
+            per_slide=True,
+        ),
+    )
+    threshold: float | None = option(
+        None, Option(help="Lowest score reported.", low=0, high=1, default=MODELS, per_slide=True)
+    )
+    nms_iou: float | None = option(
+        None,
+        Option(
+            help="Of two boxes that overlap by more than this IoU, keep the better one.",
+            low=0,
+            high=1,
+            default=MODELS,
+            per_slide=True,
+        ),
+    )
+
     def resolve(self, detector: Detector) -> ResolvedScanOptions:
         """The options in force: those that are None get the model's values, or what suits its device.
 
         Raises:
             OptionError: the model takes no tiles of this size, or not so many at once.
         """
-        spec, on_gpu = detector.spec, detector.runs_on.on_gpu
+        spec = detector.spec
         self._check_fits(spec)
         return ResolvedScanOptions(
             tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
             overlap=spec.tile_overlap if self.overlap is None else self.overlap,
             threshold=spec.score_threshold if self.threshold is None else self.threshold,
             nms_iou=spec.nms_iou if self.nms_iou is None else self.nms_iou,
-            batch_size=self.batch_size or spec.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
-            read_threads=self.read_threads or min(cpu_count(), MAX_READ_THREADS),
             tissue_mask=self.tissue_mask,
             min_tissue=self.min_tissue,
             max_bad_area=self.max_bad_area,
-            # A GPU does better with full batches of one shape than with fewer pixels.
-            trim_tiles=not (on_gpu or spec.tile_size_is_fixed) if self.trim_tiles is None else self.trim_tiles,
+            **self.suits_model(spec.batch_size, on_gpu=detector.runs_on.on_gpu, fixed_size=spec.tile_size_is_fixed),
         )
 
     def _check_fits(self, spec: DetectionSpec) -> None:
@@ -141,17 +186,65 @@ class ScanOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedScanOptions(ScanOptions):
+class ResolvedScanOptions(ResolvedReadingOptions, ScanOptions):
     """Scan options with every value set. Made by `ScanOptions.resolve`.
 
     Raises:
         OptionError: a value is out of range.
     """
 
-    tile_size: int
     overlap: int
     threshold: float
     nms_iou: float
-    batch_size: int
-    read_threads: int
-    trim_tiles: bool
+
+    def cut(self, spec: DetectionSpec) -> Cut:
+        """How a slide is cut into tiles."""
+        # Half an overlap is what an untrimmed tile shows around its own part.
+        return Cut(
+            tile_size=self.tile_size,
+            overlap=self.overlap,
+            stride=spec.stride,
+            margin=self.overlap // 2,
+            exact=spec.tile_size_is_fixed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentOptions(ReadingOptions):
+    """How to segment the tissue of a slide. None leaves the choice to the model or the machine; see `resolve`.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    def resolve(self, segmenter: Segmenter) -> ResolvedSegmentOptions:
+        """The options in force: those that are None get the model's values, or what suits its device."""
+        return ResolvedSegmentOptions(
+            tile_size=segmenter.spec.tile_size if self.tile_size is None else self.tile_size,
+            tissue_mask=self.tissue_mask,
+            min_tissue=self.min_tissue,
+            max_bad_area=self.max_bad_area,
+            **self.suits_model(None, on_gpu=segmenter.runs_on.on_gpu, fixed_size=False),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedSegmentOptions(ResolvedReadingOptions, SegmentOptions):
+    """Options of segmentation with every value set. Made by `SegmentOptions.resolve`.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    def cut(self, spec: SegmentationSpec) -> Cut:
+        """How a slide is cut into tiles: all show a margin around their own part, beyond the slide's edges too."""
+        margin, step = spec.margin, spec.output_stride
+        return Cut(
+            tile_size=self.tile_size,
+            overlap=-(-2 * margin // spec.stride) * spec.stride,
+            stride=spec.stride,
+            # Tissue begins anywhere in a pixel of the output.
+            margin=margin + step,
+            beyond=margin,
+            step=step,
+        )

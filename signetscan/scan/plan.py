@@ -11,7 +11,7 @@ from signetscan.errors import SlideError
 from signetscan.scan.levels import is_same_picture, other_picture
 from signetscan.scan.overview import overview_step
 from signetscan.scan.survey import survey_slide
-from signetscan.scan.tiling import TileGrid, in_strips, trim
+from signetscan.scan.tiling import in_strips, trim
 from signetscan.scan.tissue import whole_slide
 from signetscan.slides.at_mpp import best_level
 from signetscan.slides.concerns import Concern, ConcernKind
@@ -19,11 +19,10 @@ from signetscan.slides.concerns import Concern, ConcernKind
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from signetscan.models.detection_spec import DetectionSpec
-    from signetscan.scan.options import ResolvedScanOptions
+    from signetscan.scan.options import ResolvedReadingOptions
     from signetscan.scan.roi import Roi
     from signetscan.scan.survey import Survey
-    from signetscan.scan.tiling import Tile
+    from signetscan.scan.tiling import Cut, Tile
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides import SlideAtMpp
 
@@ -52,49 +51,54 @@ class ScanPlan:
     """Area of the tissue mask, mm²; None where none was used."""
     tissue: TissueMask | None
     """Where the slide's tissue is; None if no overview could be read."""
+    mask: TissueMask | None
+    """What of the slide is to be scanned, whatever the region of interest; None if that is all of it."""
     concerns: tuple[Concern, ...] = ()
     """What is suspicious about the slide."""
 
 
-def plan_scan(view: SlideAtMpp, spec: DetectionSpec, options: ResolvedScanOptions, roi: Roi | None = None) -> ScanPlan:
+def plan_scan(view: SlideAtMpp, cut: Cut, options: ResolvedReadingOptions, roi: Roi | None = None) -> ScanPlan:
     """Choose the tiles to read: those with tissue, within the region of interest if there is one.
+
+    Args:
+        view: the slide at the model's mpp.
+        cut: how it is cut into tiles.
+        options: what of it is read.
+        roi: the region of interest.
 
     Raises:
         MppError: the slide's pixel size is unknown.
         SlideError: the overview cannot be read, or the level to scan shows another picture than level 0.
         OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
     """
-    width, height = view.dimensions
-    grid = TileGrid(
-        width=width,
-        height=height,
-        tile_size=options.tile_size,
-        overlap=options.overlap,
-        stride=spec.stride,
-        exact=spec.tile_size_is_fixed,
-    )
+    grid = cut.grid(*view.dimensions)
     # Decoded pixels take three bytes each, at level 0 in the worst case.
-    tiles = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    strips = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    tiles = [cut.placed(tile, grid) for tile in strips]
     survey = _survey(view, options)
     concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns), *(roi.concerns if roi else ()))
     tissue = None if survey is None else survey.tissue
     if not options.tissue_mask and roi is None:
-        return ScanPlan(tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, concerns=tuple(concerns))
-    mask = tissue if options.tissue_mask and tissue is not None else whole_slide(view.slide)
+        return ScanPlan(
+            tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, mask=None, concerns=tuple(concerns)
+        )
+    searched = tissue if options.tissue_mask else None
+    mask = whole_slide(view.slide) if searched is None else searched
     area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
     if roi is not None:
         mask = roi.around(mask)
-    chosen = _with_tissue(tiles, mask, view, spec, options)
+    chosen = _with_tissue(tiles, mask, view, cut, trim_tiles=options.trim_tiles)
     return ScanPlan(
         tiles=chosen,
         tiles_in_grid=len(grid),
         tissue_mm2=area_mm2 if options.tissue_mask else None,
         tissue=tissue,
+        mask=searched,
         concerns=(*concerns, *(() if chosen else (NOTHING_TO_SCAN,))),
     )
 
 
-def _survey(view: SlideAtMpp, options: ResolvedScanOptions) -> Survey | None:
+def _survey(view: SlideAtMpp, options: ResolvedReadingOptions) -> Survey | None:
     """What the slide's overview shows; None if it cannot be read and is not needed.
 
     Raises:
@@ -122,9 +126,9 @@ def _survey(view: SlideAtMpp, options: ResolvedScanOptions) -> Survey | None:
 
 
 def _with_tissue(
-    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, spec: DetectionSpec, options: ResolvedScanOptions
+    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, cut: Cut, *, trim_tiles: bool
 ) -> list[Tile]:
-    """The tiles whose own part holds tissue, trimmed to it if the options say so."""
+    """The tiles whose own part holds tissue, trimmed to it if they are to be trimmed."""
     scale_x, scale_y = view.scale
     chosen = []
     for tile in tiles:
@@ -133,7 +137,5 @@ def _with_tissue(
         if tissue is None:
             continue
         tissue_in_view = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
-        # Half an overlap is what an untrimmed tile shows around its own part.
-        trimmed = trim(tile, tissue_in_view, margin=options.overlap // 2, stride=spec.stride)
-        chosen.append(trimmed if options.trim_tiles else tile)
+        chosen.append(trim(tile, tissue_in_view, margin=cut.margin, stride=cut.stride) if trim_tiles else tile)
     return chosen

@@ -71,6 +71,27 @@ class Roi:
         """Whether each box, (N, 4) in level-0 pixels, has its centre inside, (N,)."""
         return in_any(self.regions, centres(boxes))
 
+    def covers(
+        self, corner: tuple[float, float], pixel: tuple[float, float], size: tuple[int, int]
+    ) -> NDArray[np.bool_]:
+        """Which pixels of a picture have their centre inside, (rows, columns).
+
+        Args:
+            corner: the picture's left upper corner, level-0 pixels.
+            pixel: width and height of its pixels, level-0 pixels.
+            size: its rows and columns.
+
+        Raises:
+            AnnotationError: an outline is too complex.
+        """
+        inside = np.zeros(size, np.bool_)
+        right, bottom = corner[0] + size[1] * pixel[0], corner[1] + size[0] * pixel[1]
+        for region in self.regions:
+            x0, y0, x1, y1 = region.box
+            if x0 < right and x1 > corner[0] and y0 < bottom and y1 > corner[1]:
+                inside |= filled([(ring - corner) / pixel for ring in region.rings], size)
+        return inside
+
     def within(self, mask: TissueMask) -> TissueMask:
         """The part of a mask that is inside, to within a mask pixel."""
         return replace(mask, mask=mask.mask & self._drawn(mask))

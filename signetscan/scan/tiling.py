@@ -145,6 +145,60 @@ class TileGrid:
         return start, low, high
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How a plane is cut into tiles for a model."""
+
+    tile_size: int
+    """Largest side of a tile, view pixels."""
+    overlap: int
+    """Least overlap of neighbouring tiles, view pixels."""
+    stride: int
+    """Sides of tiles, and the distances between their positions, are multiples of it, view pixels."""
+    exact: bool = False
+    """Whether all tiles are of the largest size, for a model that takes no other."""
+    margin: int
+    """Least margin that a trimmed tile leaves around what matters in it, view pixels."""
+    beyond: int = 0
+    """How far tiles reach beyond the edges of the plane, view pixels."""
+    step: int = 0
+    """The parts that tiles own begin and end at multiples of it, view pixels; 0 if they may do so anywhere."""
+
+    def plane(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what is cut, view pixels: those of the view, rounded to whole steps."""
+        if not self.step:
+            return width, height
+        return self._whole_steps(width), self._whole_steps(height)
+
+    def grid(self, width: int, height: int) -> TileGrid:
+        """The tiles for a view of a width and height, view pixels; `placed` says where they lie.
+
+        Raises:
+            OptionError: tile size and overlap do not make a grid.
+        """
+        plane = self.plane(width, height)
+        return TileGrid(
+            width=plane[0] + 2 * self.beyond,
+            height=plane[1] + 2 * self.beyond,
+            tile_size=self.tile_size,
+            overlap=self.overlap,
+            stride=self.stride,
+            exact=self.exact,
+        )
+
+    def placed(self, tile: Tile, grid: TileGrid) -> Tile:
+        """A tile of a grid, where it lies in the view."""
+        if not self.step:
+            return tile
+        width, height = grid.width - 2 * self.beyond, grid.height - 2 * self.beyond
+        x0, y0, x1, y1 = (math.floor((edge - self.beyond) / self.step) * self.step for edge in tile.owned)
+        owned = (max(x0, 0), max(y0, 0), min(x1, width), min(y1, height))
+        return replace(tile, x=tile.x - self.beyond, y=tile.y - self.beyond, owned=owned)
+
+    def _whole_steps(self, length: int) -> int:
+        return max(1, math.floor(length / self.step + 0.5)) * self.step
+
+
 def trim(tile: Tile, around: Box, *, margin: int, stride: int) -> Tile:
     """Trim a tile to the part of it that matters.
 
@@ -152,7 +206,7 @@ def trim(tile: Tile, around: Box, *, margin: int, stride: int) -> Tile:
         tile: the tile; its own part stays the same.
         around: x0, y0, x1, y1 of what matters in its own part, view pixels.
         margin: least margin to leave around that within the tile, view pixels.
-        stride: the tile's edges stay at multiples of it, view pixels.
+        stride: the tile's edges move by multiples of it, view pixels.
     """
     left, right = _trim_axis(tile.x, tile.width, around[0] - margin, around[2] + margin, stride)
     top, bottom = _trim_axis(tile.y, tile.height, around[1] - margin, around[3] + margin, stride)
@@ -160,7 +214,8 @@ def trim(tile: Tile, around: Box, *, margin: int, stride: int) -> Tile:
 
 
 def _trim_axis(start: int, side: int, low: float, high: float, stride: int) -> tuple[int, int]:
-    return max(start, math.floor(low / stride) * stride), min(start + side, math.ceil(high / stride) * stride)
+    first, last = math.floor((low - start) / stride) * stride, math.ceil((high - start) / stride) * stride
+    return start + max(0, first), start + min(side, last)
 
 
 def in_strips(grid: TileGrid, pixels: float) -> list[Tile]:

@@ -23,7 +23,7 @@ from signetscan.slides.protocol import known_mpp
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from signetscan.boxes import Box
+    from signetscan.boxes import Box, Float
     from signetscan.scan.overview import Overview
     from signetscan.slides.protocol import Slide
 
@@ -102,6 +102,18 @@ class TissueMask:
             )
         )
         return bool(self.core[max(top, 0) : bottom, max(left, 0) : right].any())
+
+    def at(self, x: NDArray[Float], y: NDArray[Float]) -> NDArray[np.bool_]:
+        """Whether the mask covers each point of a grid, (Y, X).
+
+        Args:
+            x: (X,), level-0 pixels, within the slide.
+            y: (Y,), the same.
+        """
+        rows, columns = self.mask.shape
+        row = (y / self.pixel[1]).astype(np.intp).clip(0, rows - 1)
+        column = (x / self.pixel[0]).astype(np.intp).clip(0, columns - 1)
+        return np.asarray(self.mask[row[:, None], column[None]])
 
     def touches(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         """Whether any tissue lies in a rectangle, level-0 pixels."""
