@@ -1,4 +1,4 @@
-"""Change one operator or number at a time, and see whether the tests notice.
+"""Change one operator or number at a time, and see whether the quick tests notice.
 
     python scripts/tools/mutate.py [--only losses] [--workers 2]
 
@@ -41,7 +41,10 @@ TARGETS = {
         ["test_evaluation.py", "test_curves.py", "test_assess.py"],
     ),
     "geojson": (["formats/geojson.py", "formats/blocks.py"], ["test_outputs.py", "test_formats.py"]),
-    "reading": (["annotations/features.py", "annotations/qupath.py"], ["test_readers.py"]),
+    "reading": (
+        [f"annotations/{name}.py" for name in ("features", "qupath", "shapes", "json_stream")],
+        ["test_readers.py", "test_annotations.py", "test_tolerant_reading.py"],
+    ),
 }
 """Files below the package, and the tests that should notice."""
 PATIENCE = 8.0
@@ -203,7 +206,7 @@ def notices(mutant: Mutant | None, tests: Sequence[str], limit_s: float) -> bool
             sys.meta_path.insert(0, Replaced(mutant))
         import pytest
 
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[Hasty()])))
+        os._exit(int(pytest.main(["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *tests], plugins=[Hasty()])))
     ends = time.monotonic() + limit_s
     while time.monotonic() < ends:
         done, status = os.waitpid(child, os.WNOHANG)
