@@ -15,6 +15,7 @@ from signetscan.errors import OptionError, TrainingError
 from signetscan.models.detector import load_detector
 from signetscan.testing.specs import make_spec
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
+from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.export import export_model
 from signetscan.training.options import Architecture, TrainOptions, preset_options
 from signetscan.training.retinanet import RetinaNet
@@ -130,6 +131,16 @@ def test_resnet18_takes_torchvisions_file(tmp_path: Path) -> None:
     load_backbone(network, tmp_path / "resnet18.pth")
     for name, value in network.backbone.state_dict().items():
         assert torch.equal(value, source[name]), name
+
+
+def test_what_a_backbone_learnt_in_a_run_is_taken_from_its_checkpoint(trained: Path) -> None:
+    checkpoint = load_checkpoint(trained / "best.pt")
+    network = RetinaNet(replace(checkpoint.options.architecture, classes=2, fpn_levels=2))
+    load_backbone(network, trained / "best.pt")
+    for name, value in network.backbone.state_dict().items():
+        assert torch.equal(value, checkpoint.network[f"backbone.{name}"]), name
+    with pytest.raises(TrainingError, match=r"best\.pt: does not fit the backbone efficientnet-lite0;"):
+        load_backbone(RetinaNet(LITE), trained / "best.pt")
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def train(  # noqa: PLR0913 - three of them only listen
         options: how to train.
         out: folder for checkpoints and logs; it must not hold a run, unless that is to be resumed.
         device: `cuda` requires a GPU; `auto` uses one if there is one.
-        weights: file of ImageNet weights to start the backbone from; see `load_backbone`.
+        weights: file of weights to start the backbone from; see `load_backbone`.
         resume: whether to resume the run in `out`.
         on_progress: called with (batches done, batches in all) after each batch.
         on_validation: called with (images done, images held out) after each image in each epoch's validation.

