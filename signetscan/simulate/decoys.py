@@ -30,7 +30,7 @@ def pale_middle(canvas: RealCanvas, x: float, y: float, radius: float) -> None:
     if window is None:
         return
     rng = canvas.rng
-    distance = np.hypot(window.dx, window.dy) / (radius * float(rng.uniform(0.5, 0.85)))
+    distance = np.hypot(window.dx, window.dy) / (radius * float(rng.uniform(0.5, 0.95)))
     pale = step(1 - distance, 0.8) * float(rng.uniform(0.3, 0.8))
     layer = canvas.amounts[HAEM, window.rows, window.columns]
     layer *= 1 - pale
@@ -125,7 +125,7 @@ PER_MEGAPIXEL: dict[Decoy, float] = {
     gap: 14.0,
     foamy_cell: 9.0,
     halo: 16.0,
-    pale_middle: 30.0,
+    pale_middle: 80.0,
 }
 """Mean number of each in a million pixels, in the order in which they are made."""
 
