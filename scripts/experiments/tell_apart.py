@@ -62,7 +62,7 @@ def fit(features: Tensor, is_real: Tensor) -> nn.Linear:
         optimiser.zero_grad()
         logits = model(features)[:, 0]
         value = nn.functional.binary_cross_entropy_with_logits(logits, is_real) + DECAY * model.weight.square().sum()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call] # torch's own
         return value
 
     optimiser.step(loss)  # type: ignore[no-untyped-call] # torch's own
