@@ -19,7 +19,7 @@ from PIL import Image
 from realism import pictures
 from torch import Tensor, nn
 
-from signetscan.training.engine import load_backbone
+from signetscan.training.start import load_backbone
 from signetscan.training.options import Architecture
 from signetscan.training.retinanet import RetinaNet
 
