@@ -19,9 +19,9 @@ from PIL import Image
 from realism import pictures
 from torch import Tensor, nn
 
-from signetscan.training.start import load_backbone
 from signetscan.training.options import Architecture
 from signetscan.training.retinanet import RetinaNet
+from signetscan.training.start import load_backbone
 
 SIDE = 128
 """Side of a crop, pixels."""
