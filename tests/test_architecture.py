@@ -67,6 +67,7 @@ FENCES = {
     "pyarrow": ("formats",),
     "highdicom": ("formats",),
     "pydicom": ("formats",),
+    "shapely": ("scan", "formats"),
 }
 """Where each outside library may be imported."""
 

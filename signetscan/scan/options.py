@@ -25,6 +25,10 @@ MAX_READ_THREADS = 8
 """No model is fast enough to need more threads than this."""
 DEFAULT_MIN_TISSUE_UM2 = 1000.0
 """Pieces of tissue smaller than this (µm²) are dust: a dozen cells cover more."""
+DEFAULT_MIN_AREA_UM2 = 500.0
+"""Regions and holes smaller than this (µm²) are noise: a gland covers ten times as much."""
+SIMPLIFY_PX = 1
+"""Details of the size of so many pixels of the output are no shape of the tissue."""
 MODELS = "the model's"
 """What an option is if it is not given."""
 
@@ -217,10 +221,33 @@ class SegmentOptions(ReadingOptions):
         OptionError: a value is out of range.
     """
 
+    min_area: float = option(
+        DEFAULT_MIN_AREA_UM2,
+        Option(help="Smallest region that is written.", unit="µm²", low=0, high=1e12),
+    )
+    min_hole: float = option(
+        DEFAULT_MIN_AREA_UM2,
+        Option(help="Smallest hole of a region that stays open.", unit="µm²", low=0, high=1e12),
+    )
+    simplify: float | None = option(
+        None,
+        Option(
+            help="How much outlines are simplified: about the size of the details that go; 0 for the edges of pixels.",
+            unit="µm",
+            low=0,
+            high=1e4,
+            default="a pixel of the model's output",
+        ),
+    )
+
     def resolve(self, segmenter: Segmenter) -> ResolvedSegmentOptions:
         """The options in force: those that are None get the model's values, or what suits its device."""
+        spec = segmenter.spec
         return ResolvedSegmentOptions(
-            tile_size=segmenter.spec.tile_size if self.tile_size is None else self.tile_size,
+            min_area=self.min_area,
+            min_hole=self.min_hole,
+            simplify=SIMPLIFY_PX * spec.output_stride * spec.mpp if self.simplify is None else self.simplify,
+            tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
             tissue_mask=self.tissue_mask,
             min_tissue=self.min_tissue,
             max_bad_area=self.max_bad_area,
@@ -235,6 +262,8 @@ class ResolvedSegmentOptions(ResolvedReadingOptions, SegmentOptions):
     Raises:
         OptionError: a value is out of range.
     """
+
+    simplify: float
 
     def cut(self, spec: SegmentationSpec) -> Cut:
         """How a slide is cut into tiles: all show a margin around their own part, beyond the slide's edges too."""

@@ -1,0 +1,137 @@
+"""Regions of tissue as GeoJSON for QuPath, and their areas as CSV.
+
+QuPath imports each region as an annotation: a polygon with its holes, a classification of name and colour, its area and
+the mean probability of the scored classes as measurements. Coordinates are level-0 pixels minus the origin of the
+slide's bounds, because QuPath crops to the bounds.
+"""
+
+from __future__ import annotations
+
+import csv
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import geojson
+import numpy as np
+import shapely
+
+from signetscan.atomic import atomic_text
+from signetscan.formats.annotations import classification
+from signetscan.formats.blocks import NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from signetscan.json_values import Json
+    from signetscan.models.segmentation_spec import Colour
+    from signetscan.scan.regions import TissueRegions
+    from signetscan.slides import Mpp
+
+AREA, PROBABILITY = "Area mm^2", "Mean probability of scored classes"
+"""Names of the measurements, as QuPath shows them."""
+CSV_COLUMNS = ("class", "mm2", "share_of_tissue", "regions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassArea:
+    """How much of a slide's tissue is of a class."""
+
+    name: str
+    """Name of the class."""
+    mm2: float
+    """Area on the map, mm²: of all regions, those among them that are too small to be written."""
+    share: float
+    """Its part of the scanned tissue that could be read, 0 to 1."""
+    regions: int
+    """Regions that were written; none for the background."""
+
+
+def write_regions(
+    path: Path,
+    regions: Iterable[TissueRegions],
+    class_names: Sequence[str],
+    class_colours: Sequence[Colour],
+    *,
+    source: str,
+    mpp: Mpp,
+    origin: tuple[int, int] = (0, 0),
+    about: Mapping[str, Json] | None = None,
+) -> dict[int, int]:
+    """Write regions for QuPath, some at a time, so that memory does not grow with their number.
+
+    Args:
+        path: the file to write.
+        regions: the regions, level-0 pixels.
+        class_names: name of each label.
+        class_colours: colour of each label.
+        source: fingerprints of the slide and the model that they come from, for stable ids.
+        mpp: size of a level-0 pixel.
+        origin: the point that QuPath takes as (0, 0), level-0 pixels.
+        about: what the file says of the model, as the member `signetscan`, which QuPath passes over.
+
+    Returns:
+        The number of regions of each label that has any.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    base = uuid.uuid5(NAMESPACE, source)
+    classes = [_json(classification(name, colour)) for name, colour in zip(class_names, class_colours, strict=True)]
+    counts: Counter[int] = Counter()
+    with atomic_text(path) as file:
+        file.write('{"type":"FeatureCollection","features":[')
+        separator = "\n"
+        for some in regions:
+            counts.update(some.labels.tolist())
+            for feature in _features(some, class_names, classes, base, mpp.x * mpp.y / 1e6, origin):
+                file.write(separator + feature)
+                separator = ",\n"
+        file.write("\n]}\n" if not about else f'\n],"signetscan":{_json(about)}}}\n')
+    return dict(counts)
+
+
+def write_class_areas(path: Path, areas: Sequence[ClassArea]) -> None:
+    """Write the areas of the classes as CSV.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows((area.name, f"{area.mm2:.6f}", f"{area.share:.6f}", area.regions) for area in areas)
+
+
+def _features(
+    regions: TissueRegions,
+    names: Sequence[str],
+    classes: Sequence[str],
+    base: uuid.UUID,
+    pixel_mm2: float,
+    origin: tuple[int, int],
+) -> Iterator[str]:
+    """The text of regions as objects of QuPath."""
+
+    def from_origin(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((corners - origin).round(2))
+
+    places = shapely.to_wkb(regions.polygons)
+    shapes = shapely.to_geojson(shapely.transform(regions.polygons, from_origin))
+    numbers = zip(regions.labels.tolist(), regions.areas_px.tolist(), regions.probabilities.tolist(), strict=True)
+    for place, shape, (label, area, probability) in zip(places.tolist(), shapes.tolist(), numbers, strict=True):
+        identity = uuid.uuid5(base, f"region:{names[label]}:{place.hex()}")
+        measured = f'"{AREA}":{area * pixel_mm2:.6f},"{PROBABILITY}":{probability:.4f}'
+        yield (
+            f'{{"type":"Feature","id":"{identity}","geometry":{shape},"properties":{{"objectType":"annotation",'
+            f'"classification":{classes[label]},"measurements":{{{measured}}}}}}}'
+        )
+
+
+def _json(value: object) -> str:
+    text: str = geojson.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text
