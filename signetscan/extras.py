@@ -9,7 +9,7 @@ from signetscan.errors import MissingExtraError
 EXTRAS = {
     "onnxruntime": "cpu",
     "torch": "train",
-    "onnx": "train",
+    "onnx": "import",
     "onnxscript": "train",
     "tensorboardX": "train",
     "jinja2": "report",

@@ -57,6 +57,7 @@ def test_all_commands_are_there() -> None:
         "doctor",
         "evaluate",
         "export",
+        "import",
         "info",
         "report",
         "simulate images",

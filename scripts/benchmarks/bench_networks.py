@@ -24,7 +24,8 @@ import torch
 
 from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.detector import load_detector
-from signetscan.training.graph import make_graph, save_graph
+from signetscan.models.writing import save_graph
+from signetscan.training.graph import make_graph
 from signetscan.training.options import Architecture
 from signetscan.training.quantise import make_int8_graph
 from signetscan.training.retinanet import RetinaNet

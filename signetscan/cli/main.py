@@ -17,6 +17,7 @@ from signetscan.cli.doctor import doctor
 from signetscan.cli.evaluate import evaluate
 from signetscan.cli.export import export
 from signetscan.cli.flags import with_flags
+from signetscan.cli.import_model import import_model
 from signetscan.cli.info import info
 from signetscan.cli.report import report
 from signetscan.cli.simulate import simulate
@@ -96,6 +97,7 @@ COMMANDS = (
     dataset,
     evaluate,
     export,
+    import_model,
     simulate,
     info,
     doctor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from signetscan.models.spec import INPUT_NAME
 from signetscan.plurals import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -99,6 +100,11 @@ class Session:
                 raise MemoryError(message) from error
             raise
 
+    def run_on(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run a graph that need not keep the contract, on the CPU; gives its outputs by name."""
+        names = [value.name for value in self.outputs]
+        return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
+
     def _run(self, tiles: NDArray[np.uint8], outputs: Sequence[str]) -> list[NDArray[Any]]:
         if self.memory is None:
             return list(self.session.run(list(outputs), {INPUT_NAME: tiles}))
@@ -161,6 +167,20 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     on_gpu = provider != CPU_PROVIDER
     runs_on = Placement(name=provider, on_gpu=on_gpu)
     return Session(session=session, runs_on=runs_on, memory="cuda" if on_gpu else None)
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Turn the runtime's errors, while a model runs that nobody has run before, into errors of the model."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ModelError(str(error)) from error
+    except Exception as error:  # the runtime's own exceptions share no base below Exception
+        if _is_of_runtime(error):
+            message = f"ONNX Runtime cannot run it: {_first_line(error)}"
+            raise ModelError(message) from error
+        raise
 
 
 def disable_telemetry() -> None:

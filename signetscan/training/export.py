@@ -14,12 +14,13 @@ from signetscan.dataset.file_pairs import files_in
 from signetscan.errors import ModelError, OptionError, SlideError
 from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.detector import load_detector
+from signetscan.models.writing import save_graph
 from signetscan.scan.real_tiles import real_tiles
 from signetscan.suffixes import IMAGE_SUFFIXES, SLIDE_SUFFIXES
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.detector import TorchDetector
 from signetscan.training.export_options import ExportOptions
-from signetscan.training.graph import fold_norms, make_graph, save_graph
+from signetscan.training.graph import fold_norms, make_graph
 from signetscan.training.int8_check import Differences, check_int8
 from signetscan.training.quantise import make_int8_graph
 from signetscan.training.retinanet import Inference

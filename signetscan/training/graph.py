@@ -10,12 +10,10 @@ import warnings
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import onnx
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from signetscan import __version__
 from signetscan.errors import ModelError
 from signetscan.models.detection_spec import OUTPUT_NAMES
 from signetscan.models.spec import INPUT_NAME
@@ -23,9 +21,9 @@ from signetscan.training.retinanet import Inference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from signetscan.models.spec import ModelSpec
+    import onnx
+
     from signetscan.training.retinanet import RetinaNet
 
 OPSET = 18
@@ -36,7 +34,7 @@ MAX_TILE = 8192
 
 
 def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
-    """The graph of a network, with everything that the contract puts into it, and no trace of this machine.
+    """The graph of a network, with everything that the contract puts into it.
 
     Args:
         network: a RetinaNet in evaluation mode, or a module with the same outputs.
@@ -62,27 +60,7 @@ def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
     if program is None:
         message = "torch could not turn the network into an ONNX graph"
         raise ModelError(message)
-    model = program.model_proto
-    _strip(model.graph)
-    return model
-
-
-def save_graph(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
-    """Write a graph and its contract as a model file, unchecked: to a temporary path, until it has been compared."""
-    onnx.helper.set_model_props(model, spec.to_metadata())
-    model.producer_name, model.producer_version, model.doc_string = "signetscan", __version__, ""
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-
-
-def _strip(graph: onnx.GraphProto) -> None:
-    """Remove the exporter's notes on where in the source each node comes from: they hold paths of this machine."""
-    graph.ClearField("metadata_props")
-    graph.ClearField("doc_string")
-    for parts in (graph.node, graph.initializer, graph.value_info, graph.input, graph.output):
-        for part in parts:
-            part.ClearField("metadata_props")
-            part.ClearField("doc_string")
+    return program.model_proto
 
 
 def fold_norms(network: RetinaNet) -> RetinaNet:
