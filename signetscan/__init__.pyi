@@ -18,6 +18,9 @@ from .foreign.importing import ImportedModel as ImportedModel
 from .foreign.importing import import_model as import_model
 from .foreign.options import ImportOptions as ImportOptions
 from .models.detector import load_detector as load_detector
+from .models.known_models import KnownModel as KnownModel
+from .models.known_models import add_model as add_model
+from .models.known_models import known_models as known_models
 from .models.segmenter import load_segmenter as load_segmenter
 from .models.store import find_model as find_model
 from .results.calibration import Calibration as Calibration

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from signetscan.models.detector import make_detector
+from signetscan.models.known_models import check_contract
 from signetscan.models.loading import load_model
-from signetscan.models.segmenter import make_segmenter
-from signetscan.models.spec import Task, task_of
-from signetscan.models.store import find_model, shipped_model
+from signetscan.models.store import find_model, named_model
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -57,10 +55,10 @@ class ModelInfo:
 
 
 def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | ModelInfo:
-    """Describe a slide, a model file or a shipped model.
+    """Describe a slide or a model.
 
     Args:
-        name_or_path: path of a slide or of a model file, or name of a shipped model.
+        name_or_path: path of a slide or of a model file, or name of a model.
         mpp: size of the slide's pixels, µm/px, instead of what its file says.
 
     Raises:
@@ -69,7 +67,7 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
         DeviceError: ONNX Runtime is not installed.
     """
     path = Path(name_or_path)
-    if name_or_path.endswith(".onnx") or (not path.exists() and shipped_model(name_or_path) is not None):
+    if name_or_path.endswith(".onnx") or (not path.exists() and named_model(name_or_path) is not None):
         file = find_model(name_or_path)
         return _describe_model(file)
     with open_slide(path, mpp=mpp) as slide:
@@ -88,7 +86,4 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
 
 def _describe_model(file: Path) -> ModelInfo:
     loaded = load_model(file, device="cpu")
-    with loaded.naming():
-        task = task_of(loaded.session.metadata)
-    model = make_segmenter(loaded) if task is Task.SEGMENTATION else make_detector(loaded)
-    return ModelInfo(file=file.name, sha256=loaded.sha256, spec=model.spec)
+    return ModelInfo(file=file.name, sha256=loaded.sha256, spec=check_contract(loaded))

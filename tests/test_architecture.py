@@ -45,6 +45,7 @@ LAYERS = (
         "class_names",
         "extras",
         "pixel_cache",
+        "user_folder",
     ),
     ("errors", "__init__"),
 )

@@ -59,6 +59,8 @@ def test_all_commands_are_there() -> None:
         "export",
         "import",
         "info",
+        "models add",
+        "models list",
         "report",
         "simulate images",
         "simulate slide",

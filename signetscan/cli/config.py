@@ -18,6 +18,7 @@ import click
 from signetscan.cli.console import note, result
 from signetscan.cli.flags import Flag
 from signetscan.errors import OptionError
+from signetscan.user_folder import user_folder
 
 PREFIX = "SIGNETSCAN"
 PROJECT_FILE = "signetscan.toml"
@@ -41,7 +42,7 @@ Settings = dict[str, dict[str, Setting]]
 
 def config_files() -> list[Path]:
     """The settings files in use; later ones override earlier ones."""
-    user_file, project_file = Path(click.get_app_dir("signetscan")) / "config.toml", _project_file()
+    user_file, project_file = user_folder() / "config.toml", _project_file()
     return [path for path in (user_file, project_file) if path is not None and os.path.isfile(path)]  # noqa: PTH113
 
 

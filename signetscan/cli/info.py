@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def info(path: str, mpp: float | None, *, as_json: bool) -> None:
     """Describe a slide or a model.
 
-    PATH is a slide, a model file, or the name of a model that ships with signetscan.
+    PATH is a slide, a model file, or the name of a model, as `signetscan models` lists them.
 
     Example: signetscan info biopsy.svs
     """

@@ -19,6 +19,7 @@ from signetscan.cli.export import export
 from signetscan.cli.flags import with_flags
 from signetscan.cli.import_model import import_model
 from signetscan.cli.info import info
+from signetscan.cli.models import models
 from signetscan.cli.report import report
 from signetscan.cli.simulate import simulate
 from signetscan.cli.streams import tolerant_streams
@@ -98,6 +99,7 @@ COMMANDS = (
     evaluate,
     export,
     import_model,
+    models,
     simulate,
     info,
     doctor,

@@ -8,13 +8,19 @@ before the runtime sees it. The file's structure is walked here, because the lib
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from signetscan.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_FIELDS = 5_000_000
 """Fields that are looked at, in some seconds; weights are one field however large, so that models have thousands."""
 TENSOR_FILE, TENSOR_PLACE, NODE_KIND = 13, 14, 4
 """Fields of a tensor that name a file and say that its values are there, and the field of a node's operator."""
+METADATA = 14
+"""Field of a model that holds an entry of its metadata."""
 COMPILED = b"EPContext"
 """An operator that stands for a part compiled for one device, which may be in another file."""
 
@@ -70,14 +76,51 @@ def check_is_whole(content: bytes) -> None:
             fields += 1
             number, value, position = _field(data, position)
             if fields > MOST_FIELDS:
-                message = "it has far more parts than a model"
-                raise ModelError(message)
+                raise _too_many()
             if _is_elsewhere(part, number, value):
                 message = "some of its weights are in other files; save the model as one file, without external data"
                 raise ModelError(message)
             inner = INNER[part].get(number)
             if inner is not None and isinstance(value, memoryview):
                 waiting.append((value, inner))
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """The metadata of a model, without a look at its graph.
+
+    Args:
+        content: the bytes of an ONNX file.
+
+    Raises:
+        ModelError: the bytes are not those of an ONNX file.
+    """
+    return dict(_entry(value) for number, value in _fields(memoryview(content)) if number == METADATA)
+
+
+def _entry(value: memoryview | int) -> tuple[str, str]:
+    """Key and value of an entry of the metadata."""
+    if isinstance(value, int):
+        raise _no_onnx()
+    parts = {number: part for number, part in _fields(value) if isinstance(part, memoryview)}
+    try:
+        return str(parts.get(1, b""), "utf-8"), str(parts.get(2, b""), "utf-8")
+    except UnicodeDecodeError as error:
+        raise _no_onnx() from error
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Number and value of each field of a message."""
+    position = 0
+    for _ in range(MOST_FIELDS):
+        if position == len(data):
+            return
+        number, value, position = _field(data, position)
+        yield number, value
+    raise _too_many()
+
+
+def _too_many() -> ModelError:
+    return ModelError("it has far more parts than a model")
 
 
 def _is_elsewhere(part: Part, number: int, value: memoryview | int) -> bool:

@@ -1,10 +1,11 @@
-"""Finding a model by its path, or by the name of one that ships with signetscan."""
+"""Finding a model by its path, or by the name of one that ships with signetscan or is in the user's folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from signetscan.errors import ModelError
+from signetscan.user_folder import user_folder
 
 DEFAULT_MODEL = "signet-sim-2"
 """The model used if none is named."""
@@ -25,16 +26,26 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for folder in reversed(FOLDERS) for path in sorted(folder.glob("*.onnx"))}
 
 
-def shipped_model(name: str) -> Path | None:
-    """The file of a shipped model by its name or role; None if there is no such model."""
-    return shipped_models().get(ROLES.get(name, name))
+def user_model_folder() -> Path:
+    """The folder of the user's own models; it need not exist."""
+    return user_folder() / "models"
+
+
+def user_models() -> dict[str, Path]:
+    """The files of the user's own models, by name."""
+    return {path.stem: path for path in sorted(user_model_folder().glob("*.onnx"))}
+
+
+def named_model(name: str) -> Path | None:
+    """The file of a model by its name or role; None if there is no such model. A shipped one comes first."""
+    return (user_models() | shipped_models()).get(ROLES.get(name, name))
 
 
 def find_model(name_or_path: str) -> Path:
     """The file of a model.
 
     Args:
-        name_or_path: name or role of a shipped model, or the path of an ONNX file.
+        name_or_path: name or role of a shipped model, name of one of the user's, or the path of an ONNX file.
 
     Raises:
         ModelError: there is no such model.
@@ -42,12 +53,12 @@ def find_model(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.exists():
         return path
-    model = shipped_model(name_or_path)
+    model = named_model(name_or_path)
     if model is not None:
         return model
-    shipped = shipped_models()
-    names = ", ".join([*(role for role, name in ROLES.items() if name in shipped), *shipped]) or "none"
-    message = f"{name_or_path}: no such model file, nor a shipped model (shipped: {names})"
+    known = shipped_models() | user_models()
+    names = ", ".join([*(role for role, name in ROLES.items() if name in known), *known]) or "none"
+    message = f"{name_or_path}: no such model file, nor a model of this name (known: {names})"
     raise ModelError(message)
 
 
