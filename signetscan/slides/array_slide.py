@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.errors import SlideError
+from signetscan.slides.averaging import averaged
 from signetscan.slides.mpp import Mpp, MppSource, SizeClaims
 from signetscan.slides.protocol import Window
 
@@ -97,6 +98,12 @@ class ArraySlide:
     def read_window(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
         """Read pixels; an array holds them all. See `Slide.read_window`."""
         return Window(pixels=self.read_region(location, level, size))
+
+    def read_averaged(
+        self, location: tuple[int, int], level: int, size: tuple[int, int], block: tuple[int, int]
+    ) -> Window:
+        """Read the means of blocks of pixels. See `Slide.read_averaged`."""
+        return averaged(self.read_window(location, level, (size[0] * block[0], size[1] * block[1])), block)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.errors import MppError
+from signetscan.slides.averaging import resized_mask
 from signetscan.slides.protocol import Window, known_mpp
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class SlideAtMpp:
     covers level-0 pixels [i * scale, (i + 1) * scale), so that coordinates convert by one factor per axis and
     neighbouring windows join without a seam.
 
-    A view pixel that is a whole number of level pixels wide and high is their mean; all others are resampled by a
-    bicubic filter.
+    A view pixel that is a whole number of level pixels wide and high is their mean (see `Slide.read_averaged`); all
+    others are resampled by a bicubic filter.
 
     Args:
         slide: the slide.
@@ -100,10 +101,7 @@ class SlideAtMpp:
         left, top = x * self.scale[0], y * self.scale[1]
         # Only from a whole level-0 pixel on do the level's pixels fall into whole blocks.
         if self._whole is not None and left.is_integer() and top.is_integer():
-            size = (width * self._whole[0], height * self._whole[1])
-            window = self.slide.read_window((int(left), int(top)), self.level, size)
-            pixels = _averaged(window.pixels, self._whole)
-            return Window(pixels=pixels, missing=resized_mask(window.missing, (width, height), (0, 0, *size)))
+            return self.slide.read_averaged((int(left), int(top)), self.level, (width, height), self._whole)
         downsample = self._downsample
         ratio_x, ratio_y = self.scale[0] / downsample, self.scale[1] / downsample
         span_x = _Span.of(x, width, ratio_x, downsample)
@@ -130,27 +128,6 @@ def _whole_numbers(ratios: Sequence[float], slack: float) -> tuple[int, int] | N
     x, y = (max(1, round(ratio)) for ratio in ratios)
     is_near = all(abs(whole / ratio - 1) <= max(slack, SAME_SCALE) for whole, ratio in zip((x, y), ratios, strict=True))
     return (x, y) if is_near else None
-
-
-def resized_mask(
-    mask: NDArray[np.bool_] | None, size: tuple[int, int], box: tuple[float, float, float, float]
-) -> NDArray[np.bool_] | None:
-    """A part of a mask at another size; None stands for a mask of nothing.
-
-    Args:
-        mask: (rows, columns).
-        size: width and height to give it.
-        box: x0, y0, x1, y1 of the part, pixels of the mask.
-    """
-    if mask is None:
-        return None
-    resized = Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST, box=box)
-    return np.asarray(resized, np.bool_)
-
-
-def _averaged(pixels: NDArray[np.uint8], block: tuple[int, int]) -> NDArray[np.uint8]:
-    """The means of blocks of pixels: (H, W, 3) reduced by a block's (width, height)."""
-    return pixels if block == (1, 1) else np.asarray(Image.fromarray(pixels).reduce(block))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 import tifffile
 
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, JPEG2000S, strict_decoder
-from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
+from signetscan.slides.tiff_pixels import Blocks, PieceError, TiffLevel, TiffPixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.slides.protocol import Window
+
+    ReadBlocks = Callable[[tuple[int, int], tuple[int, int]], Window]
     Read = Callable[[tuple[int, int], int, tuple[int, int]], NDArray[np.uint8]]
 
 logger = logging.getLogger(__name__)
@@ -122,6 +125,46 @@ class DirectReader:
             return self._pixels.read(level, x, y, size, self._origin.background)
         except PieceError as error:
             logger.debug("%s: level %d at %s is left to OpenSlide: %s", self._origin.path, level, location, error)
+            return None
+
+    def read_averaged(
+        self,
+        location: tuple[int, int],
+        level: int,
+        size: tuple[int, int],
+        block: tuple[int, int],
+        by_openslide: ReadBlocks,
+    ) -> Window | None:
+        """A window as `Slide.read_averaged` gives it; None if that is the mean of what `read_window` gives.
+
+        Args:
+            location: left and top edge, level-0 pixels.
+            level: index of the level.
+            size: width and height, blocks.
+            block: width and height of a block, pixels of the level.
+            by_openslide: reads what only OpenSlide can: from a location so many blocks. Only the tiles that are missing
+                or damaged are read so, and every window that shows them, that a pixel never depends on its window.
+
+        Raises:
+            SlideError: `by_openslide` raises it.
+        """
+        if not 0 <= level < len(self._usable) or not self._usable[level]:
+            return None
+        downsample = self._origin.downsamples[level]
+        x, y = (edge / downsample for edge in location)
+        if not (downsample.is_integer() and x.is_integer() and y.is_integer()):
+            return None
+        blocks = Blocks.of(self._pixels.levels[level], int(x), int(y), size, block)
+        if blocks is None:
+            return None
+        step_x, step_y = (int(downsample) * side for side in block)
+
+        def stand_in(column: int, row: int, part: tuple[int, int]) -> Window:
+            return by_openslide((column * step_x, row * step_y), part)
+
+        try:
+            return self._pixels.read_averaged(level, blocks, self._origin.background, stand_in=stand_in)
+        except PieceError:  # closed
             return None
 
     def missing(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:

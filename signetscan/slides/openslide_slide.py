@@ -11,6 +11,7 @@ import openslide
 from PIL import Image, ImageColor
 
 from signetscan.errors import SlideError
+from signetscan.slides.averaging import averaged
 from signetscan.slides.concerns import decoders_differ
 from signetscan.slides.dicom_checks import dicom_concerns
 from signetscan.slides.direct import DecodersDifferError, DirectReader, NotDirectError, Origin, open_direct
@@ -92,8 +93,25 @@ class OpenSlideSlide:
         pixels = self._direct.read(location, level, size)
         if pixels is not None:
             return Window(pixels=pixels)
-        window = self._read_by_openslide(location, level, size)
-        return window.without(self._direct.missing(location, level, size))
+        return self._with_gaps(location, level, size)
+
+    def read_averaged(
+        self, location: tuple[int, int], level: int, size: tuple[int, int], block: tuple[int, int]
+    ) -> Window:
+        """Read the means of blocks of pixels. See `Slide.read_averaged`.
+
+        Of tiles that only OpenSlide can read, the pixels are averaged; what the others show does not depend on them.
+        """
+
+        def by_openslide(location: tuple[int, int], size: tuple[int, int]) -> Window:
+            return averaged(self._with_gaps(location, level, (size[0] * block[0], size[1] * block[1])), block)
+
+        window = None
+        if self._direct is not None:
+            window = self._direct.read_averaged(location, level, size, block, by_openslide)
+        if window is not None:
+            return window
+        return averaged(self.read_window(location, level, (size[0] * block[0], size[1] * block[1])), block)
 
     def close(self) -> None:
         """Close the file."""
@@ -123,6 +141,11 @@ class OpenSlideSlide:
             reason = error
         logger.debug("%s: read by OpenSlide: %s", self._path, reason)
         return None
+
+    def _with_gaps(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
+        """Read by OpenSlide, and mark what a TIFF's directory lists as empty too."""
+        window = self._read_by_openslide(location, level, size)
+        return window if self._direct is None else window.without(self._direct.missing(location, level, size))
 
     def _read_by_openslide(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
         try:

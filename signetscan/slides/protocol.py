@@ -118,6 +118,27 @@ class Slide(Protocol):
         Scanners leave out glass, and files lose tiles: both look like glass to `read_region`.
         """
 
+    def read_averaged(
+        self, location: tuple[int, int], level: int, size: tuple[int, int], block: tuple[int, int]
+    ) -> Window:
+        """Read the means of blocks of pixels of one level.
+
+        A pixel is the same in whichever window it is read.
+
+        Args:
+            location: left and top edge, level-0 pixels; may be negative.
+            level: index of the level.
+            size: width and height, blocks.
+            block: width and height of a block, pixels of that level.
+
+        Returns:
+            A window of a pixel for each block. Pixels outside the slide enter their block's mean with the background
+            colour.
+
+        Raises:
+            SlideError: the pixels cannot be decoded; the message names the file and the location.
+        """
+
     def close(self) -> None:
         """Release the file. Reading afterwards is an error."""
 

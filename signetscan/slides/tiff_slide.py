@@ -9,12 +9,13 @@ import numpy as np
 import tifffile
 
 from signetscan.errors import SlideError
+from signetscan.slides.averaging import averaged
 from signetscan.slides.fingerprint import file_fingerprint
 from signetscan.slides.mpp import SizeClaims, resolution_claim, size_claim
 from signetscan.slides.protocol import Window
 from signetscan.slides.tiff_checks import stack_concerns
 from signetscan.slides.tiff_decoders import DECODE_ERRORS, JPEG2000S, JPEGS, tolerant_decoder
-from signetscan.slides.tiff_pixels import PieceError, TiffLevel, TiffPixels
+from signetscan.slides.tiff_pixels import Blocks, PieceError, TiffLevel, TiffPixels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,16 +112,31 @@ class TiffSlide:
         try:
             return self._pixels.read(level, x, y, size, WHITE)
         except PieceError as error:
-            message = f"{self._path}: {error}. The file is damaged or cut short: copy or export it again"
-            raise SlideError(message) from error
+            raise self._unread(error) from error
 
     def read_window(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> Window:
         """Read pixels; a strip or tile that the file does not hold is an error. See `Slide.read_window`."""
         return Window(pixels=self.read_region(location, level, size))
 
+    def read_averaged(
+        self, location: tuple[int, int], level: int, size: tuple[int, int], block: tuple[int, int]
+    ) -> Window:
+        """Read the means of blocks of pixels; white outside the image. See `Slide.read_averaged`."""
+        x, y = (round(edge / self.level_downsamples[level]) for edge in location)
+        blocks = Blocks.of(self._pixels.levels[level], x, y, size, block)
+        if blocks is None:
+            return averaged(self.read_window(location, level, (size[0] * block[0], size[1] * block[1])), block)
+        try:
+            return self._pixels.read_averaged(level, blocks, WHITE)
+        except PieceError as error:
+            raise self._unread(error) from error
+
     def close(self) -> None:
         """Close the file."""
         self._pixels.close()
+
+    def _unread(self, error: PieceError) -> SlideError:
+        return SlideError(f"{self._path}: {error}. The file is damaged or cut short: copy or export it again")
 
     def __enter__(self) -> Self:
         """Use in a `with` block, which closes the file."""
