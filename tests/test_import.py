@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import onnx
 import pytest
+from conftest import ROOT
 from foreign_graphs import CLASSES, SIDE, foreign_graph, found_by, write_foreign
 from onnx import TensorProto, helper, numpy_helper
 
@@ -215,3 +216,47 @@ def test_rf_detr_has_a_logit_more_than_classes(tmp_path: Path) -> None:
         model.path.unlink()
     refused(path, "room for 2 classes, but there are 3 names", classes=("a", "b", "c"))
     refused(path, "from label 2 on", classes=("a",), first_label=2)
+
+
+def test_the_network_of_a_kind_may_have_other_names(tmp_path: Path) -> None:
+    """RT-DETR and D-FINE as transformers has them: decoded as RF-DETR, but the kind must be named."""
+    model = foreign_graph("rf-detr")
+    for node in model.graph.node:
+        for index, name in enumerate(node.output):
+            node.output[index] = {"dets": "pred_boxes", "labels": "scores"}.get(name, name)
+    for value, name in zip(model.graph.output, ("pred_boxes", "scores"), strict=True):
+        value.name = name
+    onnx.save(model, tmp_path / "foreign.onnx")
+    refused(tmp_path / "foreign.onnx", "nothing tells of which kind it is")
+    imported_model = imported(tmp_path / "foreign.onnx", kind="rf-detr", pixels="0-1")
+    (tile,) = tiles(1)
+    (found,) = load_detector(imported_model.path, device="cpu").detect(tile[None], 0.0)
+    boxes, scores, _ = found_by(foreign_graph("rf-detr"), "rf-detr", tile, "0-1")
+    np.testing.assert_allclose(found.boxes, boxes, atol=0.01)
+    np.testing.assert_allclose(found.scores, scores, atol=1e-5)
+
+
+def test_rows_that_only_fill_up_are_no_breach_of_the_contract(tmp_path: Path) -> None:
+    """They have no score, and any label and box."""
+    model = foreign_graph("mmdetection")
+    for node in model.graph.node:
+        for index, name in enumerate(node.output):
+            node.output[index] = {"dets": "real_dets", "labels": "real_labels"}.get(name, name)
+    padding = {
+        "no_dets": np.array([[[0, 0, 0, 0, 0], [9, 9, 3, 3, 0]]], np.float32),
+        "no_labels": np.array([[-1, 77]]),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in padding.items())
+    for name in ("dets", "labels"):
+        model.graph.node.append(helper.make_node("Concat", [f"no_{name}", f"real_{name}"], [name], axis=1))
+    for value, shape in zip(model.graph.output, ((1, 18, 5), (1, 18)), strict=True):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+    onnx.save(model, tmp_path / "foreign.onnx")
+    check_same(imported(tmp_path / "foreign.onnx"), foreign_graph("mmdetection"))
+
+
+def test_a_model_is_checked_on_the_tissue_of_a_slide_too(tmp_path: Path) -> None:
+    path = write_foreign(tmp_path / "foreign.onnx", "yolo")
+    few = imported(path).agreement.candidates
+    more = imported(path, check_on=(ROOT / "tests" / "data" / "sample.svs",)).agreement.candidates
+    assert few < more <= few + 4 * 16

@@ -264,13 +264,26 @@ def test_a_network_that_finds_nothing_in_noise_is_checked_on_a_slide(tmp_path: P
     refused(tmp_path / "foreign.onnx", "finds nothing in made-up tiles.*name a slide or image with cells")
 
 
-@given(st.dictionaries(st.sampled_from(["names", "imgsz", "stride", "task", "license"]), st.text(max_size=40)))
+LITERALS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["names", "imgsz", "stride", "task", "license"]),
+        LITERALS.map(repr) | st.sampled_from(["{[]: 1}", "{{}}", "[[1], [2]]", "0", "-32", "[]"]) | st.text(max_size=9),
+    )
+)
 def test_any_metadata_is_read_or_refused(entries: dict[str, str]) -> None:
     try:
         said = read_metadata(entries)
     except ModelError:
         return
-    assert said.side is None or isinstance(said.side, int)
+    assert said.side is None or 1 <= said.side <= 16384
+    assert said.stride is None or 1 <= said.stride <= 16384
     assert all(isinstance(name, str) for name in said.class_names)
 
 

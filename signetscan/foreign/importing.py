@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from signetscan.foreign.metadata import SaidOfItself
     from signetscan.foreign.options import GraphKind
     from signetscan.foreign.reading import ForeignModel
+    from signetscan.models.detector import OnnxDetector
     from signetscan.models.runtime import Session
 
 USUAL_STRIDE = 32
@@ -217,14 +218,14 @@ def _spec(
         },
         licence=options.licence or said.licence or UNKNOWN,
         intended_use=options.intended_use or UNKNOWN,
-        precision=precision_of(foreign.model),
+        precision=_precision(foreign.model),
         cautions=() if options.threshold is not None else (THRESHOLD_CAUTION,),
         tile_size_is_fixed=True,
         batch_size=convention.inputs.batch,
     )
 
 
-def precision_of(model: onnx.ModelProto) -> str:
+def _precision(model: onnx.ModelProto) -> str:
     """The arithmetic of a graph's convolutions and products of matrices: fp32, fp16 or int8."""
     nodes = [node for graph in graphs_in(model.graph) for node in graph.node]
     if any("QuantizeLinear" in node.op_type or node.op_type.startswith("QLinear") for node in nodes):
@@ -246,11 +247,22 @@ def _written(
     Raises:
         ModelError: it finds something else.
     """
+    detector = _saved(foreign, convention, spec, part)
     # Many graphs leave the batch open, and then take one picture all the same.
-    save_graph(wrap(foreign.model, convention, spec.batch_size), spec, part)
-    detector = load_detector(part, device="cpu")
     if spec.batch_size is None and not takes_any_batch(detector, tiles):
-        spec = replace(spec, batch_size=1)
-        save_graph(wrap(foreign.model, convention, 1), spec, part)
-        detector = load_detector(part, device="cpu")
-    return spec, check_wrapped(detector, session, convention, tiles)
+        detector = _saved(foreign, convention, replace(spec, batch_size=1), part)
+    return detector.spec, check_wrapped(detector, session, convention, tiles)
+
+
+def _saved(foreign: ForeignModel, convention: Convention, spec: DetectionSpec, part: Path) -> OnnxDetector:
+    """Wrap the foreign graph as a model file, and load that.
+
+    Raises:
+        ModelError: the wrapped graph cannot be loaded.
+    """
+    save_graph(wrap(foreign.model, convention, spec.batch_size), spec, part)
+    try:
+        return load_detector(part, device="cpu")
+    except ModelError as error:
+        message = f"its graph cannot be wrapped: {str(error).removeprefix(f'{part}: ')}"
+        raise ModelError(message) from error

@@ -47,7 +47,7 @@ def read_metadata(metadata: Mapping[str, str]) -> SaidOfItself:
         raise ModelError(message)
     sides = _literal(metadata.get("imgsz", ""))
     sides = sides if isinstance(sides, list | tuple) else [sides]
-    if len(set(sides)) > 1:
+    if any(side != sides[0] for side in sides):
         message = f"it learnt from pictures of {short_repr(metadata['imgsz'])} px; signetscan scans square tiles"
         raise ModelError(message)
     return SaidOfItself(
@@ -63,7 +63,7 @@ def _literal(text: str) -> object:
     """The value of a text that Python, or JSON but for its constants, writes; None if it is none."""
     try:
         return ast.literal_eval(text) if len(text) <= LONGEST else None
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
 
 
