@@ -206,7 +206,7 @@ def test_tensorrt_that_is_not_there_is_an_error_with_the_remedy(
     names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     real, asked = onnxruntime.InferenceSession, []
 
-    def fall_back(model: bytes, options: object, providers: list[Any]) -> object:
+    def fall_back(model: bytes, options: object, providers: list[Any], **_: object) -> object:
         asked.extend(providers)
         return real(model, options, providers=providers[-1:])
 
@@ -234,7 +234,7 @@ def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(
         onnxruntime,
         "InferenceSession",
-        lambda model, options, providers: real(model, options, providers=providers[-1:]),
+        lambda model, options, providers, **_: real(model, options, providers=providers[-1:]),
     )
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
     monkeypatch.setattr("signetscan.models.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
@@ -283,3 +283,14 @@ def test_a_graph_takes_what_its_metadata_says(
     path = write_tiny_model(tmp_path / "m.onnx", input_shape=shape, metadata=make_spec(**said).to_metadata())
     with pytest.raises(ModelError, match=named):
         load_detector(path)
+
+
+def test_a_name_that_is_no_text_is_told_in_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The runtime's message about it cannot be decoded, and must not be printed either."""
+    path = write_tiny_model(tmp_path / "m.onnx")
+    before, _, behind = path.read_bytes().rpartition(b"lightness")
+    path.write_bytes(before + b"light\xff\xfe\xff\xff" + behind)
+    for device in ("cpu", "auto"):
+        with pytest.raises(ModelError, match=r"m\.onnx: not a model that ONNX Runtime .*: a name in it is not text"):
+            load_detector(path, device=device)  # type: ignore[arg-type]
+    assert capfd.readouterr() == ("", "")

@@ -154,8 +154,10 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     if threads:
         options.intra_op_num_threads = threads
     providers = _providers(runtime, device)
+    # Where there is nothing to fall back to, the runtime would print that it does, and the error.
+    fallback = int(len(providers) > 1)
     try:
-        session = runtime.InferenceSession(content, options, providers=providers)
+        session = runtime.InferenceSession(content, options, providers=providers, enable_fallback=fallback)
     except Exception as error:  # the runtime's own exceptions share no base below Exception
         if _is_of_runtime(error):
             message = f"{path}: not a model that ONNX Runtime {runtime.__version__} can load: {_first_line(error)}"
@@ -275,8 +277,11 @@ def _why_not(runtime: Any, device: Device) -> str:  # noqa: ANN401
 
 
 def _is_of_runtime(error: Exception) -> bool:
-    return type(error).__module__.startswith("onnxruntime")
+    """Whether the runtime raised an error; one of another class if a name in the message is no text."""
+    return type(error).__module__.startswith("onnxruntime") or isinstance(error, UnicodeDecodeError)
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "a name in it is not text"
     return str(error).strip().splitlines()[0][:300]
