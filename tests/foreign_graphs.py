@@ -1,4 +1,4 @@
-"""Small graphs with the inputs and outputs of other libraries' detectors, and what each finds on a tile, in numpy.
+"""Small graphs like those of other libraries, what each finds on a tile in numpy, and importing them.
 
 Each looks at the mean colours of 16 squares of its picture, and makes of each one box, a score for each of two classes,
 and all that from weights that are drawn once.
@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 from onnx import numpy_helper, parser
+
+from signetscan.errors import ModelError, OptionError, OutputError
+from signetscan.foreign.importing import import_model
+from signetscan.foreign.options import ImportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from signetscan.foreign.importing import ImportedModel
 
     Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
     Outputs = dict[str, NDArray[Any]]
@@ -125,6 +132,21 @@ def write_foreign(path: Path, kind: str, **changes: object) -> Path:
     """Write the graph of a kind as a file."""
     onnx.save(foreign_graph(kind, **changes), path)  # type: ignore[arg-type]
     return path
+
+
+def imported(path: Path, **options: object) -> ImportedModel:
+    """Import a file as out.onnx beside it."""
+    values: dict[str, Any] = {"classes": CLASSES, "threshold": 0.3} | options
+    return import_model(path, path.with_name("out.onnx"), mpp=0.5, options=ImportOptions(**values))
+
+
+def refused(path: Path, says: str, **options: object) -> None:
+    """Import a file that must be refused, in one line that names it."""
+    with pytest.raises((ModelError, OptionError, OutputError), match=says) as caught:
+        imported(path, **options)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not path.with_name("out.onnx").exists()
 
 
 def scaled(tile: NDArray[np.uint8], pixels: str) -> NDArray[np.float64]:

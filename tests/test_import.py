@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from foreign_graphs import CLASSES, SIDE, foreign_graph, found_by, write_foreign
+from foreign_graphs import SIDE, foreign_graph, found_by, imported, refused, write_foreign
 from onnx import TensorProto, helper, numpy_helper
 
-from signetscan.errors import ModelError, OptionError, OutputError
-from signetscan.foreign.importing import import_model
-from signetscan.foreign.options import GraphKind, ImportOptions, Pixels
+from signetscan.errors import OptionError
+from signetscan.foreign.options import GraphKind, Pixels
 from signetscan.models.detector import load_detector
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
@@ -33,19 +32,6 @@ def tiles(count: int = 3) -> NDArray[np.uint8]:
     rng = np.random.default_rng(2)
     flat = rng.integers(0, 256, (count, 1, 1, 3)) * np.ones((1, SIDE, SIDE, 1))
     return (0.5 * flat + 0.5 * rng.integers(0, 256, (count, SIDE, SIDE, 3))).astype(np.uint8)
-
-
-def imported(path: Path, **options: object) -> ImportedModel:
-    values: dict[str, Any] = {"classes": CLASSES, "threshold": 0.3} | options
-    return import_model(path, path.with_name("out.onnx"), mpp=0.5, options=ImportOptions(**values))
-
-
-def refused(path: Path, says: str, **options: object) -> None:
-    with pytest.raises((ModelError, OptionError, OutputError), match=says) as caught:
-        imported(path, **options)
-    assert path.name in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not path.with_name("out.onnx").exists()
 
 
 def check_same(model: ImportedModel, foreign: onnx.ModelProto, pixels: str = "") -> None:

@@ -9,11 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from foreign_graphs import CLASSES, SIDE, foreign_graph, write_foreign
+from foreign_graphs import CLASSES, SIDE, foreign_graph, imported, refused, write_foreign
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper, parser
-from test_import import imported, refused
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError

@@ -292,5 +292,5 @@ def test_a_name_that_is_no_text_is_told_in_words(tmp_path: Path, capfd: pytest.C
     path.write_bytes(before + b"light\xff\xfe\xff\xff" + behind)
     for device in ("cpu", "auto"):
         with pytest.raises(ModelError, match=r"m\.onnx: not a model that ONNX Runtime .*: a name in it is not text"):
-            load_detector(path, device=device)  # type: ignore[arg-type]
+            load_detector(path, device=device)
     assert capfd.readouterr() == ("", "")
