@@ -17,6 +17,7 @@ from signetscan.models.detector import load_detector
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide
+from signetscan.testing.tiny_model import BOX, write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,15 @@ def test_other_layouts_and_types_of_pixels_are_taken(pixel_type: int, pixels: Pi
     if pixels == "0-255":
         model.path.unlink()
         refused(tmp_path / "foreign.onnx", "takes bytes", pixels="0-1")
+
+
+def test_colours_are_the_axis_of_three_even_if_all_others_are_free(tmp_path: Path) -> None:
+    said = {"names": "['a', 'b']", "imgsz": "64"}
+    path = write_tiny_model(tmp_path / "foreign.onnx", metadata=said, input_name="picture")
+    model = imported(path, kind="rt-detr", pixels="0-255", classes=())
+    assert (model.spec.tile_size, model.spec.batch_size) == (64, None)
+    (found,) = load_detector(model.path, device="cpu").detect(np.zeros((1, 64, 64, 3), np.uint8), 0.5)
+    assert found.boxes.tolist() == [list(BOX)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "torchvision"])

@@ -34,6 +34,8 @@ from signetscan.cli.main import cli
 from signetscan.dataset.record import read_dataset_record
 from signetscan.detections import Detections
 from signetscan.errors import SignetscanError
+from signetscan.foreign.importing import import_model
+from signetscan.foreign.options import ImportOptions
 from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.detector import load_detector
@@ -43,6 +45,7 @@ from signetscan.reports.run_facts import run_facts
 from signetscan.results.reading import load_result
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Mpp, open_slide
+from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from signetscan.training.options import Architecture, TrainOptions
 from signetscan.training.retinanet import RetinaNet
@@ -298,6 +301,18 @@ def checkpoint() -> bytes:
         return path.read_bytes()
 
 
+def tiny_graph() -> bytes:
+    """A graph with the outputs of RT-DETR."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_tiny_model(Path(folder) / "a.onnx", metadata={"names": "['a', 'b']", "imgsz": "64"}).read_bytes()
+
+
+def import_tiny(path: Path) -> object:
+    """Import it as a foreign one."""
+    options = ImportOptions(kind="rt-detr", pixels="0-255")
+    return import_model(path, path.with_name("out.onnx"), mpp=0.5, options=options)
+
+
 def targets() -> dict[str, Callable[[random.Random, Path], None]]:
     """Everything that takes what strangers made."""
     slide = ArraySlide([np.full((600, 800, 3), 200, np.uint8)], mpp=0.25, name="a")
@@ -317,6 +332,7 @@ def targets() -> dict[str, Callable[[random.Random, Path], None]]:
         "record": of_file(RECORD, "a.run.json", read_record),
         "dataset": of_file(DATASET, "dataset.json", lambda path: read_dataset_record(path.parent)),
         "onnx": of_file(model, "a.onnx", lambda path: load_detector(path, device="cpu")),
+        "import": of_file(tiny_graph(), "a.onnx", import_tiny),
         "metadata": metadata_target(),
         "checkpoint": of_file(checkpoint(), "a.pt", load_checkpoint),
         "slide": of_file(ROOT.joinpath("tests/data/sample.svs").read_bytes(), "a.svs", read_whole),

@@ -126,10 +126,10 @@ def _axes(shape: Sequence[int | str | None]) -> Axes:
         ModelError: the picture has another number of colours than three.
     """
     channels = shape[-3]
+    if len(shape) == 4 and shape[3] == COLOURS and channels != COLOURS:
+        return Axes.BHWC
     if channels == COLOURS or not isinstance(channels, int):
         return Axes.CHW if len(shape) == 3 else Axes.BCHW
-    if len(shape) == 4 and shape[3] == COLOURS:
-        return Axes.BHWC
     found = counted(channels, "channel") if len(shape) == 4 else f"the shape {list(shape)}"
     message = f"it takes pictures of {found}; tiles have the three colours red, green and blue"
     raise ModelError(message)
