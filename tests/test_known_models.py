@@ -81,7 +81,7 @@ def test_another_model_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert load_detector(find_model("mine"), device="cpu").spec.name == "other"
 
 
-@pytest.mark.parametrize("name", ["accurate", "signet-sim-2"])
+@pytest.mark.parametrize("name", ["accurate", "signet-sim-3"])
 def test_names_that_ship_are_taken(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="ships with signetscan"):
         add_model(write_tiny_model(tmp_path / f"{name}.onnx"))
@@ -103,13 +103,13 @@ def test_the_list_says_what_each_model_says_of_itself(tmp_path: Path) -> None:
     assert [done.exit_code for done in runs] == [0, 0]
     assert runs[0].stdout == runs[1].stdout
     lines = runs[0].stdout.splitlines()
-    assert lines[0].startswith("signet-sim-2 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
+    assert lines[0].startswith("signet-sim-3 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
     assert "licence: Apache-2.0; ships with signetscan" in lines[0]
     assert lines[2].startswith("broken: cannot be used: not an ONNX model")
     assert lines[3].startswith("mine: detection at 0.25 µm/px: Signet ring cell; learnt from: 12 slides of ours.; ")
     assert "\x1b" not in runs[0].stdout
     listed = json.loads(CliRunner().invoke(cli, ["models", "list", "--json"]).stdout)
-    assert [model["name"] for model in listed] == ["signet-sim-2", "signet-sim-2-int8", "broken", "mine"]
+    assert [model["name"] for model in listed] == ["signet-sim-3", "signet-sim-3-int8", "broken", "mine"]
     assert listed[3]["training_data"] == "12 slides of ours. More."
 
 

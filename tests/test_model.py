@@ -42,7 +42,7 @@ def result(detector: OnnxDetector) -> SlideResult:
 def test_a_model_has_a_role_or_a_name_or_is_not_there() -> None:
     assert find_model("accurate") == find_model(DEFAULT_MODEL)
     assert set(ROLES.values()) == set(shipped_models())
-    with pytest.raises(ModelError, match=r"nor a model of this name \(known: accurate, fast, signet-sim-2"):
+    with pytest.raises(ModelError, match=r"nor a model of this name \(known: accurate, fast, signet-sim-3"):
         find_model("quick")
 
 

@@ -148,12 +148,12 @@ def test_a_record_of_an_earlier_version_says_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["accurate", "fast"])
 def test_the_models_that_ship_say_that_they_have_seen_simulated_cells_only(name: str) -> None:
-    assert load_detector(find_model(name), device="cpu").spec.learnt_from.startswith("Simulated images only")
+    assert load_detector(find_model(name), device="cpu").spec.learnt_from.startswith("Simulated cells only")
 
 
 def test_doctor_and_info_say_it_too(tmp_path: Path) -> None:
     for words in (["doctor", "--out", str(tmp_path)], ["info", "fast"]):
-        assert "Simulated images only" in CliRunner().invoke(cli, words).stdout
+        assert "Simulated cells only" in CliRunner().invoke(cli, words).stdout
 
 
 def test_pages_say_what_no_detection_means(tmp_path: Path) -> None:
