@@ -41,6 +41,9 @@ from .training.options import TrainingRequest as TrainingRequest
 from .training.options import TrainOptions as TrainOptions
 from .training.options import preset_options as preset_options
 from .training.run import train_detector as train_detector
+from .training.segmentation.options import SegmentationOptions as SegmentationOptions
+from .training.segmentation.options import segmentation_options as segmentation_options
+from .training.segmentation.run import train_segmenter as train_segmenter
 
 __version__: str
 __all__: list[str]

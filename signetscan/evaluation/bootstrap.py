@@ -6,18 +6,19 @@ slides, would be too narrow. Whole slides are drawn where they are known (Efron 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from signetscan.models.held_out import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from signetscan.evaluation.matching import ImageResult
 
 COVERAGE = 0.95
 """Part of the resamples that an interval spans."""
@@ -28,6 +29,18 @@ LEAST_UNITS = 2
 FEW_UNITS = 8
 """Resamples of fewer slides or images of a kind repeat each other, so that intervals are too narrow: their percentiles
 hang on one or two of them."""
+
+
+class JudgedImage(Protocol):
+    """What was found in an image, and what is there."""
+
+    @property
+    def slide(self) -> str:
+        """Slide or case that the image is from; empty if that is not known."""
+
+    @property
+    def normal(self) -> bool:
+        """Whether the image shows nothing that is to be found."""
 
 
 class UnitKind(Enum):
@@ -83,7 +96,7 @@ class Units:
     """How many units of each kind there are."""
 
 
-def units_of(results: Sequence[ImageResult]) -> Units | None:
+def units_of(results: Sequence[JudgedImage]) -> Units | None:
     """Slides if every image has one and there are at least two of each kind, else images; None if those are too few.
 
     Units with a positive image and units with normal images only are drawn separately, so that each resample has as
@@ -147,3 +160,13 @@ def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
     tail = 100 * (1 - COVERAGE) / 2
     low, high = np.percentile(resampled, [tail, 100 - tail]).tolist()
     return Interval(value=value, low=low, high=high)
+
+
+def estimates_of(figures: Mapping[str, Interval]) -> dict[str, Estimate]:
+    """Figures with their intervals as a model file holds them: None where one is not defined."""
+    return {name: _estimate(interval) for name, interval in figures.items()}
+
+
+def _estimate(interval: Interval) -> Estimate:
+    value, low, high = (None if math.isnan(x) else x for x in (interval.value, interval.low, interval.high))
+    return Estimate(value=value, low=low, high=high)

@@ -110,6 +110,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     check_packing(path)
     values = load_tensors(path)
+    if "task" in values:  # checkpoints of detectors have none
+        message = f"{path}: of a run for segmentation, not of a detector"
+        raise TrainingError(message)
     if values.pop("format", None) != FORMAT:
         message = f"{path}: not a checkpoint of this version of signetscan"
         raise TrainingError(message)

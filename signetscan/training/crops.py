@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.dataset import AnnotatedImage, Place
-    from signetscan.training.options import TrainOptions
+    from signetscan.training.options import RunOptions, TrainOptions
 
 CACHE_PART = 0.3
 """Part of the machine's memory that decoded images may fill: decoding one costs as much as training on a crop of it."""
@@ -77,11 +77,23 @@ class TrainingCrop:
     """(M, 4), rectangles in which nothing is background, crop pixels."""
 
 
+class Sized(Protocol):
+    """An image."""
+
+    @property
+    def width(self) -> int:
+        """Width, pixels."""
+
+    @property
+    def height(self) -> int:
+        """Height, pixels."""
+
+
 class ImageCache:
     """Decoded images, of which those used last are kept. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._images: PixelCache[tuple[Path, Place | None]] = PixelCache(_cache_bytes())
+        self._images: PixelCache[tuple[Path, Place | None]] = PixelCache(cache_bytes())
 
     def get(self, image: AnnotatedImage) -> NDArray[np.uint8]:
         """The pixels of an image, read-only, since crops share them.
@@ -94,7 +106,8 @@ class ImageCache:
         return self._images.get((image.path, image.place), lambda: read_pixels(image))
 
 
-def _cache_bytes() -> int:
+def cache_bytes() -> int:
+    """How many bytes of decoded images may be kept in memory."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on every system
@@ -114,8 +127,8 @@ def list_patches(images: Sequence[AnnotatedImage], options: TrainOptions) -> tup
     positives: list[Patch] = []
     normals: list[Patch] = []
     for index, image in enumerate(images):
-        for y, height in _spans(image.height, options):
-            for x, width in _spans(image.width, options):
+        for y, height in spans(image.height, options):
+            for x, width in spans(image.width, options):
                 patch = Patch(image=index, x=x, y=y, width=width, height=height)
                 if image.normal:
                     normals.append(patch)
@@ -124,7 +137,7 @@ def list_patches(images: Sequence[AnnotatedImage], options: TrainOptions) -> tup
     return positives, normals
 
 
-def _spans(length: int, options: TrainOptions) -> list[tuple[int, int]]:
+def spans(length: int, options: RunOptions) -> list[tuple[int, int]]:
     """Start and length of the patches along one axis, as many as patches that lie in the image would need.
 
     Their crops start at equally many places of each, from `REACH` of a crop before the image on, so that no place is
@@ -144,7 +157,7 @@ def _holds_centre(boxes: NDArray[np.float64], patch: Patch) -> bool:
 
 
 def plan_epoch(
-    rng: np.random.Generator, positives: Sequence[Patch], normals: Sequence[Patch], options: TrainOptions
+    rng: np.random.Generator, positives: Sequence[Patch], normals: Sequence[Patch], options: RunOptions
 ) -> list[list[Patch]]:
     """The batches of an epoch, each with positive and normal patches in the ratio of the options.
 
@@ -176,11 +189,11 @@ def cut_crop(
     """A random crop of a patch, augmented. It is white where it reaches over the edge of the image."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
-    x, y = _place(rng, image, patch, options, side)
+    x, y = place_crop(rng, image, patch, options, side)
     for _ in range(TRIES):
         if image.normal or len(_visible(image, x, y, side)[0]):
             break
-        x, y = _place(rng, image, patch, options, side)
+        x, y = place_crop(rng, image, patch, options, side)
     pixels = cut(cache.get(image), x, y, (side, side))
     if side != options.crop:
         resized = Image.fromarray(pixels).resize((options.crop, options.crop), Image.Resampling.BILINEAR)
@@ -197,9 +210,7 @@ def cut_crop(
     )
 
 
-def _place(
-    rng: np.random.Generator, image: AnnotatedImage, patch: Patch, options: TrainOptions, side: int
-) -> tuple[int, int]:
+def place_crop(rng: np.random.Generator, image: Sized, patch: Patch, options: RunOptions, side: int) -> tuple[int, int]:
     """A random left and top edge of a crop of a patch, image pixels."""
     places = []
     for start, length, end in ((patch.x, patch.width, image.width), (patch.y, patch.height, image.height)):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.bootstrap import intervals, units_of
+from signetscan.evaluation.bootstrap import estimates_of, intervals, units_of
 from signetscan.evaluation.tally import make_tally, share
-from signetscan.models.held_out import Estimate, HeldOut
+from signetscan.models.held_out import HeldOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from signetscan.evaluation import ImageResult, Interval
+    from signetscan.evaluation import ImageResult
 
 RESAMPLES = 1000
 """Number of resamples, as in `signetscan evaluate`."""
@@ -56,10 +55,5 @@ def held_out_figures(results: Sequence[ImageResult], threshold: float) -> HeldOu
         positives=int((~normal).sum()),
         normals=int(normal.sum()),
         intervals="" if units is None else str(units.resampled),
-        **{name: _estimate(interval) for name, interval in estimates.items()},
+        **estimates_of(estimates),
     )
-
-
-def _estimate(interval: Interval) -> Estimate:
-    value, low, high = (None if math.isnan(x) else x for x in (interval.value, interval.low, interval.high))
-    return Estimate(value=value, low=low, high=high)

@@ -26,6 +26,7 @@ PresetName = Literal["paper", "strong", "fast"]
 Augment = Literal["plain", "strong"]
 Schedule = Literal["steps", "cosine"]
 Device = Literal["auto", "cpu", "cuda"]
+TaskName = Literal["detection", "segmentation"]
 Precision = Literal["auto", "bf16", "fp32"]
 Compile = Literal["auto", "on", "off"]
 
@@ -322,19 +323,34 @@ def run_options_from(cls: type[T], architecture: type[BackboneOptions], values: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRequest:
-    """What to train a detector on, what to start from, where to run, and where the run's files go.
+    """What to train on, what to start from, where to run, and where the run's files go.
 
     Raises:
         OptionError: a value is out of range.
     """
 
     data: Path
-    """Folder of annotated images, or a COCO file or `data.yaml` in it; see `signetscan.dataset.read_dataset`."""
+    """Folder of annotated images, or a COCO file or `data.yaml` in it; see `signetscan.dataset.read_dataset`. For
+    segmentation, a folder of images with masks; see `signetscan.dataset.masks.reading.read_masked_dataset`."""
     out: Path = option(Path("runs/signet"), Option(help="Folder for the run's files."))
     classes: tuple[str, ...] = option(
         (),
         Option(
-            help="Name of a class to learn; may be given several times.", default="the only one in DATA", flag="class"
+            help="Name of a class to learn; may be given several times. NAME=FOLDER,FOLDER learns what these folders "
+            "of images and masks hold as one class.",
+            default="the only one in DATA, or each folder of masks",
+            flag="class",
+        ),
+    )
+    task: TaskName | None = option(
+        None, Option(help="What the model is to do: detect cells, or segment tissue.", default="as DATA says")
+    )
+    scored: tuple[str, ...] = option(
+        (),
+        Option(
+            help="Segmentation: name of a class by which images and slides get their score; may be given several "
+            "times.",
+            default="all but the background",
         ),
     )
     others_are_normal: bool = option(

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from signetscan.batch.claims import Claim
     from signetscan.dataset import Dataset
-    from signetscan.models.held_out import HeldOut
+    from signetscan.dataset.masks.images import MaskedDataset
+    from signetscan.models.held_out import HeldOut, HeldOutRegions
     from signetscan.training.options import TrainingRequest, TrainOptions
 
 
@@ -32,15 +33,12 @@ if TYPE_CHECKING:
 class DataRead:
     """The images have been read, and resampled if that was asked for."""
 
-    dataset: Dataset
+    dataset: Dataset | MaskedDataset
     """The data; its warnings say what was left out or looks odd."""
+    description: str
+    """How many images there are, and how many boxes or masks, in a phrase."""
     cautions: tuple[str, ...] = ()
     """What the images to learn from and the held-out ones lack; sentences without their full stops."""
-
-    @property
-    def description(self) -> str:
-        """How many images and boxes there are, in a phrase."""
-        return describe(self.dataset.images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +82,10 @@ class TrainingResult:
 
     checkpoint: Path
     """The best epoch's checkpoint, which can be exported."""
-    report: Path
-    """A page with the run's curves and figures."""
-    held_out: HeldOut | None
-    """How the model of the best epoch does on held-out images at its threshold; None if nothing was held out."""
+    report: Path | None
+    """A page with the run's curves and figures; segmentation has none yet."""
+    held_out: HeldOut | HeldOutRegions | None
+    """How the model of the best epoch does on held-out images; None if nothing was held out."""
     cautions: tuple[str, ...] = ()
     """Why to doubt the model of the best epoch, as ends of sentences about it."""
 
@@ -127,7 +125,7 @@ def train_detector(
         dataset, options = with_split_of(dataset, options, request.pseudo_labels)
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
     cautions = tuple(split_cautions(learn, held_out, dataset.class_names))
-    emit(DataRead(dataset=dataset, cautions=cautions))
+    emit(DataRead(dataset=dataset, description=describe(dataset.images), cautions=cautions))
     check_split(learn, held_out, dataset.class_names, options)
     with claimed(request.out) as claim:
         return _train(request, options, dataset, claim, emit)

@@ -1,0 +1,148 @@
+"""Training crops of images with masks. A crop depends on the seed, the epoch and its number alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from signetscan.dataset.masks.images import BACKGROUND
+from signetscan.training.augment import degrade, restain, turn
+from signetscan.training.crops import RESTAIN, TRIES, Patch, place_crop, spans
+from signetscan.training.losses import Source
+from signetscan.training.segmentation.options import STRIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from signetscan.dataset.masks.view import MaskedView
+    from signetscan.training.segmentation.options import SegmentationOptions
+
+SHOWS_A_CLASS = 0.5
+"""Part of the crops of images with lesions that are drawn anew until they show one, if they can; the others show what
+else there is in such an image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskedCrop:
+    """A square of pixels to train on, augmented, with labels at the network's output stride s."""
+
+    pixels: NDArray[np.uint8]
+    """(S, S, 3), S a multiple of the network's stride."""
+    labels: NDArray[np.uint8]
+    """(S / s, S / s)."""
+    sources: NDArray[np.uint8]
+    """(S / s, S / s), `Source` of each label; ignored outside the image."""
+    name: str
+    """The image's name, for messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskedBatch:
+    """B crops as tensors."""
+
+    pixels: Tensor
+    """uint8 (B, S, S, 3), RGB."""
+    labels: Tensor
+    """int64 (B, S / s, S / s)."""
+    sources: Tensor
+    """int64 (B, S / s, S / s)."""
+    names: tuple[str, ...]
+    """Names of the images, for messages."""
+
+
+def list_patches(views: Sequence[MaskedView], options: SegmentationOptions) -> tuple[list[Patch], list[Patch]]:
+    """All patches of images with a mask, and all of normal images.
+
+    Args:
+        views: the images.
+        options: sides of patches and crops, and distance between patches.
+    """
+    positives: list[Patch] = []
+    normals: list[Patch] = []
+    for index, view in enumerate(views):
+        kind = normals if view.image.normal else positives
+        kind += [
+            Patch(image=index, x=x, y=y, width=width, height=height)
+            for y, height in spans(view.height, options)
+            for x, width in spans(view.width, options)
+        ]
+    return positives, normals
+
+
+def cut_crop(rng: np.random.Generator, view: MaskedView, patch: Patch, options: SegmentationOptions) -> MaskedCrop:
+    """A random crop of a patch, augmented. It is white, and without a label, where it reaches over the image's edge."""
+    scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
+    side = round(options.crop / scale)
+    shows_one = not view.image.normal and rng.random() < SHOWS_A_CLASS
+    x, y = place_crop(rng, view, patch, options, side)
+    labels = view.labels(x, y, side, side)
+    for _ in range(TRIES if shows_one else 0):
+        if labels.any():
+            break
+        x, y = place_crop(rng, view, patch, options, side)
+        labels = view.labels(x, y, side, side)
+    columns, rows = (
+        (start + np.arange(side) >= 0) & (start + np.arange(side) < end)
+        for start, end in ((x, view.width), (y, view.height))
+    )
+    inside = (rows[:, None] & columns).astype(np.uint8)
+    layers = _resized(view.pixels(x, y, side, side), labels, inside, options.crop)
+    # One array, because each call of `turn` draws anew.
+    layers, _ = turn(rng, layers, np.empty((0, 4)))
+    pixels = np.ascontiguousarray(layers[..., :3])
+    if options.augment == "strong":
+        pixels = degrade(rng, restain(rng, pixels, RESTAIN))
+    step = options.architecture.output_stride
+    padded = -(-options.crop // STRIDE) * STRIDE - options.crop
+    labels, inside = (
+        np.pad(layers[..., channel], (0, padded))[step // 2 :: step, step // 2 :: step] for channel in (3, 4)
+    )
+    return MaskedCrop(
+        pixels=np.pad(pixels, ((0, padded), (0, padded), (0, 0)), constant_values=255),
+        labels=labels,
+        sources=_sources(labels, inside, normal=view.image.normal),
+        name=view.image.name,
+    )
+
+
+def _resized(
+    pixels: NDArray[np.uint8], labels: NDArray[np.uint8], inside: NDArray[np.uint8], side: int
+) -> NDArray[np.uint8]:
+    """Pixels, labels and what is inside the image as one array (side, side, 5)."""
+    if len(pixels) != side:
+        size = (side, side)
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+        labels, inside = (
+            np.asarray(Image.fromarray(layer).resize(size, Image.Resampling.NEAREST)) for layer in (labels, inside)
+        )
+    return np.dstack([pixels, labels, inside])
+
+
+def _sources(labels: NDArray[np.uint8], inside: NDArray[np.uint8], *, normal: bool) -> NDArray[np.uint8]:
+    """How far each label can be trusted; see `signetscan.training.segmentation.losses`."""
+    background = Source.NORMAL if normal else Source.NOISY
+    sources = np.where(labels == BACKGROUND, np.uint8(background), np.uint8(Source.POSITIVE))
+    return np.where(inside > 0, sources, np.uint8(Source.IGNORED))
+
+
+def make_batch(crops: Sequence[MaskedCrop], *, pin: bool = False) -> MaskedBatch:
+    """Join crops to a batch.
+
+    Args:
+        crops: at least one; all of the same size.
+        pin: whether to use pinned memory, from which a GPU copies while the CPU goes on.
+    """
+    tensors = (
+        torch.from_numpy(np.stack([crop.pixels for crop in crops])),
+        torch.from_numpy(np.stack([crop.labels for crop in crops]).astype(np.int64)),
+        torch.from_numpy(np.stack([crop.sources for crop in crops]).astype(np.int64)),
+    )
+    pixels, labels, sources = (tensor.pin_memory() if pin else tensor for tensor in tensors)
+    return MaskedBatch(pixels=pixels, labels=labels, sources=sources, names=tuple(crop.name for crop in crops))

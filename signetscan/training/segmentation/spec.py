@@ -1,0 +1,77 @@
+"""The model contract of a network that segments, in training."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import TYPE_CHECKING
+
+from signetscan.dataset.masks.images import BACKGROUND
+from signetscan.models.segmentation_spec import SegmentationSpec, SlideScore
+from signetscan.training.segmentation.cautions import cautions_of
+from signetscan.training.segmentation.options import STRIDE
+
+if TYPE_CHECKING:
+    from signetscan.models.segmentation_spec import Colour
+    from signetscan.training.segmentation.checkpoint import SegmentationCheckpoint
+
+TILE_SIZE = 1024
+"""Side of a tile, pixels: large, so that margins cost little."""
+MARGIN = 128
+"""Pixels at each edge of a tile whose output is thrown away: beyond them the effect of the edge has faded."""
+TOP_SHARE = 0.01
+"""Part of an image over which its score is the mean: so small a lesion must still give a high score."""
+BACKGROUND_COLOUR = (255, 255, 255)
+
+INTENDED_USE = (
+    "Research. Points out regions of H&E whole-slide images to a pathologist who looks at each. Not a medical device; "
+    "not for diagnosis."
+)
+
+
+def make_segmentation_spec(
+    checkpoint: SegmentationCheckpoint,
+    *,
+    name: str,
+    training_data: str = "",
+    licence: str = "unknown",
+    intended_use: str = INTENDED_USE,
+) -> SegmentationSpec:
+    """The model contract of a checkpoint's network.
+
+    Args:
+        checkpoint: the training run.
+        name: short name of the model.
+        training_data: description of the training data; by default the checkpoint's.
+        licence: licence of the weights.
+        intended_use: what the model is for, and what it is not for.
+    """
+    return SegmentationSpec(
+        name=name,
+        mpp=checkpoint.mpp,
+        tile_size=TILE_SIZE,
+        stride=STRIDE,
+        class_names=checkpoint.class_names,
+        training_data=training_data or checkpoint.data or "unknown",
+        recipe=checkpoint.options.as_dict() | {"weights": checkpoint.weights},
+        licence=licence,
+        intended_use=intended_use,
+        cautions=cautions_of(checkpoint),
+        output_stride=checkpoint.options.architecture.output_stride,
+        margin=MARGIN,
+        class_colours=class_colours(len(checkpoint.class_names)),
+        background=BACKGROUND,
+        slide_score=SlideScore(classes=checkpoint.scored, top_share=TOP_SHARE),
+        held_out=checkpoint.held_out,
+    )
+
+
+def class_colours(count: int) -> tuple[Colour, ...]:
+    """A colour for each of so many classes: white for the background, and hues from green over blue to red."""
+    hues = [(1 / 3 + 2 / 3 * index / max(count - 2, 1)) % 1 for index in range(count - 1)]
+    if count == 2:
+        hues = [0.0]
+    colours = [colorsys.hsv_to_rgb(hue, 0.85, 0.85) for hue in hues]
+    return (
+        BACKGROUND_COLOUR,
+        *((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours),
+    )
