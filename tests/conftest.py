@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from signetscan.dataset import Dataset
+    from signetscan.dataset.masks.images import MaskedDataset
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -138,6 +139,30 @@ def trained(toy_set: Dataset, made_once: Callable[[str, Callable[[Path], object]
     return made_once("run", lambda out: train(toy_set, TINY, out, device="cpu"))
 
 
+@pytest.fixture(scope="session")
+def tissue_folder(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    from toy_tissue import write_toy_tissue
+
+    return made_once("tissue", write_toy_tissue)
+
+
+@pytest.fixture(scope="session")
+def tissue_set(tissue_folder: Path) -> MaskedDataset:
+    from signetscan.dataset.masks.reading import read_masked_dataset
+
+    return read_masked_dataset(tissue_folder)
+
+
+@pytest.fixture(scope="session")
+def tissue_run(tissue_set: MaskedDataset, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The folder of a finished run for segmentation; not to be written to."""
+    from toy_tissue import TINY_SEGMENTATION
+
+    from signetscan.training.segmentation.engine import train_on_masks
+
+    return made_once("tissue-run", lambda out: train_on_masks(tissue_set, TINY_SEGMENTATION, out, device="cpu"))
+
+
 @pytest.fixture(scope="module")
 def known_graphs(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[None]:
     """An export takes the graph of a network that was exported before from there, which saves 12 s of torch's time.
@@ -146,19 +171,21 @@ def known_graphs(made_once: Callable[[str, Callable[[Path], object]], Path]) -> 
     """
     import onnx
 
-    from signetscan.training.graph import make_graph
+    from signetscan.training.graph import DETECTION, GraphForm, make_graph
 
-    def known_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
-        digest = sha256(f"{stride} {network}".encode())
+    def known_graph(network: nn.Module, stride: int, form: GraphForm = DETECTION) -> onnx.ModelProto:
+        digest = sha256(f"{stride} {network} {form.outputs}".encode())
         for name, value in network.state_dict().items():
             digest.update(f"{name} {value.dtype}".encode() + value.numpy().tobytes())
         made = made_once(
-            f"graph-{digest.hexdigest()}", lambda folder: onnx.save(make_graph(network, stride), folder / "graph.onnx")
+            f"graph-{digest.hexdigest()}",
+            lambda folder: onnx.save(make_graph(network, stride, form), folder / "graph.onnx"),
         )
         return onnx.load(made / "graph.onnx")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("signetscan.training.export.make_graph", known_graph)
+        patch.setattr("signetscan.training.segmentation.export.make_graph", known_graph)
         yield
 
 

@@ -16,7 +16,6 @@ from signetscan.evaluation.regions import (
     dice_of,
     held_out_regions,
     region_figures,
-    top_mean,
 )
 
 
@@ -66,15 +65,6 @@ def test_figures_of_weighted_images_are_those_of_repeated_ones(seed: int, count:
         "auc": slow_auc(found, weights),
     }
     assert figures == pytest.approx(expected, nan_ok=True)
-
-
-@given(seed=st.integers(0, 10**6), share=st.floats(0.001, 1))
-def test_the_mean_of_the_top_is_that_of_sorted_values(seed: int, share: float) -> None:
-    values = np.random.default_rng(seed).integers(0, 256, 200)
-    wanted = max(1, round(share * 200))
-    expected = np.sort(values)[::-1][:wanted].mean()
-    assert top_mean(np.bincount(values, minlength=256), share) == pytest.approx(expected)
-    assert top_mean(np.zeros(256, np.int64), share) == 0
 
 
 def test_dice_is_that_of_two_masks() -> None:

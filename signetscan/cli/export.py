@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.training.export import ExportedModel
+    from signetscan.training.segmentation.export import ExportedSegmenter
 
 
 @click.command()
@@ -26,6 +27,8 @@ def export(checkpoint: Path, **values: object) -> None:
     The file is checked against torch on random tiles, and on tiles of the slides of --check-on; it is written only if
     the results are the same.
 
+    A checkpoint of a run for segmentation becomes a model that segments.
+
     An int8 model is calibrated on half of the tiles of the slides of --calibrate-on, and checked on the other half and
     on those of --check-on.
 
@@ -36,13 +39,21 @@ def export(checkpoint: Path, **values: object) -> None:
     options = given(ExportOptions, values)
 
     from signetscan.training.export import export_checkpoint
+    from signetscan.training.segmentation.checkpoint import is_for_segmentation
+    from signetscan.training.segmentation.export import export_segmentation_checkpoint
 
-    model = export_checkpoint(checkpoint, options)
+    model: ExportedModel | ExportedSegmenter
+    if is_for_segmentation(checkpoint):
+        model = export_segmentation_checkpoint(checkpoint, options)
+        outcome = _segmenter_line(model)
+    else:
+        model = export_checkpoint(checkpoint, options)
+        outcome = _line(model)
     for caution in model.spec.cautions:
         note(f"Caution: the model is to be doubted: {caution}.")
     for line in held_out_lines(model.spec.held_out) if model.spec.held_out is not None else ():
         note(line)
-    result(_line(model))
+    result(outcome)
 
 
 def _line(model: ExportedModel) -> str:
@@ -52,3 +63,9 @@ def _line(model: ExportedModel) -> str:
         changed = f"{differences.missed:.1%} of its detections missed, {differences.added:.1%} added"
         within = f"95% of candidates {within}, {changed}"
     return f"{model.path}: {within}"
+
+
+def _segmenter_line(model: ExportedSegmenter) -> str:
+    differences = model.differences
+    within = f"probabilities within {differences.probability:.3f} of the checkpoint's"
+    return f"{model.path}: {within}, another class at {differences.changed:.2%} of the places"

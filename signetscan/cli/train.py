@@ -75,11 +75,12 @@ NOT_OFFERED = (
 @flags_of(SegmentationArchitecture, only=OF_SEGMENTATION)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and the result.")
 def train(data: Path, preset: PresetName | None, *, quiet: bool, **values: object) -> None:
-    """Train a detector, or a network that segments tissue, on the annotated images in DATA.
+    """Train a model on the annotated images in DATA.
 
-    DATA is a folder in the layout of DigestPath 2019 (sig-train-pos with .jpeg and .xml files, in which boxes may be
-    missing, and sig-train-neg with .jpeg files without cells); or a folder of images with a VOC-like .xml or YOLO's
-    .txt for each, or COCO's .json for all; or a folder of images or whole slides with QuPath's .geojson beside each.
+    For detection, DATA is a folder in the layout of DigestPath 2019 (sig-train-pos with .jpeg and .xml files, in which
+    boxes may be missing, and sig-train-neg with .jpeg files without cells); or a folder of images with a VOC-like .xml
+    or YOLO's .txt for each, or COCO's .json for all; or a folder of images or whole slides with QuPath's .geojson
+    beside each.
 
     For segmentation, DATA has images with masks: DigestPath's tissue-train-pos-v1 and tissue-train-neg; or the folders
     images and masks, or a folder for each class with these two.

@@ -67,8 +67,16 @@ class Resampled:
 
     def __str__(self) -> str:
         """The number of each kind, with a warning if they are few."""
+        return self.described("cells")
+
+    def described(self, what: str) -> str:
+        """The number of each kind, with a warning if they are few.
+
+        Args:
+            what: what the one kind has, and the other does not.
+        """
         without = f" and {self.without} without" if self.without else ""
-        text = f"{self.with_cells} {self.kind.value} with cells{without}"
+        text = f"{self.with_cells} {self.kind.value} with {what}{without}"
         return f"{text}; fewer than {FEW_UNITS} of a kind, so the true intervals are wider" if self.few else text
 
 

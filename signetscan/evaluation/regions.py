@@ -47,25 +47,6 @@ class RegionResult:
         return not self.confusion[list(self.scored)].any()
 
 
-def top_mean(histogram: Counts, share: float) -> float:
-    """The mean of the highest values.
-
-    Args:
-        histogram: how often each value from 0 on occurs.
-        share: the part of all values that counts, at least one of them.
-
-    Returns:
-        The mean; 0 if there is no value.
-    """
-    total = int(histogram.sum())
-    if total == 0:
-        return 0.0
-    wanted = max(1, round(share * total))
-    falling = histogram[::-1]
-    taken = np.minimum(falling, np.maximum(wanted - (np.cumsum(falling) - falling), 0))
-    return float((taken * np.arange(len(histogram))[::-1]).sum() / wanted)
-
-
 def dice_of(confusion: Counts, classes: Sequence[int]) -> float:
     """Dice of whether pixels are of any of some classes; nan if none is, neither by truth nor by prediction."""
     chosen = list(classes)
@@ -137,6 +118,6 @@ def held_out_regions(results: Sequence[RegionResult], background: int, *, seed: 
     return HeldOutRegions(
         positives=sum(not result.normal for result in results),
         negatives=sum(result.normal for result in results),
-        intervals="" if units is None else str(units.resampled),
+        intervals="" if units is None else units.resampled.described("scored classes"),
         **estimates_of(estimates),
     )

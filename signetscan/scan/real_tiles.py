@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.errors import SlideError
+from signetscan.models.detection_spec import DetectionSpec
 from signetscan.scan.tiling import TileGrid
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.models.detection_spec import DetectionSpec
+    from signetscan.models.spec import ModelSpec
 
 REAL_TILES = 4
 """Tiles of each slide on which a model file is checked."""
 
 
 def real_tiles(
-    path: Path, spec: DetectionSpec, count: int = REAL_TILES, *, mpp: float | None = None
+    path: Path, spec: ModelSpec, count: int = REAL_TILES, *, mpp: float | None = None
 ) -> list[NDArray[np.uint8]]:
     """Tiles of a slide or image, spread over its tissue, at the model's mpp.
 
@@ -45,7 +46,7 @@ def real_tiles(
             tile_size=spec.tile_size,
             overlap=0,
             stride=spec.stride,
-            exact=spec.tile_size_is_fixed,
+            exact=isinstance(spec, DetectionSpec) and spec.tile_size_is_fixed,
         )
         tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * (view.scale * 2)).tolist())]
         if not tiles:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.models.detection_spec import DetectionSpec
+    from signetscan.models.spec import ModelSpec
     from signetscan.training.checkpoint import Checkpoint
     from signetscan.training.export_options import ExportPrecision, FloatPrecision
     from signetscan.training.retinanet import RetinaNet
@@ -195,7 +196,7 @@ def _check_outputs(network: RetinaNet, spec: DetectionSpec) -> None:
         raise ModelError(message)
 
 
-def random_tiles(spec: DetectionSpec) -> list[NDArray[np.uint8]]:
+def random_tiles(spec: ModelSpec) -> list[NDArray[np.uint8]]:
     """Tiles of several shapes, which a file must run on: one of noise, one of coarse noise, one of a single colour."""
     rng = np.random.default_rng(0)
     grain = max(spec.stride, 128)
@@ -206,7 +207,7 @@ def random_tiles(spec: DetectionSpec) -> list[NDArray[np.uint8]]:
 
 
 def calibration_tiles(
-    paths: Sequence[Path], spec: DetectionSpec, *, mpp: float | None = None
+    paths: Sequence[Path], spec: ModelSpec, *, mpp: float | None = None
 ) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     """Tiles to calibrate on, and as many others of the same slides or images to check on.
 

@@ -7,8 +7,9 @@ import copy
 import io
 import logging
 import warnings
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
@@ -20,11 +21,11 @@ from signetscan.models.spec import INPUT_NAME
 from signetscan.training.retinanet import Inference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import onnx
 
-    from signetscan.training.retinanet import RetinaNet
+Network = TypeVar("Network", bound=nn.Module)
 
 OPSET = 18
 """Understood by ONNX Runtime since 1.14."""
@@ -33,12 +34,28 @@ MAX_TILE = 8192
 """Largest side of a tile that a model file accepts, pixels."""
 
 
-def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphForm:
+    """What the contract of a task puts into a graph."""
+
+    inference: Callable[[nn.Module], nn.Module]
+    """Gives a network what follows on it in the graph."""
+    outputs: tuple[str, ...]
+    """Names of the graph's outputs."""
+    scores: str
+    """The output for whose sake the layer before it stays in floating point where others are in integers."""
+
+
+DETECTION: GraphForm = GraphForm(inference=Inference, outputs=OUTPUT_NAMES, scores="scores")
+
+
+def make_graph(network: nn.Module, stride: int, form: GraphForm = DETECTION) -> onnx.ModelProto:
     """The graph of a network, with everything that the contract puts into it.
 
     Args:
-        network: a RetinaNet in evaluation mode, or a module with the same outputs.
+        network: a network in evaluation mode, or a module with the same outputs.
         stride: sides of tiles are multiples of it, pixels.
+        form: what the contract of its task asks for.
 
     Raises:
         ModelError: torch cannot turn the network into a graph.
@@ -49,12 +66,12 @@ def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
     shapes = ({0: torch.export.Dim("batch", min=1, max=1024), 1: stride * rows, 2: stride * columns},)
     with quiet():
         program = torch.onnx.export(
-            Inference(network).eval(),
+            form.inference(network).eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
+            output_names=list(form.outputs),
             dynamic_shapes=shapes,
         )
     if program is None:
@@ -63,7 +80,7 @@ def make_graph(network: nn.Module, stride: int) -> onnx.ModelProto:
     return program.model_proto
 
 
-def fold_norms(network: RetinaNet) -> RetinaNet:
+def fold_norms(network: Network) -> Network:
     """A copy in which each batch normalisation is folded into the convolution before it.
 
     Each channel is then rounded once instead of three times, which halves the error of the scores in half precision in

@@ -7,7 +7,7 @@ kernels want channels in multiples of 4, which four neighbouring pixels of a row
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from signetscan.training.backbones import SameConv2d
 
 if TYPE_CHECKING:
     from signetscan.training.backbones import Backbone
-    from signetscan.training.retinanet import RetinaNet
 
 PACK = 4
 """Pixels of a row that are read as one, of 12 channels."""
@@ -90,14 +89,29 @@ def _pack(weight: Tensor, before: int) -> nn.Conv2d:
     return packed
 
 
-class PackedNet(nn.Module):
-    """A RetinaNet, with its batch normalisations folded, that reads unnormalised pixels through a `PackedStem`."""
+class OnStem(Protocol):
+    """A network of which all but the stem can be run by itself."""
 
-    def __init__(self, network: RetinaNet) -> None:
+    @property
+    def backbone(self) -> Backbone:
+        """Its backbone."""
+
+    @property
+    def scoring(self) -> nn.Conv2d:
+        """The last convolution before scores or probabilities."""
+
+    def from_stem(self, fine: Tensor) -> object:
+        """The network's outputs from those of its backbone's stem."""
+
+
+class PackedNet(nn.Module):
+    """A network, with its batch normalisations folded, that reads unnormalised pixels through a `PackedStem`."""
+
+    def __init__(self, network: OnStem) -> None:
         super().__init__()
         self.stem = PackedStem(network.backbone)
         self.network = network
 
-    def forward(self, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `RetinaNet.forward`."""
-        return self.network.predict(self.network.backbone.body(self.stem(tiles)))
+    def forward(self, tiles: Tensor) -> object:
+        """See the network's `forward`."""
+        return self.network.from_stem(self.stem(tiles))

@@ -25,7 +25,7 @@ from signetscan.errors import DeviceError, ModelError
 from signetscan.extras import missing
 from signetscan.models.runtime import disable_telemetry
 from signetscan.models.spec import INPUT_NAME
-from signetscan.training.graph import fold_norms, make_graph, quiet
+from signetscan.training.graph import DETECTION, fold_norms, make_graph, quiet
 from signetscan.training.packed import PackedNet
 
 if TYPE_CHECKING:
@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.training.graph import GraphForm
     from signetscan.training.retinanet import RetinaNet
+    from signetscan.training.segmentation.network import SegmentationNet
 
-ROUNDED = ("Add", "Clip", "Conv", "MaxPool", "Pad", "Relu", "Reshape", "Resize", "Transpose")
+ROUNDED = ("Add", "Clip", "Concat", "Conv", "MaxPool", "Pad", "Relu", "Reshape", "Resize", "Transpose")
 """Operations that run on integers, where they lie between two convolutions."""
 
 WEIGHT_LEVELS = 64
@@ -47,27 +49,30 @@ TINY = 1e-12
 FLOAT_NAME, ROUNDED_NAME = "float.onnx", "rounded.onnx"
 """Names of the temporary files that the quantiser reads and writes."""
 
-SCORES = "scores"
-"""The output that depends on the class head alone."""
 
-
-def make_int8_graph(network: RetinaNet, stride: int, tiles: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
+def make_int8_graph(
+    network: RetinaNet | SegmentationNet,
+    stride: int,
+    tiles: Sequence[NDArray[np.uint8]],
+    form: GraphForm = DETECTION,
+) -> onnx.ModelProto:
     """The graph of a network in 8-bit integers.
 
     Args:
         network: the trained network, in evaluation mode, on the CPU.
         stride: sides of tiles are multiples of it, pixels.
         tiles: tissue whose activations give the ranges, each (H, W, 3), uint8.
+        form: what the contract of its task asks for.
 
     Raises:
         ModelError: torch's graph of the network has another form than the one that is known here.
     """
     packed = PackedNet(fold_norms(network)).eval()
     _round_weights(packed, tiles)
-    model = make_graph(packed, stride)
+    model = make_graph(packed, stride, form)
     pixels = _pixels(model.graph)
     with tempfile.TemporaryDirectory(prefix="signetscan-") as folder, quiet(), _silenced_root_logger():
-        _round(model, Path(folder), tiles, {pixels: [_unrounded(packed.stem.zero)]})
+        _round(model, Path(folder), tiles, form, {pixels: [_unrounded(packed.stem.zero)]})
         model = onnx.load(Path(folder) / ROUNDED_NAME)
     _skip_pixel_rounding(model.graph, pixels)
     return model
@@ -77,6 +82,7 @@ def _round(
     model: onnx.ModelProto,
     folder: Path,
     tiles: Sequence[NDArray[np.uint8]],
+    form: GraphForm,
     overrides: dict[str, list[dict[str, NDArray[np.float32 | np.uint8]]]],
 ) -> None:
     """Have ONNX Runtime write the rounded graph into a folder.
@@ -98,7 +104,7 @@ def _round(
         _TileFeed(tiles),
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=list(ROUNDED),
-        nodes_to_quantize=_to_round(model.graph),
+        nodes_to_quantize=_to_round(model.graph, form.scores),
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
         per_channel=True,
@@ -118,7 +124,7 @@ def _round_weights(packed: PackedNet, tiles: Sequence[NDArray[np.uint8]]) -> Non
     means = _mean_inputs(packed, layers, tiles)
     for layer in layers:
         # Left alone: layers that are not used (the stem that is packed), and the one that stays in floating point.
-        if layer not in means or layer.bias is None or layer is packed.network.classify.last:
+        if layer not in means or layer.bias is None or layer is packed.network.scoring:
             continue
         weight = layer.weight.data
         scale = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY) / WEIGHT_LEVELS
@@ -164,15 +170,15 @@ class _TileFeed:
         return None if tile is None else {INPUT_NAME: tile[None]}
 
 
-def _to_round(graph: onnx.GraphProto) -> list[str]:
-    """Names of the convolutions and of the nodes between them, except for the last convolutions of the class head."""
+def _to_round(graph: onnx.GraphProto, scores: str) -> list[str]:
+    """Names of the convolutions and of the nodes between them, except for the last convolutions before the scores."""
     after: set[str] = set()  # values that depend on a convolution
     for node in graph.node:
         if node.op_type == "Conv" or not after.isdisjoint(node.input):
             after.update(node.output)
     # From the outputs to the inputs, because what depends on a node decides about it.
     before: set[str] = set()  # values that a convolution depends on
-    last: set[str] = {SCORES}  # values that the scores depend on, with no convolution between
+    last: set[str] = {scores}  # values that the scores depend on, with no convolution between
     names: list[str] = []
     for node in reversed(graph.node):
         needed = not before.isdisjoint(node.output)

@@ -115,6 +115,15 @@ class RetinaNet(nn.Module):
         # Half precision starts here and ends after the heads: pixels and boxes need more digits than it has.
         return self.predict(self.backbone(x.to(self.classify.last.weight.dtype)))
 
+    @property
+    def scoring(self) -> nn.Conv2d:
+        """The last convolution before the scores."""
+        return self.classify.last
+
+    def from_stem(self, fine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict from the output of the backbone's stem; see `forward`."""
+        return self.predict(self.backbone.body(fine))
+
     def predict(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Predict logits and boxes from the backbone's feature maps; see `forward`."""
         levels = self.pyramid(maps)

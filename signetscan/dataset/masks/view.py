@@ -41,8 +41,25 @@ class MaskedView:
             AnnotationError: the image cannot be decoded.
             OutputError: the file of a large image cannot be written.
         """
-        slide = ArraySlide([self._store.image(self.image)], mpp=1.0, name=self.image.name)
-        return SlideAtMpp(slide, self._scale, slack=0).read(x, y, width, height)
+        return SlideAtMpp(self.as_slide(1.0), 1.0, slack=0).read(x, y, width, height)
+
+    def as_slide(self, mpp: float) -> ArraySlide:
+        """The image as a slide, whose view pixels are `mpp` µm wide.
+
+        Raises:
+            AnnotationError: the image cannot be decoded.
+            OutputError: the file of a large image cannot be written.
+        """
+        return ArraySlide([self._store.image(self.image)], mpp=mpp / self._scale, name=self.image.name)
+
+    def image_labels(self, top: int, rows: int) -> NDArray[np.uint8]:
+        """The labels of some rows of the image, (rows, image width), at the image's own pixels.
+
+        Raises:
+            AnnotationError: the mask cannot be decoded.
+            OutputError: the file of a large mask cannot be written.
+        """
+        return self._store.labels(self.image, 0, top, (self.image.width, rows))
 
     def labels(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         """The labels of a window, (height, width); background outside the image.

@@ -71,6 +71,15 @@ class SegmentationNet(nn.Module):
         x = self.backbone.normalised(tiles).to(self.last.weight.dtype)
         return self.predict(self.backbone.all_maps(x))
 
+    @property
+    def scoring(self) -> nn.Conv2d:
+        """The last convolution before the probabilities."""
+        return self.last
+
+    def from_stem(self, fine: Tensor) -> Tensor:
+        """Predict from the output of the backbone's stem; see `forward`."""
+        return self.predict((fine, *self.backbone.stages(fine)))
+
     def predict(self, maps: tuple[Tensor, ...]) -> Tensor:
         """Predict logits from the backbone's feature maps, from the finest to the coarsest; see `forward`."""
         x = maps[-1]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from signetscan.models.placement import Placement
 from signetscan.training.segmentation.network import SegmentationInference
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from signetscan.models.segmentation_spec import SegmentationSpec
@@ -37,5 +37,7 @@ class TorchSegmenter:
     @torch.inference_mode()
     def segment(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment a batch of tiles; see `signetscan.models.segmenter.Segmenter.segment`."""
-        probabilities: NDArray[np.uint8] = self._network(torch.from_numpy(tiles).to(self._device)).cpu().numpy()
+        # A copy if the pixels are read-only, of which torch warns.
+        batch = torch.from_numpy(np.require(tiles, requirements="W")).to(self._device)
+        probabilities: NDArray[np.uint8] = self._network(batch).cpu().numpy()
         return probabilities

@@ -1,4 +1,4 @@
-"""Evaluation of a segmenter on whole images, tile by tile as in a scan."""
+"""Evaluation of a segmenter on whole images, by the same code as a scan."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.evaluation.regions import RegionResult, top_mean
+from signetscan.evaluation.regions import RegionResult
+from signetscan.scan.class_map import BAND, FIRST_CLASS
+from signetscan.scan.options import SegmentOptions
+from signetscan.scan.segment import segment_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
     from signetscan.dataset.masks.view import MaskedView
     from signetscan.models.segmenter import Segmenter
 
     Progress = Callable[[int, int], None]
 
-FULL = 255
-"""A probability of 1."""
+OPTIONS = SegmentOptions(read_threads=1, batch_size=1, tissue_mask=False)
+"""How images are scanned: all of each, because a pixel that is left out would have no class."""
 
 
 def judge_images(
@@ -41,46 +42,25 @@ def judge_images(
 
 
 def judge_image(segmenter: Segmenter, view: MaskedView) -> RegionResult:
-    """What a segmenter says of an image, and the truth of its pixels; see `judge_images`."""
-    spec = segmenter.spec
-    count, scored = len(spec.class_names), list(spec.slide_score.classes)
+    """What a segmenter says of an image, and the truth of each of its own pixels; see `judge_images`."""
+    spec, image = segmenter.spec, view.image
+    count = len(spec.class_names)
+    found = segment_slide(view.as_slide(spec.mpp), segmenter, OPTIONS)
+    # A pixel of the map stands for all pixels of the image beneath it.
+    columns, rows = (
+        np.floor((np.arange(length) + 0.5) / size).astype(np.intp)
+        for length, size in zip((image.width, image.height), found.class_map.pixel, strict=True)
+    )
     confusion = np.zeros(count * count, np.int64)
-    histogram = np.zeros(FULL + 1, np.int64)
-    for x, y, probabilities in inner_parts(segmenter, view):
-        step = spec.output_stride
-        width, height = (
-            min(probabilities.shape[axis] * step, end) for axis, end in ((2, view.width - x), (1, view.height - y))
-        )
-        # A place of the output stands for all pixels beneath it; of equal probabilities, the first class has it.
-        labels = probabilities.argmax(axis=0).repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
-        truth = view.labels(x, y, width, height).astype(np.int64)
+    for top in range(0, image.height, BAND):
+        band = rows[top : top + BAND]
+        labels = found.class_map.classes[band][:, columns].astype(np.int64) - FIRST_CLASS
+        truth = view.image_labels(top, len(band)).astype(np.int64)
         confusion += np.bincount((truth * count + labels).ravel(), minlength=count * count)
-        sums = probabilities[scored].sum(axis=0, dtype=np.int64)[: -(-height // step), : -(-width // step)]
-        histogram += np.bincount(np.minimum(sums, FULL).ravel(), minlength=FULL + 1)
     return RegionResult(
         confusion=confusion.reshape(count, count),
-        scored=tuple(scored),
-        score=top_mean(histogram, spec.slide_score.top_share) / FULL,
-        name=view.image.name,
-        slide=view.image.slide,
+        scored=spec.slide_score.classes,
+        score=found.slide_score or 0.0,
+        name=image.name,
+        slide=image.slide,
     )
-
-
-def inner_parts(segmenter: Segmenter, view: MaskedView) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
-    """The parts of an image that single tiles speak of, without their margins, which may reach over its edges.
-
-    Yields:
-        Left and top edge, pixels, and the probabilities (C, h, w) of the part, at the output stride.
-    """
-    spec = segmenter.spec
-    # On an image smaller than a tile, most of a tile would be white.
-    whole = max(view.width, view.height) + 2 * spec.margin
-    side = min(spec.tile_size, -(-whole // spec.stride) * spec.stride)
-    inner = spec.inner_side_of(side)
-    margin, kept = spec.margin // spec.output_stride, inner // spec.output_stride
-    for y in range(0, view.height, inner):
-        for x in range(0, view.width, inner):
-            # A copy, because what an image reads may be read-only, of which torch warns.
-            tile = view.pixels(x - spec.margin, y - spec.margin, side, side).copy()
-            (probabilities,) = segmenter.segment(tile[None])
-            yield x, y, probabilities[:, margin : margin + kept, margin : margin + kept]
