@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
+import re
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +35,7 @@ from signetscan.training.segmentation.checkpoint import (
 )
 from signetscan.training.segmentation.crops import cut_crop, list_patches
 from signetscan.training.segmentation.engine import masked_digest, scored_labels, train_on_masks
+from signetscan.training.segmentation.report import write_segmentation_report
 from signetscan.training.segmentation.segmenter import TorchSegmenter
 from signetscan.training.segmentation.spec import make_segmentation_spec
 from signetscan.training.segmentation.validation import judge_image
@@ -188,6 +193,31 @@ def test_validation_is_a_scan_in_which_every_pixel_counts(
         assert result.score > 0.8
 
 
+def test_the_report_shows_what_people_and_the_model_say(
+    tissue_run: Path, tissue_set: MaskedDataset, tmp_path: Path
+) -> None:
+    shutil.copytree(tissue_run, tmp_path / "<run>")
+    page = write_segmentation_report(tmp_path / "<run>", tissue_set, device="cpu").read_text(encoding="utf-8")
+    assert "&lt;run&gt;" in page
+    assert "<run>" not in page
+    best = load_segmentation_checkpoint(tissue_run / "best.pt")
+    assert best.held_out is not None
+    for label, estimate in best.held_out.figures.items():
+        assert f'<td class="text">{label}</td><td>{estimate}</td>' in page
+    rows = [[float(share) for share in re.findall(r">([\d.]+)%<", row)] for row in re.findall("<tr>.*", page)]
+    shares = [row for row in rows if row]
+    assert len(shares) == 2
+    assert all(sum(row) == pytest.approx(100, abs=0.2) for row in shares)
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)" alt="(Outlined|By)', page)
+    assert len(pictures) == 4, "of two held-out images with lesions"
+    for data, _ in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            assert picture.size == (192, 160)
+            pixels = np.asarray(picture).astype(int)
+        red = (pixels[..., 0] - pixels[..., 2] > 40).mean()  # toy tissue has none; the class's colour is red
+        assert 0.03 < red < 0.6
+
+
 # ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +260,9 @@ def test_the_command_knows_the_task_by_the_data(tissue_folder: Path, tmp_path: P
     assert ran.exit_code == 0, ran.output
     assert "8 images with masks, and 4 images of background alone; lesion at 0.5 µm/px" in ran.output
     assert "AUC of the slide score" in ran.output
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Segmentation of lesion; 1 epoch." in page
+    assert page.count('alt="By the model"') == page.count('alt="Outlined by people"') == 2
     best = load_segmentation_checkpoint(out / "best.pt")
     assert (best.mpp, best.options.dice_weight, best.options.architecture.width) == (1.0, 1.0, 8)
 

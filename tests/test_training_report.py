@@ -18,10 +18,11 @@ from toy_images import TINY
 
 from signetscan.dataset import hold_out
 from signetscan.errors import TrainingError
-from signetscan.training import gallery, report
+from signetscan.training import gallery
 from signetscan.training.checkpoint import load_checkpoint, save_checkpoint
 from signetscan.training.engine import data_digest, train
-from signetscan.training.report import write_report
+from signetscan.training.report import COLUMNS, write_report
+from signetscan.training.report_tables import ROWS, epochs_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,11 +241,11 @@ def test_it_can_be_made_of_a_run_that_was_stopped(run: Path, toy_set: Dataset, t
 
 def test_a_long_table_keeps_the_best_and_the_last() -> None:
     history = [{"epoch": float(number), "loss_class": 0.5} for number in range(1, 1001)]
-    table = report._epochs(history, 17)
+    table = epochs_table(history, COLUMNS, 17)
     rows = table["rows"]
     assert isinstance(rows, list)
     numbers = [int(row[0]) for _, row in rows]
-    assert len(numbers) <= report.ROWS + 1
+    assert len(numbers) <= ROWS + 1
     assert numbers == sorted(numbers)
     assert {17, 1000} <= set(numbers)
     assert [row[0] for chosen, row in rows if chosen] == ["17"]

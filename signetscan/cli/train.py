@@ -100,8 +100,7 @@ def train(data: Path, preset: PresetName | None, *, quiet: bool, **values: objec
         note(f"Caution: the model is to be doubted: {caution}.", quiet=quiet)
     for line in held_out_lines(trained.held_out) if trained.held_out is not None else ():
         note(line, quiet=quiet)
-    if trained.report is not None:
-        note(f"Report: {trained.report}", quiet=quiet)
+    note(f"Report: {trained.report}", quiet=quiet)
     result(str(trained.checkpoint))
 
 

@@ -29,16 +29,21 @@ CURVES: dict[str, dict[str, tuple[str, str]]] = {
 """For each plot, the columns of the table of epochs that it shows, with their labels and colours."""
 
 
-def plot_history(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> dict[str, Figure]:
+def plot_history(
+    history: Sequence[Mapping[str, float]],
+    best_epoch: int | None,
+    curves: Mapping[str, Mapping[str, tuple[str, str]]] = CURVES,
+) -> dict[str, Figure]:
     """Plots of the metrics by epoch, by title; a plot of which nothing was measured is left out.
 
     Args:
         history: the metrics of each epoch.
         best_epoch: the epoch to mark; None to mark none.
+        curves: for each plot, the columns that it shows, with their labels and colours.
     """
     plots = {}
-    for title, curves in CURVES.items():
-        measured = {column: style for column, style in curves.items() if column in history[-1]}
+    for title, shown in curves.items():
+        measured = {column: style for column, style in shown.items() if column in history[-1]}
         if measured:
             plots[title] = _plot(title, history, measured, best_epoch)
     return plots

@@ -25,6 +25,7 @@ from signetscan.training.history import chosen_by, froc_of
 from signetscan.training.loop import BEST, LAST
 from signetscan.training.options import TrainOptions
 from signetscan.training.plots import plot_history
+from signetscan.training.report_tables import duration, epochs_table, options_table
 from signetscan.training.thresholds import ThresholdBasis
 from signetscan.training.validation import detect_images
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import Assessment, ImageResult
-    from signetscan.json_values import Json
     from signetscan.training.checkpoint import Checkpoint
     from signetscan.training.options import Device
 
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 """Name of the report in the run's folder."""
-ROWS = 60
-"""Most rows of the table of epochs: about a screen and a half."""
-
 COLUMNS = {
     "epoch": ("Epoch", ".0f"),
     "loss_class": ("Classification loss", ".4f"),
@@ -117,8 +114,8 @@ def write_report(
             *split_cautions(learn, held_out, dataset.class_names),
             *cautions,
         ],
-        "options": _options(options),
-        "epochs": _epochs(history, best_epoch),
+        "options": options_table(options.as_dict(), TrainOptions().as_dict()),
+        "epochs": epochs_table(history, COLUMNS, best_epoch),
         "curves": [(title, figure_uri(figure)) for title, figure in plot_history(history, best_epoch).items()],
         "cards": _cards(history[best.epoch - 1], best, last),
         "normals": sum(image.normal for image in held_out),
@@ -162,66 +159,6 @@ def _with_slides(images: Sequence[AnnotatedImage], pseudo_labels: int = 0) -> st
     return f"{describe(images, pseudo_labels)}, of {counted(slides, 'slide', separator=',')}"
 
 
-def _options(options: TrainOptions) -> list[dict[str, str | None]]:
-    """All options; `usual` is the value in the paper's recipe, where the run has another."""
-    values, recipe = _flat(options.as_dict()), _flat(TrainOptions().as_dict())
-    for name in ("architecture.classes", "seed"):  # not part of a recipe
-        recipe[name] = values[name]
-    return [
-        {
-            "name": name.replace(".", ": ").replace("_", " "),
-            "value": value,
-            "usual": None if recipe.get(name) == value else recipe.get(name),
-        }
-        for name, value in values.items()
-    ]
-
-
-def _flat(values: Mapping[str, Json], prefix: str = "") -> dict[str, str]:
-    """Nested values as text, by names such as `loss.bins`."""
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = _text(value)
-    return flat
-
-
-def _text(value: Json) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _epochs(history: Sequence[Mapping[str, float]], best_epoch: int | None) -> dict[str, object]:
-    """The table of epochs; of a long run evenly spaced rows, and always the best and the last."""
-    step = -(-len(history) // ROWS)
-    # Counted from the end, so that the last epoch is among the evenly spaced ones.
-    kept = [
-        row
-        for index, row in enumerate(history)
-        if (len(history) - 1 - index) % step == 0 or int(row["epoch"]) == best_epoch
-    ]
-    columns = {name: column for name, column in COLUMNS.items() if name in history[-1]}
-    rows = [
-        (
-            int(row["epoch"]) == best_epoch,
-            [number(row.get(name, math.nan), style) for name, (_, style) in columns.items()],
-        )
-        for row in kept
-    ]
-    return {
-        "columns": [heading for heading, _ in columns.values()],
-        "rows": rows,
-        "left_out": len(history) - len(kept),
-    }
-
-
 def _with_true_froc(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
     """The metrics without the FROC where no image was normal: there it is only the recall of all detections."""
     return [{**row, "froc": froc_of(row)} if "froc" in row else dict(row) for row in history]
@@ -238,14 +175,7 @@ def _cards(row: Mapping[str, float], best: Checkpoint, last: Checkpoint) -> list
             ("F1", number(row.get("f1", math.nan))),
         ]
     seconds = sum(row["seconds"] for row in last.history)
-    return [*cards, ("Threshold", number(best.threshold, ".4f")), ("Time", _duration(seconds))]
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    return [*cards, ("Threshold", number(best.threshold, ".4f")), ("Time", duration(seconds))]
 
 
 # ---- evaluation on held-out images ----------------------------------------------------------------------------------

@@ -82,8 +82,8 @@ class TrainingResult:
 
     checkpoint: Path
     """The best epoch's checkpoint, which can be exported."""
-    report: Path | None
-    """A page with the run's curves and figures; segmentation has none yet."""
+    report: Path
+    """A page with the run's curves and figures."""
     held_out: HeldOut | HeldOutRegions | None
     """How the model of the best epoch does on held-out images; None if nothing was held out."""
     cautions: tuple[str, ...] = ()

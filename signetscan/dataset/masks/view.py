@@ -50,7 +50,16 @@ class MaskedView:
             AnnotationError: the image cannot be decoded.
             OutputError: the file of a large image cannot be written.
         """
-        return ArraySlide([self._store.image(self.image)], mpp=mpp / self._scale, name=self.image.name)
+        return ArraySlide([self.image_pixels()], mpp=mpp / self._scale, name=self.image.name)
+
+    def image_pixels(self) -> NDArray[np.uint8]:
+        """All pixels of the image, at its own size, (image height, image width, 3), read-only.
+
+        Raises:
+            AnnotationError: the image cannot be decoded.
+            OutputError: the file of a large image cannot be written.
+        """
+        return self._store.image(self.image)
 
     def image_labels(self, top: int, rows: int) -> NDArray[np.uint8]:
         """The labels of some rows of the image, (rows, image width), at the image's own pixels.

@@ -1,4 +1,4 @@
-"""A training run from a folder of images with masks to a checkpoint, as `signetscan train` does it."""
+"""A training run from a folder of images with masks to a checkpoint and a report, as `signetscan train` does it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from signetscan.dataset import hold_out
 from signetscan.dataset.masks.reading import read_masked_dataset
 from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import OptionError
+from signetscan.extras import require
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.training.run import DataRead, EpochDone, TrainingProgress, TrainingResult
 from signetscan.training.run_claim import check_held, claimed
@@ -16,6 +17,7 @@ from signetscan.training.segmentation.cautions import cautions_of, check_masked_
 from signetscan.training.segmentation.checkpoint import load_segmentation_checkpoint
 from signetscan.training.segmentation.engine import describe_masked, fit_to_masks, train_on_masks
 from signetscan.training.segmentation.options import segmentation_options
+from signetscan.training.segmentation.report import write_segmentation_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,7 @@ def train_segmenter(
     options: SegmentationOptions | None = None,
     on_event: Callable[[TrainingEvent], None] | None = None,
 ) -> TrainingResult:
-    """Train a network that segments on a folder of images with masks, and write its checkpoints.
+    """Train a network that segments on a folder of images with masks, and write its checkpoints and report.
 
     Args:
         request: the data, where the run's files go, and what to start from.
@@ -44,8 +46,10 @@ def train_segmenter(
         TrainingError: there is nothing to learn from or to choose by, the folder holds another run, another run is at
             work in it, or a loss or a weight is not a finite number.
         OutputError: a file cannot be written.
+        MissingExtraError: matplotlib is not installed.
     """
     emit = on_event or (lambda _: None)
+    require("matplotlib")  # the report needs it, and it would be missed only after hours of training
     _check_request(request)
     dataset = read_masked_dataset(request.data, classes=request.classes, mpp=request.mpp)
     if request.model_mpp is not None and not dataset.mpp / MAX_ENLARGEMENT <= request.model_mpp <= MAX_MPP:
@@ -60,7 +64,7 @@ def train_segmenter(
     emit(DataRead(dataset=dataset, description=describe_masked(dataset.images), cautions=cautions))
     check_masked_split(learn, held_out, dataset.class_names, options)
 
-    def progress(stage: Literal["training", "validating"], done: int, total: int) -> None:
+    def progress(stage: Literal["training", "validating", "reporting"], done: int, total: int) -> None:
         emit(TrainingProgress(stage=stage, done=done, total=total))
 
     with claimed(request.out) as claim:
@@ -78,8 +82,11 @@ def train_segmenter(
             on_epoch=lambda metrics: emit(EpochDone(metrics=metrics)),
             before_writing=lambda: check_held(claim, request.out),
         )
+        report = write_segmentation_report(
+            request.out, dataset, device=request.device, on_progress=partial(progress, "reporting")
+        )
         best = load_segmentation_checkpoint(checkpoint)
-    return TrainingResult(checkpoint=checkpoint, report=None, held_out=best.held_out, cautions=cautions_of(best))
+    return TrainingResult(checkpoint=checkpoint, report=report, held_out=best.held_out, cautions=cautions_of(best))
 
 
 def _check_request(request: TrainingRequest) -> None:

@@ -14,8 +14,11 @@ from signetscan.scan.segment import segment_slide
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from signetscan.dataset.masks.view import MaskedView
     from signetscan.models.segmenter import Segmenter
+    from signetscan.scan.class_map import ClassMap
 
     Progress = Callable[[int, int], None]
 
@@ -46,11 +49,7 @@ def judge_image(segmenter: Segmenter, view: MaskedView) -> RegionResult:
     spec, image = segmenter.spec, view.image
     count = len(spec.class_names)
     found = segment_slide(view.as_slide(spec.mpp), segmenter, OPTIONS)
-    # A pixel of the map stands for all pixels of the image beneath it.
-    columns, rows = (
-        np.floor((np.arange(length) + 0.5) / size).astype(np.intp)
-        for length, size in zip((image.width, image.height), found.class_map.pixel, strict=True)
-    )
+    rows, columns = places_of(found.class_map, np.arange(image.height), np.arange(image.width))
     confusion = np.zeros(count * count, np.int64)
     for top in range(0, image.height, BAND):
         band = rows[top : top + BAND]
@@ -64,3 +63,12 @@ def judge_image(segmenter: Segmenter, view: MaskedView) -> RegionResult:
         name=image.name,
         slide=image.slide,
     )
+
+
+def places_of(
+    class_map: ClassMap, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The rows and columns of a map in which those of an image lie: one of the map stands for several of the image."""
+    width, height = class_map.pixel
+    in_rows, in_columns = (np.floor((of_image + 0.5) / size) for of_image, size in ((rows, height), (columns, width)))
+    return in_rows.astype(np.intp), in_columns.astype(np.intp)
