@@ -13,8 +13,8 @@ from slide_files import abbreviated, aperio_ycbcr, jpeg, texture
 
 from signetscan.slides.codestreams import (
     Frame,
+    JpegCheck,
     check_bounded,
-    check_jpeg,
     check_jpeg2000,
     check_tables,
     jpeg2000_frame,
@@ -38,14 +38,14 @@ def test_the_output_of_encoders_is_accepted(options: dict[str, object]) -> None:
     data = jpeg(PIXELS, **options)
     frame = jpeg_frame(data)
     assert (frame.width, frame.height, frame.components, frame.kind) == (40, 24, 3, 0xC0)
-    check_jpeg(data, EXPECTED)
-    check_jpeg(abbreviated(data)[0], EXPECTED)
+    JpegCheck(EXPECTED)(data)
+    JpegCheck(EXPECTED)(abbreviated(data)[0])
     check_tables(abbreviated(data)[1])
 
 
 def test_fill_bytes_and_padding_are_accepted() -> None:
-    check_jpeg(inserted(WHOLE, b"\xff\xff"), EXPECTED)
-    check_jpeg(WHOLE + bytes(5), EXPECTED)
+    JpegCheck(EXPECTED)(inserted(WHOLE, b"\xff\xff"))
+    JpegCheck(EXPECTED)(WHOLE + bytes(5))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,40 @@ def test_fill_bytes_and_padding_are_accepted() -> None:
 )
 def test_data_that_openslide_reads_differently_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        check_jpeg(data, EXPECTED)
+        JpegCheck(EXPECTED)(data)
+
+
+OTHERS = [
+    WHOLE,
+    jpeg(PIXELS[::-1].copy()),
+    jpeg(PIXELS, optimize=True),
+    jpeg(texture(24, 48)),
+    jpeg(PIXELS, progressive=True),
+    jpeg(PIXELS, restart_marker_blocks=1),
+    b"",
+]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(OTHERS), st.integers(0, 1200), st.binary(max_size=3), st.integers(0, 3)), max_size=6
+    )
+)
+def test_what_is_refused_does_not_depend_on_what_was_accepted_before(
+    damaged: list[tuple[bytes, int, bytes, int]],
+) -> None:
+    """The header that is known spares reading the same again, and no more."""
+    check = JpegCheck(EXPECTED)
+    for data, at, other, kept in damaged:
+        changed = data if kept == 0 else data[:at] + other + data[at + kept - 1 :]
+        verdicts = []
+        for judge in (check, JpegCheck(EXPECTED)):
+            try:
+                judge(changed)
+                verdicts.append("")
+            except ValueError as error:
+                verdicts.append(str(error))
+        assert verdicts[0] == verdicts[1]
 
 
 def test_a_frame_does_not_hide_behind_a_marker_without_content() -> None:
@@ -123,7 +156,7 @@ def test_any_bytes_are_accepted_or_refused(noise: bytes, at: int, drop: int) -> 
     data = WHOLE[:at] + noise + WHOLE[at + drop :]
     codestream = b"\xff\x4f\xff\x51" + noise
     with contextlib.suppress(ValueError):
-        check_jpeg(data, EXPECTED)
+        JpegCheck(EXPECTED)(data)
     with contextlib.suppress(ValueError):
         check_tables(data)
     with contextlib.suppress(ValueError):

@@ -21,8 +21,8 @@ CPU_BATCH = 1
 """On a CPU a larger batch is not faster and takes more memory (measured: scripts/benchmarks/bench_batch.py)."""
 GPU_BATCH = 8
 """Tiles of 1024 px that fill a GPU's cores without filling the memory of a small one."""
-MAX_READ_THREADS = 8
-"""No model is fast enough to need more threads than this."""
+MAX_READ_THREADS = 32
+"""Each thread may hold a tile, 12 MB at 2048 px, and this many read several gigapixels a second."""
 DEFAULT_MIN_TISSUE_UM2 = 1000.0
 """Pieces of tissue smaller than this (µm²) are dust: a dozen cells cover more."""
 DEFAULT_MIN_AREA_UM2 = 500.0

@@ -21,6 +21,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SEQUENTIAL = (0xC0, 0xC1)
 """Frames coded with Huffman tables in one pass (baseline and extended sequential)."""
 RESTARTS = tuple(bytes([0xFF, marker]) for marker in range(0xD0, 0xD8))
+END_OF_IMAGE = bytes([0xFF, EOI])
 BARE = frozenset({0x00, 0x01, SOI, *range(0xD0, 0xD8)})
 """Markers without content, none of which may occur in a header."""
 J2K_START = b"\xff\x4f\xff\x51"
@@ -139,28 +140,44 @@ def check_tables(tables: bytes) -> None:
         raise ValueError(message)
 
 
-def check_jpeg(data: bytes, expected: Frame) -> None:
-    """Refuse a JPEG that OpenSlide would refuse, as far as can be decided without decoding it.
+class JpegCheck:
+    """Refuses JPEGs that OpenSlide would refuse, as far as can be decided without decoding them.
+
+    Tiles of an image mostly begin with the same header, which is read once. Safe to use from several threads.
 
     Args:
-        data: one sequential JPEG, as libjpeg takes it.
-        expected: size and number of channels that it must have.
-
-    Raises:
-        ValueError: it has another size or coding process, or is cut short or overwritten.
+        expected: size and number of channels that JPEGs must have.
     """
-    frame = jpeg_frame(data)
-    if frame.kind not in SEQUENTIAL:
-        message = "a JPEG that is not coded in one pass"
-        raise ValueError(message)
-    _check_size(frame, expected)
-    # libjpeg fills in missing pixels with only a warning, which OpenSlide treats as an error and imagecodecs ignores.
-    # In coded pixels 0xFF may only be followed by 0 or a restart marker, and the end marker must be present.
-    end = data.rfind(bytes([0xFF, EOI]))
-    markers = data.count(b"\xff", frame.start, end) - data.count(b"\xff\0", frame.start, end)
-    if end < frame.start or (markers and markers != sum(data.count(mark, frame.start, end) for mark in RESTARTS)):
-        message = "a JPEG that is cut short or overwritten"
-        raise ValueError(message)
+
+    def __init__(self, expected: Frame) -> None:
+        self._expected = expected
+        self._known: bytes | None = None  # the last header that was accepted, up to the coded pixels
+
+    def __call__(self, data: bytes) -> None:
+        """Check one sequential JPEG, as libjpeg takes it.
+
+        Raises:
+            ValueError: it has another size or coding process, or is cut short or overwritten.
+        """
+        header = self._known
+        if header is None or not data.startswith(header):
+            header = self._header(data)
+            self._known = header
+        # libjpeg fills in missing pixels with only a warning, which OpenSlide treats as an error and imagecodecs
+        # ignores. In coded pixels 0xFF may only be followed by 0 or a restart marker, and the end marker must be there.
+        start, end = len(header), data.rfind(END_OF_IMAGE)
+        markers = data.count(b"\xff", start, end) - data.count(b"\xff\0", start, end)
+        if end < start or (markers and markers != sum(data.count(mark, start, end) for mark in RESTARTS)):
+            message = "a JPEG that is cut short or overwritten"
+            raise ValueError(message)
+
+    def _header(self, data: bytes) -> bytes:
+        frame = jpeg_frame(data)
+        if frame.kind not in SEQUENTIAL:
+            message = "a JPEG that is not coded in one pass"
+            raise ValueError(message)
+        _check_size(frame, self._expected)
+        return data[: frame.start]
 
 
 def jpeg2000_frame(data: bytes, start: int = 0) -> Frame:

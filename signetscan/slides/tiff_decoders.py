@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from signetscan.slides.codestreams import Frame, check_bounded, check_jpeg, check_jpeg2000, check_tables
+from signetscan.slides.codestreams import Frame, JpegCheck, check_bounded, check_jpeg2000, check_tables
 from signetscan.slides.lzw import lzw_decode
 
 if TYPE_CHECKING:
@@ -129,12 +129,13 @@ def _lzw(page: tifffile.TiffPage) -> Decode:
 def _strict_jpeg(page: tifffile.TiffPage) -> Decode:
     tables = _tables(page)
     expected = frame_of(page)
+    check = JpegCheck(expected)
     # OpenSlide goes by the TIFF tag, not by the JPEG's markers, which Aperio's files lack.
     colours = {tifffile.PHOTOMETRIC.YCBCR: ("YCBCR", "RGB"), tifffile.PHOTOMETRIC.RGB: ("RGB", "RGB")}
     stored, wanted = colours.get(tifffile.PHOTOMETRIC(page.photometric), ("GRAYSCALE", "GRAYSCALE"))
 
     def decoded(data: bytes, index: int) -> NDArray[np.uint8]:  # noqa: ARG001 - same signature for all decoders
-        check_jpeg(data, expected)
+        check(data)
         pixels = imagecodecs.jpeg8_decode(data, tables=tables, colorspace=stored, outcolorspace=wanted)
         # If libjpeg runs out of data, it leaves the rest at zero coefficients, which is mid-grey.
         if (pixels[-4:, -4:] == 128).all():
