@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
+from skimage import morphology
 
 from signetscan.scan.overview import read_overview
 from signetscan.scan.survey import survey_slide
-from signetscan.scan.tissue import find_tissue, glass_colour, tissue_mask
+from signetscan.scan.tissue import find_tissue, glass_colour, tissue_mask, without_small
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.slides.concerns import ConcernKind
 
@@ -164,3 +167,9 @@ def test_real_tissue_stays_when_its_stain_is_washed_out(shared_slides: Path, str
     tissue = density.max(axis=2) > 0.15
     kept = tissue_mask(pale, pixel_um2=pixel_um2)
     assert kept[tissue & full].mean() > 0.99
+
+
+@given(seed=st.integers(0, 10**6), share=st.floats(0, 1), most=st.integers(0, 40), rows=st.integers(1, 30))
+def test_small_pieces_are_those_of_scikit_image(seed: int, share: float, most: int, rows: int) -> None:
+    mask = np.random.default_rng(seed).random((rows, 20)) < share
+    np.testing.assert_array_equal(without_small(mask, most), morphology.remove_small_objects(mask, max_size=most))

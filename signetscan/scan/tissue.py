@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage import morphology
 
 from signetscan.scan.fill import find_fill
 from signetscan.scan.gaps import judge_gaps
@@ -220,10 +219,21 @@ def _pieces(mask: NDArray[np.bool_], pixel_um2: float, min_area_um2: float) -> N
     """Pieces of tissue of at least an area, with the gaps and the small blank areas in them, (rows, columns)."""
     # Padded, because a closing takes what lies outside for blank, and would open the gaps at the edge again.
     mask = ndimage.binary_closing(np.pad(mask, 2), iterations=2)[2:-2, 2:-2] | mask
-    mask = morphology.remove_small_objects(mask, max_size=_pixels(min_area_um2, pixel_um2))
+    mask = without_small(mask, _pixels(min_area_um2, pixel_um2))
     holes = ndimage.binary_fill_holes(mask) & ~mask
-    mask |= holes ^ morphology.remove_small_objects(holes, max_size=_pixels(MAX_HOLE_UM2, pixel_um2))
+    mask |= holes ^ without_small(holes, _pixels(MAX_HOLE_UM2, pixel_um2))
     return mask
+
+
+def without_small(mask: NDArray[np.bool_], most: int) -> NDArray[np.bool_]:
+    """A mask, (rows, columns), without pieces of at most so many pixels; corners do not connect.
+
+    Not by scikit-image, which takes as long to import as the rest of a scan's start.
+    """
+    numbers, count = ndimage.label(mask)
+    is_large = np.bincount(numbers.ravel(), minlength=count + 1) > most
+    is_large[0] = False
+    return np.asarray(is_large[numbers])
 
 
 def _widened(mask: NDArray[np.bool_], pixel_um2: float) -> NDArray[np.bool_]:
