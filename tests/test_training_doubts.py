@@ -231,6 +231,15 @@ def test_many_detections_beside_the_boxes_are_told(
     assert [f"unless {missing} of the cells" in text for text in said] == ([] if missing is None else [True])
 
 
+def test_a_model_says_what_it_is_for(trained: Path) -> None:
+    """A model of other cells must not say that it points out signet ring cells."""
+    state = load_checkpoint(trained / "best.pt")
+    assert "candidate signet ring cells in H&E" in make_spec(state, name="m").intended_use
+    other = make_spec(replace(state, class_names=("Mitosis", "Nucleus")), name="m")
+    assert "candidate cells of the classes Mitosis, Nucleus in H&E" in other.intended_use
+    assert make_spec(state, name="m", intended_use="teaching").intended_use == "teaching"
+
+
 def test_cautions_survive_the_file_and_files_without_them_are_read(trained: Path) -> None:
     best = load_checkpoint(trained / "best.pt")
     spec = replace(make_spec(best, name="m"), cautions=("its FROC is 0",))

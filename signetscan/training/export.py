@@ -93,6 +93,7 @@ def export_checkpoint(checkpoint: Path, options: ExportOptions | None = None) ->
         name=options.name or path.stem,
         training_data=options.training_data or "",
         licence=options.licence,
+        intended_use=options.intended_use,
         threshold=options.threshold,
     )
     spec = replace(

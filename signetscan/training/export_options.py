@@ -44,6 +44,13 @@ class ExportOptions:
         None, Option(help="Description of the training data, stored in the model.", default="the run's counts")
     )
     licence: str = option("unknown", Option(help="Licence of the weights, stored in the model."))
+    intended_use: str | None = option(
+        None,
+        Option(
+            help="What the model is for, and what it is not for, stored in the model.",
+            default="research, not diagnosis",
+        ),
+    )
     check_on: tuple[Path, ...] = option(
         (),
         Option(
