@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+IRREGULAR = {"nucleus": "nuclei", "mitosis": "mitoses"}
+"""Several of what models detect, where an "s" would be wrong."""
+
 
 def counted(number: int, noun: str, plural: str = "", *, separator: str = "") -> str:
     """A number with its noun.
@@ -9,10 +12,10 @@ def counted(number: int, noun: str, plural: str = "", *, separator: str = "") ->
     Args:
         number: how many there are.
         noun: one of them.
-        plural: several of them; with an "s" by default, unless it ends with one.
+        plural: several of them; by default as in `IRREGULAR`, or with an "s", unless it ends with one.
         separator: what stands between thousands; nothing where programs may read the number.
     """
-    several = plural or (noun if noun.endswith("s") else f"{noun}s")
+    several = plural or IRREGULAR.get(noun) or (noun if noun.endswith("s") else f"{noun}s")
     digits = f"{number:,}".replace(",", separator)
     return f"{digits} {noun if number == 1 else several}"
 

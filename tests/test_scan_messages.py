@@ -104,7 +104,7 @@ def test_counts_have_the_right_plural(capsys: pytest.CaptureFixture[str]) -> Non
         "2 HE stains",
         "0 boxes",
     ]
-    assert [counted(1200, "cell"), counted(2, "cells")] == ["1200 cells", "2 cells"]
+    assert [counted(1200, "cell"), counted(2, "cells"), counted(2, "nucleus")] == ["1200 cells", "2 cells", "2 nuclei"]
 
 
 def test_unread_area_stands_in_the_line_of_a_slide(capsys: pytest.CaptureFixture[str]) -> None:

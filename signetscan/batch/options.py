@@ -40,7 +40,10 @@ class BatchOptions:
     )
     model: str = option(
         DEFAULT_MODEL,
-        Option(help="Name of a model (accurate, fast: both of simulated cells only; or your own), or an ONNX file."),
+        Option(
+            help="Name of a model (accurate, fast: both of simulated cells only; nuclei: of real nuclei; or your own), "
+            "or an ONNX file."
+        ),
     )
     device: Device = option(
         "auto",
