@@ -138,9 +138,9 @@ def test_a_row_of_a_list_counts_for_a_slide_that_is_also_named_otherwise(tmp_pat
     touch(tmp_path, "in/a.svs", "in/b.svs")
     rows = listed("path,mpp,threshold\nin/a.svs,0.3,0.7\n", tmp_path)
     tasks = find_slides([tmp_path], rows, mpp=0.5)
-    assert [(task.name, task.mpp, task.options.threshold) for task in tasks] == [
-        ("in/a", 0.3, 0.7),
-        ("in/b", 0.5, None),
+    assert [(task.name, task.mpp, task.options) for task in tasks] == [
+        ("in/a", 0.3, ScanOptions(threshold=0.7)),
+        ("in/b", 0.5, ScanOptions()),
     ]
 
 

@@ -62,6 +62,7 @@ def test_all_commands_are_there() -> None:
         "models add",
         "models list",
         "report",
+        "segment",
         "simulate images",
         "simulate slide",
         "train",

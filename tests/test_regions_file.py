@@ -12,7 +12,8 @@ import pytest
 import shapely
 import shapely.affinity
 
-from signetscan.formats.regions import ClassArea, write_class_areas, write_regions
+from signetscan.formats.class_areas import ClassArea, write_class_areas
+from signetscan.formats.regions import write_regions
 from signetscan.scan.regions import TissueRegions
 from signetscan.slides import Mpp
 

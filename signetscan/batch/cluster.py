@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -16,7 +17,6 @@ from signetscan.batch.claims import HEARTBEAT_S, Claims
 from signetscan.batch.events import Ended, Retried
 from signetscan.batch.local import LOOK_AGAIN_S, check_root, claim_slide, failed_slide, record_failure
 from signetscan.batch.messages import ClusterAnswer, Done, Failed, Full, NameTaken, Refused, Unusable
-from signetscan.batch.options import pinned_model
 from signetscan.batch.privacy import hush_logs
 from signetscan.batch.workers import answer, ready_with
 from signetscan.errors import DeviceError, ModelError, OutputError
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from signetscan.batch.claims import Claim
     from signetscan.batch.events import SlideEvent
     from signetscan.batch.find import SlideTask
+    from signetscan.batch.jobs import DetectionJobs, SegmentationJobs
     from signetscan.batch.messages import Answer
     from signetscan.batch.options import BatchOptions
-    from signetscan.models.detector import OnnxDetector
-    from signetscan.models.runtime import Device
 
 STALLED = 75
 """Exit status of a worker that made no progress; its nanny starts another."""
@@ -169,12 +168,10 @@ def _hush(stack: ExitStack, logger: logging.Logger) -> None:
 
 def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> ClusterAnswer:
     """Scan a slide in this process, a worker of a cluster, once no other run is working on it."""
-    from signetscan.batch.slide import scan_slide  # noqa: PLC0415 - heavy, and the client does not need it
-
     if request.private:
         hush_logs()
     try:
-        detector = _detector(request.model, pinned_model(request), request.device, request.threads)
+        jobs = _jobs(request)
         claim = claim_slide(claims, request.out, task)
         while claim is None:
             time.sleep(LOOK_AGAIN_S)
@@ -184,17 +181,21 @@ def scan_here(task: SlideTask, request: BatchOptions, claims: Claims) -> Cluster
     except OutputError as error:
         return ClusterAnswer(answer=Full(reason=str(error)))
     with _heartbeat(claim, request.stall_timeout) as report_progress:
-        scan = partial(scan_slide, task, request, detector, report_progress, claim=claim)
+        scan = partial(jobs.scan, task, request, report_progress, claim=claim)
         slide_answer = answer(scan, task, private=request.private)
-    return ClusterAnswer(answer=slide_answer, ready=ready_with(detector))
+    return ClusterAnswer(answer=slide_answer, ready=ready_with(jobs.model))
+
+
+def _jobs(request: BatchOptions) -> DetectionJobs | SegmentationJobs:
+    """The model, loaded once in each worker, and again for a batch with another one, or on another device."""
+    return _loaded(replace(request, out=Path(), roi=None, log_file=None))
 
 
 @lru_cache(maxsize=1)
-def _detector(model: str, sha256: str | None, device: Device, threads: int | None) -> OnnxDetector:
-    """The model, loaded once in each worker, and again for a batch that began with another file."""
-    from signetscan.models.detector import load_detector  # noqa: PLC0415
+def _loaded(request: BatchOptions) -> DetectionJobs | SegmentationJobs:
+    from signetscan.batch.jobs import load_jobs  # noqa: PLC0415 - heavy, and the client does not need it
 
-    return load_detector(model, device=device, threads=threads, sha256=sha256)
+    return load_jobs(request)
 
 
 @contextmanager

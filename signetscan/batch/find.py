@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from signetscan.batch.left_out import LeftOut
-from signetscan.batch.options import LIST_COLUMNS, BatchOptions
+from signetscan.batch.options import BatchOptions, list_columns
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
 from signetscan.options import per_slide, with_texts
-from signetscan.scan.options import ScanOptions
+from signetscan.scan.options import ScanOptions, SegmentOptions
 from signetscan.suffixes import BESIDE_SLIDES, SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ class SlideTask:
     """Name of its results below the output folder, with "/" between folders."""
     root: Path
     """The folder that the user named, or that holds the file: if it is gone, the whole batch stops."""
-    options: ScanOptions = field(default_factory=ScanOptions)
+    options: ScanOptions | SegmentOptions = field(default_factory=ScanOptions)
     """How it is scanned."""
     mpp: float | None = None
     """Size of its pixels, µm, instead of what the file says."""
     plain_name: str | None = None
     """The name of its results where no other slide shares it; None if none does."""
     true_name: str | None = None
-    """Its name before it got a pseudonym; None if it has none."""
+    """The slide's own name, where that of its results is a pseudonym or has something after it; else None."""
 
     def path_unless(self, *, private: bool) -> Path | None:
         """The file, for messages; None if nothing may name the slide."""
@@ -64,7 +64,7 @@ def find_slides(
     paths: Sequence[Path],
     listed: Sequence[SlideTask] = (),
     *,
-    options: ScanOptions | None = None,
+    options: ScanOptions | SegmentOptions | None = None,
     mpp: float | None = None,
     private: bool = False,
     left_out: LeftOut | None = None,
@@ -130,8 +130,10 @@ def _file_of(path: Path) -> object:
     return (stat.st_dev, stat.st_ino, stat.st_size) if stat.st_ino else os.path.realpath(path)
 
 
-def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
-    """Read the slides of a CSV list with a column `path` and any of `LIST_COLUMNS`.
+def read_list(
+    file: IO[str], source: str, folder: Path, request: BatchOptions, options: ScanOptions | SegmentOptions
+) -> list[SlideTask]:
+    """Read the slides of a CSV list with a column `path` and any of `list_columns`.
 
     Columns are separated by commas, or by semicolons with decimal commas, as spreadsheets of many countries write them.
 
@@ -152,8 +154,9 @@ def read_list(file: IO[str], source: str, folder: Path, request: BatchOptions, o
         rows = csv.DictReader(itertools.chain([header], file), delimiter=separator)
         columns = [column.strip() for column in rows.fieldnames or []]
         rows.fieldnames = columns
-        if "path" not in columns or not {*columns} <= {"path", *LIST_COLUMNS}:
-            allowed = ", ".join(LIST_COLUMNS)
+        known = list_columns(type(options))
+        if "path" not in columns or not {*columns} <= {"path", *known}:
+            allowed = ", ".join(known)
             message = f"{source}: the first line must name the columns path, and any of {allowed}, not {columns}"
             raise OptionError(message)
         tasks: list[SlideTask] = []
@@ -188,6 +191,19 @@ def shard_of(tasks: Sequence[SlideTask], shard: str) -> list[SlideTask]:
         message = f"shard must be I/N with I from 1 to N, such as 3/10, not {shard}"
         raise OptionError(message, options=("shard",))
     return list(tasks[int(index) - 1 :: int(count)])
+
+
+def with_suffix(tasks: Sequence[SlideTask], suffix: str) -> list[SlideTask]:
+    """The same slides, with something after the names of their results."""
+    return [
+        replace(
+            task,
+            name=f"{task.name}{suffix}",
+            plain_name=None if task.plain_name is None else f"{task.plain_name}{suffix}",
+            true_name=task.true_name or task.name,
+        )
+        for task in tasks
+    ]
 
 
 def with_pseudonyms(tasks: Sequence[SlideTask], key: bytes) -> list[SlideTask]:
@@ -236,7 +252,12 @@ def spelt_as_there(tasks: Sequence[SlideTask], out: Path) -> list[SlideTask]:
 
 
 def _listed(
-    text: str, row: dict[str, str], line: str, folder: Path, request: BatchOptions, options: ScanOptions
+    text: str,
+    row: dict[str, str],
+    line: str,
+    folder: Path,
+    request: BatchOptions,
+    options: ScanOptions | SegmentOptions,
 ) -> SlideTask:
     text = text.strip()
     path = folder / text
@@ -246,7 +267,7 @@ def _listed(
         raise OptionError(message)
     texts = {column: value.strip() for column, value in row.items() if value.strip()}
     try:
-        scan_texts = {name: text for name, text in texts.items() if name in per_slide(ScanOptions)}
+        scan_texts = {name: text for name, text in texts.items() if name in per_slide(type(options))}
         batch_texts = {name: text for name, text in texts.items() if name in per_slide(BatchOptions)}
         return SlideTask(
             path=path,

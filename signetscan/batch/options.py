@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from signetscan.errors import OptionError
 from signetscan.formats.result_files import SUFFIXES, USUAL_FORMATS
 from signetscan.models.runtime import Device  # noqa: TC001 - options know their types
+from signetscan.models.spec import Task
 from signetscan.models.store import DEFAULT_MODEL
 from signetscan.options import Option, check_options, option, per_slide
 from signetscan.scan.calibrated import CalibratedThreshold  # noqa: TC001 - options know their types
@@ -173,12 +174,21 @@ class PreparedBatch(BatchOptions):
     """SHA-256 of the model's file when the batch began. Workers read the file again, some of them hours later."""
     calibrated: CalibratedThreshold | None
     """What the calibration's file held when the batch began; None if there is none."""
+    task: Task = Task.DETECTION
+    """What is done to the slides."""
 
     @classmethod
-    def of(cls, options: BatchOptions, *, model_sha256: str, calibrated: CalibratedThreshold | None) -> Self:
+    def of(
+        cls,
+        options: BatchOptions,
+        *,
+        model_sha256: str,
+        calibrated: CalibratedThreshold | None,
+        task: Task = Task.DETECTION,
+    ) -> Self:
         """The options with what was found out."""
         values = {each.name: getattr(options, each.name) for each in fields(BatchOptions)}
-        return cls(**values, model_sha256=model_sha256, calibrated=calibrated)
+        return cls(**values, model_sha256=model_sha256, calibrated=calibrated, task=task)
 
 
 def pinned_model(request: BatchOptions) -> str | None:
@@ -189,6 +199,11 @@ def pinned_model(request: BatchOptions) -> str | None:
 def calibrated_of(request: BatchOptions) -> CalibratedThreshold | None:
     """The threshold by the calibration; None if there is none, or the batch was not prepared."""
     return request.calibrated if isinstance(request, PreparedBatch) else None
+
+
+def task_of_batch(request: BatchOptions) -> Task:
+    """What is done to the slides of a batch."""
+    return request.task if isinstance(request, PreparedBatch) else Task.DETECTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,5 +255,14 @@ class WatchOptions:
         check_options(self)
 
 
-LIST_COLUMNS = (*per_slide(BatchOptions), *per_slide(ScanOptions))
-"""Columns that a list of slides may have besides `path`; each overrides the option of its name for one slide."""
+def list_columns(options: type) -> tuple[str, ...]:
+    """Columns that a list of slides may have besides `path`; each overrides the option of its name for one slide.
+
+    Args:
+        options: the class of the options that say how each slide is scanned.
+    """
+    return (*per_slide(BatchOptions), *per_slide(options))
+
+
+LIST_COLUMNS = list_columns(ScanOptions)
+"""Columns of a list of slides on which cells are detected."""

@@ -151,8 +151,9 @@ def _files(outcome: SlideScanned | SlideSkipped | SlideFailed) -> dict[str, Json
 
 def _record_facts(outcome: SlideScanned | SlideSkipped) -> dict[str, Json]:
     record = outcome.record
+    found: dict[str, Json] = {"detections": dict(record.detections)}
     facts: dict[str, Json] = {
-        "detections": dict(record.detections),
+        **(found if record.regions is None else record.regions.to_json()),
         "tissue_mm2": record.tissue_mm2,
         "unread_mm2": record.unread_mm2,
         "tiles": record.tiles.scanned,

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from signetscan.annotations.packed import check_is_no_project
 from signetscan.batch.events import Begun, Ended, Finished, Noted
-from signetscan.batch.find import find_slides, read_list, shard_of, spelt_as_there, with_pseudonyms
+from signetscan.batch.find import find_slides, read_list, shard_of, spelt_as_there, with_pseudonyms, with_suffix
 from signetscan.batch.journal import Journal
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.local import LocalBatch
@@ -22,10 +22,11 @@ from signetscan.batch.outcome import SlideFailed, SlideSkipped
 from signetscan.batch.privacy import read_key
 from signetscan.concurrency import cpu_count
 from signetscan.errors import OptionError
-from signetscan.formats.result_files import check_libraries
+from signetscan.formats.result_files import REGIONS, check_libraries
+from signetscan.models.spec import Task
 from signetscan.models.store import find_model, read_model
 from signetscan.results.calibration import calibrated_threshold
-from signetscan.scan.options import ScanOptions
+from signetscan.scan.options import ScanOptions, SegmentOptions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -40,11 +41,11 @@ STDIN = "<stdin>"
 def scan_slides(
     paths: Sequence[Path],
     request: BatchOptions | None = None,
-    options: ScanOptions | None = None,
+    options: ScanOptions | SegmentOptions | None = None,
     *,
     slide_list: IO[str] | None = None,
 ) -> Generator[Event]:
-    """Detect objects on many slides and write the results; slides that are already done are skipped.
+    """Detect cells on many slides, or segment their tissue, and write the results; slides that are done are skipped.
 
     The first event is `Begun`, the last one `Finished`. A slide that fails does not affect the others. Closing the
     generator, or an error, ends all workers; no file is left half-written, and another call continues the batch.
@@ -57,8 +58,8 @@ def scan_slides(
     Args:
         paths: slides, folders of slides, and patterns.
         request: options of the batch.
-        options: how each slide is scanned.
-        slide_list: an open CSV file with a column `path`, and any of `signetscan.batch.options.LIST_COLUMNS`.
+        options: how each slide is scanned; by their class, cells are detected or tissue is segmented.
+        slide_list: an open CSV file with a column `path`, and any of `signetscan.batch.options.list_columns`.
 
     Raises:
         OptionError: an option makes no sense, or a path does not exist or holds no slide.
@@ -74,11 +75,14 @@ def scan_slides(
     if not paths and not listed:
         message = "name slides, folders of slides, or a list of slides"
         raise OptionError(message, options=("slide_list",))
-    check_one_threshold(request, options)
-    request = prepared(request)
+    is_segmentation = isinstance(options, SegmentOptions)
+    if isinstance(options, ScanOptions):
+        check_one_threshold(request, options)
+    request = prepared(request, Task.SEGMENTATION if is_segmentation else Task.DETECTION)
     left_out = LeftOut()
     found = find_slides(paths, listed, options=options, mpp=request.mpp, private=request.private, left_out=left_out)
     tasks = renamed(found, request)
+    tasks = with_suffix(tasks, REGIONS) if is_segmentation else tasks
     tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
     check_roi(request.roi, one_slide=len(tasks) == 1)
     with Journal(request.log_file) as journal, closing(run_batch(request, tasks, left_out)) as events:
@@ -114,8 +118,12 @@ def _scan(request: BatchOptions, tasks: Sequence[SlideTask]) -> Generator[SlideE
     return LocalBatch(request=request, tasks=tasks, environments=environments).run()
 
 
-def prepared(request: BatchOptions) -> PreparedBatch:
+def prepared(request: BatchOptions, task: Task = Task.DETECTION) -> PreparedBatch:
     """The options of a batch with the model's file, and with as many workers and threads as suit this machine.
+
+    Args:
+        request: the options.
+        task: what is done to the slides.
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
@@ -135,7 +143,7 @@ def prepared(request: BatchOptions) -> PreparedBatch:
     )
     sha256, path = hashlib.sha256(read_model(model)).hexdigest(), request.calibration
     calibrated = None if path is None else calibrated_threshold(path, model_sha256=sha256)
-    return PreparedBatch.of(complete, model_sha256=sha256, calibrated=calibrated)
+    return PreparedBatch.of(complete, model_sha256=sha256, calibrated=calibrated, task=task)
 
 
 def check_one_threshold(request: BatchOptions, options: ScanOptions) -> None:
@@ -178,7 +186,7 @@ def check_roi(path: Path | None, *, one_slide: bool) -> None:
         raise OptionError(message, options=("roi",))
 
 
-def _read_list(slide_list: IO[str], request: BatchOptions, options: ScanOptions) -> list[SlideTask]:
+def _read_list(slide_list: IO[str], request: BatchOptions, options: ScanOptions | SegmentOptions) -> list[SlideTask]:
     """The slides of a list; relative paths start from the list's folder, or from the working folder for stdin."""
     source = str(getattr(slide_list, "name", STDIN))
     folder = Path() if source == STDIN else Path(source).parent

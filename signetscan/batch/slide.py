@@ -11,7 +11,7 @@ import numpy as np
 
 from signetscan.batch.options import calibrated_of
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
-from signetscan.errors import SlideError
+from signetscan.errors import OptionError, SlideError
 from signetscan.formats.parts import PARTED, count_parts
 from signetscan.formats.result_files import (
     CORRECTIONS_SUFFIX,
@@ -28,6 +28,7 @@ from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
 from signetscan.results.writing import add_formats, write_results
 from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.scan.plan import plan_scan
 from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from signetscan.batch.find import SlideTask
     from signetscan.batch.options import BatchOptions
     from signetscan.models.detector import Detector
+    from signetscan.models.spec import ModelSpec
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
     from signetscan.scan.calibrated import CalibratedThreshold
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
     from signetscan.slides.concerns import Concern
+    from signetscan.slides.mpp import Mpp
 
 COARSE = 1.5
 """A slide whose pixels are more than this many times as large as the model's gets a warning."""
@@ -82,15 +85,15 @@ def scan_slide(
         OutputError: a file cannot be written.
     """
     started = time.monotonic()
-    files = _FilesNow.of(task.path)
+    files = FilesNow.of(task.path)
     calibrated, options = _threshold_of(task, request, detector)
     with open_slide(task.path, mpp=task.mpp) as slide:
-        roi = _roi_of(task, request, slide)
+        roi = roi_of(task, request, slide)
         content = files.content()
         key = run_key(
             slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
         )
-        done = _as_it_was_named(task, request, key, files.state)
+        done = as_it_was_named(task, request, key, files.state)
         finished = None if request.overwrite else _finished(done, request, key, files.state, slide)
         if finished is not None:
             unfit = (why for name, why in finished.unfit.items() if name in request.formats)
@@ -105,13 +108,7 @@ def scan_slide(
         if not request.overwrite:
             check_name_is_free(request.out / task.name, task.path, slide.fingerprint, content)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
-        if _FilesNow.of(task.path) != files:
-            message = f"{task.path}: the file changed while it was being read; scan it again once it is copied"
-            raise SlideError(message)
-        # Checked as late as possible: two runs that write the same files would mix their results.
-        if claim is not None and not claim.is_held():
-            message = f"{task.name}: this run paused for so long that another run took over the slide"
-            raise SlideError(message)
+        check_may_write(task, files, claim)
         aside = _set_marks_aside(request.out / task.name, slide)
         written = write_results(
             request.out / task.name,
@@ -128,7 +125,7 @@ def scan_slide(
         )
         if request.report:
             _write_report(written, slide)
-        older = _older_results(task, request, content)
+        older = older_results(task, request, content)
         warnings = [*warnings_of(slide, detector, result.options, result.concerns), *aside, *older]
     return SlideScanned(
         name=task.name,
@@ -138,6 +135,22 @@ def scan_slide(
         path=task.path_unless(private=request.private),
         files=_files(task, request, written.record),
     )
+
+
+def check_may_write(task: SlideTask, files: FilesNow, claim: Claim | None) -> None:
+    """Make sure that a slide is still the one that was scanned, and that no other run works on it.
+
+    Called as late as possible: two runs that write the same files would mix their results.
+
+    Raises:
+        SlideError: the slide changed meanwhile, or another run has taken it over.
+    """
+    if FilesNow.of(task.path) != files:
+        message = f"{task.path}: the file changed while it was being read; scan it again once it is copied"
+        raise SlideError(message)
+    if claim is not None and not claim.is_held():
+        message = f"{task.name}: this run paused for so long that another run took over the slide"
+        raise SlideError(message)
 
 
 def _files(task: SlideTask, request: BatchOptions, record: RunRecord) -> tuple[Path, ...]:
@@ -170,7 +183,7 @@ def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slid
     return stored.record
 
 
-def _as_it_was_named(task: SlideTask, request: BatchOptions, key: str, state: str) -> SlideTask:
+def as_it_was_named(task: SlideTask, request: BatchOptions, key: str, state: str) -> SlideTask:
     """The slide, with the name that it had before another shared it, if its results are there under that name alone."""
     if task.plain_name is None or add_suffix(request.out / task.name, RECORD_SUFFIX).exists():
         return task
@@ -178,7 +191,7 @@ def _as_it_was_named(task: SlideTask, request: BatchOptions, key: str, state: st
     return task if record is None else replace(task, name=task.plain_name)
 
 
-def _older_results(task: SlideTask, request: BatchOptions, content: str) -> list[str]:
+def older_results(task: SlideTask, request: BatchOptions, content: str) -> list[str]:
     """A warning if there are results of the slide under the name that it had before another shared it."""
     if task.plain_name is None or not holds_content(request.out / task.plain_name, content):
         return []
@@ -216,16 +229,16 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         OptionError: an option makes no sense.
     """
     calibrated, options = _threshold_of(task, request, detector)
-    files = _FilesNow.of(task.path)
+    files = FilesNow.of(task.path)
     with open_slide(task.path, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
-        roi = _roi_of(task, request, slide)
+        roi = roi_of(task, request, slide)
         plan = plan_scan(view, options.cut(detector.spec), options, roi)
         content = files.content()
         key = run_key(
             slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
         )
-        target = request.out / _as_it_was_named(task, request, key, files.state).name
+        target = request.out / as_it_was_named(task, request, key, files.state).name
         done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
         if not done and not request.overwrite:
             check_name_is_free(target, task.path, slide.fingerprint, content)
@@ -247,13 +260,16 @@ def _threshold_of(
     task: SlideTask, request: BatchOptions, detector: Detector
 ) -> tuple[CalibratedThreshold | None, ResolvedScanOptions]:
     """The calibration that a slide's threshold is from, if it is from one, and the options in force."""
-    calibrated = calibrated_of(request)
-    if calibrated is None or task.options.threshold is not None:  # a list may set the threshold of a slide
-        return None, task.options.resolve(detector)
-    return calibrated, replace(task.options, threshold=calibrated.threshold).resolve(detector)
+    calibrated, options = calibrated_of(request), task.options
+    if not isinstance(options, ScanOptions):
+        message = "options of a segmentation, for a model that detects cells"
+        raise OptionError(message)
+    if calibrated is None or options.threshold is not None:  # a list may set the threshold of a slide
+        return None, options.resolve(detector)
+    return calibrated, replace(options, threshold=calibrated.threshold).resolve(detector)
 
 
-def _roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
+def roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:
     """The region of interest of a slide.
 
     Raises:
@@ -289,11 +305,8 @@ def warnings_of(
     """What the user should know about a slide before it is scanned."""
     warnings = [concern.message for concern in concerns]
     mpp = slide.mpp
-    if mpp is not None and COARSE < mpp.x / detector.spec.mpp <= MAX_ENLARGEMENT:
-        warnings.append(
-            f"the slide has {mpp.x:g} µm/px ({mpp.source}) and is enlarged to the model's {detector.spec.mpp:g} µm/px; "
-            "expect missed cells"
-        )
+    if mpp is not None and is_enlarged(mpp, detector.spec):
+        warnings.append(f"{enlarged_in_words(mpp, detector.spec)}; expect missed cells")
     if options.threshold < LEAST_SCORE and options.threshold == detector.spec.score_threshold:
         warnings.append(
             f"the model's own score threshold of {options.threshold:g} lets nearly everything through; give another"
@@ -305,6 +318,16 @@ def warnings_of(
             "reported twice or get other scores"
         )
     return warnings
+
+
+def is_enlarged(mpp: Mpp, spec: ModelSpec) -> bool:
+    """Whether a slide's pixels are so much larger than those of a model that a user should know it."""
+    return COARSE < mpp.x / spec.mpp <= MAX_ENLARGEMENT
+
+
+def enlarged_in_words(mpp: Mpp, spec: ModelSpec) -> str:
+    """That a slide is enlarged for a model."""
+    return f"the slide has {mpp.x:g} µm/px ({mpp.source}) and is enlarged to the model's {spec.mpp:g} µm/px"
 
 
 def warnings_of_record(record: RunRecord) -> list[str]:
@@ -322,16 +345,23 @@ def warnings_of_record(record: RunRecord) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _FilesNow:
+class FilesNow:
     """The files of a slide as they are at a moment."""
 
     path: Path
+    """The slide's file."""
     files: tuple[Path, ...]
+    """All files of the slide."""
     state: str
     """Identifies their sizes and times of change."""
 
     @classmethod
     def of(cls, path: Path) -> Self:
+        """Look at the files of a slide.
+
+        Raises:
+            SlideError: they cannot be read.
+        """
         with as_slide_errors(path):
             files = slide_parts(path)
             return cls(path=path, files=files, state=state_of(files))

@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from signetscan.batch.messages import Answer, Done, Failed, Full, NameTaken, Progress, Ready, Refused, Unusable
-from signetscan.batch.options import pinned_model
 from signetscan.batch.outcome import hidden
 from signetscan.batch.privacy import hush_process, private_reason
 from signetscan.concurrency import check_working_folder
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from signetscan.batch.options import BatchOptions
     from signetscan.batch.outcome import SlideOutcome
     from signetscan.models.detector import Detector
+    from signetscan.models.segmenter import Segmenter
 
     Assignment: TypeAlias = tuple[SlideTask, Claim | None]
 
@@ -133,13 +133,10 @@ def work(
     """The main function of a worker process."""
     _begin_process(request, lifeline, environment)
     try:
-        from signetscan.batch.slide import plan_slide, scan_slide, speed_of  # noqa: PLC0415 - too heavy for the parent
-        from signetscan.models.detector import load_detector  # noqa: PLC0415
+        from signetscan.batch.jobs import load_jobs  # noqa: PLC0415 - too heavy for the parent
 
-        detector = load_detector(
-            request.model, device=request.device, threads=request.threads, sha256=pinned_model(request)
-        )
-        ready = ready_with(detector, megapixels_per_s=speed_of(detector) if request.dry_run else None)
+        jobs = load_jobs(request)
+        ready = ready_with(jobs.model, megapixels_per_s=jobs.speed() if request.dry_run else None)
     except (DeviceError, ModelError) as error:
         connection.send(Unusable(error=error))
         return
@@ -150,8 +147,8 @@ def work(
 
     def job(task: SlideTask, claim: Claim | None) -> SlideOutcome:
         if request.dry_run:
-            return plan_slide(task, request, detector)
-        return scan_slide(task, request, detector, report_progress, claim=claim)
+            return jobs.plan(task, request)
+        return jobs.scan(task, request, report_progress, claim=claim)
 
     while True:
         try:
@@ -177,15 +174,15 @@ def _begin_process(request: BatchOptions, lifeline: Connection[None, None], envi
         logging.basicConfig(level=logging.DEBUG, handlers=[handler])
 
 
-def ready_with(detector: Detector, *, megapixels_per_s: float | None = None) -> Ready:
+def ready_with(model: Detector | Segmenter, *, megapixels_per_s: float | None = None) -> Ready:
     """The message that a worker has loaded its model."""
     return Ready(
-        model=detector.spec.name,
-        precision=detector.spec.precision,
-        runs_on=detector.runs_on,
-        cautions=detector.spec.cautions,
+        model=model.spec.name,
+        precision=model.spec.precision,
+        runs_on=model.runs_on,
+        cautions=model.spec.cautions,
         megapixels_per_s=megapixels_per_s,
-        learnt_from=detector.spec.learnt_from,
+        learnt_from=model.spec.learnt_from,
     )
 
 

@@ -21,6 +21,7 @@ from signetscan.cli.import_model import import_model
 from signetscan.cli.info import info
 from signetscan.cli.models import models
 from signetscan.cli.report import report
+from signetscan.cli.segment import segment
 from signetscan.cli.simulate import simulate
 from signetscan.cli.streams import tolerant_streams
 from signetscan.cli.train import train
@@ -88,6 +89,7 @@ def cli(context: click.Context, /) -> None:
 
 COMMANDS = (
     detect,
+    segment,
     watch,
     calibrate,
     report,

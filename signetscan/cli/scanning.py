@@ -1,4 +1,4 @@
-"""Showing the progress and setting the exit status of `detect` and `watch`."""
+"""Showing the progress and setting the exit status of `detect`, `segment` and `watch`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from signetscan.batch.events import Event
     from signetscan.batch.options import BatchOptions
+    from signetscan.batch.outcome import SlideScanned, SlideSkipped
 
     _Handler = Callable[[int, FrameType | None], object] | int | None
 
@@ -90,9 +91,17 @@ def _handle(handlers: Mapping[signal.Signals, _Handler]) -> None:
         signal.signal(number, handler or signal.SIG_DFL)
 
 
-def show(events: Generator[Event], request: BatchOptions, command: click.Command, *, as_json: bool, quiet: bool) -> int:
-    """Print the events of a scan until it ends; gives the exit status."""
-    with closing(events), ScanMessages(request, command, as_json=as_json, quiet=quiet) as messages:
+def show(
+    events: Generator[Event],
+    request: BatchOptions,
+    command: click.Command,
+    *,
+    as_json: bool,
+    quiet: bool,
+    tell: Callable[[SlideScanned | SlideSkipped], str] | None = None,
+) -> int:
+    """Print the events of a scan until it ends; gives the exit status. Arguments are those of `ScanMessages`."""
+    with closing(events), ScanMessages(request, command, as_json=as_json, quiet=quiet, tell=tell) as messages:
         for event in events:
             messages.take(event)
     return messages.status

@@ -17,7 +17,7 @@ from signetscan.formats.parts import whole_target
 from signetscan.formats.result_files import CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
 from signetscan.results.calibration import CALIBRATION_NAME
 from signetscan.results.failures import read_failure
-from signetscan.results.folder import failures_in_words, list_slides, pair_names
+from signetscan.results.folder import failures_in_words, is_segmentation, list_slides, pair_names
 from signetscan.results.part_files import all_parts
 from signetscan.suffixes import (
     ANNOTATION_SUFFIXES,
@@ -307,7 +307,8 @@ def _by_kind(folder: Path) -> Iterator[tuple[str, Path]]:
     files = [file for parent in (folder, *subfolders) for file in files_in(parent, ANNOTATION_SUFFIXES)]
     for file in sorted(files, key=rank):
         is_first = all_parts(file)[0] == file  # of parts, the first stands for all
-        if is_first and file.is_file() and not file.name.lower().endswith(NOT_BOXES):
+        is_cells = not file.name.lower().endswith(NOT_BOXES) and not is_segmentation(file.with_name(stem_of(file)))
+        if is_first and file.is_file() and is_cells:
             yield (file.parent.relative_to(folder) / stem_of(file)).as_posix(), file
 
 

@@ -1,4 +1,4 @@
-"""Regions of tissue as GeoJSON for QuPath, and their areas as CSV.
+"""Regions of tissue as GeoJSON for QuPath.
 
 QuPath imports each region as an annotation: a polygon with its holes, a classification of name and colour, its area and
 the mean probability of the scored classes as measurements. Coordinates are level-0 pixels minus the origin of the
@@ -7,10 +7,8 @@ slide's bounds, because QuPath crops to the bounds.
 
 from __future__ import annotations
 
-import csv
 import uuid
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import geojson
@@ -34,21 +32,6 @@ if TYPE_CHECKING:
 
 AREA, PROBABILITY = "Area mm^2", "Mean probability of scored classes"
 """Names of the measurements, as QuPath shows them."""
-CSV_COLUMNS = ("class", "mm2", "share_of_tissue", "regions")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassArea:
-    """How much of a slide's tissue is of a class."""
-
-    name: str
-    """Name of the class."""
-    mm2: float
-    """Area on the map, mm²: of all regions, those among them that are too small to be written."""
-    share: float
-    """Its part of the scanned tissue that could be read, 0 to 1."""
-    regions: int
-    """Regions that were written; none for the background."""
 
 
 def write_regions(
@@ -93,18 +76,6 @@ def write_regions(
                 separator = ",\n"
         file.write("\n]}\n" if not about else f'\n],"signetscan":{_json(about)}}}\n')
     return dict(counts)
-
-
-def write_class_areas(path: Path, areas: Sequence[ClassArea]) -> None:
-    """Write the areas of the classes as CSV.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    with atomic_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows((area.name, f"{area.mm2:.6f}", f"{area.share:.6f}", area.regions) for area in areas)
 
 
 def _features(

@@ -31,6 +31,9 @@ FAILURE_SUFFIX = ".failed.json"
 CORRECTIONS_SUFFIX = ".corrected.geojson"
 """Suffix of the corrections that a reviewer made in the viewer."""
 
+REGIONS = ".regions"
+"""Stands after a slide's name in the names of all results of its segmentation: they lie beside those of detection."""
+
 USUAL_FORMATS = ("geojson", "csv")
 """Formats that are written by default."""
 READABLE_FORMATS = ("csv", "geojson", "geojson.gz")

@@ -13,12 +13,14 @@ from signetscan.formats.result_files import (
     CORRECTIONS_SUFFIX,
     FAILURE_SUFFIX,
     RECORD_SUFFIX,
+    REGIONS,
     REPORT_SUFFIX,
     SUFFIXES,
     add_suffix,
 )
 from signetscan.plurals import counted
 from signetscan.results.failures import read_failure
+from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +61,7 @@ class SlideFiles:
 
 
 def list_slides(folder: Path) -> list[SlideFiles]:
-    """The slides that have a run record or a failure in a folder or below it, sorted by name.
+    """The slides with results of detection, or a failure of it, in a folder or below it, sorted by name.
 
     Args:
         folder: the folder of the results.
@@ -70,7 +72,19 @@ def list_slides(folder: Path) -> list[SlideFiles]:
         for path in folder.rglob(f"*{suffix}")
         if path.name != suffix and not path.name.startswith(MAC_FILE)
     }
-    return sorted((_slide_files(target, folder) for target in targets), key=lambda slide: slide.name)
+    of_cells = (target for target in targets if not is_segmentation(target))
+    return sorted((_slide_files(target, folder) for target in of_cells), key=lambda slide: slide.name)
+
+
+def is_segmentation(target: Path) -> bool:
+    """Whether results, by their path without suffix, are those of a segmentation, which hold no cells."""
+    if not target.name.endswith(REGIONS):
+        return False
+    record = add_suffix(target, RECORD_SUFFIX)
+    try:
+        return not record.exists() or read_run_record(record).regions is not None
+    except ResultError:
+        return False  # a damaged record, of which the caller is to say so
 
 
 def _slide_files(target: Path, folder: Path) -> SlideFiles:

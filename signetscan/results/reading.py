@@ -49,6 +49,9 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
         AnnotationError: the file of detections cannot be read.
     """
     record = read_run_record(record_path)
+    if record.regions is not None:
+        message = f"{record_path}: results of a segmentation, which hold no cells; name results of signetscan detect"
+        raise ResultError(message)
     target = record_path.with_name(record_path.name.removesuffix(RECORD_SUFFIX))
     scanned = ScannedSlide(
         name=record.slide.name,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from signetscan.formats.class_areas import ClassArea
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.slides.concerns import Concern, ConcernKind
 from signetscan.slides.fingerprint import FileIdentity
@@ -147,6 +148,42 @@ class TileCounts:
     """Tiles in the grid over the whole slide."""
     scanned: int
     """Tiles that were read and given to the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionsRecord:
+    """What a segmentation says of a slide."""
+
+    slide_score: float | None
+    """The slide's score, 0 to 1; None if no tissue was scanned."""
+    classes: tuple[ClassArea, ...]
+    """The area of each class."""
+
+    @classmethod
+    def from_json(cls, table: JsonTable) -> Self:
+        """Read this part of a record."""
+        classes = table.table("classes")
+        areas = ((name, classes.table(name)) for name in classes.values)
+        return cls(
+            slide_score=table.number_or_none("slide_score", low=0),
+            classes=tuple(
+                ClassArea(
+                    name=name,
+                    mm2=area.number("mm2", low=0),
+                    share=area.number("share_of_tissue", low=0),
+                    regions=area.whole("regions", low=0),
+                )
+                for name, area in areas
+            ),
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """This part of a record."""
+        classes: dict[str, Json] = {
+            area.name: {"mm2": area.mm2, "share_of_tissue": area.share, "regions": area.regions}
+            for area in self.classes
+        }
+        return {"slide_score": self.slide_score, "classes": classes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

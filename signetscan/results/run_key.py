@@ -11,8 +11,9 @@ from signetscan.results.run_record import SCHEMA
 
 if TYPE_CHECKING:
     from signetscan.models.detector import Detector
+    from signetscan.models.segmenter import Segmenter
     from signetscan.scan.calibrated import CalibratedThreshold
-    from signetscan.scan.options import ResolvedScanOptions
+    from signetscan.scan.options import ResolvedReadingOptions
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 def run_key(
     slide: Slide,
     content: str,
-    detector: Detector,
-    options: ResolvedScanOptions,
+    model: Detector | Segmenter,
+    options: ResolvedReadingOptions,
     *,
     crop_to_bounds: bool,
     roi: Roi | None = None,
@@ -32,14 +33,14 @@ def run_key(
     Args:
         slide: the slide.
         content: what its files hold, from `content_of`: OpenSlide's fingerprint covers the overview alone.
-        detector: the model.
+        model: the model.
         options: how the slide is scanned.
         crop_to_bounds: whether GeoJSON counts from the slide's bounds.
         roi: the region of interest, if the scan keeps to one.
         calibrated: the calibration that the threshold is from, if it is from one: results say so.
     """
     mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
-    parts = [SCHEMA, slide.fingerprint, content, mpp, detector.sha256, result_values(options), crop_to_bounds]
+    parts = [SCHEMA, slide.fingerprint, content, mpp, model.sha256, result_values(options), crop_to_bounds]
     if roi is not None:
         parts.append(roi.digest)
     if calibrated is not None:

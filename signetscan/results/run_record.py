@@ -15,20 +15,23 @@ from signetscan import __version__
 from signetscan.atomic import atomic_text
 from signetscan.errors import MppError, ResultError
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
-from signetscan.results.record_parts import ModelRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
+from signetscan.models.detection_spec import DetectionSpec
+from signetscan.results.record_parts import ModelRecord, RegionsRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
 from signetscan.scan.calibrated import CalibratedThreshold
+from signetscan.scan.detect import SlideResult
 from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
 from signetscan.slides.protocol import MAX_SIDE, known_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from signetscan.boxes import Box
     from signetscan.json_values import Json
     from signetscan.models.detector import Detector
+    from signetscan.models.segmenter import Segmenter
     from signetscan.options import Scalar, Value
-    from signetscan.scan.detect import SlideResult
+    from signetscan.scan.pipeline import ScanResult
     from signetscan.slides import Slide
 
 SCHEMA = 2
@@ -98,6 +101,8 @@ class RunRecord:
     """Why a format cannot hold this slide's detections, by format."""
     calibrated: CalibratedThreshold | None = None
     """The calibration that the threshold is from; None if it is from none, and in records of former versions."""
+    regions: RegionsRecord | None = None
+    """What a segmentation says of the slide; None where cells were detected."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
@@ -111,7 +116,7 @@ class RunRecord:
             message = f"a later version of signetscan wrote it, with schema {table.whole('schema')}"
             raise JsonError(message)
         roi, tiles, files = table.table_or_none("roi"), table.table("tiles"), table.table("files")
-        calibration = table.table_or_none("calibration")
+        calibration, regions = table.table_or_none("calibration"), table.table_or_none("regions")
         return cls(
             finished=table.text("finished"),
             versions=_texts(table.table("versions")),
@@ -131,6 +136,7 @@ class RunRecord:
             files={name: ResultFile.from_json(files.table(name)) for name in files.values},
             unfit=_texts(table.table_or_none("unfit") or JsonTable({})),
             calibrated=None if calibration is None else CalibratedThreshold.from_json(calibration),
+            regions=None if regions is None else RegionsRecord.from_json(regions),
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -158,6 +164,7 @@ class RunRecord:
             "seconds": dict(self.seconds),
             "files": {name: file.to_json() for name, file in self.files.items()},
             "unfit": dict(self.unfit),
+            **({} if self.regions is None else {"regions": self.regions.to_json()}),
         }
 
     @property
@@ -178,8 +185,8 @@ class RunRecord:
 
 def record_of_scan(
     slide: Slide,
-    detector: Detector,
-    result: SlideResult,
+    model: Detector | Segmenter,
+    result: ScanResult,
     *,
     name: str,
     key: str,
@@ -190,7 +197,7 @@ def record_of_scan(
 
     Args:
         slide: the slide.
-        detector: the model.
+        model: the model.
         result: the result of the scan.
         name: the slide's name in results.
         key: the key of the run, from `run_key`.
@@ -200,8 +207,7 @@ def record_of_scan(
     Raises:
         MppError: the slide's mpp is unknown.
     """
-    names, roi = detector.spec.class_names, result.roi
-    counts = Counter(names[label] for label in result.detections.labels.tolist())
+    spec, roi = model.spec, result.roi
     return RunRecord(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={"signetscan": __version__, "python": platform.python_version(), **_library_versions()},
@@ -218,17 +224,17 @@ def record_of_scan(
             identity=identity,
         ),
         model=ModelRecord(
-            name=detector.spec.name,
-            sha256=detector.sha256,
-            precision=detector.spec.precision,
-            mpp=detector.spec.mpp,
-            class_names=names,
-            intended_use=detector.spec.intended_use,
-            learnt_from=detector.spec.training_data,
-            threshold=detector.spec.score_threshold,
-            cautions=detector.spec.cautions,
+            name=spec.name,
+            sha256=model.sha256,
+            precision=spec.precision,
+            mpp=spec.mpp,
+            class_names=spec.class_names,
+            intended_use=spec.intended_use,
+            learnt_from=spec.training_data,
+            threshold=spec.score_threshold if isinstance(spec, DetectionSpec) else None,
+            cautions=spec.cautions,
         ),
-        provider=detector.runs_on.name,
+        provider=model.runs_on.name,
         options=asdict(result.options),
         roi=None if roi is None else RoiRecord(polygons=len(roi.regions), digest=roi.digest),
         geojson_origin=origin,
@@ -236,11 +242,19 @@ def record_of_scan(
         unread_mm2=round(result.unread_mm2, 6),
         unread=tuple((round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2)) for x0, y0, x1, y1 in result.unread),
         tissue_mm2=None if result.tissue_mm2 is None else round(result.tissue_mm2, 4),
-        detections={name: counts[name] for name in names},
+        detections=_counted(result, spec.class_names),
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         files={},
         unfit={},
     )
+
+
+def _counted(result: ScanResult, names: Sequence[str]) -> dict[str, int]:
+    """Detections of each class; empty where none were looked for."""
+    if not isinstance(result, SlideResult):
+        return {}
+    counts = Counter(names[label] for label in result.detections.labels.tolist())
+    return {name: counts[name] for name in names}
 
 
 def read_run_record(path: Path) -> RunRecord:

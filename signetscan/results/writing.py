@@ -62,7 +62,7 @@ def write_results(  # noqa: PLR0913 - the last six are for batches
     Raises:
         OutputError: a file cannot be written.
     """
-    _remove_results(target)
+    remove_results(target)
     scanned = scanned_slide(
         target.name, slide, detector, result.detections, path=slide_path, crop_to_bounds=crop_to_bounds
     )
@@ -75,8 +75,15 @@ def write_results(  # noqa: PLR0913 - the last six are for batches
     return add_formats(stored, formats, objects_per_file=objects_per_file)
 
 
-def _remove_results(target: Path) -> None:
-    """Remove the results of an earlier run."""
+def remove_results(target: Path) -> None:
+    """Remove the results of an earlier run.
+
+    Args:
+        target: path of the files without their suffixes.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
     # The record goes first: if the rest cannot be removed, nothing vouches for it any more.
     for suffix in (RECORD_SUFFIX, REPORT_SUFFIX):
         path = add_suffix(target, suffix)

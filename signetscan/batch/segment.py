@@ -1,0 +1,159 @@
+"""Segmenting one slide of a batch, in a worker; as `batch/slide.py` detects cells on one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
+from signetscan.batch.slide import (
+    FilesNow,
+    as_it_was_named,
+    check_may_write,
+    enlarged_in_words,
+    is_enlarged,
+    older_results,
+    roi_of,
+    warnings_of_record,
+)
+from signetscan.errors import OptionError
+from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
+from signetscan.results.namesakes import check_name_is_free
+from signetscan.results.run_key import run_key
+from signetscan.results.run_record import finished_record
+from signetscan.results.segmentation import write_segmentation
+from signetscan.scan.options import SegmentOptions
+from signetscan.scan.plan import plan_scan
+from signetscan.scan.segment import segment_slide
+from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.slides.protocol import known_mpp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from signetscan.batch.claims import Claim
+    from signetscan.batch.find import SlideTask
+    from signetscan.batch.options import BatchOptions
+    from signetscan.models.segmenter import Segmenter
+    from signetscan.results.run_record import RunRecord
+    from signetscan.scan.options import ResolvedSegmentOptions
+    from signetscan.slides import Slide
+    from signetscan.slides.concerns import Concern
+
+
+def segment_task(
+    task: SlideTask,
+    request: BatchOptions,
+    segmenter: Segmenter,
+    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    claim: Claim | None = None,
+) -> SlideScanned | SlideSkipped:
+    """Segment a slide and write the results, unless there are results of the same slide, model and options.
+
+    Raises:
+        SlideError: the slide cannot be read or changed meanwhile, or another run has taken it over.
+        NameTakenError: there are results of another slide of this name.
+        OptionError: an option makes no sense.
+        OutputError: a file cannot be written.
+    """
+    started = time.monotonic()
+    options = _options_of(task, segmenter)
+    files = FilesNow.of(task.path)
+    with open_slide(task.path, mpp=task.mpp) as slide:
+        roi = roi_of(task, request, slide)
+        content = files.content()
+        key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        done = as_it_was_named(task, request, key, files.state)
+        record = finished_record(add_suffix(request.out / done.name, RECORD_SUFFIX), key, files.state)
+        if record is not None and not request.overwrite:
+            return SlideSkipped(
+                name=task.name,
+                record=record,
+                warnings=(*_warnings(slide, segmenter, record.slide.concerns), *warnings_of_record(record)),
+                path=task.path_unless(private=request.private),
+                files=_files(request.out / done.name, record),
+            )
+        target = request.out / task.name
+        if not request.overwrite:
+            check_name_is_free(target, task.path, slide.fingerprint, content)
+        result = segment_slide(slide, segmenter, options, roi=roi, folder=target.parent, on_progress=on_progress)
+        check_may_write(task, files, claim)
+        record = write_segmentation(
+            target,
+            slide,
+            segmenter,
+            result,
+            key=key,
+            crop_to_bounds=request.bounds_crop,
+            identity=files.identity(content, private=request.private),
+        )
+        warnings = [*_warnings(slide, segmenter, result.concerns), *older_results(task, request, content)]
+    return SlideScanned(
+        name=task.name,
+        record=record,
+        warnings=(*warnings, *warnings_of_record(record)),
+        seconds=time.monotonic() - started,
+        path=task.path_unless(private=request.private),
+        files=_files(target, record),
+    )
+
+
+def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> SlidePlanned:
+    """Find out what segmenting a slide would take.
+
+    Raises:
+        SlideError: the slide cannot be read.
+        NameTakenError: there are results of another slide of this name.
+        OptionError: an option makes no sense.
+    """
+    options = _options_of(task, segmenter)
+    files = FilesNow.of(task.path)
+    with open_slide(task.path, mpp=task.mpp) as slide:
+        roi = roi_of(task, request, slide)
+        plan = plan_scan(SlideAtMpp(slide, segmenter.spec.mpp), options.cut(segmenter.spec), options, roi)
+        content = files.content()
+        key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
+        target = request.out / as_it_was_named(task, request, key, files.state).name
+        done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
+        if not done and not request.overwrite:
+            check_name_is_free(target, task.path, slide.fingerprint, content)
+        planned = PlannedScan(
+            width_px=slide.dimensions[0],
+            height_px=slide.dimensions[1],
+            mpp=known_mpp(slide),
+            tiles=len(plan.tiles),
+            megapixels=sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
+            tissue_mm2=plan.tissue_mm2,
+            done=done and not request.overwrite,
+        )
+        warnings = _warnings(slide, segmenter, plan.concerns)
+        path = task.path_unless(private=request.private)
+    return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
+
+
+def _options_of(task: SlideTask, segmenter: Segmenter) -> ResolvedSegmentOptions:
+    """The options in force.
+
+    Raises:
+        OptionError: those of the slide are for detection.
+    """
+    if not isinstance(task.options, SegmentOptions):
+        message = "options of a detection, for a model that segments tissue"
+        raise OptionError(message)
+    return task.options.resolve(segmenter)
+
+
+def _files(target: Path, record: RunRecord) -> tuple[Path, ...]:
+    """The results of a slide, with the run record."""
+    named = (target.with_name(name) for file in record.files.values() for name in file.names)
+    return (*named, add_suffix(target, RECORD_SUFFIX))
+
+
+def _warnings(slide: Slide, segmenter: Segmenter, concerns: Iterable[Concern]) -> list[str]:
+    """What the user should know about a slide before it is segmented."""
+    warnings = [concern.message for concern in concerns]
+    if slide.mpp is not None and is_enlarged(slide.mpp, segmenter.spec):
+        warnings.append(f"{enlarged_in_words(slide.mpp, segmenter.spec)}; outlines will be coarse")
+    return warnings

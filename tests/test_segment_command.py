@@ -1,0 +1,150 @@
+"""`signetscan segment`: the same batches as those of `detect`, and results that lie beside theirs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+import shapely
+from click.testing import CliRunner
+
+from signetscan.cli.main import cli
+from signetscan.errors import ResultError
+from signetscan.evaluation.files import read_results
+from signetscan.results.folder import find_results, list_slides
+from signetscan.results.reading import load_result
+from signetscan.results.run_record import read_run_record
+from signetscan.simulate.options import SlideOptions
+from signetscan.simulate.slide_file import write_slide
+from signetscan.testing.specs import make_segmentation_spec
+from signetscan.testing.tiny_model import write_tiny_model
+from signetscan.testing.tiny_segmenter import write_tiny_segmenter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+class Bench(NamedTuple):
+    slides: Path
+    segmenter: Path
+    detector: Path
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A slide, and models of both tasks."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "slides").mkdir()
+    write_slide(folder / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    return Bench(
+        folder / "slides", write_tiny_segmenter(folder / "seg.onnx"), write_tiny_model(folder / "detects.onnx")
+    )
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def segment(bench: Bench, out: Path, *options: object) -> Result:
+    return run("segment", bench.slides, "--model", bench.segmenter, "--out", out, *options)
+
+
+def test_regions_areas_and_score_are_written_and_found_again(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = segment(bench, out, "--json", "-q")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == ["a.regions.csv", "a.regions.geojson", "a.regions.run.json"]
+    facts = json.loads(result.stdout)
+    assert facts["status"] == "done"
+    assert 0 < facts["slide_score"] <= 1
+    record = read_run_record(out / "a.regions.run.json")
+    assert record.regions is not None
+    assert record.regions.slide_score == facts["slide_score"]
+    with (out / "a.regions.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["class"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(make_segmentation_spec().class_names)
+    assert sum(float(row["share_of_tissue"]) for row in rows.values()) == pytest.approx(1, abs=1e-5)
+    assert sum(float(row["mm2"]) for row in rows.values()) == pytest.approx(facts["tissue_mm2"], rel=0.02)
+    features = json.loads((out / "a.regions.geojson").read_text(encoding="utf-8"))["features"]
+    assert features
+    drawn: dict[str, float] = dict.fromkeys(rows, 0.0)
+    for feature in features:
+        assert shapely.geometry.shape(feature["geometry"]).is_valid
+        drawn[feature["properties"]["classification"]["name"]] += feature["properties"]["measurements"]["Area mm^2"]
+    assert drawn["Background"] == 0
+    for name in ("Low grade", "High grade"):
+        assert facts["classes"][name]["mm2"] == pytest.approx(float(rows[name]["mm2"]))
+        assert drawn[name] == pytest.approx(float(rows[name]["mm2"]), rel=0.2)
+    again = segment(bench, out, "--json", "-q", "--batch-size", 3)
+    assert json.loads(again.stdout)["status"] == "skipped"
+    other = segment(bench, out, "--tile-size", 64)
+    assert "score 0." in other.stdout
+    assert "already done" not in other.stdout
+
+
+@pytest.mark.slow
+def test_the_files_do_not_depend_on_batches_tiles_or_threads(bench: Bench, tmp_path: Path) -> None:
+    written: list[list[bytes]] = []
+    variants: tuple[tuple[object, ...], ...] = ((), ("--batch-size", 4, "--read-threads", 3), ("--tile-size", 64))
+    for options in variants:
+        out = tmp_path / str(len(written))
+        assert segment(bench, out, *options).exit_code == 0
+        written.append([(out / f"a.regions.{ending}").read_bytes() for ending in ("geojson", "csv")])
+    assert written[1:] == written[:1] * 2
+
+
+def test_detections_and_regions_lie_in_one_folder_and_nobody_confuses_them(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert segment(bench, out).exit_code == 0
+    with pytest.raises(ResultError, match="no results of signetscan detect"):
+        find_results(out)
+    detect = ("detect", bench.slides, "--model", bench.detector, "--out", out, "--threshold", 0.1)
+    assert run(*detect).exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("a.csv", "a.geojson", "a.regions.csv", "a.regions.geojson", "a.regions.run.json", "a.run.json")
+    ]
+    assert segment(bench, out, "--json", "-q").stdout.count('"skipped"') == 1
+    assert [slide.name for slide in list_slides(out)] == ["a"]
+    assert find_results(out) == [out / "a.run.json"]
+    assert [image.name for image in read_results(out, out).results] == ["a"]
+    with pytest.raises(ResultError, match="results of a segmentation"):
+        load_result(out / "a.regions.run.json")
+    compared = run("compare", out, out)
+    assert compared.exit_code == 0, compared.output
+
+
+def test_a_model_of_the_other_task_ends_the_run_in_words(bench: Bench, tmp_path: Path) -> None:
+    result = run("segment", bench.slides, "--model", bench.detector, "--out", tmp_path / "out")
+    assert result.exit_code == 4
+    assert "this model detects cells; choose one that segments tissue" in result.stderr
+    result = run("detect", bench.slides, "--model", bench.segmenter, "--out", tmp_path / "out")
+    assert result.exit_code == 4
+    assert "this model segments tissue; choose one that detects cells" in result.stderr
+    assert "--model" in run("segment", bench.slides).stderr
+
+
+def test_a_slide_that_fails_fails_alone(bench: Bench, tmp_path: Path) -> None:
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    (slides / "a.svs").symlink_to(bench.slides / "a.svs")
+    (slides / "broken.svs").write_bytes(b"II*\0nothing")
+    out = tmp_path / "out"
+    result = run("segment", slides, "--model", bench.segmenter, "--out", out)
+    assert result.exit_code == 3
+    assert "broken" in result.stderr
+    assert (out / "broken.regions.failed.json").exists()
+    assert (out / "a.regions.run.json").exists()
+    assert list_slides(out) == []
+
+
+def test_a_dry_run_writes_nothing(bench: Bench, tmp_path: Path) -> None:
+    result = segment(bench, tmp_path / "out", "--dry-run")
+    assert result.exit_code == 0
+    assert "Mpx" in result.stdout
+    assert not (tmp_path / "out").exists()
