@@ -27,6 +27,7 @@ from .results.calibration import Calibration as Calibration
 from .results.calibration import read_calibration as read_calibration
 from .results.folder import find_results as find_results
 from .results.reading import load_result as load_result
+from .results.segmentation import write_segmentation as write_segmentation
 from .results.writing import write_results as write_results
 from .scan.detect import SlideResult as SlideResult
 from .scan.detect import detect_slide as detect_slide

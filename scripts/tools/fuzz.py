@@ -37,7 +37,6 @@ from signetscan.errors import SignetscanError
 from signetscan.foreign.importing import import_model
 from signetscan.foreign.options import ImportOptions
 from signetscan.formats.scanned_slide import ScannedSlide
-from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.detector import load_detector
 from signetscan.models.store import find_model
 from signetscan.reports.index import find_entries
@@ -45,6 +44,7 @@ from signetscan.reports.run_facts import run_facts
 from signetscan.results.reading import load_result
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Mpp, open_slide
+from signetscan.testing.specs import make_segmentation_spec
 from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from signetscan.training.options import Architecture, TrainOptions
@@ -53,6 +53,9 @@ from signetscan.viewer import Viewer, ViewerServer, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from signetscan.models.detection_spec import DetectionSpec
+    from signetscan.models.segmentation_spec import SegmentationSpec
 
 ROOT = Path(__file__).parents[2]
 GEOJSON = b"""{"type": "FeatureCollection", "features": [{"type": "Feature", "id": "a", "geometry": {"type": "Polygon",
@@ -194,9 +197,9 @@ def read_whole(path: Path) -> None:
         slide.read_region((0, 0), 0, slide.dimensions)
 
 
-def metadata_target() -> Callable[[random.Random, Path], None]:
+def metadata_target(spec: DetectionSpec | SegmentationSpec) -> Callable[[random.Random, Path], None]:
     """The contract in a model's metadata."""
-    metadata = load_detector(find_model("fast"), device="cpu").spec.to_metadata()
+    metadata = spec.to_metadata()
 
     def target(rng: random.Random, _: Path) -> None:
         damaged = dict(metadata)
@@ -205,7 +208,7 @@ def metadata_target() -> Callable[[random.Random, Path], None]:
             damaged[name] = (
                 rng.choice(VALUES) if as_json else mutated(damaged[name].encode(), rng).decode(errors="replace")
             )
-        DetectionSpec.from_metadata(damaged)
+        type(spec).from_metadata(damaged)
 
     return target
 
@@ -333,7 +336,8 @@ def targets() -> dict[str, Callable[[random.Random, Path], None]]:
         "dataset": of_file(DATASET, "dataset.json", lambda path: read_dataset_record(path.parent)),
         "onnx": of_file(model, "a.onnx", lambda path: load_detector(path, device="cpu")),
         "import": of_file(tiny_graph(), "a.onnx", import_tiny),
-        "metadata": metadata_target(),
+        "metadata": metadata_target(load_detector(find_model("fast"), device="cpu").spec),
+        "segmentation-metadata": metadata_target(make_segmentation_spec()),
         "checkpoint": of_file(checkpoint(), "a.pt", load_checkpoint),
         "slide": of_file(ROOT.joinpath("tests/data/sample.svs").read_bytes(), "a.svs", read_whole),
         "picture": of_file(buffer.getvalue(), "a.png", read_whole),
