@@ -50,12 +50,18 @@ def map_of(classes: NDArray[np.uint8], scored: NDArray[np.uint8] | None = None) 
 
 
 def outlined(
-    class_map: ClassMap, how: ResolvedSegmentOptions, *, band: int = 512, size: tuple[int, int] | None = None
+    class_map: ClassMap,
+    how: ResolvedSegmentOptions,
+    *,
+    band: int = 512,
+    most_lines: int = 1_000_000,
+    size: tuple[int, int] | None = None,
 ) -> TissueRegions:
     """All regions of the classes 1 and 2 of a map, that is of the values 2 and 3."""
     rows, columns = class_map.classes.shape
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regions_module, "BAND", band)
+        patch.setattr(regions_module, "MOST_LINES", most_lines)
         size = size or (columns * 8, rows * 8)
         parts = list(regions_of(class_map, [1, 2], how, size))
     none = TissueRegions(
@@ -160,6 +166,21 @@ def test_small_regions_go_and_small_holes_are_filled(classes: NDArray[np.uint8],
             if is_hole and gap.sum() < hole and not occupied[gap].any():
                 expected[gap] = value
     np.testing.assert_array_equal(drawn_back(found, classes.shape), expected)
+
+
+@settings(max_examples=50)
+@given(maps, st.integers(1, 4), st.integers(0, 30), st.sampled_from([0, 0.7, 1.5]))
+def test_regions_that_are_cut_cover_the_same_and_do_not_overlap(
+    classes: NDArray[np.uint8], band: int, most_lines: int, simplify: float
+) -> None:
+    found = outlined(map_of(classes), options(simplify=simplify), band=band, most_lines=most_lines)
+    assert shapely.is_valid(found.polygons).all()
+    together = shapely.area(shapely.union_all(found.polygons))
+    assert together == pytest.approx(shapely.area(found.polygons).sum(), abs=1e-6)
+    if simplify == 0:
+        expected = np.where((classes > 1) & (classes < 255), classes, 0)
+        np.testing.assert_array_equal(drawn_back(found, classes.shape), expected)
+    assert len(found) >= len(pieces_of(classes))
 
 
 def smooth_map(rows: int, columns: int, *, seed: int = 0, detail: float = 6) -> NDArray[np.uint8]:

@@ -2,7 +2,8 @@
 
 The map is looked at band by band. The edges between pixels of different classes become polygons by GEOS's polygonizer,
 exactly; then all polygons that are near each other are simplified together, by a method for coverages, so that those
-that share an edge share it afterwards. What goes on below a band is kept until it is complete.
+that share an edge share it afterwards. What goes on below a band is kept until it is complete. Where too much has to be
+kept, as where regions that touch cover all of a large slide, they are cut along a straight line.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     Polygons = NDArray[np.object_]
     """An array of shapely's polygons."""
 
+MOST_LINES = 200_000
+"""With more lines than this of regions that are not complete, they are cut below the next band: a line takes about a
+kilobyte while polygons are made of it and simplified."""
 GRID_PX = 0.01
 """Coordinates are rounded to this, level-0 pixels: the grid on which QuPath keeps geometry."""
 
@@ -73,14 +77,16 @@ def regions_of(
     reach = _reach(class_map, options)
     edges, groups = EdgeFinder(width=columns), GroupFinder(width=columns, reach=reach)
     lines, line_groups = np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
+    begin = 0
     for top in range(0, rows, BAND):
         bottom = min(top + BAND, rows)
-        window = _window(class_map.classes, wanted, top - reach, bottom + reach)
+        end = bottom if len(lines) > MOST_LINES else rows
+        window = _window(class_map.classes[begin:end], wanted, top - reach - begin, bottom + reach - begin)
         near = ndimage.maximum_filter(window, 2 * reach + 1, mode="constant")[reach : reach + bottom - top] > 0
         values = window[reach - 1 : reach + bottom - top + 1]
-        runs = edges.next_band(values, top, is_last=bottom == rows)
+        runs = edges.next_band(values, top, is_last=bottom == end)
         of_pixels, joined, goes_on = groups.next_band(values[1:-1], near, class_map.scored[top:bottom], top)
-        if bottom == rows:
+        if bottom == end:
             goes_on[:] = False
         lines = np.concatenate([lines, runs.lines])
         line_groups = np.concatenate([joined[line_groups], of_pixels[runs.beside[:, 0], runs.beside[:, 1]]])
@@ -89,6 +95,9 @@ def regions_of(
         if len(pieces.first):
             yield outline(lines[~stays], pieces)
         lines, line_groups = lines[stays], (np.cumsum(goes_on) - 1)[line_groups[stays]]
+        if bottom == end:
+            edges, groups = EdgeFinder(width=columns), GroupFinder(width=columns, reach=reach)
+            begin = bottom
 
 
 def _reach(class_map: ClassMap, options: ResolvedSegmentOptions) -> int:
