@@ -79,10 +79,10 @@ def test_half_precision_says_almost_the_same(tissue_run: Path, tmp_path: Path) -
 def test_integers_say_nearly_the_same_on_tissue(tissue_run: Path, tmp_path: Path) -> None:
     for number, tile in enumerate(tissue_tiles(6)):
         Image.fromarray(np.tile(tile, (3, 3, 1))).save(tmp_path / f"{number}.png")
-    options = ExportOptions(out=tmp_path / "int8.onnx", precision="int8", calibrate_on=(tmp_path,), tile_size=320)
+    options = ExportOptions(out=tmp_path / "int8.onnx", precision="int8", calibrate_on=(tmp_path,), tile_size=448)
     model = export_segmentation_checkpoint(tissue_run / "best.pt", options)
     assert model.differences.changed < 0.05
-    assert load_segmenter(model.path, device="cpu").spec.tile_size == 320
+    assert load_segmenter(model.path, device="cpu").spec.tile_size == 448
 
 
 @pytest.mark.parametrize("options", [ExportOptions(threshold=0.5), ExportOptions(overlap=64)])
