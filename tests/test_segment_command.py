@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -141,6 +143,11 @@ def test_a_slide_that_fails_fails_alone(bench: Bench, tmp_path: Path) -> None:
     assert (out / "broken.regions.failed.json").exists()
     assert (out / "a.regions.run.json").exists()
     assert list_slides(out) == []
+
+
+def test_workers_that_detect_do_not_load_what_outlines_need() -> None:
+    code = "import sys, signetscan.batch.jobs; sys.exit('shapely' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code
 
 
 def test_a_dry_run_writes_nothing(bench: Bench, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
 from signetscan.results.namesakes import check_name_is_free
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
-from signetscan.results.segmentation import write_segmentation
 from signetscan.scan.options import SegmentOptions
 from signetscan.scan.plan import plan_scan
 from signetscan.scan.segment import segment_slide
@@ -58,6 +57,8 @@ def segment_task(
         OptionError: an option makes no sense.
         OutputError: a file cannot be written.
     """
+    from signetscan.results.segmentation import write_segmentation  # noqa: PLC0415 - it needs shapely, and detection does not
+
     started = time.monotonic()
     options = _options_of(task, segmenter)
     files = FilesNow.of(task.path)
