@@ -45,6 +45,7 @@ LIBRARIES = (
     "openslide-bin",
     "openslide-python",
     "scikit-image",
+    "simplejpeg",
     "tifffile",
 )
 """Libraries whose versions are recorded."""

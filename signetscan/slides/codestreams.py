@@ -20,6 +20,12 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame. Excluded are those of Huffman tables, extensions and arithmetic conditioning."""
 SEQUENTIAL = (0xC0, 0xC1)
 """Frames coded with Huffman tables in one pass (baseline and extended sequential)."""
+TABLES = (0xC4, 0xDB)
+"""Markers of Huffman and of quantisation tables."""
+COLOUR_MARKS = (0xE0, 0xEE)
+"""Markers of JFIF's and Adobe's segments, by which libjpeg decides what the channels are."""
+ADOBE = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+"""Adobe's segment but for its last byte: 1 if the channels are YCbCr, 0 if they are RGB."""
 RESTARTS = tuple(bytes([0xFF, marker]) for marker in range(0xD0, 0xD8))
 END_OF_IMAGE = bytes([0xFF, EOI])
 BARE = frozenset({0x00, 0x01, SOI, *range(0xD0, 0xD8)})
@@ -140,6 +146,31 @@ def check_tables(tables: bytes) -> None:
         raise ValueError(message)
 
 
+def only_tables(tables: bytes) -> bytes:
+    """The segments of a JPEG's tables that hold quantisation and Huffman tables.
+
+    Raises:
+        ValueError: the tables are damaged.
+    """
+    return b"".join(tables[start - 4 : end] for marker, start, end in _segments(tables) if marker in TABLES)
+
+
+def with_tables(data: bytes, start: int, tables: bytes, colours: StoredColours | None) -> bytes:
+    """A JPEG that can be decoded by itself, from one whose tables or colours the file says elsewhere.
+
+    Args:
+        data: a JPEG that `JpegCheck` accepts.
+        start: offset of its coded pixels, bytes.
+        tables: what `only_tables` gives.
+        colours: what its three channels are, whatever its own marks say; None if it has one channel.
+    """
+    mark = b"" if colours is None else ADOBE + bytes([colours is StoredColours.YCBCR])
+    if data.find(b"JFIF", 0, start) < 0 and data.find(b"Adobe", 0, start) < 0:
+        return b"".join((data[:2], mark, tables, memoryview(data)[2:]))
+    kept = [data[first - 4 : end] for marker, first, end in _segments(data) if marker not in COLOUR_MARKS]
+    return b"".join((data[:2], mark, tables, *kept, memoryview(data)[start:]))
+
+
 class JpegCheck:
     """Refuses JPEGs that OpenSlide would refuse, as far as can be decided without decoding them.
 
@@ -153,8 +184,11 @@ class JpegCheck:
         self._expected = expected
         self._known: bytes | None = None  # the last header that was accepted, up to the coded pixels
 
-    def __call__(self, data: bytes) -> None:
+    def __call__(self, data: bytes) -> int:
         """Check one sequential JPEG, as libjpeg takes it.
+
+        Returns:
+            Offset of its coded pixels, bytes.
 
         Raises:
             ValueError: it has another size or coding process, or is cut short or overwritten.
@@ -170,6 +204,7 @@ class JpegCheck:
         if end < start or (markers and markers != sum(data.count(mark, start, end) for mark in RESTARTS)):
             message = "a JPEG that is cut short or overwritten"
             raise ValueError(message)
+        return start
 
     def _header(self, data: bytes) -> bytes:
         frame = jpeg_frame(data)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from signetscan.slides.tiff_decoders import DECODE_ERRORS, JPEG2000S, strict_decoder
+from signetscan.slides.averaging import block_means
+from signetscan.slides.tiff_decoders import DECODE_ERRORS, JPEG2000S, SHRINKS, small_decoder, strict_decoder
 from signetscan.slides.tiff_pixels import Blocks, PieceError, TiffLevel, TiffPixels
 
 if TYPE_CHECKING:
@@ -63,6 +64,14 @@ TOLERANCE: dict[int, int] = {tifffile.COMPRESSION.APERIO_JP2000_YCBC: 1}
 OpenJPEG decodes Aperio's JPEG 2000 in YCbCr for both. But OpenSlide then rounds the three sums that give red, green and
 blue, while imagecodecs (OpenJPEG's `sycc_to_rgb`) truncates them: over all 256 x 256 pairs of chroma values the
 difference is -1, 0 or 1.
+"""
+
+SMALL_TOLERANCE = 1.0
+"""Grey levels by which a tile decoded at a fraction of its size may differ on average from the means of its pixels.
+
+Real H&E at JPEG qualities of 30 to 95, with and without subsampled chroma, is .1 to .5 off (the worst tile .51), and
+even noise that fills all grey levels .6; 99% of the pixels are at most 2 off, or 3 at quality 30. Other colours, or
+other tables, make tens.
 """
 
 ANOTHER_PICTURE = 16
@@ -112,6 +121,7 @@ class DirectReader:
         self._origin = origin
         self._pixels = pixels
         self._usable = tuple(_usable(origin.vendor, pixels.levels))
+        self._small: frozenset[int] = frozenset()  # levels whose tiles may be decoded at a fraction of their size
 
     def read(self, location: tuple[int, int], level: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
         """A window as `Slide.read_region` gives it; None if OpenSlide must read it."""
@@ -162,8 +172,9 @@ class DirectReader:
         def stand_in(column: int, row: int, part: tuple[int, int]) -> Window:
             return by_openslide((column * step_x, row * step_y), part)
 
+        small = level in self._small
         try:
-            return self._pixels.read_averaged(level, blocks, self._origin.background, stand_in=stand_in)
+            return self._pixels.read_averaged(level, blocks, self._origin.background, small=small, stand_in=stand_in)
         except PieceError:  # closed
             return None
 
@@ -176,7 +187,7 @@ class DirectReader:
         return None if x is None or y is None else self._pixels.missing(level, x, y, size)
 
     def check(self, read: Read, compressions: Sequence[int]) -> None:
-        """Compare a few tiles with OpenSlide's.
+        """Compare a few tiles with OpenSlide's, and decide of which levels tiles may be decoded at a fraction.
 
         Args:
             read: OpenSlide's `Slide.read_region`.
@@ -190,24 +201,49 @@ class DirectReader:
             # A JPEG 2000 tile takes both decoders 5 ms, so levels that are stored like level 0 are not compared again.
             if level > 0 and compression == compressions[0] and compression in JPEG2000S:
                 continue
-            for location, size in self._samples(level):
+            alike = True
+            for index, location, size in self._samples(level):
                 pixels = self.read(location, level, size)
                 if pixels is None:
                     message = f"a tile of level {level} cannot be decoded"
                     raise NotDirectError(message)
-                difference = np.abs(pixels.astype(np.int16) - read(location, level, size)).max()
+                expected = read(location, level, size)
+                difference = np.abs(pixels.astype(np.int16) - expected).max()
                 if difference > TOLERANCE.get(compression, 0):
                     if difference > ANOTHER_PICTURE and compression not in TOLERANCE:
                         raise DecodersDifferError(level, int(difference))
                     message = f"pixels of level {level} differ by {difference}"
                     raise NotDirectError(message)
+                alike = alike and self._is_alike(level, index, expected)
+            if alike:
+                self._small |= {level}
+
+    def _is_alike(self, level: int, index: int, expected: NDArray[np.uint8]) -> bool:
+        """Whether a tile decoded at each fraction of its size shows the means of OpenSlide's pixels."""
+        image = self._pixels.levels[level]
+        rows, columns = image.needed(index)
+        for shrink in filter(image.can_shrink, SHRINKS):
+            try:
+                small = self._pixels.small(level, index, shrink)
+            except PieceError as error:
+                logger.debug("%s: tiles of level %d are decoded whole: %s", self._origin.path, level, error)
+                return False
+            # At the edge of the level OpenSlide shows the background, and no tile is decoded so that shows a block of
+            # both (`TiffPixels.read_averaged`).
+            within = (slice(rows // shrink), slice(columns // shrink))
+            means = block_means(expected, (shrink, shrink))[within]
+            off = np.abs(means.astype(np.int16) - small[within]).mean() if means.size else 0.0
+            if off > SMALL_TOLERANCE:
+                logger.debug("%s: tiles of level %d at 1/%d are %.1f off", self._origin.path, level, shrink, off)
+                return False
+        return True
 
     def close(self) -> None:
         """Close the file."""
         self._pixels.close()
 
-    def _samples(self, level: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        """Location and size of the tiles to compare: the one with most bytes, and the last of level 0, at its edge."""
+    def _samples(self, level: int) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
+        """Index, location and size of tiles to compare: that of most bytes, and the last of level 0, at its edge."""
         if not self._usable[level]:
             return
         image, downsample = self._pixels.levels[level], self._origin.downsamples[level]
@@ -219,7 +255,7 @@ class DirectReader:
             if counts[index]:
                 row, column = divmod(index, image.across)
                 location = (int(column * image.piece_width * downsample), int(row * image.piece_height * downsample))
-                yield location, (image.piece_width, image.piece_height)
+                yield index, location, (image.piece_width, image.piece_height)
 
 
 def open_direct(origin: Origin, read: Read) -> DirectReader:
@@ -240,7 +276,7 @@ def open_direct(origin: Origin, read: Read) -> DirectReader:
         with ExitStack() as unless_usable:
             file = unless_usable.enter_context(tifffile.TiffFile(origin.path))
             pages = _level_pages(file, origin)
-            levels = [TiffLevel.of(page, strict_decoder(page)) for page in pages]
+            levels = [TiffLevel.of(page, strict_decoder(page), small_decoder(page)) for page in pages]
             reader = DirectReader(origin, TiffPixels(file, levels))
             reader.check(read, [page.compression for page in pages])
             unless_usable.pop_all()

@@ -123,7 +123,8 @@ class Slide(Protocol):
     ) -> Window:
         """Read the means of blocks of pixels of one level.
 
-        A pixel is the same in whichever window it is read.
+        Where the slide's codec can decode tiles at a fraction of their size, the means may be the codec's, which differ
+        by less than a grey level on average. A pixel is the same in whichever window it is read.
 
         Args:
             location: left and top edge, level-0 pixels; may be negative.

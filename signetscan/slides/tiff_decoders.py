@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 import tifffile
 
-from signetscan.slides.codestreams import Frame, JpegCheck, check_bounded, check_jpeg2000, check_tables
+from signetscan.slides.codestreams import (
+    Frame,
+    JpegCheck,
+    StoredColours,
+    check_bounded,
+    check_jpeg2000,
+    check_tables,
+    only_tables,
+    with_tables,
+)
 from signetscan.slides.lzw import lzw_decode
 
 if TYPE_CHECKING:
@@ -51,6 +61,8 @@ JPEG2000S = {
     tifffile.COMPRESSION.APERIO_JP2000_RGB,
     tifffile.COMPRESSION.JPEG_2000_LOSSY,
 }
+SHRINKS = (2, 4, 8)
+"""Numbers by which `small_decoder` can divide the sides of a tile."""
 CRASHING = {tifffile.COMPRESSION.JPEGXR, tifffile.COMPRESSION.JPEGXR_NDPI}
 """Compressions that imagecodecs cannot decode safely."""
 
@@ -137,13 +149,50 @@ def _strict_jpeg(page: tifffile.TiffPage) -> Decode:
     def decoded(data: bytes, index: int) -> NDArray[np.uint8]:  # noqa: ARG001 - same signature for all decoders
         check(data)
         pixels = imagecodecs.jpeg8_decode(data, tables=tables, colorspace=stored, outcolorspace=wanted)
-        # If libjpeg runs out of data, it leaves the rest at zero coefficients, which is mid-grey.
-        if (pixels[-4:, -4:] == 128).all():
+        if _ends_grey(pixels, 4):
             message = "a JPEG that ends too early"
             raise ValueError(message)
         return _as_colour(pixels.reshape(expected.height, expected.width, -1), page)
 
     return decoded
+
+
+def small_decoder(page: tifffile.TiffPage) -> Decode | None:
+    """A decoder of a page's JPEG tiles at 1/2, 1/4 or 1/8 of their size; None for other compressions.
+
+    Each pixel stands for 2, 4 or 8 pixels along each axis, but is made of the coefficients of low frequency, not as
+    their mean: `DirectReader.check` compares. It takes a tile and one of `SHRINKS`, by which the tile's sides can be
+    divided, and refuses what `strict_decoder` refuses, and all of which libjpeg warns.
+
+    Raises:
+        ValueError: no tile of the page can be decoded.
+    """
+    if page.compression != tifffile.COMPRESSION.JPEG:
+        return None
+    tables = _tables(page)
+    own_tables = b"" if tables is None else only_tables(tables)
+    expected = frame_of(page)
+    check = JpegCheck(expected)
+    # As in _strict_jpeg, the TIFF tag decides.
+    marks = {tifffile.PHOTOMETRIC.YCBCR: StoredColours.YCBCR, tifffile.PHOTOMETRIC.RGB: StoredColours.RGB}
+    colours = marks.get(tifffile.PHOTOMETRIC(page.photometric))
+    wanted = "GRAY" if colours is None else "RGB"
+
+    def decoded(data: bytes, shrink: int) -> NDArray[np.uint8]:
+        whole = with_tables(data, check(data), own_tables, colours)
+        width, height = expected.width // shrink, expected.height // shrink
+        pixels = simplejpeg.decode_jpeg(whole, wanted, min_width=width, min_height=height)
+        if pixels.shape[:2] != (height, width) or _ends_grey(pixels, max(4 // shrink, 1)):
+            message = "a JPEG that ends too early"
+            raise ValueError(message)
+        return _as_colour(pixels, page)
+
+    return decoded
+
+
+def _ends_grey(pixels: NDArray[np.uint8], side: int) -> bool:
+    """Whether the last square of a JPEG is mid-grey, as libjpeg leaves it where it runs out of data."""
+    return bool((pixels[-side:, -side:] == 128).all())
 
 
 def _jpeg2000(page: tifffile.TiffPage) -> Decode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from signetscan.pixel_cache import PixelCache
 from signetscan.slides.averaging import block_means
 from signetscan.slides.protocol import Window
-from signetscan.slides.tiff_decoders import DECODE_ERRORS, frame_of
+from signetscan.slides.tiff_decoders import DECODE_ERRORS, SHRINKS, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,6 +69,8 @@ class TiffLevel:
     """Stored values per pixel."""
     decode: Decode
     """Turns a stored piece and its index into pixels, uint8 (height, width, 1 or 3); raises DECODE_ERRORS."""
+    decode_small: Decode | None = None
+    """Decodes a stored piece to pixels of whose sides each is that of 2, 4 or 8; None if the codec cannot."""
 
     @property
     def across(self) -> int:
@@ -87,13 +90,18 @@ class TiffLevel:
             min(self.piece_width, self.width - column * self.piece_width),
         )
 
+    def can_shrink(self, shrink: int) -> bool:
+        """Whether the codec decodes pieces with sides divided by this number."""
+        is_whole = self.piece_width % shrink == 0 and self.piece_height % shrink == 0
+        return self.decode_small is not None and shrink in SHRINKS and is_whole
+
     @property
     def most_bytes(self) -> int:
         """Length of the longest stored piece that is read, bytes."""
         return 2 * self.piece_width * self.piece_height * self.channels + READ_SLACK
 
     @classmethod
-    def of(cls, page: tifffile.TiffPage, decode: Decode) -> TiffLevel:
+    def of(cls, page: tifffile.TiffPage, decode: Decode, decode_small: Decode | None = None) -> TiffLevel:
         """Describe a page as a level."""
         frame = frame_of(page)
         return cls(
@@ -106,6 +114,7 @@ class TiffLevel:
             counts=tuple(n if offset else 0 for offset, n in zip(page.dataoffsets, page.databytecounts, strict=False)),
             channels=page.samplesperpixel,
             decode=decode,
+            decode_small=decode_small,
         )
 
 
@@ -247,6 +256,7 @@ class TiffPixels:
         blocks: Blocks,
         background: tuple[int, int, int],
         *,
+        small: bool = False,
         stand_in: StandIn | None = None,
     ) -> Window:
         """The means of blocks of a level, a pixel for each.
@@ -255,6 +265,7 @@ class TiffPixels:
             level: index of the level.
             blocks: what to read.
             background: the colour outside the level.
+            small: whether pieces may be decoded at a fraction of their size.
             stand_in: reads what is missing or cannot be decoded.
 
         Raises:
@@ -271,7 +282,7 @@ class TiffPixels:
             place = blocks.in_window(part)
             try:
                 self._check_stored(image, part.index)
-                make = partial(self._averaged, image, part.index, blocks.block, background)
+                make = partial(self._averaged, image, part.index, blocks.block, background, small=small)
                 window[place] = self._cache.get(key, make)[part.in_piece]
             except PieceError as error:
                 if stand_in is None:
@@ -300,6 +311,14 @@ class TiffPixels:
                 missing[blocks.in_window(part)] = True
         return missing
 
+    def small(self, level: int, index: int, shrink: int) -> NDArray[np.uint8]:
+        """A piece decoded at a fraction of its size, (rows, columns, 1 or 3), for which `TiffLevel.can_shrink` asks.
+
+        Raises:
+            PieceError: it cannot be decoded.
+        """
+        return self._decoded(self.levels[level], index, shrink)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -310,11 +329,14 @@ class TiffPixels:
             raise PieceError(message)
 
     def _averaged(
-        self, image: TiffLevel, index: int, block: Block, background: tuple[int, int, int]
+        self, image: TiffLevel, index: int, block: Block, background: tuple[int, int, int], *, small: bool
     ) -> NDArray[np.uint8]:
         """The means of a piece's blocks, (rows, columns, 1 or 3)."""
         rows, columns = image.needed(index)
         beyond = (-rows % block[1], -columns % block[0])
+        shrink = math.gcd(*block, SHRINKS[-1])
+        if small and beyond == (0, 0) and image.can_shrink(shrink):
+            return block_means(self._decoded(image, index, shrink), (block[0] // shrink, block[1] // shrink))
         pixels = self._decoded(image, index)[:rows, :columns]
         if beyond != (0, 0):  # the background enters the means at the level's edge
             padded = np.full((rows + beyond[0], columns + beyond[1], 3), background, np.uint8)
@@ -332,12 +354,14 @@ class TiffPixels:
             message = f"strip or tile {index} cannot be {count} bytes at offset {offset}, as the directory declares"
             raise PieceError(message)
 
-    def _decoded(self, image: TiffLevel, index: int) -> NDArray[np.uint8]:
+    def _decoded(self, image: TiffLevel, index: int, shrink: int = 1) -> NDArray[np.uint8]:
         """Decode a piece, (rows, columns, 1 or 3), which must cover at least its part of the level."""
         rows, columns = image.needed(index)
         try:
-            pixels = image.decode(self._stored(image.offsets[index], image.counts[index]), index)
-            if pixels.dtype != np.uint8 or pixels.shape[0] < rows or pixels.shape[1] < columns:
+            data = self._stored(image.offsets[index], image.counts[index])
+            small = image.decode_small if shrink > 1 else None
+            pixels = image.decode(data, index) if small is None else small(data, shrink)
+            if pixels.dtype != np.uint8 or pixels.shape[0] < rows // shrink or pixels.shape[1] < columns // shrink:
                 message = f"it decodes to {pixels.dtype} {pixels.shape}"
                 raise ValueError(message)
         except DECODE_ERRORS as error:
