@@ -69,4 +69,4 @@ def test_the_file_is_checked_on_the_slides_named_and_not_written_if_it_fails_the
     spec = load_detector(tmp_path / "toy.onnx", device="cpu").spec
     assert (spec.tile_size, spec.tile_overlap, spec.score_threshold) == (512, 128, 0.6)
     result = CliRunner().invoke(cli, [*arguments, "--tile-size", "500"])
-    assert (result.exit_code, "tile_size must be a multiple of the stride" in result.stderr) == (1, True)
+    assert (result.exit_code, "tile_size must be a multiple of 128 px" in result.stderr) == (1, True)

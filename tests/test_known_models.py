@@ -103,14 +103,15 @@ def test_the_list_says_what_each_model_says_of_itself(tmp_path: Path) -> None:
     assert [done.exit_code for done in runs] == [0, 0]
     assert runs[0].stdout == runs[1].stdout
     lines = runs[0].stdout.splitlines()
-    assert lines[0].startswith("signet-sim-3 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
-    assert "licence: Apache-2.0; ships with signetscan" in lines[0]
-    assert lines[2].startswith("broken: cannot be used: not an ONNX model")
-    assert lines[3].startswith("mine: detection at 0.25 µm/px: Signet ring cell; learnt from: 12 slides of ours.; ")
+    assert lines[0].startswith("nuclei-1 (nuclei): detection at 0.5 µm/px: Nucleus; learnt from: Real nuclei in H&E")
+    assert lines[1].startswith("signet-sim-3 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
+    assert "licence: Apache-2.0; ships with signetscan" in lines[1]
+    assert lines[3].startswith("broken: cannot be used: not an ONNX model")
+    assert lines[4].startswith("mine: detection at 0.25 µm/px: Signet ring cell; learnt from: 12 slides of ours.; ")
     assert "\x1b" not in runs[0].stdout
     listed = json.loads(CliRunner().invoke(cli, ["models", "list", "--json"]).stdout)
-    assert [model["name"] for model in listed] == ["signet-sim-3", "signet-sim-3-int8", "broken", "mine"]
-    assert listed[3]["training_data"] == "12 slides of ours. More."
+    assert [model["name"] for model in listed] == ["nuclei-1", "signet-sim-3", "signet-sim-3-int8", "broken", "mine"]
+    assert listed[4]["training_data"] == "12 slides of ours. More."
 
 
 def test_a_model_is_added_by_the_command(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from signetscan.dataset import AnnotatedImage
 from signetscan.testing.missing_labels.boxes import count_right, drop_boxes, empty_windows
 from signetscan.testing.missing_labels.methods import METHODS, RATES, jobs_for
-from signetscan.testing.missing_labels.report import COLUMNS, PAPER, write_report
+from signetscan.testing.missing_labels.report import AT_THRESHOLD, COLUMNS, PAPER, write_report
 
 
 def image(boxes: np.ndarray, side: int = 300) -> AnnotatedImage:
@@ -86,8 +86,11 @@ def test_the_table_has_means_and_spreads_beside_the_papers(tmp_path: Path) -> No
     ]
     write_report(tmp_path, "simulated", rows)
     lines = (tmp_path / "missing-labels-simulated.md").read_text().splitlines()
-    row = next(line for line in lines if line.startswith("| CE | 2 |") and "0.300" in line)
-    assert row.endswith("|  | 0.300 ± 0.141 |")
-    assert f"{PAPER['ce'][0.7]:.3f}" in lines[lines.index(row) + 1]
-    assert sum(line.startswith(f"| {METHODS['ghm-c'].title} ") for line in lines) == 7
+    line_of_ce = next(line for line in lines if line.startswith("| CE | 2 |") and "0.300" in line)
+    assert line_of_ce.endswith("|  | 0.300 ± 0.141 |")
+    assert f"{PAPER['ce'][0.7]:.3f}" in lines[lines.index(line_of_ce) + 1]
+    assert sum(line.startswith(f"| {METHODS['ghm-c'].title} ") for line in lines) == 10
     assert (tmp_path / "missing-labels-simulated.png").stat().st_size > 10_000
+    write_report(tmp_path, "simulated", [row | dict.fromkeys(AT_THRESHOLD, "") for row in rows])
+    lines = (tmp_path / "missing-labels-simulated.md").read_text().splitlines()
+    assert sum(line.startswith(f"| {METHODS['ghm-c'].title} ") for line in lines) == 7, "no table of nothing"
