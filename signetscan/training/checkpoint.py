@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, cast
 
-import torch
-
-from signetscan.class_names import problem_of_names
-from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import OptionError, TrainingError
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.models.held_out import HeldOut
-from signetscan.plurals import counted
+from signetscan.training.checkpoint_checks import problems_of_classes, problems_of_weights
 from signetscan.training.history import is_row
 from signetscan.training.options import TrainOptions
 from signetscan.training.retinanet import RetinaNet
@@ -30,6 +26,8 @@ from signetscan.training.thresholds import ThresholdBasis
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    import torch
 
     from signetscan.json_values import Json
 
@@ -134,25 +132,12 @@ def _problems(checkpoint: Checkpoint) -> Iterator[str]:
     """What is out of range or does not fit together; the weights are looked at last, because that takes longest."""
     if not 0 <= checkpoint.threshold <= 1:
         yield f"its score threshold is {checkpoint.threshold:g}, not from 0 to 1"
-    if not 0 < checkpoint.mpp <= MAX_MPP:
-        yield f"its mpp is {checkpoint.mpp:g}, not above 0 and up to {MAX_MPP:g} µm/px"
     if not 0 <= checkpoint.epoch <= MAX_EPOCHS:
         yield f"it has had {checkpoint.epoch} epochs"
-    if len(checkpoint.class_names) != checkpoint.options.architecture.classes:
-        names = counted(len(checkpoint.class_names), "class", "classes")
-        yield f"it names {names}, but its network has {checkpoint.options.architecture.classes}"
-    problem = problem_of_names(checkpoint.class_names)
-    if problem:
-        yield problem
+    yield from problems_of_classes(checkpoint.mpp, checkpoint.class_names, checkpoint.options.architecture.classes)
     if not all(is_row(row) for row in checkpoint.history) or len(checkpoint.history) not in (0, checkpoint.epoch):
         yield "the metrics of its epochs are not complete"
-    # A network without memory for its weights tells their shapes, however large a file says that they are.
-    with torch.device("meta"):
-        wanted = RetinaNet(checkpoint.options.architecture).state_dict()
-    kinds = {name: (value.shape, value.dtype, torch.strided, "cpu") for name, value in wanted.items()}
-    given = checkpoint.network.items()
-    if kinds != {name: (value.shape, value.dtype, value.layout, value.device.type) for name, value in given}:
-        yield "its weights do not fit the network that its options describe"
+    yield from problems_of_weights(checkpoint.network, lambda: RetinaNet(checkpoint.options.architecture))
 
 
 def _checkpoint(values: Mapping[str, object]) -> Checkpoint:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, cast
 
-import torch
-
-from signetscan.class_names import problem_of_names
-from signetscan.dataset.options import MAX_MPP
 from signetscan.errors import OptionError, TrainingError
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.models.held_out import HeldOutRegions
 from signetscan.models.spec import Task
-from signetscan.plurals import counted
+from signetscan.training.checkpoint_checks import problems_of_classes, problems_of_weights
 from signetscan.training.segmentation.network import SegmentationNet
 from signetscan.training.segmentation.options import SegmentationOptions
 from signetscan.training.tensor_files import (
@@ -29,6 +25,8 @@ from signetscan.training.tensor_files import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    import torch
 
     from signetscan.json_values import Json
 
@@ -166,23 +164,10 @@ def _checkpoint(values: Mapping[str, object]) -> SegmentationCheckpoint:
 def _problems(checkpoint: SegmentationCheckpoint) -> Iterator[str]:
     """What is out of range or does not fit together; the weights are looked at last, because that takes longest."""
     count = len(checkpoint.class_names)
-    if not 0 < checkpoint.mpp <= MAX_MPP:
-        yield f"its mpp is {checkpoint.mpp:g}, not above 0 and up to {MAX_MPP:g} µm/px"
-    if count != checkpoint.options.architecture.classes:
-        names = counted(count, "class", "classes")
-        yield f"it names {names}, but its network has {checkpoint.options.architecture.classes}"
+    yield from problems_of_classes(checkpoint.mpp, checkpoint.class_names, checkpoint.options.architecture.classes)
     if not checkpoint.scored or not all(0 < label < count for label in checkpoint.scored):
         yield f"its scored classes have the labels {list(checkpoint.scored)}"
-    problem = problem_of_names(checkpoint.class_names)
-    if problem:
-        yield problem
     complete = all(row.keys() >= set(ALWAYS) for row in checkpoint.history)
     if not complete or len(checkpoint.history) != checkpoint.epoch:
         yield "the metrics of its epochs are not complete"
-    # A network without memory for its weights tells their shapes, however large a file says that they are.
-    with torch.device("meta"):
-        wanted = SegmentationNet(checkpoint.options.architecture).state_dict()
-    kinds = {name: (value.shape, value.dtype, torch.strided, "cpu") for name, value in wanted.items()}
-    given = checkpoint.network.items()
-    if kinds != {name: (value.shape, value.dtype, value.layout, value.device.type) for name, value in given}:
-        yield "its weights do not fit the network that its options describe"
+    yield from problems_of_weights(checkpoint.network, lambda: SegmentationNet(checkpoint.options.architecture))
