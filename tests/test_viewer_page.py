@@ -91,7 +91,7 @@ def test_it_opens_and_shows_the_slide_and_the_cells(browser: Browser, marks: Pat
         }"""
         assert page.evaluate(red) > 72 * 10, "boxes are drawn"
         press(page, "h")
-        assert page.evaluate(red) == 0
+        page.wait_for_function(f"({red})() === 0")  # they go with the next frame, which a busy machine draws late
         assert page.inner_text("#scale-text").endswith(("µm", "mm"))
         assert not marks.exists()
 
