@@ -69,10 +69,11 @@ def test_the_file_says_what_torch_says_on_tiles_of_any_size(
 
 
 def test_half_precision_says_almost_the_same(tissue_run: Path, tmp_path: Path) -> None:
-    options = ExportOptions(out=tmp_path / "half.onnx", precision="fp16")
+    options = ExportOptions(out=tmp_path / "half.onnx", precision="fp16", intended_use="Teaching.")
     model = export_segmentation_checkpoint(tissue_run / "best.pt", options)
     assert 0 < model.differences.probability <= 0.03
-    assert load_segmenter(model.path, device="cpu").spec.precision == "fp16"
+    spec = load_segmenter(model.path, device="cpu").spec
+    assert (spec.precision, spec.intended_use) == ("fp16", "Teaching.")
 
 
 @pytest.mark.slow

@@ -58,7 +58,8 @@ def make_spec(
         threshold = math.ceil(checkpoint.threshold * 10**SCORE_DECIMALS) / 10**SCORE_DECIMALS
     else:
         held_out = None  # at another threshold, nobody has measured it
-        cautions = tuple(caution for caution in cautions if caution not in threshold_cautions(checkpoint))
+        of_threshold = threshold_cautions(checkpoint)
+        cautions = tuple(caution for caution in cautions if caution not in of_threshold)
     return DetectionSpec(
         name=name,
         mpp=checkpoint.mpp,

@@ -97,7 +97,11 @@ def export_segmentation_checkpoint(checkpoint: Path, options: ExportOptions | No
         )
         raise ModelError(message)
     spec = make_segmentation_spec(
-        state, name=options.name or path.stem, training_data=options.training_data or "", licence=options.licence
+        state,
+        name=options.name or path.stem,
+        training_data=options.training_data or "",
+        licence=options.licence,
+        intended_use=options.intended_use,
     )
     spec = replace(spec, tile_size=options.tile_size or spec.tile_size, precision=options.precision)
     tiles = [tile for slide in options.check_on for tile in real_tiles(slide, spec, mpp=options.mpp)]

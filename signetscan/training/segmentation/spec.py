@@ -36,7 +36,7 @@ def make_segmentation_spec(
     name: str,
     training_data: str = "",
     licence: str = "unknown",
-    intended_use: str = INTENDED_USE,
+    intended_use: str | None = None,
 ) -> SegmentationSpec:
     """The model contract of a checkpoint's network.
 
@@ -45,7 +45,7 @@ def make_segmentation_spec(
         name: short name of the model.
         training_data: description of the training data; by default the checkpoint's.
         licence: licence of the weights.
-        intended_use: what the model is for, and what it is not for.
+        intended_use: what the model is for, and what it is not for; research by default, see `INTENDED_USE`.
     """
     return SegmentationSpec(
         name=name,
@@ -56,7 +56,7 @@ def make_segmentation_spec(
         training_data=training_data or checkpoint.data or "unknown",
         recipe=checkpoint.options.as_dict() | {"weights": checkpoint.weights},
         licence=licence,
-        intended_use=intended_use,
+        intended_use=intended_use or INTENDED_USE,
         cautions=cautions_of(checkpoint),
         output_stride=checkpoint.options.architecture.output_stride,
         margin=MARGIN,
