@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
+from signetscan.batch.outcome import SlidePlanned, SlideScanned, SlideSkipped
 from signetscan.batch.slide import (
     FilesNow,
     as_it_was_named,
     check_may_write,
     enlarged_in_words,
+    files_of,
+    is_done,
     is_enlarged,
     older_results,
+    planned_scan,
     roi_of,
     warnings_of_record,
 )
@@ -25,17 +28,14 @@ from signetscan.scan.options import SegmentOptions
 from signetscan.scan.plan import plan_scan
 from signetscan.scan.segment import segment_slide
 from signetscan.slides import SlideAtMpp, open_slide
-from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
     from signetscan.batch.options import BatchOptions
     from signetscan.models.segmenter import Segmenter
-    from signetscan.results.run_record import RunRecord
     from signetscan.scan.options import ResolvedSegmentOptions
     from signetscan.slides import Slide
     from signetscan.slides.concerns import Concern
@@ -74,7 +74,7 @@ def segment_task(
                 record=record,
                 warnings=(*_warnings(slide, segmenter, record.slide.concerns), *warnings_of_record(record)),
                 path=task.path_unless(private=request.private),
-                files=_files(request.out / done.name, record),
+                files=files_of(request.out / done.name, record),
             )
         target = request.out / task.name
         if not request.overwrite:
@@ -97,7 +97,7 @@ def segment_task(
         warnings=(*warnings, *warnings_of_record(record)),
         seconds=time.monotonic() - started,
         path=task.path_unless(private=request.private),
-        files=_files(target, record),
+        files=files_of(target, record),
     )
 
 
@@ -116,19 +116,8 @@ def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> S
         plan = plan_scan(SlideAtMpp(slide, segmenter.spec.mpp), options.cut(segmenter.spec), options, roi)
         content = files.content()
         key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
-        target = request.out / as_it_was_named(task, request, key, files.state).name
-        done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
-        if not done and not request.overwrite:
-            check_name_is_free(target, task.path, slide.fingerprint, content)
-        planned = PlannedScan(
-            width_px=slide.dimensions[0],
-            height_px=slide.dimensions[1],
-            mpp=known_mpp(slide),
-            tiles=len(plan.tiles),
-            megapixels=sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
-            tissue_mm2=plan.tissue_mm2,
-            done=done and not request.overwrite,
-        )
+        done = is_done(task, request, slide, key, files.state, content)
+        planned = planned_scan(slide, plan, done=done)
         warnings = _warnings(slide, segmenter, plan.concerns)
         path = task.path_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
@@ -144,12 +133,6 @@ def _options_of(task: SlideTask, segmenter: Segmenter) -> ResolvedSegmentOptions
         message = "options of a detection, for a model that segments tissue"
         raise OptionError(message)
     return task.options.resolve(segmenter)
-
-
-def _files(target: Path, record: RunRecord) -> tuple[Path, ...]:
-    """The results of a slide, with the run record."""
-    named = (target.with_name(name) for file in record.files.values() for name in file.names)
-    return (*named, add_suffix(target, RECORD_SUFFIX))
 
 
 def _warnings(slide: Slide, segmenter: Segmenter, concerns: Iterable[Concern]) -> list[str]:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from signetscan.results.run_record import RunRecord
     from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.scan.options import ResolvedScanOptions
+    from signetscan.scan.plan import ScanPlan
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
     from signetscan.slides.concerns import Concern
@@ -155,12 +156,7 @@ def check_may_write(task: SlideTask, files: FilesNow, claim: Claim | None) -> No
 
 def _files(task: SlideTask, request: BatchOptions, record: RunRecord) -> tuple[Path, ...]:
     """The results of a slide, with the run record and, if one was asked for, the report."""
-    target = request.out / task.name
-    last = (RECORD_SUFFIX, REPORT_SUFFIX) if request.report else (RECORD_SUFFIX,)
-    return (
-        *(target.with_name(name) for file in record.files.values() for name in file.names),
-        *(add_suffix(target, suffix) for suffix in last),
-    )
+    return files_of(request.out / task.name, record, *((REPORT_SUFFIX,) if request.report else ()))
 
 
 def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slide: Slide) -> RunRecord | None:
@@ -238,22 +234,45 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         key = run_key(
             slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
         )
-        target = request.out / as_it_was_named(task, request, key, files.state).name
-        done = finished_record(add_suffix(target, RECORD_SUFFIX), key, files.state) is not None
-        if not done and not request.overwrite:
-            check_name_is_free(target, task.path, slide.fingerprint, content)
-        planned = PlannedScan(
-            width_px=slide.dimensions[0],
-            height_px=slide.dimensions[1],
-            mpp=known_mpp(slide),
-            tiles=len(plan.tiles),
-            megapixels=sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
-            tissue_mm2=plan.tissue_mm2,
-            done=done and not request.overwrite,
-        )
+        done = is_done(task, request, slide, key, files.state, content)
+        planned = planned_scan(slide, plan, done=done)
         warnings = warnings_of(slide, detector, options, plan.concerns)
         path = task.path_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
+
+
+def is_done(task: SlideTask, request: BatchOptions, slide: Slide, key: str, state: str, content: str) -> bool:
+    """Whether a slide would be skipped, because it has results of the same key.
+
+    Raises:
+        NameTakenError: there are results of another slide of this name.
+    """
+    if request.overwrite:
+        return False
+    target = request.out / as_it_was_named(task, request, key, state).name
+    if finished_record(add_suffix(target, RECORD_SUFFIX), key, state) is not None:
+        return True
+    check_name_is_free(target, task.path, slide.fingerprint, content)
+    return False
+
+
+def planned_scan(slide: Slide, plan: ScanPlan, *, done: bool) -> PlannedScan:
+    """What scanning a slide by a plan would take."""
+    return PlannedScan(
+        width_px=slide.dimensions[0],
+        height_px=slide.dimensions[1],
+        mpp=known_mpp(slide),
+        tiles=len(plan.tiles),
+        megapixels=sum(tile.width * tile.height for tile in plan.tiles) / 1e6,
+        tissue_mm2=plan.tissue_mm2,
+        done=done,
+    )
+
+
+def files_of(target: Path, record: RunRecord, *more: str) -> tuple[Path, ...]:
+    """The results of a slide, with the run record and what has more suffixes."""
+    named = (target.with_name(name) for file in record.files.values() for name in file.names)
+    return (*named, *(add_suffix(target, suffix) for suffix in (RECORD_SUFFIX, *more)))
 
 
 def _threshold_of(
