@@ -42,12 +42,11 @@ from signetscan.training.validation import detect_images
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from missing_labels_data import ImageSets
-
     from signetscan.dataset import AnnotatedImage, Dataset
     from signetscan.evaluation import ImageResult
     from signetscan.training.checkpoint import Checkpoint
     from signetscan.training.options import Device
+    from signetscan.training.retinanet import RetinaNet
 
 LOWEST = 0.001
 """Detections down to here are ranked: missing boxes push the scores of plain losses far down."""
@@ -99,9 +98,11 @@ def run_job(work: Path, data: str, steps: int, device: Device, job: Job) -> list
         train(replace(dataset, images=images), options, out, device=device, resume=resume)
         row = {"method": name, "missing": f"{rate:.1f}", "seed": str(seed), "steps": str(steps)}
         checkpoint = load_checkpoint(out / LAST)
-        row |= score(checkpoint, dataset, partial_images, sets.test, device)
+        network = judged_network(checkpoint, dataset).to(choose_device(device))
+        results = detect_images(network, checkpoint, sets.test.images, choose_device(device), lowest=LOWEST)
+        row |= score(results, network, checkpoint, dataset, partial_images)
         if sets.choose is not None:
-            row |= at_threshold(checkpoint, drop_boxes(sets.choose.images, rate, seed), sets, device)
+            row |= at_threshold(results, network, checkpoint, drop_boxes(sets.choose.images, rate, seed))
         rows.append(row | {"mined": str(mined), "mined_right": str(right)})
     return rows
 
@@ -112,20 +113,24 @@ def run_folder(work: Path, data: str, job: Job) -> Path:
     return work / "runs" / data / f"{method}-{rate:.1f}-{seed}"
 
 
+def judged_network(checkpoint: Checkpoint, dataset: Dataset) -> RetinaNet:
+    """The network of a run, without the FPN levels that have no cell of the data to find."""
+    network = checkpoint.make_network()
+    del network.pyramid.smooth[levels_needed(np.concatenate([image.boxes for image in dataset.images])) :]
+    return network
+
+
 def score(
+    results: Sequence[ImageResult],
+    network: RetinaNet,
     checkpoint: Checkpoint,
     dataset: Dataset,
     seen: Sequence[AnnotatedImage],
-    test: Dataset,
-    device: Device,
 ) -> dict[str, str]:
-    """All figures of a trained detector, on the test images, and on the boxes that it learnt from or did not see."""
-    where = choose_device(device)
-    network = checkpoint.make_network().to(where)
-    del network.pyramid.smooth[levels_needed(np.concatenate([image.boxes for image in dataset.images])) :]
-    results = detect_images(network, checkpoint, test.images, where, lowest=LOWEST)
+    """All figures of a detector: of its results on test images, and on the boxes that it learnt from or did not see."""
     listed = {least: evaluate([submitted(result, least) for result in results], least) for least in SUBMITTED}
     learnt = [image for image in dataset.images if not image.normal]
+    where = network.classify.last.weight.device
     again = detect_images(network, checkpoint, learnt, where, lowest=SUBMITTED[0])
     hits = np.concatenate(
         [matched(image.boxes, result.detections.boxes) for image, result in zip(learnt, again, strict=True)]
@@ -157,14 +162,13 @@ def score(
 
 
 def at_threshold(
-    checkpoint: Checkpoint, choose: Sequence[AnnotatedImage], sets: ImageSets, device: Device
+    results: Sequence[ImageResult], network: RetinaNet, checkpoint: Checkpoint, choose: Sequence[AnnotatedImage]
 ) -> dict[str, str]:
     """Figures on the test images at the threshold that users would get: chosen where as many boxes are missing."""
-    where = choose_device(device)
-    network = checkpoint.make_network().to(where)
+    where = network.classify.last.weight.device
     found = detect_images(network, checkpoint, choose, where, lowest=LEAST_SCORE)
     threshold, _ = choose_threshold(found, checkpoint.options.false_positives_per_normal, lowest=LEAST_SCORE)
-    scores = evaluate(detect_images(network, checkpoint, sets.test.images, where, lowest=threshold), threshold)
+    scores = evaluate(results, threshold)
     figures = {"threshold": threshold, "recall": scores.recall, "precision": scores.precision, "f1": scores.f1}
     return {name: f"{value:.4f}" for name, value in figures.items()}
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from missing_labels import run_folder
+from missing_labels import judged_network, run_folder
 from missing_labels_data import image_sets
 
 from signetscan.testing.missing_labels.boxes import drop_boxes, is_among, matched
-from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.loop import LAST
 from signetscan.training.validation import detect_images
@@ -32,8 +31,7 @@ def shares(work: Path, method: str, missing: float, seed: int) -> list[float]:
     dataset = image_sets(work, "simulated", seed).learn
     seen = drop_boxes(dataset.images, missing, seed)
     checkpoint = load_checkpoint(run_folder(work, "simulated", (seed, missing, method)) / LAST)
-    network = checkpoint.make_network()
-    del network.pyramid.smooth[levels_needed(np.concatenate([image.boxes for image in dataset.images])) :]
+    network = judged_network(checkpoint, dataset)
     pairs = [(whole, less) for whole, less in zip(dataset.images, seen, strict=True) if not whole.normal]
     images = [whole for whole, _ in pairs]
     results = detect_images(network, checkpoint, images, torch.device("cpu"), lowest=min(LEVELS))

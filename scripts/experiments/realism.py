@@ -137,10 +137,10 @@ def scan(image: Pixels, detector: Detector, mpp: float = MPP) -> Detections:
     return detect_slide(slide, detector, ScanOptions(threshold=LOWEST, tissue_mask=False)).detections
 
 
-def result_of(field: Field, detector: Detector, name: str) -> ImageResult:
+def result_of(field: Field, detector: Detector, name: str, mpp: float = MPP) -> ImageResult:
     """Detections and truth of a composed field."""
     return ImageResult(
-        detections=scan(field.image, detector), truth=field.boxes, normal=False, name=name, slide=block(name)
+        detections=scan(field.image, detector, mpp), truth=field.boxes, normal=False, name=name, slide=block(name)
     )
 
 
@@ -279,9 +279,7 @@ def sweep(model: str, fields: Path, seed: int, most: int) -> None:
     def row(name: str, change: Callable[[Pixels], Pixels], scale: float = 1.0) -> None:
         threshold, mpp = detector.spec.score_threshold, MPP * scale
         results = [
-            ImageResult(
-                detections=scan(change(field.image), detector, mpp), truth=field.boxes, normal=False, name=path.stem
-            )
+            result_of(replace(field, image=change(field.image)), detector, path.stem, mpp)
             for path, field in zip(paths, with_cells, strict=True)
         ]
         figures = assess(results, AssessOptions(threshold=threshold)).figures

@@ -42,14 +42,11 @@ def crops(path: Path, rng: np.random.Generator) -> Tensor:
 def described(paths: list[Path], network: RetinaNet, seed: int) -> Tensor:
     """Means of the backbone's maps, (images, CROPS, features)."""
     rng = np.random.default_rng(seed)
-    mean, std = (
-        255 * torch.tensor(values).reshape(1, 3, 1, 1) for values in (network.backbone.mean, network.backbone.std)
-    )
     rows = []
     with torch.inference_mode():
         for path in paths:
-            x = (crops(path, rng).permute(0, 3, 1, 2).float() - mean) / std
-            rows.append(torch.cat([each.mean(dim=(2, 3)) for each in network.backbone(x)], dim=1))
+            maps = network.backbone(network.backbone.normalised(crops(path, rng)))
+            rows.append(torch.cat([each.mean(dim=(2, 3)) for each in maps], dim=1))
     return torch.stack(rows)
 
 
