@@ -68,6 +68,10 @@ def test_regions_areas_and_score_are_written_and_found_again(bench: Bench, tmp_p
     record = read_run_record(out / "a.regions.run.json")
     assert record.regions is not None
     assert record.regions.slide_score == facts["slide_score"]
+    assert record.regions.background == "Background"
+    assert record.regions.scored == ("Low grade", "High grade")
+    assert [area.colour for area in record.regions.classes] == list(make_segmentation_spec().class_colours)
+    assert 0 < facts["fields"][0]["probability"] <= 1
     with (out / "a.regions.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["class"]: row for row in csv.DictReader(file)}
     assert list(rows) == list(make_segmentation_spec().class_names)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from signetscan.formats.colours import Colour
+
 CSV_COLUMNS = ("class", "mm2", "share_of_tissue", "regions")
 
 
@@ -27,6 +29,8 @@ class ClassArea:
     """Its part of the scanned tissue that could be read, 0 to 1."""
     regions: int
     """Regions that were written; none for the background."""
+    colour: Colour = (128, 128, 128)
+    """Red, green and blue of the class, 0 to 255; grey in records that do not say."""
 
 
 def write_class_areas(path: Path, areas: Sequence[ClassArea]) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from signetscan.scan.squares import fullest_squares
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box, Float
+    from signetscan.scan.squares import Square
     from signetscan.slides import Mpp
 
 AREA_MM2 = 2.0
@@ -60,22 +64,11 @@ def find_hot_spots(
     columns, rows = (max(math.ceil(length / size), steps) for length, size in zip(dimensions, cell_px, strict=True))
     cells = np.clip(centres / cell_px, 0, [columns - 1, rows - 1]).astype(np.int64)
     per_cell = np.bincount(cells[:, 1] * columns + cells[:, 0], minlength=rows * columns).reshape(rows, columns)
-    # A summed-area table gives the count of each square of steps x steps cells from its four corners.
-    sums = np.pad(per_cell.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    counts = sums[steps:, steps:] - sums[:-steps, steps:] - sums[steps:, :-steps] + sums[:-steps, :-steps]
-    spots: list[HotSpot] = []
-    while len(spots) < most and (best := int(counts.max())) > 0:
-        row, column = _middle(np.argwhere(counts == best), steps)
-        x, y = column * cell_px[0], row * cell_px[1]
-        box = (float(x), float(y), float(x + steps * cell_px[0]), float(y + steps * cell_px[1]))
-        spots.append(HotSpot(box=box, count=best))
-        # Squares that overlap this one are out.
-        counts[max(row - steps + 1, 0) : row + steps, max(column - steps + 1, 0) : column + steps] = 0
-    return spots
+    return [_hot_spot(square, cell_px, steps) for square in islice(fullest_squares(per_cell, steps, apart=steps), most)]
 
 
-def _middle(ties: NDArray[np.intp], steps: int) -> tuple[int, int]:
-    """The middle one of equally full squares, given as rows and columns (N, 2), that overlap the first of them."""
-    near = ties[(np.abs(ties - ties[0]) < steps).all(axis=1)]
-    row, column = near[np.argmin(((near - near.mean(axis=0)) ** 2).sum(axis=1))].tolist()
-    return row, column
+def _hot_spot(square: Square, cell_px: NDArray[np.float64], steps: int) -> HotSpot:
+    """The hot spot of a square of grid cells of a width and height in level-0 pixels, (2,)."""
+    x0, y0 = (np.array([square.column, square.row]) * cell_px).tolist()
+    x1, y1 = (np.array([square.column + steps, square.row + steps]) * cell_px).tolist()
+    return HotSpot(box=(x0, y0, x1, y1), count=square.total)

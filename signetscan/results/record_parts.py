@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from signetscan.formats.class_areas import ClassArea
 from signetscan.json_values import JsonError, JsonTable
+from signetscan.scan.fields import Field
 from signetscan.slides.concerns import Concern, ConcernKind
 from signetscan.slides.fingerprint import FileIdentity
 from signetscan.slides.mpp import Mpp, MppSource
@@ -158,32 +159,71 @@ class RegionsRecord:
     """The slide's score, 0 to 1; None if no tissue was scanned."""
     classes: tuple[ClassArea, ...]
     """The area of each class."""
+    background: str = ""
+    """The class that is of no interest; empty in records that do not say."""
+    scored: tuple[str, ...] = ()
+    """The classes that score the slide; none in records that do not say."""
+    top_share: float | None = None
+    """The part of the tissue over which the score is a mean; None in records that do not say."""
+    fields: tuple[Field, ...] = ()
+    """The most suspicious fields, the most suspicious first; none in records that do not say."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
         """Read this part of a record."""
         classes = table.table("classes")
-        areas = ((name, classes.table(name)) for name in classes.values)
         return cls(
             slide_score=table.number_or_none("slide_score", low=0),
-            classes=tuple(
-                ClassArea(
-                    name=name,
-                    mm2=area.number("mm2", low=0),
-                    share=area.number("share_of_tissue", low=0),
-                    regions=area.whole("regions", low=0),
-                )
-                for name, area in areas
-            ),
+            classes=tuple(_class_area(name, classes.table(name)) for name in classes.values),
+            background=table.text_or("background", ""),
+            scored=table.texts("scored_classes") if "scored_classes" in table.values else (),
+            top_share=table.number_or_none("top_share", low=0),
+            fields=tuple(_fields(table)) if "fields" in table.values else (),
         )
 
     def to_json(self) -> dict[str, Json]:
         """This part of a record."""
         classes: dict[str, Json] = {
-            area.name: {"mm2": area.mm2, "share_of_tissue": area.share, "regions": area.regions}
+            area.name: {
+                "mm2": area.mm2,
+                "share_of_tissue": area.share,
+                "regions": area.regions,
+                "colour": list(area.colour),
+            }
             for area in self.classes
         }
-        return {"slide_score": self.slide_score, "classes": classes}
+        return {
+            "slide_score": self.slide_score,
+            "classes": classes,
+            "background": self.background,
+            "scored_classes": list(self.scored),
+            "top_share": self.top_share,
+            "fields": [{"x": field.x, "y": field.y, "probability": field.probability} for field in self.fields],
+        }
+
+
+def _class_area(name: str, table: JsonTable) -> ClassArea:
+    """The area of a class."""
+    area = ClassArea(
+        name=name,
+        mm2=table.number("mm2", low=0),
+        share=table.number("share_of_tissue", low=0),
+        regions=table.whole("regions", low=0),
+    )
+    if "colour" not in table.values:
+        return area
+    match table.wholes("colour"):
+        case (red, green, blue) if all(0 <= part <= 255 for part in (red, green, blue)):
+            return replace(area, colour=(red, green, blue))
+    message = f"{table.name}.colour must be red, green and blue, 0 to 255"
+    raise JsonError(message)
+
+
+def _fields(table: JsonTable) -> Iterator[Field]:
+    """The fields of a slide."""
+    for index, value in enumerate(table.array("fields")):
+        field = JsonTable.of(value, f"{table.name}.fields.{index}")
+        yield Field(x=field.number("x"), y=field.number("y"), probability=field.number("probability", low=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from signetscan.formats.result_files import RECORD_SUFFIX, SUFFIXES, add_suffix
 from signetscan.results.record_parts import RegionsRecord, ResultFile
 from signetscan.results.run_record import record_of_scan, write_run_record
 from signetscan.results.writing import remove_results
+from signetscan.scan.fields import Field, find_fields
 from signetscan.scan.regions import regions_of
 from signetscan.slides import qupath_origin
 from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
@@ -72,16 +73,31 @@ def write_segmentation(
         origin=origin,
         about={"model": spec.name, "model_sha256": segmenter.sha256, "learnt_from": spec.training_data},
     )
-    areas = class_areas(result, spec, counts)
-    write_class_areas(paths["csv"], areas)
-    score = result.slide_score
+    regions = regions_record(result, spec, counts)
+    write_class_areas(paths["csv"], regions.classes)
     record = replace(
         record_of_scan(slide, segmenter, result, name=target.name, key=key, origin=origin, identity=identity),
         files={name: ResultFile.of(path) for name, path in paths.items()},
-        regions=RegionsRecord(slide_score=None if score is None else round(score, SCORE_DECIMALS), classes=areas),
+        regions=regions,
     )
     write_run_record(add_suffix(target, RECORD_SUFFIX), record)
     return record
+
+
+def regions_record(result: SegmentationResult, spec: SegmentationSpec, counts: Mapping[int, int]) -> RegionsRecord:
+    """What a run record says of a slide's regions; arguments as for `class_areas`."""
+    score = result.slide_score
+    return RegionsRecord(
+        slide_score=None if score is None else round(score, SCORE_DECIMALS),
+        classes=class_areas(result, spec, counts),
+        background=spec.class_names[spec.background],
+        scored=tuple(spec.class_names[label] for label in spec.slide_score.classes),
+        top_share=spec.slide_score.top_share,
+        fields=tuple(
+            Field(x=round(field.x, 2), y=round(field.y, 2), probability=round(field.probability, SCORE_DECIMALS))
+            for field in find_fields(result.class_map)
+        ),
+    )
 
 
 def class_areas(result: SegmentationResult, spec: SegmentationSpec, counts: Mapping[int, int]) -> tuple[ClassArea, ...]:
@@ -100,6 +116,7 @@ def class_areas(result: SegmentationResult, spec: SegmentationSpec, counts: Mapp
             mm2=round(pixels[label] * result.class_map.pixel_mm2, 6),
             share=round(pixels[label] / total, 6),
             regions=counts.get(label, 0),
+            colour=spec.class_colours[label],
         )
         for label, name in enumerate(spec.class_names)
     )
