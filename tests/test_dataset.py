@@ -431,7 +431,9 @@ def test_a_split_takes_its_share_of_each_kind_to_within_one_slide(
         sizes = {name: len(own) for name, own in slides.items() if all(image.normal for image in own) == normal}
         wanted = round(share * sum(sizes.values()))
         count = sum(size for name, size in sizes.items() if name in taken)
-        assert wanted <= count < wanted + max(sizes.values(), default=1)
+        assert count < wanted + max(sizes.values(), default=1)
+        # One slide with cells is kept to learn from.
+        assert count >= wanted or (not normal and len(sizes.keys() - taken) == 1)
 
 
 @given(images=IMAGES, seed=SEEDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -19,8 +20,6 @@ from signetscan.dataset.masks.reading import has_masks, read_masked_dataset
 from signetscan.errors import AnnotationError, OptionError, OutputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 NAMES = (
@@ -34,7 +33,7 @@ NAMES = (
 def with_mask(tmp_path_factory: pytest.TempPathFactory) -> MaskedImage:
     """An image whose mask has the label 3; only the mask is there."""
     path = save(tmp_path_factory.mktemp("mask") / "mask.png", outline())
-    return MaskedImage(path=path, width=96, height=64, mask=Mask(path=path, label=3), slide="s")
+    return MaskedImage(path=path, width=96, height=64, mask=Mask(path=path, label=3, shows=(3,)), slide="s")
 
 
 def picture(seed: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:
@@ -191,6 +190,27 @@ def test_the_split_is_by_slide(tmp_path: Path) -> None:
     assert learn
     assert held_out
     assert not {image.slide for image in learn} & {image.slide for image in held_out}
+
+
+def case(number: int, *shows: int) -> MaskedImage:
+    """An image of a case, without files, that shows some classes."""
+    mask = Mask(path=Path("m"), label=None, shows=shows) if shows else None
+    return MaskedImage(path=Path("i"), width=9, height=9, mask=mask, slide=f"case {number}")
+
+
+@given(seed=st.integers(0, 10**6))
+def test_each_class_is_learnt_and_held_out(seed: int) -> None:
+    """Of 50 cases 3 show a rare class, two of them beside the frequent one; 5 show nothing."""
+    images = [case(number, 1) for number in range(42)]
+    images += [case(number, 2) for number in range(42, 45)] + [case(42, 1), case(43, 1)]
+    images += [case(number) for number in range(45, 50)]
+    for learn, held_out in [hold_out(images, 0.3, None, seed), *(hold_out(images, 0, (i, 3), seed) for i in (1, 2, 3))]:
+        assert not {image.slide for image in learn} & {image.slide for image in held_out}
+        for side in (learn, held_out):
+            assert {label for image in side for label in image.shows} == {1, 2}
+            assert any(image.normal for image in side)
+    alone = [case(0, 1), case(1, 1), case(2, 1), case(3, 2)]
+    assert [image.shows for image in hold_out(alone, 0.9, None, seed)[0]] == [(1,), (2,)], "one of each is learnt from"
 
 
 @given(x=st.integers(-200, 300), y=st.integers(-200, 300), width=st.integers(1, 150), height=st.integers(1, 150))

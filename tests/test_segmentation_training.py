@@ -58,7 +58,11 @@ def quarters(tmp_path_factory: pytest.TempPathFactory) -> MaskedView:
     Image.fromarray(np.dstack([labels * 60, labels * 0, labels * 0])).save(folder / "image.png")
     Image.fromarray(labels).save(folder / "mask.png")
     image = MaskedImage(
-        path=folder / "image.png", width=300, height=240, mask=Mask(path=folder / "mask.png", label=None), slide="s"
+        path=folder / "image.png",
+        width=300,
+        height=240,
+        mask=Mask(path=folder / "mask.png", label=None, shows=(1, 2, 3)),
+        slide="s",
     )
     return MaskedView(PixelStore(folder, 1 << 24), image)
 

@@ -89,6 +89,11 @@ class AnnotatedImage:
     """Part of the data to which the folder assigns the image; None if it does not say."""
 
     @property
+    def shows(self) -> tuple[int, ...]:
+        """What a split spreads evenly, besides normal images: all images with cells are of one kind, 0."""
+        return () if self.normal else (0,)
+
+    @property
     def name(self) -> str:
         """Name of the image, for messages."""
         return self.path.name if self.place is None else f"{self.path.name} at x {self.place.x}, y {self.place.y}"

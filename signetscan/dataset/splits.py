@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +24,10 @@ class FromSlide(Protocol):
     @property
     def normal(self) -> bool:
         """Whether the image is known to have nothing that is to be found."""
+
+    @property
+    def shows(self) -> tuple[int, ...]:
+        """Labels of the classes that the image shows; a split spreads each evenly."""
 
     @property
     def part(self) -> Part | None:
@@ -66,11 +70,13 @@ def hold_out(images: Sequence[Image], validation_split: float, fold: tuple[int, 
 
 
 def split_by_slide(images: Sequence[Image], validation_split: float, seed: int) -> Split[Image]:
-    """Split into training and held-out images that have no slide in common, with both kinds of images in either.
+    """Split into training and held-out images that have no slide in common, with all kinds of images in either.
+
+    Each kind of slide keeps one to learn from, but for normal ones; see `_kinds`.
 
     Args:
         images: all images.
-        validation_split: part of the positive and of the normal images to hold out, 0 to 1.
+        validation_split: part of the images of each kind of slide to hold out, 0 to 1.
         seed: decides which slides are held out.
 
     Returns:
@@ -79,10 +85,12 @@ def split_by_slide(images: Sequence[Image], validation_split: float, seed: int) 
     rng = np.random.default_rng(seed)
     of_slide = _by_slide(images)
     held_out: set[str] = set()
-    for slides in _kinds(of_slide):
+    *positive, normal = _kinds(of_slide)
+    for slides in (*positive, normal):
         total = sum(len(of_slide[slide]) for slide in slides)
         count = 0
-        for slide in rng.permutation(slides).tolist() if slides else []:
+        shuffled = rng.permutation(slides).tolist() if slides else []
+        for slide in shuffled if slides is normal else shuffled[:-1]:
             if count < round(validation_split * total):
                 held_out.add(slide)
                 count += len(of_slide[slide])
@@ -92,7 +100,7 @@ def split_by_slide(images: Sequence[Image], validation_split: float, seed: int) 
 def k_folds(images: Sequence[Image], k: int, seed: int) -> list[Split[Image]]:
     """Split k times, so that each image is held out once and no slide is on both sides.
 
-    All folds have about the same number of images with cells, and about the same number of normal images.
+    All folds have about the same number of images of each kind of slide; see `_kinds`.
 
     Args:
         images: all images.
@@ -110,14 +118,15 @@ def k_folds(images: Sequence[Image], k: int, seed: int) -> list[Split[Image]]:
         message = f"there must be at least 2 folds, not {k}"
         raise OptionError(message)
     of_slide = _by_slide(images)
-    positive, normal = _kinds(of_slide)
-    if len(positive) < k:
-        message = f"{k} folds need images with cells of at least {k} slides, but there are {len(positive)}; use fewer"
+    *positive, normal = _kinds(of_slide)
+    count = sum(map(len, positive))
+    if count < k:
+        message = f"{k} folds need images with cells of at least {k} slides, but there are {count}; use fewer"
         raise AnnotationError(message)
     rng = np.random.default_rng(seed)
     folds: list[set[str]] = [set() for _ in range(k)]
     counts = np.zeros(k, np.int64)
-    for slides in (positive, normal):
+    for slides in (*positive, normal):
         kind_counts = np.zeros(k, np.int64)
         shuffled = rng.permutation(slides).tolist() if slides else []
         # The largest first, each into the fold with the fewest images of the kind: the small ones even out the rest.
@@ -136,10 +145,18 @@ def _by_slide(images: Sequence[Image]) -> dict[str, list[Image]]:
     return of_slide
 
 
-def _kinds(of_slide: dict[str, list[Image]]) -> tuple[list[str], list[str]]:
-    """Slides with an image with cells, and slides with normal images only."""
-    normal = {slide for slide, slide_images in of_slide.items() if all(image.normal for image in slide_images)}
-    return sorted(of_slide.keys() - normal), sorted(normal)
+def _kinds(of_slide: dict[str, list[Image]]) -> list[list[str]]:
+    """Slides by what they show, each in one list: of each class those of which it is the rarest, then normal slides.
+
+    The rarest class is the one that the fewest slides show: it is the one that a split must not leave to chance.
+    """
+    shown = {slide: {label for image in of_slide[slide] for label in image.shows} for slide in sorted(of_slide)}
+    slides_with = Counter(label for labels in shown.values() for label in labels)
+    kinds: dict[int, list[str]] = {label: [] for label in sorted(slides_with)}
+    for slide, labels in shown.items():
+        if labels:
+            kinds[min(labels, key=lambda label: (slides_with[label], label))].append(slide)
+    return [*kinds.values(), [slide for slide, labels in shown.items() if not labels]]
 
 
 def _divided(images: Sequence[Image], held_out: set[str]) -> Split[Image]:

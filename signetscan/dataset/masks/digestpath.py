@@ -67,7 +67,8 @@ def read_tissue(root: Path, remarks: Remarks) -> ParsedMasks:
     for stem in sorted(masks.keys() - positives.keys()):
         remarks.add(WITHOUT_IMAGE, masks[stem].name)
     images = [
-        masked_image(file, Mask(path=masks[stem], label=1), slide=slide_of(stem)) for stem, file in positives.items()
+        masked_image(file, Mask(path=masks[stem], label=1, shows=(1,)), slide=slide_of(stem))
+        for stem, file in positives.items()
     ]
     if (root / NEGATIVE_FOLDER).is_dir():
         for stem, file in by_stem(files_in(root / NEGATIVE_FOLDER, PICTURE_SUFFIXES), PICTURE_SUFFIXES).items():

@@ -150,7 +150,8 @@ def read_pair(root: Path, classes: Sequence[str], remarks: Remarks) -> ParsedMas
 def _image(file: MaskFile, label: int | None, *, cut: int, remarks: Remarks) -> MaskedImage:
     if not file.values:
         remarks.add(EMPTY_MASK, file.image.name)
-    checked = masked_image(file.image, Mask(path=file.mask, label=label, cut=cut), slide=slide_of(file.image.stem))
+    mask = Mask(path=file.mask, label=label, cut=cut, shows=file.values if label is None else (label,))
+    checked = masked_image(file.image, mask, slide=slide_of(file.image.stem))
     return checked if file.values else masked_image(file.image, None, slide=checked.slide)
 
 

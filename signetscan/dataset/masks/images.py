@@ -25,6 +25,8 @@ class Mask:
     """Label of the pixels that it outlines; None if its values are labels."""
     cut: int = 127
     """Highest value that is background, with a `label`: JPEG makes values ring around 0 and 255."""
+    shows: tuple[int, ...]
+    """Labels of the classes that it shows, in ascending order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,11 @@ class MaskedImage:
     def normal(self) -> bool:
         """Whether all of the image is known to be background, so that no pixel of it has a doubtful label."""
         return self.mask is None
+
+    @property
+    def shows(self) -> tuple[int, ...]:
+        """Labels of the classes that the image shows, in ascending order."""
+        return () if self.mask is None else self.mask.shows
 
     @property
     def name(self) -> str:

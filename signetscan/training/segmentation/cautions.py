@@ -32,9 +32,9 @@ def check_masked_split(
     if all(image.normal for image in learn):
         message = "no training image has a mask: check the data, or hold out fewer images"
         raise TrainingError(message, options=("validation_split", "fold"))
-    known = _labels_known(learn)
+    shown = _labels_shown(learn)
     for label, name in enumerate(class_names):
-        if label and known is not None and label not in known:
+        if label and label not in shown:
             message = (
                 f"no training image shows the class {name}, because all of them are held out; hold out others, or "
                 "leave the class out"
@@ -58,17 +58,16 @@ def masked_split_cautions(
         cautions.append(f"Only {counted(slides, 'slide')} held out: the figures rest on so few")
     if any(image.normal for image in held_out) and not any(image.normal for image in learn):
         cautions.append("All images without a lesion are held out, so DGHM can trust no background")
-    known = _labels_known(held_out)
-    absent = [name for label, name in enumerate(class_names) if label and known is not None and label not in known]
+    shown = _labels_shown(held_out)
+    absent = [name for label, name in enumerate(class_names) if label and label not in shown]
     if absent:
         cautions.append(f"No held-out image shows the class {', '.join(absent)}: nothing tells how it is found")
     return cautions
 
 
-def _labels_known(images: Sequence[MaskedImage]) -> set[int] | None:
-    """The labels that masks give; None if a mask may have several, which only its pixels tell."""
-    labels = {image.mask.label for image in images if image.mask is not None}
-    return None if None in labels else {label for label in labels if label is not None}
+def _labels_shown(images: Sequence[MaskedImage]) -> set[int]:
+    """The labels of the classes that any image shows."""
+    return {label for image in images for label in image.shows}
 
 
 def cautions_of(checkpoint: SegmentationCheckpoint) -> tuple[str, ...]:
