@@ -169,14 +169,34 @@ def test_patches_reach_evenly_over_every_edge_and_hold_boxes() -> None:
 def test_batches_have_the_ratio_asked_for() -> None:
     positives = [patch_at(x, 0, 800) for x in range(21)]
     normals = [replace(patch_at(x, 0, 800), image=1) for x in range(5)]
-    plan = plan_epoch(np.random.default_rng(0), positives, normals, TrainOptions(batch_size=8, normals_per_positive=3))
+    plan = plan_epoch(
+        np.random.default_rng(0), [positives], normals, TrainOptions(batch_size=8, normals_per_positive=3)
+    )
     assert [sum(patch.image == 0 for patch in batch) for batch in plan] == [2] * 11
     assert all(len(batch) == 8 for batch in plan)
     used = [patch.x for batch in plan for patch in batch if patch.image == 0]
     assert set(used) == set(range(21)), "every patch with cells is used"
     assert max(used.count(x) for x in range(21)) <= 2
-    without = plan_epoch(np.random.default_rng(0), positives, [], TrainOptions(batch_size=4, batches=3))
+    without = plan_epoch(np.random.default_rng(0), [positives], [], TrainOptions(batch_size=4, batches=3))
     assert [len(batch) for batch in without] == [4, 4, 4]
+
+
+def test_each_batch_has_as_many_patches_of_every_group() -> None:
+    """A class of 3 patches is seen as often as one of 40, in every batch, and none of its patches is forgotten."""
+    groups = [[replace(patch_at(x, 0, 800), label=label) for x in range(size)] for label, size in ((1, 40), (2, 3))]
+    options = TrainOptions(batch_size=6, normals_per_positive=1)
+    normals = [replace(patch_at(0, 0, 800), image=1)]
+    plan = plan_epoch(np.random.default_rng(5), groups, normals, options)
+    assert len(plan) == -(-40 // 3), "as many as there are places; those of the second class are places of the first"
+    for batch in plan:
+        count = [sum(patch.label == label for patch in batch) for label in (1, 2, None)]
+        assert count[2] == 3
+        assert sorted(count[:2]) == [1, 2]
+    labels = [patch.label for batch in plan for patch in batch]
+    assert abs(labels.count(1) - labels.count(2)) <= 1
+    assert {patch.x for batch in plan for patch in batch if patch.label == 2} == {0, 1, 2}
+    assert plan == plan_epoch(np.random.default_rng(5), groups, normals, options)
+    assert plan != plan_epoch(np.random.default_rng(6), groups, normals, options)
 
 
 def test_colours_change_and_shapes_stay() -> None:

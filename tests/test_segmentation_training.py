@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.dataset.masks.images import MaskedDataset
+    from signetscan.training.crops import Patch
 
 
 # ---- crops ----------------------------------------------------------------------------------------------------------
@@ -71,8 +72,9 @@ def quarters(tmp_path_factory: pytest.TempPathFactory) -> MaskedView:
 @given(seed=st.integers(0, 10**6))
 def test_labels_turn_and_shrink_with_their_pixels(quarters: MaskedView, seed: int) -> None:
     options = replace(TINY_SEGMENTATION, max_scale=1.5)
-    positives, normals = list_patches([quarters], options)
+    groups, normals = list_patches([quarters], options)
     assert normals == []
+    positives = groups[seed % len(groups)]
     rng = np.random.default_rng(seed)
     crop = cut_crop(rng, quarters, positives[seed % len(positives)], options)
     assert crop.pixels.shape == (128, 128, 3)
@@ -101,7 +103,7 @@ def test_a_view_at_another_size_has_the_labels_of_its_centres(quarters: MaskedVi
 def test_normal_images_are_trusted_and_others_are_not(tissue_set: MaskedDataset, tmp_path: Path) -> None:
     with PixelStore(tmp_path, 1 << 24) as store:
         views = [MaskedView(store, image) for image in tissue_set.images]
-        positives, normals = list_patches(views, TINY_SEGMENTATION)
+        (positives,), normals = list_patches(views, TINY_SEGMENTATION)
         for patches, background in ((positives, Source.NOISY), (normals, Source.NORMAL)):
             shown = [
                 cut_crop(np.random.default_rng(seed), views[patch.image], patch, TINY_SEGMENTATION)
@@ -109,6 +111,47 @@ def test_normal_images_are_trusted_and_others_are_not(tissue_set: MaskedDataset,
             ]
             sources = np.concatenate([crop.sources.ravel() for crop in shown])
             assert set(sources[sources != Source.IGNORED]) - {Source.POSITIVE} == {background}
+
+
+def test_crops_show_the_class_for_which_they_were_chosen(quarters: MaskedView) -> None:
+    """The image is larger than its patches, so each is in the groups of what it shows alone."""
+    options = replace(TINY_SEGMENTATION, patch=128, patch_step=64)
+    groups, _ = list_patches([quarters], options)
+
+    def shown(patch: Patch) -> int:
+        """Pixels of the patch that show its class."""
+        return int((quarters.labels(patch.x, patch.y, patch.width, patch.height) == patch.label).sum())
+
+    assert [{patch.label for patch in group} for group in groups] == [{1}, {2}, {3}]
+    for group in groups:
+        assert 0 < len(group) < len({(patch.x, patch.y) for group in groups for patch in group})
+        for patch in group:
+            window = quarters.labels(patch.x, patch.y, patch.width, patch.height)
+            assert (window == patch.label).any()
+        best = max(group, key=shown)
+        shows = [
+            sum(
+                best.label in cut_crop(np.random.default_rng(seed), quarters, patch, options).labels
+                for seed in range(100)
+            )
+            for patch in (best, replace(best, label=None))
+        ]
+        assert shows[0] >= 40, "half of them are drawn until they do"
+        assert shows[0] >= shows[1]
+
+
+def test_crops_of_small_images_have_different_centres(quarters: MaskedView) -> None:
+    """All of an image is seen in enlarged crops, though it is no larger than a crop."""
+    options = replace(TINY_SEGMENTATION, crop=320, max_scale=3.0)
+    groups, _ = list_patches([quarters], options)
+    assert [len(group) for group in groups] == [1, 1, 1]
+    crops = [
+        cut_crop(np.random.default_rng(seed), quarters, replace(groups[0][0], label=None), options)
+        for seed in range(100)
+    ]
+    counts = [np.bincount(crop.labels[crop.sources != Source.IGNORED], minlength=4) for crop in crops]
+    shares = np.array([count / count.sum() for count in counts])
+    assert (shares.max(axis=0) > 0.5).all(), "each quarter fills some crops"
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------

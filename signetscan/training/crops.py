@@ -57,6 +57,8 @@ class Patch:
     """Width, pixels; at least that of a crop."""
     height: int
     """Height, pixels."""
+    label: int | None = None
+    """Label of the class that crops of it are to show; None if any will do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -157,22 +159,39 @@ def _holds_centre(boxes: NDArray[np.float64], patch: Patch) -> bool:
 
 
 def plan_epoch(
-    rng: np.random.Generator, positives: Sequence[Patch], normals: Sequence[Patch], options: RunOptions
+    rng: np.random.Generator, positives: Sequence[Sequence[Patch]], normals: Sequence[Patch], options: RunOptions
 ) -> list[list[Patch]]:
     """The batches of an epoch, each with positive and normal patches in the ratio of the options.
 
-    An epoch ends when every positive patch has been used once, or after `options.batches` batches. Patches come in
-    random order; when one kind runs out, it is shuffled again.
+    An epoch ends when as many positive patches have been used as there are places of such patches, or after
+    `options.batches` batches. Patches come in random order; when one kind runs out, it is shuffled again.
+
+    Args:
+        rng: gives the order.
+        positives: patches of images that are not normal, in groups from which equally many are taken.
+        normals: patches of normal images.
+        options: batch size, ratio and number of batches.
     """
     wanted = options.batch_size / (1 + options.normals_per_positive) if normals else options.batch_size
     # At least one: a batch without any positive would have no box to learn from.
     positives_each = max(1, round(wanted))
     normals_each = options.batch_size - positives_each if normals else 0
-    batches = options.batches or -(-len(positives) // positives_each)
-    chosen_positives = _shuffled(rng, positives, batches * positives_each)
+    places = {(patch.image, patch.x, patch.y) for group in positives for patch in group}
+    batches = options.batches or -(-len(places) // positives_each)
+    chosen_positives = _from_groups(rng, positives, batches * positives_each)
     chosen_normals = _shuffled(rng, normals, batches * normals_each)
-    # Every batch takes each `batches`-th patch, so that the patches of one shuffle are spread over the epoch.
+    # Every batch takes each `batches`-th patch, so that the patches of one shuffle are spread over the epoch, and each
+    # batch has about as many of every group.
     return [chosen_positives[number::batches] + chosen_normals[number::batches] for number in range(batches)]
+
+
+def _from_groups(rng: np.random.Generator, groups: Sequence[Sequence[Patch]], count: int) -> list[Patch]:
+    """So many patches, group by group, as many of each or one more; the groups that give one more are chosen anew."""
+    if len(groups) == 1:
+        return _shuffled(rng, groups[0], count)
+    extra = set(rng.permutation(len(groups))[: count % len(groups)].tolist())
+    shares = [count // len(groups) + (index in extra) for index in range(len(groups))]
+    return [patch for group, share in zip(groups, shares, strict=True) for patch in _shuffled(rng, group, share)]
 
 
 def _shuffled(rng: np.random.Generator, patches: Sequence[Patch], count: int) -> list[Patch]:

@@ -87,12 +87,12 @@ class _Run:
     @property
     def batches(self) -> int:
         """Batches in an epoch."""
-        return len(plan_epoch(np.random.default_rng(0), self.positives, self.normals, self.options))
+        return len(plan_epoch(np.random.default_rng(0), [self.positives], self.normals, self.options))
 
     def load(self, epoch: int) -> Iterator[TrainingBatch]:
         """The batches of an epoch."""
         options, pin = self.options, self.learner.device.type == "cuda"
-        plan = plan_epoch(np.random.default_rng([options.seed, epoch]), self.positives, self.normals, options)
+        plan = plan_epoch(np.random.default_rng([options.seed, epoch]), [self.positives], self.normals, options)
         return load_batches(
             plan,
             lambda rng, patch: cut_crop(rng, self.cache, self.learn[patch.image], patch, options),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from signetscan.dataset.masks.view import MaskedView
     from signetscan.training.segmentation.options import SegmentationOptions
 
-SHOWS_A_CLASS = 0.5
-"""Part of the crops of images with lesions that are drawn anew until they show one, if they can; the others show what
-else there is in such an image."""
+SHOWS_ITS_CLASS = 0.5
+"""Part of the crops of images with lesions that are drawn anew until they show the class for which their patch was
+chosen, if they can; the others show what else there is in such an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,36 +58,56 @@ class MaskedBatch:
     """Names of the images, for messages."""
 
 
-def list_patches(views: Sequence[MaskedView], options: SegmentationOptions) -> tuple[list[Patch], list[Patch]]:
-    """All patches of images with a mask, and all of normal images.
+def list_patches(views: Sequence[MaskedView], options: SegmentationOptions) -> tuple[list[list[Patch]], list[Patch]]:
+    """All patches of images with a mask in a group for each class, and all of normal images.
+
+    A patch is in the group of each class that its image shows; if that has several, of those that the patch shows, and
+    of the one that most images show if it shows none. Equally many crops of each group make a rare class as well known
+    as a frequent one.
 
     Args:
         views: the images.
         options: sides of patches and crops, and distance between patches.
+
+    Raises:
+        AnnotationError: a mask cannot be decoded.
+        OutputError: the file of a large mask cannot be written.
     """
-    positives: list[Patch] = []
+    groups: dict[int, list[Patch]] = {}
     normals: list[Patch] = []
+    images_with = Counter(label for view in views for label in view.image.shows)
     for index, view in enumerate(views):
-        kind = normals if view.image.normal else positives
-        kind += [
-            Patch(image=index, x=x, y=y, width=width, height=height)
-            for y, height in spans(view.height, options)
-            for x, width in spans(view.width, options)
-        ]
-    return positives, normals
+        for y, height in spans(view.height, options):
+            for x, width in spans(view.width, options):
+                patch = Patch(image=index, x=x, y=y, width=width, height=height)
+                if view.image.normal:
+                    normals.append(patch)
+                for label in _labels_in(view, patch, images_with):
+                    groups.setdefault(label, []).append(replace(patch, label=label))
+    return [groups[label] for label in sorted(groups)], normals
+
+
+def _labels_in(view: MaskedView, patch: Patch, images_with: Counter[int]) -> tuple[int, ...]:
+    """The labels of the classes to whose groups a patch belongs."""
+    shows = view.image.shows
+    if len(shows) <= 1:  # the mask need not be read
+        return shows
+    found = np.flatnonzero(np.bincount(view.labels(patch.x, patch.y, patch.width, patch.height).ravel()))
+    labels = tuple(int(label) for label in found if label != BACKGROUND)
+    return labels or (max(shows, key=lambda label: images_with[label]),)
 
 
 def cut_crop(rng: np.random.Generator, view: MaskedView, patch: Patch, options: SegmentationOptions) -> MaskedCrop:
     """A random crop of a patch, augmented. It is white, and without a label, where it reaches over the image's edge."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
-    shows_one = not view.image.normal and rng.random() < SHOWS_A_CLASS
-    x, y = place_crop(rng, view, patch, options, side)
+    shows_it = not view.image.normal and rng.random() < SHOWS_ITS_CLASS
+    x, y = _place(rng, view, patch, options, side)
     labels = view.labels(x, y, side, side)
-    for _ in range(TRIES if shows_one else 0):
-        if labels.any():
+    for _ in range(TRIES if shows_it else 0):
+        if labels.any() if patch.label is None else (labels == patch.label).any():
             break
-        x, y = place_crop(rng, view, patch, options, side)
+        x, y = _place(rng, view, patch, options, side)
         labels = view.labels(x, y, side, side)
     columns, rows = (
         (start + np.arange(side) >= 0) & (start + np.arange(side) < end)
@@ -109,6 +130,23 @@ def cut_crop(rng: np.random.Generator, view: MaskedView, patch: Patch, options: 
         labels=labels,
         sources=_sources(labels, inside, normal=view.image.normal),
         name=view.image.name,
+    )
+
+
+def _place(
+    rng: np.random.Generator, view: MaskedView, patch: Patch, options: SegmentationOptions, side: int
+) -> tuple[int, int]:
+    """A random left and top edge of a crop of a patch, view pixels.
+
+    All crops of an image no larger than a crop would have the same centre. So there, one that will be enlarged lies
+    anywhere in the crop of the usual size, and that lies anywhere in one that will be shrunk.
+    """
+    freedom = abs(options.crop - side) // 2
+    x, y = place_crop(rng, view, patch, options, side)
+    across, down = rng.integers(-freedom, freedom + 1, 2).tolist()
+    return (
+        x + (across if view.width <= options.crop else 0),
+        y + (down if view.height <= options.crop else 0),
     )
 
 

@@ -75,7 +75,7 @@ class _Run:
     out: Path
     learn: Sequence[MaskedView]
     held_out: Sequence[MaskedView]
-    positives: Sequence[Patch]
+    positives: Sequence[Sequence[Patch]]
     normals: Sequence[Patch]
     on_validation: Progress | None
     results: Sequence[RegionResult] = ()
