@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 OF_SEGMENTATION = tuple(name for name in options_of(SegmentationArchitecture) if name not in options_of(Architecture))
 """Sizes that only a network has that segments."""
-ONLY_SEGMENTATION = ("dice_weight", "pixels_per_example")
+ONLY_SEGMENTATION = ("dice_weight", "pixels_per_example", "top_share")
 """Options of a run for segmentation alone, besides those of its architecture."""
 OF_DETECTION = (
     *(name for name in options_of(Architecture) if name not in options_of(SegmentationArchitecture)),

@@ -81,6 +81,17 @@ class SegmentationOptions(RunOptions):
             high=10**6,
         ),
     )
+    # So small a lesion must still give a slide a high score. Where all of an image is of one kind, more is steadier.
+    top_share: float = option(
+        0.01,
+        Option(
+            help="Segmentation: part of an image or slide, where the scored classes are likeliest, over which its "
+            "score is the mean.",
+            low=0,
+            above=True,
+            high=1,
+        ),
+    )
     patch: int = option(
         768, Option(help="Side of the patches that images are cut into.", unit="px", low=128, high=8192)
     )
@@ -106,7 +117,8 @@ class SegmentationOptions(RunOptions):
             help="plain: flips and quarter turns; strong: also stain, blur, noise and JPEG.", default=PRESETS_DECIDE
         ),
     )
-    max_scale: float = option(1.25, Option(help="Crops are enlarged or shrunk by up to this factor.", low=1, high=4))
+    # Crypts of one magnification differ that much in size, and so do the magnifications of images called the same.
+    max_scale: float = option(1.5, Option(help="Crops are enlarged or shrunk by up to this factor.", low=1, high=4))
 
     @classmethod
     def from_dict(cls, values: Json) -> SegmentationOptions:
@@ -128,7 +140,6 @@ SEGMENTATION_PRESETS: Mapping[SegmentationPresetName, Preset] = MappingProxyType
             "decoder_channels": 32,
             "crop": 256,
             "epochs": 20,
-            "max_scale": 1.15,
         },
     }
 )

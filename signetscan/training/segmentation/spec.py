@@ -20,8 +20,6 @@ MARGIN = 192
 """Pixels at each edge of a tile whose output is thrown away: beyond them the effect of the edge has faded. On real
 tissue and an EfficientNet-Lite0, tiles of 640 px then gave 99.97% of the places the class that one pass gives (128 px:
 99.82%, 64 px: 99.54%)."""
-TOP_SHARE = 0.01
-"""Part of an image over which its score is the mean: so small a lesion must still give a high score."""
 BACKGROUND_COLOUR = (255, 255, 255)
 
 INTENDED_USE = (
@@ -62,7 +60,7 @@ def make_segmentation_spec(
         margin=MARGIN,
         class_colours=class_colours(len(checkpoint.class_names)),
         background=BACKGROUND,
-        slide_score=SlideScore(classes=checkpoint.scored, top_share=TOP_SHARE),
+        slide_score=SlideScore(classes=checkpoint.scored, top_share=checkpoint.options.top_share),
         held_out=checkpoint.held_out,
     )
 
