@@ -5,17 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from signetscan.cli.scanning import ENDING, ended_by_signals, ends_cleanly
+from signetscan.cli.scanning import ends_cleanly
+from signetscan.cli.signals import ENDING, ended_by_signals
 from signetscan.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
 
@@ -92,3 +95,27 @@ def test_ignored_signals_stay_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["slide", "a.svs", "--region", "3000"], ".a.svs.*/0.raw"),
+        (["images", ".", "--positives", "9", "--negatives", "0", "--size", "1500"], ".unfinished/sig-train-pos/*.jpeg"),
+    ],
+)
+def test_a_command_that_is_ended_leaves_nothing_half_written(words: list[str], first: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "signetscan", "simulate", words[0], str(tmp_path / words[1]), *words[2:]]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        wait_until(lambda: any(tmp_path.glob(first)), process)
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "Interrupted."
+    assert list(tmp_path.iterdir()) == []
+
+
+def wait_until(is_there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not is_there():
+        assert process.poll() is None, "the command ended before it could be interrupted"
+        time.sleep(0.02)

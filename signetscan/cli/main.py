@@ -10,6 +10,7 @@ from signetscan import __version__
 from signetscan.cli.calibrate import calibrate
 from signetscan.cli.compare import compare
 from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings, say_foreign_settings
+from signetscan.cli.console import note
 from signetscan.cli.convert import convert
 from signetscan.cli.dataset import dataset
 from signetscan.cli.detect import detect
@@ -22,7 +23,9 @@ from signetscan.cli.info import info
 from signetscan.cli.models import models
 from signetscan.cli.report import report
 from signetscan.cli.segment import segment
+from signetscan.cli.signals import ended_by_signals
 from signetscan.cli.simulate import simulate
+from signetscan.cli.statuses import INTERRUPTED
 from signetscan.cli.streams import tolerant_streams
 from signetscan.cli.train import train
 from signetscan.cli.view import view
@@ -55,9 +58,13 @@ class Commands(click.Group):
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run a command."""
+        """Run a command; one that is asked to end removes what is half-written first."""
         try:
-            return super().invoke(ctx)
+            with ended_by_signals():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            note("Interrupted.")
+            ctx.exit(INTERRUPTED)
         except OptionError as error:
             raise click.UsageError(printable(with_flags(error, ctx.meta[COMMAND]))) from error
         except SignetscanError as error:

@@ -38,7 +38,7 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
     import threading
     import webbrowser
 
-    from signetscan.cli.scanning import ended_by_signals
+    from signetscan.cli.signals import ended_by_signals
     from signetscan.viewer import open_viewer
 
     try:

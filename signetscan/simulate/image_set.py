@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
     from signetscan.simulate.options import ImageSetOptions
 
+FOLDERS = (POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER)
+RECORD = "dataset.json"
+UNFINISHED = ".unfinished"
+"""Where a data set grows until it is whole, because a part of one looks like a whole one."""
 NAMELESS = 0.15
 """Fraction of normal slides whose images have no slide id in their names, as in DigestPath."""
 REAL_FRACTION = 0.8
@@ -92,12 +97,26 @@ def write_image_set(
         message = f"{out}: not empty; name a new folder, so that two data sets do not get mixed"
         raise OutputError(message)
     load_backgrounds(options.backgrounds)  # so that an unreadable one is an error before anything is written
-    for name in (POSITIVE_FOLDER, NEGATIVE_FOLDER, TRUTH_FOLDER):
+    unfinished = out / UNFINISHED
+    try:
+        totals = _write_all(unfinished, options, workers or cpu_count(), on_progress)
+        for name in (*FOLDERS, RECORD):
+            (unfinished / name).rename(out / name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return totals
+
+
+def _write_all(
+    out: Path, options: ImageSetOptions, workers: int, on_progress: Callable[[int, int], None] | None
+) -> ImageSetTotals:
+    """Write everything that a training set holds into an empty folder."""
+    for name in FOLDERS:
         make_folder(out / name)
     jobs = [(True, index) for index in range(options.positives)]
     jobs += [(False, index) for index in range(options.negatives)]
     counts: list[ImageCount] = []
-    for count in process_map(partial(_write_image, out, options), jobs, workers=workers or cpu_count()):
+    for count in process_map(partial(_write_image, out, options), jobs, workers=workers):
         counts.append(count)
         if on_progress is not None:
             on_progress(len(counts), len(jobs))
@@ -109,8 +128,7 @@ def write_image_set(
     )
     described = asdict(options) | {"backgrounds": [path.name for path in options.backgrounds]}
     description = {"signetscan": __version__, "options": described, "totals": asdict(totals)}
-    with part_path(out / "dataset.json") as part:
-        part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    _write(out / RECORD, (json.dumps(description, indent=2) + "\n").encode())
     return totals
 
 
