@@ -38,6 +38,7 @@ def test_the_first_two_blocks_set_everything_up() -> None:
     assert "\n" not in first
     assert first.endswith("signetscan detect tests/data/sample.svs --out results")
     assert second in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert f"run: {second}\n" in (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
 
 
 def shown_commands(text: str) -> list[list[str]]:
