@@ -85,6 +85,23 @@ def test_tiles_give_the_bytes_of_one_pass(
     np.testing.assert_array_equal(found.scored, scored)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1000, 700), (403, 401), (64, 150), (3, 5)])
+def test_a_model_of_one_tile_size_gives_the_bytes_of_one_pass_too(tmp_path: Path, width: int, height: int) -> None:
+    """It gets no other tiles, where a tile is larger than the slide neither, and always two at once."""
+    metadata = make_segmentation_spec(tile_size_is_fixed=True, batch_size=2).to_metadata()
+    path = write_tiny_segmenter(tmp_path / "fixed.onnx", input_shape=(2, 128, 128, 3), metadata=metadata)
+    fixed = load_segmenter(path, device="cpu")
+    pixels = drawn(width, height)
+    result = segment_slide(ArraySlide([pixels], mpp=0.5), fixed, SegmentOptions(tissue_mask=False))
+    classes, scored = by_one_pass(pixels, *result.class_map.classes.shape)
+    np.testing.assert_array_equal(result.class_map.classes, classes)
+    np.testing.assert_array_equal(result.class_map.scored, scored)
+    assert (result.options.tile_size, result.options.batch_size, result.options.trim_tiles) == (128, 2, False)
+    for chosen in ({"tile_size": 64}, {"batch_size": 3}, {"trim_tiles": True}):
+        with pytest.raises(OptionError, match="the model test takes"):
+            segment_slide(ArraySlide([pixels], mpp=0.5), fixed, SegmentOptions(**chosen))
+
+
 @pytest.mark.parametrize("trim_tiles", [True, False])
 @pytest.mark.parametrize("tile_size", [64, 400])
 def test_only_tissue_has_a_class_and_it_is_that_of_one_pass(
@@ -193,7 +210,15 @@ def cuts(draw: st.DrawFn) -> tuple[Cut, int, int, int]:
         stride=stride, output_stride=step, margin=margin, tile_size=stride * (draw(st.integers(1, 9)) + 2 * margin)
     )
     overlap = -(-2 * margin // stride) * stride
-    cut = Cut(tile_size=spec.tile_size, overlap=overlap, stride=stride, margin=margin + step, beyond=margin, step=step)
+    cut = Cut(
+        tile_size=spec.tile_size,
+        overlap=overlap,
+        stride=stride,
+        margin=margin + step,
+        beyond=margin,
+        step=step,
+        exact=draw(st.booleans()),
+    )
     return cut, margin, draw(st.integers(1, 400)), draw(st.integers(1, 400))
 
 

@@ -36,6 +36,16 @@ HELD_OUT = HeldOutRegions(
 def test_metadata_round_trip(held_out: HeldOutRegions | None) -> None:
     spec = make_segmentation_spec(recipe={"lr": 1e-4}, held_out=held_out, precision="int8")
     assert SegmentationSpec.from_metadata(spec.to_metadata()) == spec
+    fixed = make_segmentation_spec(tile_size_is_fixed=True, batch_size=4, held_out=held_out)
+    assert SegmentationSpec.from_metadata(fixed.to_metadata()) == fixed
+
+
+def test_a_file_from_before_tiles_could_be_fixed_takes_any() -> None:
+    metadata = make_segmentation_spec().to_metadata()
+    del metadata["signetscan.tile_size_is_fixed"]
+    assert "signetscan.batch_size" not in metadata
+    spec = SegmentationSpec.from_metadata(metadata)
+    assert (spec.tile_size_is_fixed, spec.batch_size, spec.contract) == (False, None, 2)
 
 
 @pytest.mark.parametrize("field", [key.removeprefix(METADATA_PREFIX) for key in make_segmentation_spec().to_metadata()])
@@ -70,6 +80,10 @@ def test_a_missing_or_broken_field_is_named(field: str) -> None:
         ("class_colours", ((0, 0, 0), (1, 1, 1), (1, 1))),
         ("background", 3),
         ("background", True),
+        ("tile_size_is_fixed", 1),
+        ("batch_size", 0),
+        ("batch_size", 1025),
+        ("batch_size", True),
         ("slide_score", None),
         ("slide_score.classes", SlideScore(classes=(), top_share=0.1)),
         ("slide_score.classes", SlideScore(classes=(1, 1), top_share=0.1)),
@@ -178,3 +192,31 @@ def test_an_output_that_breaks_the_contract_is_refused(tmp_path: Path, breach: d
     segmenter = load_segmenter(write_tiny_segmenter(tmp_path / "tiny.onnx", **breach))
     with pytest.raises(ModelError, match=f"model test breaks the contract.*{says}"):
         segmenter.segment(np.full((1, 128, 128, 3), 255, np.uint8))
+
+
+def test_a_segmenter_of_a_fixed_size_and_batch_is_run_as_often_as_it_takes(tmp_path: Path) -> None:
+    metadata = make_segmentation_spec(tile_size_is_fixed=True, batch_size=2).to_metadata()
+    fixed = load_segmenter(
+        write_tiny_segmenter(tmp_path / "fixed.onnx", input_shape=(2, 128, 128, 3), metadata=metadata), device="cpu"
+    )
+    free = load_segmenter(write_tiny_segmenter(tmp_path / "free.onnx"), device="cpu")
+    tiles = np.random.default_rng(0).integers(0, 256, (5, 128, 128, 3), np.uint8)
+    for count in range(1, 6):
+        np.testing.assert_array_equal(fixed.segment(tiles[:count]), free.segment(tiles[:count]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said", "named"),
+    [
+        ((2, 128, 128, 3), {"tile_size_is_fixed": True}, "batch free"),
+        (("batch", "h", "w", 3), {"batch_size": 1}, "metadata says batch_size 1"),
+        (("batch", 128, 128, 3), {}, "takes tiles of 128 px only, but tile_size_is_fixed is not true"),
+        (("batch", 64, 64, 3), {"tile_size_is_fixed": True}, "metadata says tile_size 128"),
+    ],
+)
+def test_a_graph_takes_what_its_metadata_says(
+    tmp_path: Path, shape: tuple[str | int, ...], said: dict[str, Any], named: str
+) -> None:
+    metadata = make_segmentation_spec(**said).to_metadata()
+    with pytest.raises(ModelError, match=named):
+        load_segmenter(write_tiny_segmenter(tmp_path / "m.onnx", input_shape=shape, metadata=metadata))

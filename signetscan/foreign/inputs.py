@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from signetscan.errors import ModelError
-from signetscan.models.detection_spec import MOST_TILES
-from signetscan.models.spec import LARGEST_SIDE
+from signetscan.models.spec import LARGEST_SIDE, MOST_TILES
 from signetscan.plurals import counted
 from signetscan.texts import printable
 

@@ -7,8 +7,7 @@ The graph has three outputs:
 - `labels`: int64, (B, K), indices into `DetectionSpec.class_names`.
 
 K may depend on H and W. The graph does the decoding of boxes and the choice of the K best. The score threshold,
-non-maximum suppression and all that concerns the slide are outside of it. If the spec says so, the graph takes only
-tiles of one size, or only so many at once.
+non-maximum suppression and all that concerns the slide are outside of it.
 """
 
 from __future__ import annotations
@@ -19,15 +18,12 @@ from typing import TYPE_CHECKING, ClassVar
 from signetscan.errors import ModelError
 from signetscan.json_values import JsonError, is_number
 from signetscan.models.held_out import HeldOut
-from signetscan.models.spec import ModelSpec, Task, is_whole, multiple_problem, shared_fields
-from signetscan.texts import short_repr
+from signetscan.models.spec import ModelSpec, Task, multiple_problem, shared_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OUTPUT_NAMES = ("boxes", "scores", "labels")
-MOST_TILES = 1024
-"""Most tiles that a graph may want at once."""
 LEAST_SCORE = 0.02
 """Lowest score that training looks at; a threshold below it lets through what nobody has looked at."""
 
@@ -49,10 +45,6 @@ class DetectionSpec(ModelSpec):
     """Lowest score of a detection, unless the user sets another."""
     nms_iou: float
     """Of two boxes with the same label that overlap by more than this IoU, only the one with the higher score stays."""
-    tile_size_is_fixed: bool = False
-    """Whether tiles must be of `tile_size`; otherwise their sides may be any multiples of `stride`."""
-    batch_size: int | None = None
-    """Number of tiles that the graph takes at once, no more and no fewer; null for any number."""
     held_out: HeldOut | None = None
     """How it did at its score threshold on held-out images; None if nobody measured it."""
     contract: int = 1
@@ -62,11 +54,6 @@ class DetectionSpec(ModelSpec):
         problems = multiple_problem("tile_overlap", self.tile_overlap, of=self.stride, low=0)
         if not problems and self.tile_overlap >= self.tile_size:
             problems.append(f"tile_overlap {self.tile_overlap} must be below tile_size {self.tile_size}")
-        fixed: object = self.tile_size_is_fixed
-        if not isinstance(fixed, bool):
-            problems.append(f"tile_size_is_fixed must be true or false, not {short_repr(fixed)}")
-        if self.batch_size is not None and not (is_whole(self.batch_size) and 1 <= self.batch_size <= MOST_TILES):
-            problems.append(f"batch_size must be from 1 to {MOST_TILES} tiles, not {short_repr(self.batch_size)}")
         for name in ("score_threshold", "nms_iou"):
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value <= 1:
@@ -88,8 +75,6 @@ class DetectionSpec(ModelSpec):
                 tile_overlap=table.whole("tile_overlap"),
                 score_threshold=table.number("score_threshold"),
                 nms_iou=table.number("nms_iou"),
-                tile_size_is_fixed="tile_size_is_fixed" in table.values and table.truth("tile_size_is_fixed"),
-                batch_size=table.whole("batch_size") if "batch_size" in table.values else None,
                 held_out=HeldOut.from_json(table.table("held_out")) if "held_out" in table.values else None,
             )
         except JsonError as error:

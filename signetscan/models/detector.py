@@ -10,7 +10,7 @@ import numpy as np
 from signetscan.detections import Detections
 from signetscan.errors import ModelError
 from signetscan.models.detection_spec import OUTPUT_NAMES, DetectionSpec
-from signetscan.models.loading import Output, load_model
+from signetscan.models.loading import Output, batches_of, load_model
 from signetscan.models.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -81,15 +81,11 @@ class OnnxDetector:
         Raises:
             ModelError: the model's outputs break the contract.
         """
-        size = self.spec.batch_size
-        if size is None:
-            return self._run(tiles, score_threshold)
-        found: list[Detections] = []
-        for start in range(0, len(tiles), size):
-            part = tiles[start : start + size]
-            blank = np.full((size - len(part), *part.shape[1:]), 255, np.uint8)
-            found += self._run(np.concatenate([part, blank]) if len(blank) else part, score_threshold)[: len(part)]
-        return found
+        return [
+            found
+            for batch, count in batches_of(tiles, self.spec.batch_size)
+            for found in self._run(batch, score_threshold)[:count]
+        ]
 
     def _run(self, tiles: NDArray[np.uint8], score_threshold: float) -> list[Detections]:
         boxes, scores, labels = self.session.run(tiles, OUTPUT_NAMES)
@@ -161,10 +157,7 @@ def make_detector(model: LoadedModel) -> OnnxDetector:
     """
     with model.naming():
         spec = DetectionSpec.from_metadata(model.session.metadata)
-        model.check_graph(spec, OUTPUTS, batch_size=spec.batch_size)
-        if not spec.tile_size_is_fixed and isinstance(model.session.inputs[0].shape[1], int):
-            message = f"its graph takes tiles of {spec.tile_size} px only, but tile_size_is_fixed is not true"
-            raise ModelError(message)
+        model.check_graph(spec, OUTPUTS)
     return OnnxDetector(spec=spec, sha256=model.sha256, session=model.session)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from signetscan.errors import ModelError
 from signetscan.models.onnx_parts import check_is_whole
 from signetscan.models.runtime import open_session
@@ -17,6 +19,8 @@ from signetscan.models.store import read_model
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from signetscan.models.runtime import Device, Session
     from signetscan.models.spec import ModelSpec
@@ -51,13 +55,12 @@ class LoadedModel:
         with _naming(self.path):
             yield
 
-    def check_graph(self, spec: ModelSpec, outputs: Sequence[Output], *, batch_size: int | None = None) -> None:
+    def check_graph(self, spec: ModelSpec, outputs: Sequence[Output]) -> None:
         """Check the graph's input and outputs against the contract.
 
         Args:
             spec: what the file says of the model.
             outputs: what the contract says of the outputs.
-            batch_size: the number of tiles that the graph takes at once; None if it must leave that open.
 
         Raises:
             ModelError: the graph breaks it.
@@ -76,17 +79,36 @@ class LoadedModel:
                 types = " or ".join(wanted.types)
                 message = f"{wanted.name} is {value.type} of shape {value.shape}; the contract says {types} of rank "
                 raise ModelError(message + str(wanted.rank))
-        self._check_input(inputs[INPUT_NAME].shape, spec, batch_size)
+        self._check_input(inputs[INPUT_NAME].shape, spec)
 
-    def _check_input(self, shape: Sequence[int | str | None], spec: ModelSpec, batch_size: int | None) -> None:
+    def _check_input(self, shape: Sequence[int | str | None], spec: ModelSpec) -> None:
         batch, height, width, channels = shape
-        if channels != 3 or (batch if isinstance(batch, int) else None) != batch_size:
-            size = "batch free" if batch_size is None else f"and metadata says batch_size {batch_size}"
+        if channels != 3 or (batch if isinstance(batch, int) else None) != spec.batch_size:
+            size = "batch free" if spec.batch_size is None else f"and metadata says batch_size {spec.batch_size}"
             message = f"{INPUT_NAME} has shape {list(shape)}; the contract says (batch, H, W, 3), {size}"
             raise ModelError(message)
         if any(isinstance(side, int) and side != spec.tile_size for side in (height, width)):
             message = f"{INPUT_NAME} is {width} x {height} px, but metadata says tile_size {spec.tile_size}"
             raise ModelError(message)
+        if not spec.tile_size_is_fixed and isinstance(height, int):
+            message = f"its graph takes tiles of {spec.tile_size} px only, but tile_size_is_fixed is not true"
+            raise ModelError(message)
+
+
+def batches_of(tiles: NDArray[np.uint8], size: int | None) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Split a batch into those that a graph takes; gives each, and how many tiles of it are not blank.
+
+    Args:
+        tiles: (B, H, W, 3).
+        size: the number of tiles that the graph takes at once; None for any.
+    """
+    if size is None:
+        yield tiles, len(tiles)
+        return
+    for start in range(0, len(tiles), size):
+        part = tiles[start : start + size]
+        blank = np.full((size - len(part), *part.shape[1:]), 255, np.uint8)
+        yield np.concatenate([part, blank]) if len(blank) else part, len(part)
 
 
 def load_model(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from signetscan.errors import ModelError
-from signetscan.models.loading import Output, load_model
+from signetscan.models.loading import Output, batches_of, load_model
 from signetscan.models.outputs import check_probabilities
 from signetscan.models.segmentation_spec import PROBABILITIES, SegmentationSpec
 
 if TYPE_CHECKING:
     import os
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from signetscan.models.loading import LoadedModel
@@ -69,9 +70,15 @@ class OnnxSegmenter:
     def segment(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment a batch of tiles; see `Segmenter.segment`.
 
+        A model whose batch size is fixed is run as often as it takes, the last time with blank tiles besides.
+
         Raises:
             ModelError: the model's output breaks the contract.
         """
+        parts = [self._run(batch)[:count] for batch, count in batches_of(tiles, self.spec.batch_size)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _run(self, tiles: NDArray[np.uint8]) -> NDArray[np.uint8]:
         (output,) = self.session.run(tiles, (PROBABILITIES,))
         step = self.spec.output_stride
         shape = (len(tiles), len(self.spec.class_names), tiles.shape[1] // step, tiles.shape[2] // step)

@@ -1,8 +1,9 @@
 """What a model file says of itself: the part of the contract that the models of all tasks share.
 
 Every model is an ONNX file whose graph has one input, `tiles`: uint8, (B, H, W, 3), RGB. B is free; H and W are
-multiples of `ModelSpec.stride`. The graph normalises the pixels. What it gives for them depends on the task of the
-model: see `detection_spec.py` and `segmentation_spec.py`. The file's metadata says the rest about it.
+multiples of `ModelSpec.stride`. If the spec says so, the graph takes only tiles of one size, or only so many at once.
+The graph normalises the pixels. What it gives for them depends on the task of the model: see `detection_spec.py` and
+`segmentation_spec.py`. The file's metadata says the rest about it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ CUT = " ..."
 MOST_CAUTIONS, LONGEST_CAUTION = 20, 500
 LARGEST_SIDE = 16384
 """Largest side of a tile, pixels."""
+LARGEST_STRIDE = 1024
+"""Largest stride, pixels."""
+MOST_TILES = 1024
+"""Most tiles that a graph may want at once."""
 TEXTS = {"name": 200, "training_data": 10_000, "licence": 10_000, "intended_use": 10_000, "precision": 200}
 """Longest text of each field that is one, characters: results and messages repeat it."""
 
@@ -96,6 +101,10 @@ class ModelSpec:
     """Arithmetic of the convolutions: fp32, fp16 or int8. Files older than this field are fp32."""
     cautions: tuple[str, ...] = ()
     """Why to doubt the model, as ends of sentences about it, such as "its FROC is 0"; said wherever it is used."""
+    tile_size_is_fixed: bool = False
+    """Whether tiles must be of `tile_size`; otherwise their sides may be any multiples of `stride`."""
+    batch_size: int | None = None
+    """Number of tiles that the graph takes at once, no more and no fewer; null for any number."""
     contract: int
     """Version of the contract."""
 
@@ -108,8 +117,9 @@ class ModelSpec:
         problems = [problem for name in TEXTS for problem in _text_problem(name, getattr(self, name), TEXTS[name])]
         if not (is_number(self.mpp) and 0 < self.mpp <= 100):
             problems.append(f"mpp must be a number of µm/px above 0 and up to 100, not {self.mpp!r}")
-        if not is_whole(self.stride) or not 1 <= self.stride <= 1024:
-            return [*problems, f"stride must be a whole number of pixels from 1 to 1024, not {self.stride!r}"]
+        if not is_whole(self.stride) or not 1 <= self.stride <= LARGEST_STRIDE:
+            message = f"stride must be a whole number of pixels from 1 to {LARGEST_STRIDE}, not {self.stride!r}"
+            return [*problems, message]
         problems += multiple_problem("tile_size", self.tile_size, of=self.stride, low=self.stride)
         problems += _names_problem(self.class_names)
         cautions: object = self.cautions
@@ -117,6 +127,11 @@ class ModelSpec:
             problems.append(f"cautions must be a list of up to {MOST_CAUTIONS} texts, not {short_repr(cautions)}")
         else:
             problems += [problem for text in cautions for problem in _text_problem("cautions", text, LONGEST_CAUTION)]
+        fixed: object = self.tile_size_is_fixed
+        if not isinstance(fixed, bool):
+            problems.append(f"tile_size_is_fixed must be true or false, not {short_repr(fixed)}")
+        if self.batch_size is not None and not (is_whole(self.batch_size) and 1 <= self.batch_size <= MOST_TILES):
+            problems.append(f"batch_size must be from 1 to {MOST_TILES} tiles, not {short_repr(self.batch_size)}")
         recipe: object = self.recipe
         if not isinstance(recipe, dict):
             problems.append(f"recipe must be a table of options, not {short_repr(recipe)}")
@@ -179,6 +194,8 @@ class SharedFields(TypedDict):
     intended_use: str
     precision: str
     cautions: tuple[str, ...]
+    tile_size_is_fixed: bool
+    batch_size: int | None
     contract: int
 
 
@@ -200,6 +217,8 @@ def shared_fields(table: JsonTable) -> SharedFields:
         intended_use=table.text("intended_use"),
         precision=table.text("precision") if "precision" in table.values else "fp32",
         cautions=table.texts("cautions") if "cautions" in table.values else (),
+        tile_size_is_fixed="tile_size_is_fixed" in table.values and table.truth("tile_size_is_fixed"),
+        batch_size=table.whole("batch_size") if "batch_size" in table.values else None,
         contract=table.whole("contract"),
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from signetscan.models.detector import Detector
     from signetscan.models.segmentation_spec import SegmentationSpec
     from signetscan.models.segmenter import Segmenter
+    from signetscan.models.spec import ModelSpec
 
 CPU_BATCH = 1
 """On a CPU a larger batch is not faster and takes more memory (measured: scripts/benchmarks/bench_batch.py)."""
@@ -29,6 +30,8 @@ DEFAULT_MIN_AREA_UM2 = 500.0
 """Regions and holes smaller than this (µm²) are noise: a gland covers ten times as much."""
 SIMPLIFY_PX = 1
 """Details of the size of so many pixels of the output are no shape of the tissue."""
+MOST_SIMPLIFIED_UM = 10.0
+"""Details larger than a nucleus (µm) are shape all the same: patches that a model classifies stay squares."""
 MODELS = "the model's"
 """What an option is if it is not given."""
 
@@ -85,25 +88,47 @@ class ReadingOptions:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def suits_model(self, batch_size: int | None, *, on_gpu: bool, fixed_size: bool) -> DeviceOptions:
-        """The options that depend on the device: those that are None get what suits it and the model.
+    def suits_model(self, spec: ModelSpec, *, on_gpu: bool) -> DeviceOptions:
+        """The options that depend on the model and its device: those that are None get what suits both.
 
         Args:
-            batch_size: the number of tiles that the model takes at once; None for any.
+            spec: the model's contract.
             on_gpu: whether the model runs on a GPU.
-            fixed_size: whether it takes tiles of one size only.
+
+        Raises:
+            OptionError: the model takes no tiles of this size, or not so many at once.
         """
+        self._check_fits(spec)
         return DeviceOptions(
-            batch_size=self.batch_size or batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
+            tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
+            batch_size=self.batch_size or spec.batch_size or (GPU_BATCH if on_gpu else CPU_BATCH),
             read_threads=self.read_threads or min(cpu_count(), MAX_READ_THREADS),
             # A GPU does better with full batches of one shape than with fewer pixels.
-            trim_tiles=not (on_gpu or fixed_size) if self.trim_tiles is None else self.trim_tiles,
+            trim_tiles=not (on_gpu or spec.tile_size_is_fixed) if self.trim_tiles is None else self.trim_tiles,
         )
+
+    def _check_fits(self, spec: ModelSpec) -> None:
+        """Check the size and the number of tiles against what a model takes.
+
+        Raises:
+            OptionError: it does not take them.
+        """
+        if spec.tile_size_is_fixed and self.tile_size not in {None, spec.tile_size}:
+            message = f"the model {spec.name} takes tiles of {spec.tile_size} px only, not of {self.tile_size} px"
+            raise OptionError(message, options=("tile_size",))
+        if spec.tile_size_is_fixed and self.trim_tiles:
+            message = f"the model {spec.name} takes tiles of {spec.tile_size} px only, so they cannot be trimmed"
+            raise OptionError(message, options=("trim_tiles",))
+        if spec.batch_size is not None and self.batch_size not in {None, spec.batch_size}:
+            taken = counted(spec.batch_size, "tile")
+            message = f"the model {spec.name} takes {taken} at once, not {self.batch_size}"
+            raise OptionError(message, options=("batch_size",))
 
 
 class DeviceOptions(TypedDict):
-    """Values of the options that depend on the device, as `ReadingOptions` describes them."""
+    """Values of the options that depend on the model and its device, as `ReadingOptions` describes them."""
 
+    tile_size: int
     batch_size: int
     read_threads: int
     trim_tiles: bool
@@ -159,34 +184,15 @@ class ScanOptions(ReadingOptions):
             OptionError: the model takes no tiles of this size, or not so many at once.
         """
         spec = detector.spec
-        self._check_fits(spec)
         return ResolvedScanOptions(
-            tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
             overlap=spec.tile_overlap if self.overlap is None else self.overlap,
             threshold=spec.score_threshold if self.threshold is None else self.threshold,
             nms_iou=spec.nms_iou if self.nms_iou is None else self.nms_iou,
             tissue_mask=self.tissue_mask,
             min_tissue=self.min_tissue,
             max_bad_area=self.max_bad_area,
-            **self.suits_model(spec.batch_size, on_gpu=detector.runs_on.on_gpu, fixed_size=spec.tile_size_is_fixed),
+            **self.suits_model(spec, on_gpu=detector.runs_on.on_gpu),
         )
-
-    def _check_fits(self, spec: DetectionSpec) -> None:
-        """Check the size and the number of tiles against what a model takes.
-
-        Raises:
-            OptionError: it does not take them.
-        """
-        if spec.tile_size_is_fixed and self.tile_size not in {None, spec.tile_size}:
-            message = f"the model {spec.name} takes tiles of {spec.tile_size} px only, not of {self.tile_size} px"
-            raise OptionError(message, options=("tile_size",))
-        if spec.tile_size_is_fixed and self.trim_tiles:
-            message = f"the model {spec.name} takes tiles of {spec.tile_size} px only, so they cannot be trimmed"
-            raise OptionError(message, options=("trim_tiles",))
-        if spec.batch_size is not None and self.batch_size not in {None, spec.batch_size}:
-            taken = counted(spec.batch_size, "tile")
-            message = f"the model {spec.name} takes {taken} at once, not {self.batch_size}"
-            raise OptionError(message, options=("batch_size",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,22 +242,26 @@ class SegmentOptions(ReadingOptions):
             unit="µm",
             low=0,
             high=1e4,
-            default="a pixel of the model's output",
+            default=f"a pixel of the model's output, at most {MOST_SIMPLIFIED_UM:g} µm",
         ),
     )
 
     def resolve(self, segmenter: Segmenter) -> ResolvedSegmentOptions:
-        """The options in force: those that are None get the model's values, or what suits its device."""
+        """The options in force: those that are None get the model's values, or what suits its device.
+
+        Raises:
+            OptionError: the model takes no tiles of this size, or not so many at once.
+        """
         spec = segmenter.spec
+        pixel_um = spec.output_stride * spec.mpp
         return ResolvedSegmentOptions(
             min_area=self.min_area,
             min_hole=self.min_hole,
-            simplify=SIMPLIFY_PX * spec.output_stride * spec.mpp if self.simplify is None else self.simplify,
-            tile_size=spec.tile_size if self.tile_size is None else self.tile_size,
+            simplify=min(SIMPLIFY_PX * pixel_um, MOST_SIMPLIFIED_UM) if self.simplify is None else self.simplify,
             tissue_mask=self.tissue_mask,
             min_tissue=self.min_tissue,
             max_bad_area=self.max_bad_area,
-            **self.suits_model(None, on_gpu=segmenter.runs_on.on_gpu, fixed_size=False),
+            **self.suits_model(spec, on_gpu=segmenter.runs_on.on_gpu),
         )
 
 
@@ -276,4 +286,5 @@ class ResolvedSegmentOptions(ResolvedReadingOptions, SegmentOptions):
             margin=margin + step,
             beyond=margin,
             step=step,
+            exact=spec.tile_size_is_fixed,
         )

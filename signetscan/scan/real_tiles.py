@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan.errors import SlideError
-from signetscan.models.detection_spec import DetectionSpec
 from signetscan.scan.tiling import TileGrid
 from signetscan.scan.tissue import find_tissue
 from signetscan.slides import SlideAtMpp, open_slide
@@ -46,7 +45,7 @@ def real_tiles(
             tile_size=spec.tile_size,
             overlap=0,
             stride=spec.stride,
-            exact=isinstance(spec, DetectionSpec) and spec.tile_size_is_fixed,
+            exact=spec.tile_size_is_fixed,
         )
         tiles = [tile for tile in grid if mask.touches(*(np.array(tile.owned) * (view.scale * 2)).tolist())]
         if not tiles:

@@ -33,6 +33,7 @@ def write_tiny_segmenter(
     output_name: str = "probabilities",
     output_type: int = TensorProto.UINT8,
     scale: float | None = None,
+    input_shape: tuple[int | str, ...] = ("batch", "height", "width", 3),
 ) -> Path:
     """Write the model, or with other arguments one that breaks the contract.
 
@@ -42,6 +43,7 @@ def write_tiny_segmenter(
         output_name: name of the output.
         output_type: type of the output.
         scale: what the output gives for a probability of 1; by default 255 for uint8, else 1.
+        input_shape: sizes of the input; texts for those that are free.
     """
     whole = 255.0 if output_type == TensorProto.UINT8 else 1.0
     constants: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {
@@ -76,8 +78,8 @@ def write_tiny_segmenter(
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("tiles", TensorProto.UINT8, ("batch", "height", "width", 3))],
-        [helper.make_tensor_value_info(output_name, output_type, ("batch", 3, "rows", "columns"))],
+        [helper.make_tensor_value_info("tiles", TensorProto.UINT8, input_shape)],
+        [helper.make_tensor_value_info(output_name, output_type, (input_shape[0], 3, "rows", "columns"))],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
