@@ -107,7 +107,7 @@ def test_folders_are_joined_to_a_class_and_others_left_out(tmp_path: Path) -> No
     joined = read_masked_dataset(tmp_path, classes=["gland = polyp, LOW-GRADE"])
     assert joined.class_names == ("background", "gland")
     assert len(joined.images) == 5
-    assert {image.mask.label for image in joined.images if image.mask} == {1}
+    assert {image.shows for image in joined.images} == {(1,)}
     alone = read_masked_dataset(tmp_path, classes=["polyp"])
     assert len(alone.images) == 3
     assert any("no class: 3, namely low-grade (3)" in line for line in alone.warnings)
@@ -161,7 +161,7 @@ def test_tissue_without_a_mask_is_refused(tmp_path: Path) -> None:
 
 def test_wrong_classes_folders_and_mpp_are_refused(tmp_path: Path) -> None:
     write_grades(tmp_path)
-    with pytest.raises(AnnotationError, match="no folder 'x' with images and masks; it has low-grade, polyp"):
+    with pytest.raises(AnnotationError, match="no folder 'x' to learn from; it has low-grade, polyp"):
         read_masked_dataset(tmp_path, classes=["x"])
     with pytest.raises(AnnotationError, match="polyp is given to two classes"):
         read_masked_dataset(tmp_path, classes=["a=polyp", "b=polyp"])

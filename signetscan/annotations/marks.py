@@ -13,6 +13,8 @@
 | any other | of any size | a cell |
 
 Any part of a derived class can make an object rejected or ignored.
+
+Where tissue is to be segmented, annotations outline it; `interpret_tissue` says what they mean.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from signetscan.boxes import centres
 from signetscan.class_names import is_ignored, is_rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from numpy.typing import NDArray
 
     Mask = NDArray[np.bool_]
@@ -165,6 +169,58 @@ def interpret(
         regions=(*annotations.regions, *_areas(annotations, normal | (meaning == Meaning.POSITIVE_REGION), normal)),
         ignored=ignored,
         reviewed=_areas(annotations, meaning == Meaning.REVIEWED_REGION),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MarkedTissue:
+    """The areas that people drew on a slide, by what they say of its tissue."""
+
+    outlines: tuple[Region, ...]
+    """What is of some class."""
+    names: tuple[str, ...]
+    """The class of each of them."""
+    regions: tuple[Region, ...]
+    """Parts in which everything was outlined; of a normal one, nothing is."""
+    ignored: tuple[Region, ...]
+    """Parts of which nothing is said."""
+    rejected: int
+    """Number of rejected areas, which are not of the class that somebody took them for."""
+
+
+def interpret_tissue(areas: Sequence[Region], names: Sequence[str], chosen: Collection[str] = ()) -> MarkedTissue:
+    """What areas mean where tissue is to be segmented: as for cells, but for those that outline a class of tissue.
+
+    Areas of any size are ignored or rejected. One without a class, or in a `Reviewed region`, was looked through.
+
+    Args:
+        areas: the areas, in any frame.
+        names: the class of each.
+        chosen: names, in any case, that are classes to learn, whatever else they mean.
+    """
+    wanted = {name.casefold() for name in chosen}
+    outlines: list[tuple[Region, str]] = []
+    regions: list[Region] = []
+    ignored: list[Region] = []
+    rejected = 0
+    for area, name in zip(areas, names, strict=True):
+        meaning = Meaning.CELL if name.casefold() in wanted else meaning_of_class(name)
+        if not name or meaning in (Meaning.POSITIVE_REGION, Meaning.REVIEWED_REGION):
+            regions.append(area)
+        elif meaning is Meaning.NORMAL_REGION:
+            regions.append(replace(area, normal=True))
+        elif meaning is Meaning.IGNORED_AREA:
+            ignored.append(area)
+        elif meaning is Meaning.REJECTED:
+            rejected += 1
+        else:
+            outlines.append((area, name))
+    return MarkedTissue(
+        outlines=tuple(area for area, _ in outlines),
+        names=tuple(name for _, name in outlines),
+        regions=tuple(regions),
+        ignored=tuple(ignored),
+        rejected=rejected,
     )
 
 

@@ -106,6 +106,8 @@ class Areas:
 
     regions: tuple[Region, ...]
     """One for each annotation; none is normal."""
+    names: tuple[str, ...]
+    """Class name of each; empty for none, and for a TMA core."""
     left_out: tuple[LeftOut, ...]
     """What else is in the file."""
 
@@ -117,17 +119,20 @@ def read_areas(path: Path) -> Areas:
         AnnotationError: as `read_geojson`.
     """
     regions: list[Region] = []
+    names: list[str] = []
     left_out = LeftOutObjects(path)
     for one in _every_object(left_out, read_features(path)):
         try:
-            rings = _area(one, left_out)
+            rings, name = _area(one, left_out), _class_name(one.properties.get("classification"))
         except Unreadable as problem:
             left_out.add(Reason.UNREADABLE, f"{one.name}: {problem}")
-        else:
-            regions += [Region(rings=rings, normal=False)] if rings else []
+            continue
+        if rings:
+            regions.append(Region(rings=rings, normal=False))
+            names.append("" if one.kind == CORE else name)
     if not regions:
         _check_was_empty(path, left_out.by_reason(), NOT_UNDERSTOOD)
-    return Areas(regions=tuple(regions), left_out=left_out.by_reason())
+    return Areas(regions=tuple(regions), names=tuple(names), left_out=left_out.by_reason())
 
 
 def _check_was_empty(path: Path, left_out: tuple[LeftOut, ...], reasons: frozenset[Reason]) -> None:

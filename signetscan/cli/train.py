@@ -83,7 +83,8 @@ def train(data: Path, preset: PresetName | None, *, quiet: bool, **values: objec
     beside each.
 
     For segmentation, DATA has images with masks: DigestPath's tissue-train-pos-v1 and tissue-train-neg; or the folders
-    images and masks, or a folder for each class with these two.
+    images and masks, or a folder for each class with these two; or, with --task segmentation, whole slides with
+    QuPath's .geojson beside each, in which tissue is outlined.
 
     Example: signetscan train DigestPath2019 --out runs/first
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from signetscan.annotations import Annotations
+    from signetscan.annotations.left_out import LeftOut
     from signetscan.slides import Slide
 
 LISTED = 5
@@ -57,12 +58,17 @@ def remark_reading(annotations: Annotations, file: str, remarks: Remarks) -> Non
         file: name of the file.
         remarks: collects the remarks.
     """
-    for left in annotations.left_out:
+    remark_left_out(annotations.left_out, file, remarks)
+    remarks.add("Objects of several distant parts, each part taken for an object of its own", file, annotations.split)
+
+
+def remark_left_out(left_out: Sequence[LeftOut], file: str, remarks: Remarks) -> None:
+    """Remark on the objects of a file that its parser left out; see `remark_reading`."""
+    for left in left_out:
         kind = f"Left out, {left.reason.value}"
         for name in left.named:
             remarks.add(kind, f"{file} {name}")
         remarks.add(kind, file, left.count - len(left.named))
-    remarks.add("Objects of several distant parts, each part taken for an object of its own", file, annotations.split)
 
 
 def remark_concerns(slide: Slide, file: str, remarks: Remarks) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from signetscan.dataset.file_pairs import WITHOUT_FILE, WITHOUT_IMAGE, by_stem, files_in
 from signetscan.dataset.image_names import slide_of
+from signetscan.dataset.masks.class_choice import choose_names
 from signetscan.dataset.masks.images import BACKGROUND_NAME, Mask
 from signetscan.dataset.masks.parsed import ParsedMasks, masked_image
 from signetscan.dataset.masks.pixels import read_picture
@@ -76,7 +77,7 @@ def read_class_folders(root: Path, classes: Sequence[str], remarks: Remarks) -> 
         AnnotationError: a file cannot be used, or a class is in no folder or twice; the message names it.
     """
     folders = class_folders(root)
-    chosen = _chosen(root, [folder.name for folder in folders], classes)
+    chosen = choose_names(f"{root}", "folder", [folder.name for folder in folders], classes)
     names = (BACKGROUND_NAME, *dict.fromkeys(chosen.values()))
     images: list[MaskedImage] = []
     for folder in folders:
@@ -93,24 +94,6 @@ def read_class_folders(root: Path, classes: Sequence[str], remarks: Remarks) -> 
                 raise AnnotationError(message)
             images.append(_image(file, label, cut=127 if file.values == (255,) else 0, remarks=remarks))
     return ParsedMasks(layout=CLASS_LAYOUT, images=images, class_names=names)
-
-
-def _chosen(root: Path, folders: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """The class of each folder to learn from, in the order of the classes."""
-    chosen: dict[str, str] = {}
-    named = {folder.casefold(): folder for folder in folders}
-    for text in classes or folders:
-        name, equals, joined = text.partition("=")
-        for part in joined.split(",") if equals else [name]:
-            folder = named.get(part.strip().casefold())
-            if folder is None:
-                message = f"{root}: no folder {part.strip()!r} with images and masks; it has {', '.join(folders)}"
-                raise AnnotationError(message, options=("classes",))
-            if folder in chosen:
-                message = f"{root}: the folder {folder} is given to two classes; give it to one"
-                raise AnnotationError(message, options=("classes",))
-            chosen[folder] = name.strip()
-    return chosen
 
 
 def _count(folder: Path) -> int:

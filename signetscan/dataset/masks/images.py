@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from signetscan.dataset.images import Part
+    from signetscan.annotations import Region
+    from signetscan.dataset.images import Part, Place
 
 BACKGROUND = 0
 """Label of the pixels that no mask outlines."""
+IGNORED = 255
+"""Label of the pixels of which nobody said what they are; no class has it."""
 BACKGROUND_NAME = "background"
 
 
@@ -28,28 +31,49 @@ class Mask:
     shows: tuple[int, ...]
     """Labels of the classes that it shows, in ascending order."""
 
+    @property
+    def normal(self) -> bool:
+        """Whether all that it does not outline is known to be background."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DrawnMask:
+    """What people drew on an image that is a part of a slide, in the slide's view pixels."""
+
+    outlines: tuple[tuple[int, Region], ...]
+    """Labels and areas; where areas overlap, the last one counts."""
+    within: Region | None
+    """The region that people looked through, if the image shows more than that: the rest is ignored."""
+    shows: tuple[int, ...]
+    """Labels of the classes that it shows, in ascending order."""
+    normal: bool
+    """Whether the region is declared to be background."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedImage:
     """One image with its mask."""
 
     path: Path
-    """The image's file."""
+    """The image's file, or the slide's."""
     width: int
     """Width, pixels."""
     height: int
     """Height, pixels."""
-    mask: Mask | None
+    mask: Mask | DrawnMask | None
     """Its mask; None if all of it is known to be background."""
     slide: str
     """Slide or case that the image is from, by its name; images of one slide must not be split."""
+    place: Place | None = None
+    """Position of the image on the slide; None for an image that is a file of its own."""
     part: Part | None = None
     """Part of the data to which the folder assigns the image; None if it does not say."""
 
     @property
     def normal(self) -> bool:
         """Whether all of the image is known to be background, so that no pixel of it has a doubtful label."""
-        return self.mask is None
+        return self.mask is None or self.mask.normal
 
     @property
     def shows(self) -> tuple[int, ...]:
@@ -59,7 +83,7 @@ class MaskedImage:
     @property
     def name(self) -> str:
         """Name of the image, for messages."""
-        return self.path.name
+        return self.path.name if self.place is None else f"{self.path.name} at x {self.place.x}, y {self.place.y}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

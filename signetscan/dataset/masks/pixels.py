@@ -18,9 +18,11 @@ import imagecodecs
 import numpy as np
 
 from signetscan.atomic import free_bytes
-from signetscan.dataset.masks.images import BACKGROUND
+from signetscan.dataset.masks.drawn import draw_labels
+from signetscan.dataset.masks.images import BACKGROUND, DrawnMask
 from signetscan.errors import AnnotationError, OutputError
 from signetscan.pixel_cache import PixelCache
+from signetscan.slides import SlideAtMpp, open_slide
 from signetscan.slides.codestreams import jpeg_frame
 from signetscan.slides.image_files import UNREADABLE, is_deep, open_image
 
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from signetscan.dataset.images import Place
     from signetscan.dataset.masks.images import Mask, MaskedImage
 
     Pixels = NDArray[np.uint8]
     Kind = Literal["image", "mask"]
+    Key = tuple[Path, Place | None, Kind]
 
 LARGE = 50_000_000
 """Pixels from which a JPEG is decoded into a file: some 150 MB in memory."""
@@ -119,7 +123,7 @@ class PixelStore:
     """
 
     def __init__(self, folder: Path, limit: int, large: int = LARGE) -> None:
-        self._cache: PixelCache[tuple[Path, Kind]] = PixelCache(limit)
+        self._cache: PixelCache[Key] = PixelCache(limit)
         self._large = large
         self._parent = folder
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -131,12 +135,16 @@ class PixelStore:
 
         Raises:
             AnnotationError: it cannot be decoded.
+            SlideError: its slide cannot be read.
             OutputError: the file of a large one cannot be written.
         """
+        place = image.place
+        if place is not None:
+            return self._cache.get((image.path, place, "image"), lambda: _read_part(image, place))
         return self._get(image.path, "image", image)
 
     def labels(self, image: MaskedImage, x: int, y: int, size: tuple[int, int]) -> Pixels:
-        """The labels of a window of an image, (height, width); background outside the image.
+        """The labels of a window of an image, (height, width); background outside the image, `IGNORED` where unknown.
 
         Args:
             image: the image.
@@ -150,19 +158,29 @@ class PixelStore:
         """
         width, height = size
         window = np.full((height, width), BACKGROUND, np.uint8)
-        if image.mask is None:
+        mask = image.mask
+        if mask is None:
             return window
-        values = self._get(image.mask.path, "mask", image)
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + width, image.width), min(y + height, image.height)
         if left < right and top < bottom:
-            inside = labels_of(image.mask, values[top:bottom, left:right])
-            window[top - y : bottom - y, left - x : right - x] = inside
+            inside = np.s_[top:bottom, left:right]
+            window[top - y : bottom - y, left - x : right - x] = (
+                self._drawn(image, mask)[inside]
+                if isinstance(mask, DrawnMask)
+                else labels_of(mask, self._get(mask.path, "mask", image)[inside])
+            )
         return window
+
+    def _drawn(self, image: MaskedImage, mask: DrawnMask) -> Pixels:
+        """The labels of all of an image on which people drew."""
+        corner = (0, 0) if image.place is None else (image.place.x, image.place.y)
+        size = (image.height, image.width)
+        return self._cache.get((image.path, image.place, "mask"), lambda: draw_labels(mask, corner, size))
 
     def _get(self, path: Path, kind: Kind, image: MaskedImage) -> Pixels:
         if image.width * image.height < self._large or not _is_jpeg(path):
-            return self._cache.get((path, kind), lambda: read_picture(path, kind))
+            return self._cache.get((path, None, kind), lambda: read_picture(path, kind))
         with self._lock:  # one at a time, so that the disk's free space is what it was when it was looked at
             if (path, kind) not in self._mapped:
                 self._mapped[path, kind] = self._map(path, kind, image)
@@ -197,6 +215,12 @@ class PixelStore:
     ) -> None:
         """Close it."""
         self.close()
+
+
+def _read_part(image: MaskedImage, place: Place) -> Pixels:
+    """The pixels of a part of a slide, and no others of it."""
+    with open_slide(image.path) as slide:
+        return SlideAtMpp(slide, place.mpp).read(place.x, place.y, image.width, image.height)
 
 
 def labels_of(mask: Mask, values: Pixels) -> Pixels:

@@ -29,7 +29,7 @@ def check_masked_split(
     Raises:
         TrainingError: a class has no image to learn from, or images were to be held out and none has a mask.
     """
-    if all(image.normal for image in learn):
+    if not any(image.shows for image in learn):
         message = "no training image has a mask: check the data, or hold out fewer images"
         raise TrainingError(message, options=("validation_split", "fold"))
     shown = _labels_shown(learn)
@@ -41,7 +41,7 @@ def check_masked_split(
             )
             raise TrainingError(message, options=("validation_split", "fold", "seed", "classes"))
     wanted = options.fold is not None or options.validation_split > 0
-    if wanted and all(image.normal for image in held_out):
+    if wanted and not any(image.shows for image in held_out):
         message = "no held-out image has a mask, so no epoch could be chosen: hold out more images, or none"
         raise TrainingError(message, options=("validation_split", "fold"))
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from signetscan.dataset.masks.images import BACKGROUND
+from signetscan.dataset.masks.images import BACKGROUND, IGNORED, DrawnMask
 from signetscan.training.augment import degrade, restain, turn
 from signetscan.training.crops import RESTAIN, TRIES, Patch, place_crop, spans
 from signetscan.training.losses import Source
@@ -39,7 +39,7 @@ class MaskedCrop:
     labels: NDArray[np.uint8]
     """(S / s, S / s)."""
     sources: NDArray[np.uint8]
-    """(S / s, S / s), `Source` of each label; ignored outside the image."""
+    """(S / s, S / s), `Source` of each label; ignored outside the image, and where nobody said what it shows."""
     name: str
     """The image's name, for messages."""
 
@@ -59,7 +59,7 @@ class MaskedBatch:
 
 
 def list_patches(views: Sequence[MaskedView], options: SegmentationOptions) -> tuple[list[list[Patch]], list[Patch]]:
-    """All patches of images with a mask in a group for each class, and all of normal images.
+    """All patches of images that show a class in a group for each class, and all of other images.
 
     A patch is in the group of each class that its image shows; if that has several, of those that the patch shows, and
     of the one that most images show if it shows none. Equally many crops of each group make a rare class as well known
@@ -80,7 +80,7 @@ def list_patches(views: Sequence[MaskedView], options: SegmentationOptions) -> t
         for y, height in spans(view.height, options):
             for x, width in spans(view.width, options):
                 patch = Patch(image=index, x=x, y=y, width=width, height=height)
-                if view.image.normal:
+                if not view.image.shows:
                     normals.append(patch)
                 for label in _labels_in(view, patch, images_with):
                     groups.setdefault(label, []).append(replace(patch, label=label))
@@ -90,10 +90,12 @@ def list_patches(views: Sequence[MaskedView], options: SegmentationOptions) -> t
 def _labels_in(view: MaskedView, patch: Patch, images_with: Counter[int]) -> tuple[int, ...]:
     """The labels of the classes to whose groups a patch belongs."""
     shows = view.image.shows
-    if len(shows) <= 1:  # the mask need not be read
+    if len(shows) <= 1 and not isinstance(view.image.mask, DrawnMask):  # the mask need not be read
         return shows
+    if not shows:
+        return ()
     found = np.flatnonzero(np.bincount(view.labels(patch.x, patch.y, patch.width, patch.height).ravel()))
-    labels = tuple(int(label) for label in found if label != BACKGROUND)
+    labels = tuple(int(label) for label in found if label not in (BACKGROUND, IGNORED))
     return labels or (max(shows, key=lambda label: images_with[label]),)
 
 
@@ -101,11 +103,11 @@ def cut_crop(rng: np.random.Generator, view: MaskedView, patch: Patch, options: 
     """A random crop of a patch, augmented. It is white, and without a label, where it reaches over the image's edge."""
     scale = float(np.exp(rng.uniform(-1, 1) * np.log(options.max_scale)))
     side = round(options.crop / scale)
-    shows_it = not view.image.normal and rng.random() < SHOWS_ITS_CLASS
+    shows_it = patch.label is not None and rng.random() < SHOWS_ITS_CLASS
     x, y = _place(rng, view, patch, options, side)
     labels = view.labels(x, y, side, side)
     for _ in range(TRIES if shows_it else 0):
-        if labels.any() if patch.label is None else (labels == patch.label).any():
+        if (labels == patch.label).any():
             break
         x, y = _place(rng, view, patch, options, side)
         labels = view.labels(x, y, side, side)
@@ -125,10 +127,12 @@ def cut_crop(rng: np.random.Generator, view: MaskedView, patch: Patch, options: 
     labels, inside = (
         np.pad(layers[..., channel], (0, padded))[step // 2 :: step, step // 2 :: step] for channel in (3, 4)
     )
+    known = inside.astype(np.bool_) & (labels != IGNORED)
+    labels = np.where(known, labels, np.uint8(BACKGROUND))
     return MaskedCrop(
         pixels=np.pad(pixels, ((0, padded), (0, padded), (0, 0)), constant_values=255),
         labels=labels,
-        sources=_sources(labels, inside, normal=view.image.normal),
+        sources=_sources(labels, known, normal=view.image.normal),
         name=view.image.name,
     )
 
@@ -163,11 +167,11 @@ def _resized(
     return np.dstack([pixels, labels, inside])
 
 
-def _sources(labels: NDArray[np.uint8], inside: NDArray[np.uint8], *, normal: bool) -> NDArray[np.uint8]:
+def _sources(labels: NDArray[np.uint8], known: NDArray[np.bool_], *, normal: bool) -> NDArray[np.uint8]:
     """How far each label can be trusted; see `signetscan.training.segmentation.losses`."""
     background = Source.NORMAL if normal else Source.NOISY
     sources = np.where(labels == BACKGROUND, np.uint8(background), np.uint8(Source.POSITIVE))
-    return np.where(inside > 0, sources, np.uint8(Source.IGNORED))
+    return np.where(known, sources, np.uint8(Source.IGNORED))
 
 
 def make_batch(crops: Sequence[MaskedCrop], *, pin: bool = False) -> MaskedBatch:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import torch
 
 from signetscan.atomic import make_folder
 from signetscan.dataset import hold_out
+from signetscan.dataset.masks.images import IGNORED, DrawnMask, Mask
 from signetscan.dataset.masks.pixels import PixelStore
 from signetscan.dataset.masks.view import MaskedView
 from signetscan.errors import TrainingError
@@ -295,9 +296,21 @@ def masked_digest(images: Sequence[MaskedImage]) -> str:
     """SHA-256 over the names, sizes and masks of all images; it does not depend on their folder."""
     digest = hashlib.sha256()
     for image in images:
-        mask = image.mask
-        digest.update(repr((image.path.name, image.width, image.height, mask and (mask.label, mask.cut))).encode())
-        if mask is not None:
-            with mask.path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        mask, size = image.mask, (image.path.name, image.width, image.height)
+        match mask:
+            case None:
+                digest.update(repr((*size, None)).encode())
+            case Mask():
+                digest.update(repr((*size, (mask.label, mask.cut))).encode())
+                with mask.path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            case DrawnMask():
+                within = [] if mask.within is None else [(IGNORED, mask.within)]
+                digest.update(repr((*size, image.place, mask.normal, len(within))).encode())
+                for label, area in (*mask.outlines, *within):
+                    digest.update(repr((label, [len(ring) for ring in area.rings])).encode())
+                    for ring in area.rings:
+                        digest.update(ring.astype("<f8").tobytes())
+            case _:
+                assert_never(mask)
     return digest.hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from signetscan.dataset import hold_out
-from signetscan.dataset.masks.images import BACKGROUND
+from signetscan.dataset.masks.images import BACKGROUND, IGNORED
 from signetscan.dataset.masks.pixels import PixelStore
 from signetscan.dataset.masks.view import MaskedView
 from signetscan.evaluation.plots import BLUE, GREEN, GREY, ORANGE, RED
@@ -236,8 +236,9 @@ def _comparison(segmenter: TorchSegmenter, view: MaskedView, result: RegionResul
 
 def _overlay(pixels: NDArray[np.uint8], labels: NDArray[np.uint8], colours: Sequence[Colour]) -> str:
     """Tissue with the colour of each class but the background over it, as a JPEG in a data URI."""
-    over = np.array(colours, np.float32)[labels]
-    opacity = np.where(labels == BACKGROUND, 0.0, OPACITY)[..., None]
+    shown = np.where(labels == IGNORED, np.uint8(BACKGROUND), labels)
+    over = np.array(colours, np.float32)[shown]
+    opacity = np.where(shown == BACKGROUND, 0.0, OPACITY)[..., None]
     mixed = (pixels * (1 - opacity) + over * opacity).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(mixed).save(buffer, "JPEG", quality=QUALITY)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.dataset.masks.images import IGNORED
 from signetscan.evaluation.regions import RegionResult
 from signetscan.scan.class_map import BAND, FIRST_CLASS
 from signetscan.scan.options import SegmentOptions
@@ -45,7 +46,10 @@ def judge_images(
 
 
 def judge_image(segmenter: Segmenter, view: MaskedView) -> RegionResult:
-    """What a segmenter says of an image, and the truth of each of its own pixels; see `judge_images`."""
+    """What a segmenter says of an image, and the truth of each of its own pixels; see `judge_images`.
+
+    Pixels of which nobody said what they show do not count, but they do in the image's score.
+    """
     spec, image = segmenter.spec, view.image
     count = len(spec.class_names)
     found = segment_slide(view.as_slide(spec.mpp), segmenter, OPTIONS)
@@ -55,7 +59,8 @@ def judge_image(segmenter: Segmenter, view: MaskedView) -> RegionResult:
         band = rows[top : top + BAND]
         labels = found.class_map.classes[band][:, columns].astype(np.int64) - FIRST_CLASS
         truth = view.image_labels(top, len(band)).astype(np.int64)
-        confusion += np.bincount((truth * count + labels).ravel(), minlength=count * count)
+        known = truth != IGNORED
+        confusion += np.bincount(truth[known] * count + labels[known], minlength=count * count)
     return RegionResult(
         confusion=confusion.reshape(count, count),
         scored=spec.slide_score.classes,
