@@ -47,7 +47,9 @@ DICOM_RESULT_SUFFIX = ".ann.dcm"
 """Suffix of results as DICOM annotations."""
 HEATMAP_SUFFIX = ".heatmap.ome.tif"
 """Suffix of heat maps."""
-NOT_SLIDES = (DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX)
+MAP_SUFFIX = ".classmap.ome.tif"
+"""Suffix of class maps."""
+NOT_SLIDES = (DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX, MAP_SUFFIX)
 """Suffixes of results that end like slides."""
 
 BESIDE_SLIDES = (

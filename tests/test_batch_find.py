@@ -13,7 +13,7 @@ from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import BatchOptions
 from signetscan.batch.outcome import hidden
 from signetscan.errors import OptionError
-from signetscan.formats.result_files import SUFFIXES
+from signetscan.formats.result_files import ALL_SUFFIXES
 from signetscan.scan.options import ScanOptions
 from signetscan.suffixes import name_of
 from signetscan.texts import printable
@@ -41,7 +41,7 @@ def test_a_folder_gives_its_slides_and_those_of_subfolders_in_order(tmp_path: Pa
 
 
 def test_results_with_suffixes_of_slides_are_not_slides(tmp_path: Path) -> None:
-    touch(tmp_path, "a.svs", *(f"a{suffix}" for suffix in SUFFIXES.values()), "B.HEATMAP.OME.TIF", "c.ome.tif")
+    touch(tmp_path, "a.svs", *(f"a{suffix}" for suffix in ALL_SUFFIXES), "B.HEATMAP.OME.TIF", "c.ome.tif")
     touch(tmp_path, "d.dcm", "d.ann.dcm")
     assert names(tmp_path) == ["a", "c", "d"]
     assert names(tmp_path / "*") == ["a", "c", "d"]

@@ -19,7 +19,7 @@ from signetscan.errors import ResultError
 from signetscan.evaluation import read_results
 from signetscan.evaluation.compare import compare_results
 from signetscan.evaluation.options import CompareOptions
-from signetscan.formats.result_files import SUFFIXES
+from signetscan.formats.result_files import ALL_SUFFIXES
 from signetscan.reports.from_results import report_results
 from signetscan.reports.index import find_entries
 from signetscan.results.converting import convert_results
@@ -183,7 +183,7 @@ def test_names_are_paired_once_and_the_same_both_ways(first: list[str], second: 
 
 
 def test_results_that_end_as_slides_do_are_known() -> None:
-    slide_like = [suffix for suffix in SUFFIXES.values() if suffix.endswith((".dcm", ".tif"))]
+    slide_like = [suffix for suffix in ALL_SUFFIXES if suffix.endswith((".dcm", ".tif"))]
     assert sorted(slide_like) == sorted(NOT_SLIDES)
 
 

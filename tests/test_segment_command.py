@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import shapely
+import tifffile
 from click.testing import CliRunner
 
 from signetscan.cli.main import cli
 from signetscan.errors import ResultError
 from signetscan.evaluation.files import read_results
+from signetscan.formats.result_files import REGION_SUFFIXES
 from signetscan.results.folder import find_results, list_slides
 from signetscan.results.reading import load_result
 from signetscan.results.run_record import read_run_record
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+WRITTEN = ["a.regions.classmap.ome.tif", "a.regions.csv", "a.regions.geojson", "a.regions.run.json"]
 
 
 class Bench(NamedTuple):
@@ -61,7 +67,7 @@ def test_regions_areas_and_score_are_written_and_found_again(bench: Bench, tmp_p
     out = tmp_path / "out"
     result = segment(bench, out, "--json", "-q")
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in out.iterdir()) == ["a.regions.csv", "a.regions.geojson", "a.regions.run.json"]
+    assert sorted(path.name for path in out.iterdir()) == WRITTEN
     facts = json.loads(result.stdout)
     assert facts["status"] == "done"
     assert 0 < facts["slide_score"] <= 1
@@ -97,11 +103,17 @@ def test_regions_areas_and_score_are_written_and_found_again(bench: Bench, tmp_p
 @pytest.mark.slow
 def test_the_files_do_not_depend_on_batches_tiles_or_threads(bench: Bench, tmp_path: Path) -> None:
     written: list[list[bytes]] = []
+    every = [part for name in REGION_SUFFIXES for part in ("--format", name)]
     variants: tuple[tuple[object, ...], ...] = ((), ("--batch-size", 4, "--read-threads", 3), ("--tile-size", 64))
     for options in variants:
         out = tmp_path / str(len(written))
-        assert segment(bench, out, *options).exit_code == 0
-        written.append([(out / f"a.regions.{ending}").read_bytes() for ending in ("geojson", "csv")])
+        assert segment(bench, out, *options, *every).exit_code == 0
+        written.append(
+            [
+                (out / f"a.regions.{ending}").read_bytes()
+                for ending in ("geojson", "csv", "classmap.ome.tif", "heatmap.ome.tif")
+            ]
+        )
     assert written[1:] == written[:1] * 2
 
 
@@ -112,9 +124,7 @@ def test_detections_and_regions_lie_in_one_folder_and_nobody_confuses_them(bench
         find_results(out)
     detect = ("detect", bench.slides, "--model", bench.detector, "--out", out, "--threshold", 0.1)
     assert run(*detect).exit_code == 0
-    assert sorted(path.name for path in out.iterdir()) == [
-        *("a.csv", "a.geojson", "a.regions.csv", "a.regions.geojson", "a.regions.run.json", "a.run.json")
-    ]
+    assert sorted(path.name for path in out.iterdir()) == [*("a.csv", "a.geojson", *WRITTEN, "a.run.json")]
     assert segment(bench, out, "--json", "-q").stdout.count('"skipped"') == 1
     assert [slide.name for slide in list_slides(out)] == ["a"]
     assert find_results(out) == [out / "a.run.json"]
@@ -159,3 +169,57 @@ def test_a_dry_run_writes_nothing(bench: Bench, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "Mpx" in result.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_formats_are_chosen_and_those_that_are_missing_are_added(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert segment(bench, out, "--format", "csv").exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.regions.csv", "a.regions.run.json"]
+    alone = (out / "a.regions.csv").read_bytes()
+    more = ("--format", "csv", "--format", "heatmap", "--format", "geojson", "--format", "heatmap")
+    added = segment(bench, out, *more)
+    assert added.exit_code == 0, added.output
+    record = read_run_record(out / "a.regions.run.json")
+    assert record.files.keys() == {"csv", "geojson", "heatmap"}
+    assert (out / "a.regions.csv").read_bytes() == alone, "regions are counted whether they are written or not"
+    for file in record.files.values():
+        assert file.sha256 == hashlib.sha256((out / file.name).read_bytes()).hexdigest()
+    assert json.loads(segment(bench, out, *more, "--json", "-q").stdout)["status"] == "skipped"
+    again = segment(bench, out, "--overwrite")
+    assert again.exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == WRITTEN, "files of other formats held the former results"
+
+
+def test_a_map_that_was_damaged_is_made_again(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert segment(bench, out).exit_code == 0
+    path = out / "a.regions.classmap.ome.tif"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + b"x")
+    assert json.loads(segment(bench, out, "--json", "-q").stdout)["status"] == "done"
+    assert path.read_bytes() == whole
+
+
+def test_the_record_says_where_the_map_lies(bench: Bench, tmp_path: Path) -> None:
+    assert segment(bench, tmp_path).exit_code == 0
+    record = read_run_record(tmp_path / "a.regions.run.json")
+    assert record.regions is not None
+    placed = record.regions.map
+    assert placed is not None
+    with tifffile.TiffFile(tmp_path / "a.regions.classmap.ome.tif") as file:
+        assert file.pages.first.shape == (placed.rows, placed.columns)
+        values = file.asarray()
+    assert placed.pixel == (8.0, 8.0), "an output stride of 4 at twice the slide's mpp"
+    for area, label in zip(record.regions.classes, (1, 2, 3), strict=True):
+        assert area.mm2 == pytest.approx((values == label).sum() * (8 * 0.25) ** 2 / 1e6, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"rows": 0}, {"pixel_width_px": 0}, {"columns": 1 << 40}, {"rows": "x"}])
+def test_an_impossible_map_in_a_record_is_refused(bench: Bench, tmp_path: Path, change: dict[str, object]) -> None:
+    assert segment(bench, tmp_path).exit_code == 0
+    path = tmp_path / "a.regions.run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["regions"]["map"] |= change
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ResultError, match=r"regions\.map"):
+        read_run_record(path)

@@ -15,7 +15,7 @@ from signetscan.batch.messages import Done, Failed, Full, NameTaken, Progress, R
 from signetscan.batch.outcome import SlideFailed
 from signetscan.batch.workers import Worker
 from signetscan.errors import DeviceError, OutputError, SlideError
-from signetscan.formats.result_files import FAILURE_SUFFIX, RECORD_SUFFIX, REPORT_SUFFIX, SUFFIXES
+from signetscan.formats.result_files import ALL_SUFFIXES, FAILURE_SUFFIX, RECORD_SUFFIX, REPORT_SUFFIX
 from signetscan.results.failures import ATTEMPTS, failure_path, forget_failure, write_failure
 from signetscan.results.namesakes import may_record_failure
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from signetscan.batch.messages import WorkerMessage
     from signetscan.batch.options import BatchOptions
 
-RESULT_SUFFIXES = frozenset({*SUFFIXES.values(), RECORD_SUFFIX, REPORT_SUFFIX, FAILURE_SUFFIX})
+RESULT_SUFFIXES = frozenset({*ALL_SUFFIXES, RECORD_SUFFIX, REPORT_SUFFIX, FAILURE_SUFFIX})
 """Suffixes of the files that a batch writes of a slide."""
 PAUSE_S = 60.0
 """Seconds between two looks at the workers after which this process itself must have been stopped."""

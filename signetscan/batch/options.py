@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError
-from signetscan.formats.result_files import SUFFIXES, USUAL_FORMATS
+from signetscan.formats.result_files import REGION_SUFFIXES, SUFFIXES, USUAL_FORMATS, USUAL_REGION_FORMATS
 from signetscan.models.runtime import Device  # noqa: TC001 - options know their types
 from signetscan.models.spec import Task
 from signetscan.models.store import DEFAULT_MODEL
@@ -84,6 +84,15 @@ class BatchOptions:
         Option(
             help="Format of the results; may be given several times.",
             choices=tuple(SUFFIXES),
+            changes_result=False,
+            flag="format",
+        ),
+    )
+    region_formats: tuple[str, ...] = option(
+        USUAL_REGION_FORMATS,
+        Option(
+            help="Format of the results; may be given several times.",
+            choices=tuple(REGION_SUFFIXES),
             changes_result=False,
             flag="format",
         ),

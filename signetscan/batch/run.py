@@ -130,13 +130,15 @@ def prepared(request: BatchOptions, task: Task = Task.DETECTION) -> PreparedBatc
         ResultError: the calibration cannot be read, is of another model, or has no threshold.
         MissingExtraError: a library that a format needs is not installed.
     """
-    check_libraries([*request.formats, *(["report"] if request.report else [])])
+    formats = tuple(dict.fromkeys(request.formats if task is Task.DETECTION else request.region_formats))
+    check_libraries([*formats, *(["report"] if request.report else [])])
     workers = request.workers or max(1, len(_gpus(request)))
     model = find_model(request.model)
     complete = replace(
         request,
         model=str(model),
-        formats=tuple(dict.fromkeys(request.formats)),
+        formats=formats if task is Task.DETECTION else request.formats,
+        region_formats=formats if task is Task.SEGMENTATION else request.region_formats,
         workers=workers,
         # Workers share the cores.
         threads=request.threads or (max(1, cpu_count() // workers) if workers > 1 else None),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from signetscan.batch.find import SlideTask
     from signetscan.batch.options import BatchOptions
     from signetscan.models.segmenter import Segmenter
+    from signetscan.results.run_record import RunRecord
     from signetscan.scan.options import ResolvedSegmentOptions
     from signetscan.slides import Slide
     from signetscan.slides.concerns import Concern
@@ -68,11 +69,12 @@ def segment_task(
         key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
         done = as_it_was_named(task, request, key, files.state)
         record = finished_record(add_suffix(request.out / done.name, RECORD_SUFFIX), key, files.state)
-        if record is not None and not request.overwrite:
+        if record is not None and not request.overwrite and not _missing(request, record):
+            unfit = (why for name, why in record.unfit.items() if name in request.region_formats)
             return SlideSkipped(
                 name=task.name,
                 record=record,
-                warnings=(*_warnings(slide, segmenter, record.slide.concerns), *warnings_of_record(record)),
+                warnings=(*_warnings(slide, segmenter, record.slide.concerns), *warnings_of_record(record), *unfit),
                 path=task.path_unless(private=request.private),
                 files=files_of(request.out / done.name, record),
             )
@@ -88,17 +90,24 @@ def segment_task(
             result,
             key=key,
             crop_to_bounds=request.bounds_crop,
+            formats=request.region_formats,
+            slide_path=task.path,
             identity=files.identity(content, private=request.private),
         )
         warnings = [*_warnings(slide, segmenter, result.concerns), *older_results(task, request, content)]
     return SlideScanned(
         name=task.name,
         record=record,
-        warnings=(*warnings, *warnings_of_record(record)),
+        warnings=(*warnings, *warnings_of_record(record), *record.unfit.values()),
         seconds=time.monotonic() - started,
         path=task.path_unless(private=request.private),
         files=files_of(target, record),
     )
+
+
+def _missing(request: BatchOptions, record: RunRecord) -> list[str]:
+    """The formats that a finished segmentation lacks, and could have."""
+    return [name for name in request.region_formats if name not in record.files and name not in record.unfit]
 
 
 def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> SlidePlanned:

@@ -38,7 +38,7 @@ OUT = Path("signetscan-calibration")
     CalibrateOptions,
     BatchOptions,
     ScanOptions,
-    leave_out=("model", "out", "calibration", "shard", "threshold", "tissue_mask", "trim_tiles"),
+    leave_out=("model", "out", "calibration", "region_formats", "shard", "threshold", "tissue_mask", "trim_tiles"),
 )
 @AS_JSON
 @QUIET

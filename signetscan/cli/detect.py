@@ -9,7 +9,7 @@ import click
 from signetscan.batch.options import LIST_COLUMNS, BatchOptions
 from signetscan.cli.console import FILE
 from signetscan.cli.flags import flags_of, given
-from signetscan.cli.scanning import AS_JSON, QUIET, ends_cleanly, show
+from signetscan.cli.scanning import AS_JSON, NOT_OF_DETECTION, QUIET, ends_cleanly, show
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.File(encoding="utf-8-sig"),
     help=f"CSV of slides: path, and any of {', '.join(LIST_COLUMNS)}; - is stdin.  [default: none]",
 )
-@flags_of(BatchOptions, ScanOptions, leave_out=("trim_tiles",))
+@flags_of(BatchOptions, ScanOptions, leave_out=NOT_OF_DETECTION)
 @AS_JSON
 @QUIET
 @click.pass_context

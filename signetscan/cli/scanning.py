@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per slide.")
 QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors and results.")
+NOT_OF_DETECTION = ("trim_tiles", "region_formats")
+"""Options of batches that commands which detect do not offer."""
 
 
 class EnvironmentFailure(click.ClickException):

@@ -50,8 +50,9 @@ def segment(
     """Outline regions of tissue, and score slides.
 
     Give files, folders or patterns, or a list of slides. Writes for each slide NAME.regions.geojson (drag it onto the
-    slide in QuPath), NAME.regions.csv, the area of each class, and NAME.regions.run.json, with the slide's score. They
-    lie beside the results of detect. Slides that are already done with the same model and options are skipped.
+    slide in QuPath), NAME.regions.csv, the area of each class, NAME.regions.classmap.ome.tif, the class of each place,
+    and NAME.regions.run.json, with the slide's score. They lie beside the results of detect. Slides that are already
+    done with the same model and options are skipped.
 
     Exit status: as for detect.
 

@@ -9,13 +9,13 @@ import click
 from signetscan.batch.options import BatchOptions, WatchOptions
 from signetscan.cli.console import note
 from signetscan.cli.flags import flags_of, given
-from signetscan.cli.scanning import AS_JSON, QUIET, ends_cleanly, show
+from signetscan.cli.scanning import AS_JSON, NOT_OF_DETECTION, QUIET, ends_cleanly, show
 from signetscan.scan.options import ScanOptions
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@flags_of(BatchOptions, ScanOptions, WatchOptions, leave_out=("trim_tiles", "shard", "dask", "dry_run"))
+@flags_of(BatchOptions, ScanOptions, WatchOptions, leave_out=(*NOT_OF_DETECTION, "shard", "dask", "dry_run"))
 @AS_JSON
 @QUIET
 @click.pass_context

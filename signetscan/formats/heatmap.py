@@ -7,31 +7,24 @@ about 0.05 mm². The Gaussian is reflected at the slide's edge, so that the dens
 the number of detections.
 
 Colours mean the same on every slide, so that slides can be compared: white is none, and the scale follows the square
-root of the density through yellow and red to dark violet at 2000 per mm² and more, a sheet of cells 22 µm apart. It
-only grows darker, so that people who do not see colours can read it.
-
-Viewers read sizes from the OME metadata (QuPath by Bio-Formats) or from the resolution tags (OpenSlide). Smaller levels
-are in SubIFDs, as OME demands.
+root of the density through yellow and red to dark violet at 2000 per mm² and more, a sheet of cells 22 µm apart.
 """
 
 from __future__ import annotations
 
 import uuid
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tifffile
 
-from signetscan.atomic import part_path
 from signetscan.boxes import centres
 from signetscan.errors import UnfitError
 from signetscan.formats.blocks import NAMESPACE
 from signetscan.formats.density import density_map
+from signetscan.formats.pyramid import heat_colours, is_small, pyramid_file, write_pyramid
 from signetscan.formats.xml_text import xml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -45,15 +38,9 @@ SPREAD_UM = 64.0
 """Standard deviation of the Gaussian, a few cells wide: clusters show, and a single cell can still be seen."""
 DARKEST = 2000.0
 """Detections per mm² at which the last colour is reached."""
-ANCHORS = ((255, 255, 255), (255, 228, 130), (252, 141, 50), (205, 30, 50), (70, 0, 60))
-"""Colours at equal steps of the scale, from none to `DARKEST`."""
 
 MOST_PIXELS = 1 << 25
 """Largest map, pixels: a slide of 9 by 9 cm. A larger one means that the mpp is wrong."""
-TILE = 256
-"""Side of a stored tile, pixels."""
-SMALLEST_LEVEL = 512
-"""Levels are added until the longer side of the last is no longer than this, pixels."""
 
 
 def write_heatmap(path: Path, scanned: ScannedSlide) -> None:
@@ -68,11 +55,11 @@ def write_heatmap(path: Path, scanned: ScannedSlide) -> None:
         OutputError: the file cannot be written.
     """
     shape = map_shape(scanned)
-    colours = _colours()
-    with part_path(path) as part, tifffile.TiffWriter(part, ome=True) as file:
+    colours = heat_colours()
+    with pyramid_file(path) as file:
         for label in range(len(scanned.class_names)):
             levels = [_coloured(level, colours) for level in _levels(density(scanned, label, shape))]
-            _write_pyramid(file, levels, _pixel_um(scanned, shape), _metadata(scanned, label, shape))
+            write_pyramid(file, levels, _pixel_um(scanned, shape), _metadata(scanned, label))
 
 
 def _pixel_um(scanned: ScannedSlide, shape: tuple[int, int]) -> tuple[float, float]:
@@ -81,42 +68,15 @@ def _pixel_um(scanned: ScannedSlide, shape: tuple[int, int]) -> tuple[float, flo
     return scanned.dimensions[0] * scanned.mpp.x / width, scanned.dimensions[1] * scanned.mpp.y / height
 
 
-def _metadata(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> dict[str, Json]:
+def _metadata(scanned: ScannedSlide, label: int) -> dict[str, Json]:
     """The OME metadata of a class's map."""
-    width_um, height_um = _pixel_um(scanned, shape)
     return {
-        "axes": "YXS",
-        "Creator": "signetscan",
         "Name": xml_text(scanned.class_names[label]),
         "Description": xml_text(
             f"Detections per mm2: white 0, by the square root, darkest from {DARKEST:g}. {scanned.said_of_model}"
         ),
-        "PhysicalSizeX": width_um,
-        "PhysicalSizeXUnit": "\u00b5m",
-        "PhysicalSizeY": height_um,
-        "PhysicalSizeYUnit": "\u00b5m",
         "UUID": str(uuid.uuid5(NAMESPACE, f"{scanned.source}:heatmap")),
     }
-
-
-def _write_pyramid(
-    file: tifffile.TiffWriter,
-    levels: Sequence[NDArray[np.uint8]],
-    pixel_um: tuple[float, float],
-    metadata: dict[str, Json],
-) -> None:
-    """Write an image and its smaller levels."""
-    write = partial(file.write, photometric="rgb", tile=(TILE, TILE), compression="deflate")
-    write(
-        levels[0],
-        subifds=len(levels) - 1,
-        resolution=(1e4 / pixel_um[0], 1e4 / pixel_um[1]),
-        resolutionunit="CENTIMETER",
-        software="signetscan",
-        metadata=metadata,
-    )
-    for level in levels[1:]:
-        write(level, subfiletype=1)
 
 
 def map_shape(scanned: ScannedSlide) -> tuple[int, int]:
@@ -149,18 +109,11 @@ def density(scanned: ScannedSlide, label: int, shape: tuple[int, int]) -> NDArra
 def _levels(densities: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The map and its smaller levels, each of averages of two by two pixels of the level before."""
     levels = [densities]
-    while max(levels[-1].shape) > SMALLEST_LEVEL and min(levels[-1].shape) > 1:
+    while not is_small(levels[-1].shape):
         height, width = (side // 2 for side in levels[-1].shape)
         squares = levels[-1][: 2 * height, : 2 * width].reshape(height, 2, width, 2)
         levels.append(squares.mean(axis=(1, 3)))
     return levels
-
-
-def _colours() -> NDArray[np.uint8]:
-    """The colour scale, (256, 3)."""
-    steps = np.linspace(0, len(ANCHORS) - 1, 256)
-    channels = [np.interp(steps, range(len(ANCHORS)), channel) for channel in zip(*ANCHORS, strict=True)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)
 
 
 def _coloured(densities: NDArray[np.float32], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ import shapely
 from signetscan.atomic import atomic_text
 from signetscan.formats.annotations import classification
 from signetscan.formats.blocks import NAMESPACE
+from signetscan.scan.regions import regions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from signetscan.formats.segmented_slide import SegmentedSlide
     from signetscan.json_values import Json
     from signetscan.models.segmentation_spec import Colour
     from signetscan.scan.regions import TissueRegions
@@ -32,6 +34,40 @@ if TYPE_CHECKING:
 
 AREA, PROBABILITY = "Area mm^2", "Mean probability of scored classes"
 """Names of the measurements, as QuPath shows them."""
+
+
+def outlines_of(segmented: SegmentedSlide) -> Iterator[TissueRegions]:
+    """Outline the regions of a slide, some at a time."""
+    return regions_of(segmented.class_map, segmented.outlined, segmented.options, segmented.dimensions)
+
+
+def write_outlines(path: Path, segmented: SegmentedSlide) -> dict[int, int]:
+    """Outline the regions of a slide, and write them for QuPath.
+
+    Args:
+        path: the file to write.
+        segmented: the slide and its map.
+
+    Returns:
+        The number of regions of each label that has any.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    return write_regions(
+        path,
+        outlines_of(segmented),
+        segmented.class_names,
+        segmented.class_colours,
+        source=segmented.source,
+        mpp=segmented.mpp,
+        origin=segmented.origin,
+        about={
+            "model": segmented.model,
+            "model_sha256": segmented.model_sha256,
+            "learnt_from": segmented.learnt_from,
+        },
+    )
 
 
 def write_regions(

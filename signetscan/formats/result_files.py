@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.extras import require
-from signetscan.suffixes import DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX
+from signetscan.suffixes import DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX, MAP_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,14 @@ SUFFIXES = {
     "imagescope": ".imagescope.xml",
     "heatmap": HEATMAP_SUFFIX,
 }
-"""Suffix of the file of each format."""
+"""Suffix of the file of each format of detections."""
+REGION_SUFFIXES = {
+    "geojson": ".geojson",
+    "csv": ".csv",
+    "classmap": MAP_SUFFIX,
+    "heatmap": HEATMAP_SUFFIX,
+}
+"""Suffix of the file of each format of regions; `REGIONS` stands before it."""
 RECORD_SUFFIX = ".run.json"
 """Suffix of the run record, which is written whatever the formats."""
 REPORT_SUFFIX = ".report.html"
@@ -35,9 +42,13 @@ REGIONS = ".regions"
 """Stands after a slide's name in the names of all results of its segmentation: they lie beside those of detection."""
 
 USUAL_FORMATS = ("geojson", "csv")
-"""Formats that are written by default."""
+"""Formats of detections that are written by default."""
+USUAL_REGION_FORMATS = ("geojson", "csv", "classmap")
+"""Formats of regions that are written by default."""
 READABLE_FORMATS = ("csv", "geojson", "geojson.gz")
 """Formats from which detections are read back, best first; see `results/reading.py`."""
+ALL_SUFFIXES = tuple(dict.fromkeys([*SUFFIXES.values(), *REGION_SUFFIXES.values()]))
+"""Suffixes of the files of all formats."""
 
 LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom", "report": "jinja2"}
 """The optional library that a format, or the report, needs; the `formats` and `report` extras install them."""

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScannedSlide:
-    """A slide's detections, with what files of results say of the slide and the model."""
+class SlideFacts:
+    """What files of results say of a slide and a model."""
 
     name: str
     """Name of the slide in results."""
-    detections: Detections
-    """Boxes in level-0 pixels, in the order of the files."""
     class_names: tuple[str, ...]
     """Name of each label."""
     model: str
@@ -47,6 +45,24 @@ class ScannedSlide:
     """The slide's file; None where it is not known."""
     learnt_from: str = ""
     """What the model says that it learnt from; empty if it does not say."""
+
+    @property
+    def said_of_model(self) -> str:
+        """The model and what it learnt from, in a line for files that people look into."""
+        return f"Model {self.model} learnt from: {in_one_line(self.learnt_from)}"
+
+    @property
+    def source(self) -> str:
+        """Identifies the slide and the model that the results come from, for ids that are the same in every run."""
+        return f"{self.fingerprint}:{self.model_sha256}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScannedSlide(SlideFacts):
+    """A slide's detections, with what files of results say of the slide and the model."""
+
+    detections: Detections
+    """Boxes in level-0 pixels, in the order of the files."""
     calibrated: CalibratedThreshold | None = None
     """The calibration that the threshold is from; None if it is from none."""
 
@@ -57,16 +73,6 @@ class ScannedSlide:
         if said_data(self.learnt_from) != NOT_SAID:
             about = {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": self.learnt_from}
         return about if self.calibrated is None else about | {"calibration": self.calibrated.to_json()}
-
-    @property
-    def said_of_model(self) -> str:
-        """The model and what it learnt from, in a line for files that people look into."""
-        return f"Model {self.model} learnt from: {in_one_line(self.learnt_from)}"
-
-    @property
-    def source(self) -> str:
-        """Identifies the slide and the model that the detections come from, for ids that are the same in every run."""
-        return f"{self.fingerprint}:{self.model_sha256}"
 
 
 def scanned_slide(

@@ -10,12 +10,12 @@ from signetscan.annotations.packed import check_is_no_project
 from signetscan.errors import ResultError
 from signetscan.formats.parts import whole_target
 from signetscan.formats.result_files import (
+    ALL_SUFFIXES,
     CORRECTIONS_SUFFIX,
     FAILURE_SUFFIX,
     RECORD_SUFFIX,
     REGIONS,
     REPORT_SUFFIX,
-    SUFFIXES,
     add_suffix,
 )
 from signetscan.plurals import counted
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-OF_A_SLIDE = (RECORD_SUFFIX, REPORT_SUFFIX, CORRECTIONS_SUFFIX, *SUFFIXES.values())
+OF_A_SLIDE = (RECORD_SUFFIX, REPORT_SUFFIX, CORRECTIONS_SUFFIX, *ALL_SUFFIXES)
 """Suffixes of all files that belong to the results of a slide."""
 MAC_FILE = "._"
 """Prefix of the hidden files that macOS writes beside others on network shares."""

@@ -13,7 +13,7 @@ from signetscan.scan.fields import Field
 from signetscan.slides.concerns import Concern, ConcernKind
 from signetscan.slides.fingerprint import FileIdentity
 from signetscan.slides.mpp import Mpp, MppSource
-from signetscan.slides.protocol import Bounds
+from signetscan.slides.protocol import MAX_SIDE, Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from signetscan.json_values import Json
+    from signetscan.scan.class_map import ClassMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,37 @@ class TileCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MapRecord:
+    """The class map of a slide."""
+
+    rows: int
+    columns: int
+    pixel: tuple[float, float]
+    """Width and height of a pixel of the map, level-0 pixels; the map begins at the slide's origin."""
+
+    @classmethod
+    def from_json(cls, table: JsonTable) -> Self:
+        """Read this part of a record."""
+        width, height = table.number("pixel_width_px", low=0), table.number("pixel_height_px", low=0)
+        rows, columns = table.whole("rows", low=1), table.whole("columns", low=1)
+        if min(width, height) * min(rows, columns) == 0 or max(rows * height, columns * width) > 2 * MAX_SIDE:
+            message = f"{table.name} must have pixels of a size, and be no larger than a slide"
+            raise JsonError(message)
+        return cls(rows=rows, columns=columns, pixel=(width, height))
+
+    @classmethod
+    def of(cls, class_map: ClassMap) -> Self:
+        """Describe a class map."""
+        rows, columns = class_map.classes.shape
+        return cls(rows=rows, columns=columns, pixel=class_map.pixel)
+
+    def to_json(self) -> dict[str, Json]:
+        """This part of a record."""
+        width, height = self.pixel
+        return {"rows": self.rows, "columns": self.columns, "pixel_width_px": width, "pixel_height_px": height}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegionsRecord:
     """What a segmentation says of a slide."""
 
@@ -167,12 +199,16 @@ class RegionsRecord:
     """The part of the tissue over which the score is a mean; None in records that do not say."""
     fields: tuple[Field, ...] = ()
     """The most suspicious fields, the most suspicious first; none in records that do not say."""
+    map: MapRecord | None = None
+    """The class map; None in records that do not say."""
 
     @classmethod
     def from_json(cls, table: JsonTable) -> Self:
         """Read this part of a record."""
         classes = table.table("classes")
+        class_map = table.table_or_none("map")
         return cls(
+            map=None if class_map is None else MapRecord.from_json(class_map),
             slide_score=table.number_or_none("slide_score", low=0),
             classes=tuple(_class_area(name, classes.table(name)) for name in classes.values),
             background=table.text_or("background", ""),
@@ -199,6 +235,7 @@ class RegionsRecord:
             "scored_classes": list(self.scored),
             "top_share": self.top_share,
             "fields": [{"x": field.x, "y": field.y, "probability": field.probability} for field in self.fields],
+            "map": None if self.map is None else self.map.to_json(),
         }
 
 

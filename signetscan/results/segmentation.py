@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from signetscan.formats.class_areas import ClassArea, write_class_areas
-from signetscan.formats.regions import write_regions
-from signetscan.formats.result_files import RECORD_SUFFIX, SUFFIXES, add_suffix
-from signetscan.results.record_parts import RegionsRecord, ResultFile
+from signetscan.formats.class_areas import ClassArea
+from signetscan.formats.region_writers import write_region_files
+from signetscan.formats.regions import outlines_of, write_outlines
+from signetscan.formats.result_files import (
+    RECORD_SUFFIX,
+    REGION_SUFFIXES,
+    REPORT_SUFFIX,
+    USUAL_REGION_FORMATS,
+    add_suffix,
+)
+from signetscan.formats.segmented_slide import segmented_slide
+from signetscan.results.record_parts import MapRecord, RegionsRecord, ResultFile
 from signetscan.results.run_record import record_of_scan, write_run_record
-from signetscan.results.writing import remove_results
+from signetscan.results.writing import remove_each
 from signetscan.scan.fields import Field, find_fields
-from signetscan.scan.regions import regions_of
-from signetscan.slides import qupath_origin
 from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
-from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from signetscan.formats.segmented_slide import SegmentedSlide
     from signetscan.models.segmentation_spec import SegmentationSpec
     from signetscan.models.segmenter import Segmenter
     from signetscan.results.run_record import RunRecord
@@ -31,7 +38,7 @@ SCORE_DECIMALS = 4
 """Slide scores are rounded to 0.0001."""
 
 
-def write_segmentation(
+def write_segmentation(  # noqa: PLR0913 - the last four are for batches
     target: Path,
     slide: Slide,
     segmenter: Segmenter,
@@ -39,9 +46,11 @@ def write_segmentation(
     *,
     key: str = "",
     crop_to_bounds: bool = True,
+    formats: Sequence[str] = USUAL_REGION_FORMATS,
+    slide_path: Path | None = None,
     identity: FileIdentity = UNKNOWN,
 ) -> RunRecord:
-    """Write NAME.geojson, the regions, NAME.csv, the areas, and, last, NAME.run.json, which vouches for both.
+    """Write NAME.geojson, the regions, NAME.csv, the areas, or other formats and, last, NAME.run.json.
 
     Args:
         target: path of the files without their suffixes, in an existing folder.
@@ -51,37 +60,39 @@ def write_segmentation(
         key: the key of the run, from `run_key`.
         crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, to which QuPath crops by default,
             or from the corner of level 0. It matters only for slides that declare bounds.
+        formats: names from `formats.result_files.REGION_SUFFIXES`.
+        slide_path: the slide's file, to which DICOM segmentations refer.
         identity: what tells the slide's files from others, for later runs; unknown by default.
 
     Returns:
-        The run record.
+        The run record, which vouches for the other files.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    remove_results(target)
-    spec, origin = segmenter.spec, qupath_origin(slide, crop_to_bounds=crop_to_bounds)
-    paths = {name: add_suffix(target, SUFFIXES[name]) for name in ("geojson", "csv")}
-    labels = [label for label in range(len(spec.class_names)) if label != spec.background]
-    counts = write_regions(
-        paths["geojson"],
-        regions_of(result.class_map, labels, result.options, slide.dimensions),
-        spec.class_names,
-        spec.class_colours,
-        source=f"{slide.fingerprint}:{segmenter.sha256}",
-        mpp=known_mpp(slide),
-        origin=origin,
-        about={"model": spec.name, "model_sha256": segmenter.sha256, "learnt_from": spec.training_data},
-    )
-    regions = regions_record(result, spec, counts)
-    write_class_areas(paths["csv"], regions.classes)
+    remove_each(target, (RECORD_SUFFIX, REPORT_SUFFIX, *REGION_SUFFIXES.values()))
+    segmented = segmented_slide(target.name, slide, segmenter, result, path=slide_path, crop_to_bounds=crop_to_bounds)
+    outlines = {"geojson": add_suffix(target, REGION_SUFFIXES["geojson"])} if "geojson" in formats else {}
+    counts = write_outlines(outlines["geojson"], segmented) if outlines else _count(segmented)
+    regions = regions_record(result, segmenter.spec, counts)
+    others = [name for name in formats if name not in outlines]
+    written, unfit = write_region_files(target, others, replace(segmented, areas=regions.classes))
     record = replace(
-        record_of_scan(slide, segmenter, result, name=target.name, key=key, origin=origin, identity=identity),
-        files={name: ResultFile.of(path) for name, path in paths.items()},
+        record_of_scan(slide, segmenter, result, name=target.name, key=key, origin=segmented.origin, identity=identity),
+        files={name: ResultFile.of(path) for name, path in (outlines | written).items()},
+        unfit=unfit,
         regions=regions,
     )
     write_run_record(add_suffix(target, RECORD_SUFFIX), record)
     return record
+
+
+def _count(segmented: SegmentedSlide) -> dict[int, int]:
+    """The number of regions of each label that has any."""
+    counts: Counter[int] = Counter()
+    for some in outlines_of(segmented):
+        counts.update(some.labels.tolist())
+    return dict(counts)
 
 
 def regions_record(result: SegmentationResult, spec: SegmentationSpec, counts: Mapping[int, int]) -> RegionsRecord:
@@ -97,6 +108,7 @@ def regions_record(result: SegmentationResult, spec: SegmentationSpec, counts: M
             Field(x=round(field.x, 2), y=round(field.y, 2), probability=round(field.probability, SCORE_DECIMALS))
             for field in find_fields(result.class_map)
         ),
+        map=MapRecord.of(result.class_map),
     )
 
 

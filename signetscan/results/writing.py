@@ -84,15 +84,28 @@ def remove_results(target: Path) -> None:
     Raises:
         OutputError: one cannot be removed.
     """
-    # The record goes first: if the rest cannot be removed, nothing vouches for it any more.
-    for suffix in (RECORD_SUFFIX, REPORT_SUFFIX):
+    remove_each(target, (RECORD_SUFFIX, REPORT_SUFFIX))
+    remove_files(target, SUFFIXES)
+
+
+def remove_each(target: Path, suffixes: Iterable[str]) -> None:
+    """Remove files of an earlier run, if they are there.
+
+    Args:
+        target: path of the files without their suffixes.
+        suffixes: their suffixes. That of the run record belongs first: if the rest cannot be removed, nothing vouches
+            for it any more.
+
+    Raises:
+        OutputError: one cannot be removed.
+    """
+    for suffix in suffixes:
         path = add_suffix(target, suffix)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             message = f"{path}: cannot be replaced: {error.strerror or error}"
             raise OutputError(message) from error
-    remove_files(target, SUFFIXES)
 
 
 def add_formats(stored: StoredResult, formats: Iterable[str], *, objects_per_file: int | None = None) -> StoredResult:

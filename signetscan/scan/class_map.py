@@ -106,7 +106,8 @@ def empty_map(
     Raises:
         OutputError: there is no room for the files.
     """
-    return ClassMap(classes=_on_disk(size, folder), scored=_on_disk(size, folder), pixel=pixel, pixel_um=pixel_um)
+    classes, scored = array_on_disk(size, folder), array_on_disk(size, folder)
+    return ClassMap(classes=classes, scored=scored, pixel=pixel, pixel_um=pixel_um)
 
 
 def tally(class_map: ClassMap) -> MapTally:
@@ -119,8 +120,12 @@ def tally(class_map: ClassMap) -> MapTally:
     return MapTally(pixels=pixels, scored=scored)
 
 
-def _on_disk(size: tuple[int, int], folder: Path | None) -> NDArray[np.uint8]:
-    """An array of noughts in a file without a name.
+def array_on_disk(size: tuple[int, int], folder: Path | None) -> NDArray[np.uint8]:
+    """An array of noughts in a file without a name, which is gone when nobody uses the array.
+
+    Args:
+        size: rows and columns.
+        folder: where the file is; the system's folder for temporary files if None.
 
     Raises:
         OutputError: there is no room for it.
