@@ -25,6 +25,8 @@ from .models.segmenter import load_segmenter as load_segmenter
 from .models.store import find_model as find_model
 from .results.calibration import Calibration as Calibration
 from .results.calibration import read_calibration as read_calibration
+from .results.cells_in_regions import CellsInRegions as CellsInRegions
+from .results.cells_in_regions import cells_in_regions as cells_in_regions
 from .results.folder import find_results as find_results
 from .results.reading import load_result as load_result
 from .results.segmentation import write_segmentation as write_segmentation

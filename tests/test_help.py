@@ -49,6 +49,7 @@ COMMANDS = list(walk(cli))
 def test_all_commands_are_there() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
         "calibrate",
+        "cells",
         "compare",
         "config show",
         "convert",

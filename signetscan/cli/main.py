@@ -8,6 +8,7 @@ import click
 
 from signetscan import __version__
 from signetscan.cli.calibrate import calibrate
+from signetscan.cli.cells import cells
 from signetscan.cli.compare import compare
 from signetscan.cli.config import PREFIX, config, config_files, default_map, read_settings, say_foreign_settings
 from signetscan.cli.console import note
@@ -101,6 +102,7 @@ COMMANDS = (
     calibrate,
     report,
     view,
+    cells,
     convert,
     compare,
     train,

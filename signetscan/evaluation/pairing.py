@@ -14,7 +14,7 @@ from signetscan.dataset.remarks import listed
 from signetscan.errors import AnnotationError, ResultError
 from signetscan.evaluation.image_sets import truth_of_images
 from signetscan.formats.parts import whole_target
-from signetscan.formats.result_files import CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
+from signetscan.formats.result_files import CELLS_NAME, CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
 from signetscan.results.calibration import CALIBRATION_NAME
 from signetscan.results.failures import read_failure
 from signetscan.results.folder import failures_in_words, is_segmentation, list_slides, pair_names
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from signetscan.dataset.parsed import ImageObjects
     from signetscan.dataset.remarks import Remarks
 
-NOT_BOXES = (RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", CALIBRATION_NAME, SUFFIXES["asap"], SUFFIXES["imagescope"])
+NOT_BOXES = (
+    *(RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", CALIBRATION_NAME, f"{CELLS_NAME}.csv", f"{CELLS_NAME}.json"),
+    *(SUFFIXES["asap"], SUFFIXES["imagescope"]),
+)
 """Suffixes of files beside results that have no boxes, or in a format that is not read."""
 CORRECTIONS_MARK = CORRECTIONS_SUFFIX.removesuffix(".geojson")
 """What the viewer adds to a slide's name for its corrections."""

@@ -41,6 +41,9 @@ CORRECTIONS_SUFFIX = ".corrected.geojson"
 REGIONS = ".regions"
 """Stands after a slide's name in the names of all results of its segmentation: they lie beside those of detection."""
 
+CELLS_NAME = "cells-in-regions"
+"""Name, without suffix, of the tables of cells in the tissue of all slides."""
+
 USUAL_FORMATS = ("geojson", "csv")
 """Formats of detections that are written by default."""
 USUAL_REGION_FORMATS = ("geojson", "csv", "classmap")

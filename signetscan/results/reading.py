@@ -86,18 +86,24 @@ def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> 
         counts = f"{len(detections)} in the file, {record.total} in its run record"
         message = f"{file}: the numbers of detections differ, {counts}; scan the slide again"
         raise ResultError(message)
-    if not _is_whole(file, record.files[form]):
-        message = f"{file}: not the file that its run wrote, by size or SHA-256; scan the slide again"
-        raise ResultError(message)
+    check_is_whole(file, record.files[form])
     return detections
 
 
-def _is_whole(file: Path, recorded: ResultFile) -> bool:
+def check_is_whole(file: Path, recorded: ResultFile) -> None:
+    """Make sure that a file, and its other parts if it has some, hold what their run wrote.
+
+    Raises:
+        ResultError: they do not, or cannot be read.
+    """
     try:
-        return recorded.is_whole(file)
+        is_whole = recorded.is_whole(file)
     except OSError as error:
         message = f"{file}: cannot be read: {error.strerror or error}"
         raise ResultError(message) from error
+    if not is_whole:
+        message = f"{file}: not the file that its run wrote, by size or SHA-256; scan the slide again"
+        raise ResultError(message)
 
 
 def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:
