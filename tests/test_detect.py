@@ -95,7 +95,7 @@ def test_result_does_not_depend_on_batches_threads_and_device() -> None:
     for batch_size, read_threads, on_gpu in ((1, 1, False), (3, 4, True), (64, 8, False)):
         detector = BlobDetector()
         detector.runs_on = Placement(name="anything", on_gpu=on_gpu)
-        options = ScanOptions(batch_size=batch_size, read_threads=read_threads)
+        options = ScanOptions(batch_size=batch_size, read_threads=read_threads, trim_tiles=True)
         detected = detect_slide(slide, detector, options).detections
         assert max(detector.batches) <= batch_size
         results.append((detected.boxes.tobytes(), detected.scores.tobytes(), detected.labels.tobytes()))
@@ -197,10 +197,10 @@ def test_a_model_of_one_tile_size_gets_no_other(size: tuple[int, int]) -> None:
     image[60:200, 40:180] = (200, 120, 180)
     slide = ArraySlide([image], mpp=0.25)
     with pytest.raises(AssertionError):
-        detect_slide(slide, FixedDetector())
-    found = detect_slide(slide, FixedDetector(tile_size_is_fixed=True)).detections
+        detect_slide(slide, FixedDetector(tile_overlap=160))
+    found = detect_slide(slide, FixedDetector(tile_overlap=160, tile_size_is_fixed=True)).detections
     assert len(found) == 1
-    assert found.boxes.tolist() == detect_slide(slide, BlobDetector()).detections.boxes.tolist()
+    assert found.boxes.tolist() == detect_slide(slide, BlobDetector(tile_overlap=160)).detections.boxes.tolist()
 
 
 class DamagedSlide(ArraySlide):

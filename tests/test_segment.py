@@ -22,7 +22,7 @@ from signetscan.scan.class_map import FIRST_CLASS, NOT_SCANNED, UNREAD, MapTally
 from signetscan.scan.options import SegmentOptions
 from signetscan.scan.roi import Roi
 from signetscan.scan.segment import segment_slide
-from signetscan.scan.tiling import Cut, trim
+from signetscan.scan.tiling import Cut
 from signetscan.slides import ArraySlide
 from signetscan.slides.protocol import Window
 from signetscan.testing.specs import make_segmentation_spec
@@ -214,7 +214,8 @@ def cuts(draw: st.DrawFn) -> tuple[Cut, int, int, int]:
         tile_size=spec.tile_size,
         overlap=overlap,
         stride=stride,
-        margin=margin + step,
+        margin=margin,
+        glass_margin=margin + step,
         beyond=margin,
         step=step,
         exact=draw(st.booleans()),
@@ -240,9 +241,9 @@ def test_kept_parts_cover_the_plane_once_at_one_phase(example: tuple[Cut, int, i
         assert all(edge % cut.step == 0 for edge in (x0, y0, x1, y1))
         if x0 < x1 and y0 < y1:
             left, right = sorted(data.draw(st.floats(x0, x1)) for _ in range(2))
-            trimmed = trim(tile, (left, y0, right, y1), margin=cut.margin, stride=cut.stride)
-            assert (trimmed.x - tile.x) % cut.stride == trimmed.width % cut.stride == 0
-            first, _, last, _ = trimmed.clip(trimmed.x + margin, y0, trimmed.width - 2 * margin, 1)
+            fitted = cut.fitted(0, tile.owned, (left, y0, right, y1), (width, height))
+            assert (fitted.x - tile.x) % cut.stride == fitted.width % cut.stride == 0
+            first, _, last, _ = fitted.clip(fitted.x + margin, y0, fitted.width - 2 * margin, 1)
             assert first <= max(x0, math.floor(left / cut.step) * cut.step)
             assert last >= min(x1, math.ceil(right / cut.step) * cut.step)
     assert (covered == 1).all()

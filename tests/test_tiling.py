@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from itertools import groupby, pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signetscan.errors import OptionError
-from signetscan.scan.tiling import TileGrid, in_strips, trim
+from signetscan.scan.tiling import Cut, TileGrid, in_strips
 
 
 @st.composite
@@ -67,26 +68,38 @@ def test_a_grid_has_as_few_tiles_as_possible(grid: TileGrid) -> None:
         grid[len(grid)]
 
 
-@given(grids(), st.tuples(*[st.floats(0, 1)] * 4), st.data())
-def test_a_trimmed_tile_holds_the_part_and_its_margin_and_little_else(
-    grid: TileGrid, part: tuple[float, float, float, float], data: st.DataObject
+@given(grids(), st.tuples(*[st.floats(0, 1)] * 8))
+def test_a_fitted_tile_shows_the_part_and_its_margins_and_little_else(
+    grid: TileGrid, places: tuple[float, ...]
 ) -> None:
-    tile = grid[data.draw(st.integers(0, len(grid) - 1))]
-    margin = grid.overlap // 2
-    (x0, x1), (y0, y1) = sorted(part[::2]), sorted(part[1::2])
-    left, top, right, bottom = tile.owned
-    width, height = right - left, bottom - top
-    around = (left + x0 * width, top + y0 * height, left + x1 * width, top + y1 * height)
-    less = trim(tile, around, margin=margin, stride=grid.stride)
-    assert (less.index, less.owned) == (tile.index, tile.owned)
-    for start, side, old_start, old_side, low, high in (
-        (less.x, less.width, tile.x, tile.width, around[0], around[2]),
-        (less.y, less.height, tile.y, tile.height, around[1], around[3]),
+    margin, length = grid.overlap // 2, grid.width
+    cut = Cut(tile_size=grid.tile_size, overlap=grid.overlap, stride=grid.stride, margin=margin, glass_margin=5)
+    left, low, high, right = (place * length for place in sorted(places[:4]))
+    top, first, last, bottom = (place * length for place in sorted(places[4:]))
+    first, last = (top, bottom) if places[0] < 0.5 else (first, last)  # tissue that goes on beyond the part
+    tile = cut.fitted(3, (left, top, right, bottom), (low, first, high, last), (length, length))
+    assert (tile.index, tile.owned) == (3, (left, top, right, bottom))
+    for start, side, whole, part in (
+        (tile.x, tile.width, (left, right), (low, high)),
+        (tile.y, tile.height, (top, bottom), (first, last)),
     ):
-        assert old_start <= start <= max(low - margin, old_start)
-        assert min(high + margin, old_start + old_side) <= start + side <= old_start + old_side
+        around = (5 if part[0] > whole[0] else margin, 5 if part[1] < whole[1] else margin)
+        begin, end = max(part[0] - around[0], whole[0] - margin, 0), min(part[1] + around[1], whole[1] + margin, length)
         assert start % grid.stride == side % grid.stride == 0
-        assert side < high - low + 2 * (margin + grid.stride)
+        assert begin - grid.stride - 1e-5 < start <= begin + 1e-5
+        assert end - 1e-5 <= start + side < end + grid.stride + 1e-5
+
+
+@given(grids(), st.integers(1, 5))
+def test_parts_begin_where_tiles_need_not_be_larger(grid: TileGrid, square: int) -> None:
+    cut = Cut(tile_size=4, overlap=grid.overlap, stride=grid.stride, margin=grid.overlap // 2, glass_margin=0)
+    edges = cut.edges(grid.width, square)
+    assert edges[0] == 0
+    assert edges[-1] == grid.width
+    assert (np.diff(edges) > 0).all()
+    for low, high in pairwise(edges[1:-1]):
+        tile = cut.fitted(0, (low, 0.0, high, 1.0), (low, 0.0, high, 1.0), (10**6, 10**6))
+        assert tile.width <= square * grid.stride + grid.overlap
 
 
 @given(grids(), st.floats(1, 1e6))

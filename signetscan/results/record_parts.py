@@ -147,7 +147,7 @@ class TileCounts:
     """Numbers of tiles."""
 
     grid: int
-    """Tiles in the grid over the whole slide."""
+    """Tiles that would cover the whole slide."""
     scanned: int
     """Tiles that were read and given to the model."""
 

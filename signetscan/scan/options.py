@@ -82,7 +82,7 @@ class ReadingOptions:
     )
     trim_tiles: bool | None = option(
         None,
-        Option(help="Trim tiles to the tissue in them, so that they differ in shape.", default="on a CPU"),
+        Option(help="Place tiles by the tissue, so that they differ in shape.", default="on a CPU"),
     )
 
     def __post_init__(self) -> None:
@@ -215,6 +215,8 @@ class ResolvedScanOptions(ResolvedReadingOptions, ScanOptions):
             overlap=self.overlap,
             stride=spec.stride,
             margin=self.overlap // 2,
+            # What is called tissue has a margin already, so that this much is enough to see whole cells.
+            glass_margin=self.overlap // 4,
             exact=spec.tile_size_is_fixed,
         )
 
@@ -282,8 +284,9 @@ class ResolvedSegmentOptions(ResolvedReadingOptions, SegmentOptions):
             tile_size=self.tile_size,
             overlap=-(-2 * margin // spec.stride) * spec.stride,
             stride=spec.stride,
+            margin=margin,
             # Tissue begins anywhere in a pixel of the output.
-            margin=margin + step,
+            glass_margin=margin + step,
             beyond=margin,
             step=step,
             exact=spec.tile_size_is_fixed,

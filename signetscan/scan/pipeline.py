@@ -48,7 +48,7 @@ class ScanResult:
     options: ResolvedReadingOptions
     """The options in force."""
     tiles: int
-    """Tiles in the grid."""
+    """Tiles that would cover the whole slide."""
     tiles_scanned: int
     """Tiles that the model was run on; the others show no tissue."""
     tissue_mm2: float | None

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from signetscan.boxes import area
 from signetscan.errors import SlideError
+from signetscan.scan.cover import TileSizes, Tissue, cover
 from signetscan.scan.levels import is_same_picture, other_picture
 from signetscan.scan.overview import overview_step
 from signetscan.scan.survey import survey_slide
-from signetscan.scan.tiling import in_strips, trim
+from signetscan.scan.tiling import in_strips
 from signetscan.scan.tissue import whole_slide
 from signetscan.slides.at_mpp import best_level
 from signetscan.slides.concerns import Concern, ConcernKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from signetscan.boxes import Box
     from signetscan.scan.options import ResolvedReadingOptions
     from signetscan.scan.roi import Roi
     from signetscan.scan.survey import Survey
@@ -31,6 +37,9 @@ logger = logging.getLogger(__name__)
 STRIP_BYTES = 1 << 27
 """Decoded bytes of a row of tiles at most: slides are scanned in strips this narrow, so that the overlap of two rows is
 still in the cache of decoded pixels when the second row is read."""
+
+SQUARES_IN_TILE = 8
+"""Places along the side of a tile, at least, where the plane may be cut."""
 
 NOTHING_TO_SCAN = Concern(
     kind=ConcernKind.TISSUE,
@@ -46,7 +55,7 @@ class ScanPlan:
     tiles: list[Tile]
     """The tiles to scan, in the order of scanning."""
     tiles_in_grid: int
-    """Tiles that cover the whole slide."""
+    """Tiles that would cover the whole slide."""
     tissue_mm2: float | None
     """Area of the tissue mask, mm²; None where none was used."""
     tissue: TissueMask | None
@@ -87,10 +96,10 @@ def plan_scan(view: SlideAtMpp, cut: Cut, options: ResolvedReadingOptions, roi: 
     area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
     if roi is not None:
         mask = roi.around(mask)
-    chosen = _with_tissue(tiles, mask, view, cut, trim_tiles=options.trim_tiles)
+    chosen = place_tiles(mask, view, cut) if options.trim_tiles else _with_tissue(tiles, mask, view)
     return ScanPlan(
         tiles=chosen,
-        tiles_in_grid=len(grid),
+        tiles_in_grid=_count_all(chosen, view, cut) if options.trim_tiles else len(grid),
         tissue_mm2=area_mm2 if options.tissue_mask else None,
         tissue=tissue,
         mask=searched,
@@ -125,17 +134,48 @@ def _survey(view: SlideAtMpp, options: ResolvedReadingOptions) -> Survey | None:
     return replace(survey, concerns=(*survey.concerns, other_picture(small, view.level)))
 
 
-def _with_tissue(
-    tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp, cut: Cut, *, trim_tiles: bool
-) -> list[Tile]:
-    """The tiles whose own part holds tissue, trimmed to it if they are to be trimmed."""
+def _with_tissue(tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp) -> list[Tile]:
+    """The tiles whose own part holds tissue."""
+    return [tile for tile in tiles if mask.touches(*_in_level0(tile.owned, view))]
+
+
+def place_tiles(mask: TissueMask, view: SlideAtMpp, cut: Cut) -> list[Tile]:
+    """Tiles that are placed by the tissue and fitted to it."""
+    width, height = cut.plane(*view.dimensions)
+    # About as fine as the mask, so that a large slide has no more squares than it needs, but not as coarse as a tile.
+    pixel = max(mask.pixel[0] / view.scale[0], mask.pixel[1] / view.scale[1])
+    square = max(1, min(int(pixel), (cut.tile_size - cut.overlap) // SQUARES_IN_TILE) // cut.stride)
+    x, y = np.array(cut.edges(width, square)), np.array(cut.edges(height, square))
+    tissue = Tissue(squares=mask.on(x * view.scale[0], y * view.scale[1]), x=x, y=y)
+    sizes = TileSizes(
+        side=cut.tile_size,
+        overlap=cut.overlap,
+        glass_margin=math.ceil((cut.margin % cut.stride + cut.glass_margin) / cut.stride) * cut.stride,
+        edge_margin=min(cut.margin, cut.beyond),
+    )
+    tiles: list[Tile] = []
+    for x0, y0, x1, y1 in cover(tissue, sizes):
+        owned = (float(x[x0]), float(y[y0]), float(x[x1]), float(y[y1]))
+        inside = mask.bounds(*_in_level0(owned, view))
+        if inside is not None:
+            tiles.append(cut.fitted(len(tiles), owned, _in_view(inside, view), view.dimensions))
+    return tiles
+
+
+def _count_all(tiles: Sequence[Tile], view: SlideAtMpp, cut: Cut) -> int:
+    """How many tiles would cover the whole slide: those placed by the tissue, and whole ones on the glass between."""
+    width, height = view.dimensions
+    shown = float(area(np.array([tile.seen for tile in tiles]).reshape(-1, 4)).sum())
+    return len(tiles) + math.ceil(max(width * height - shown, 0) / (cut.tile_size - cut.overlap) ** 2)
+
+
+def _in_level0(box: Box, view: SlideAtMpp) -> Box:
+    """A rectangle in level-0 pixels, from view pixels."""
     scale_x, scale_y = view.scale
-    chosen = []
-    for tile in tiles:
-        x0, y0, x1, y1 = tile.owned  # view pixels, while the mask is asked in level-0 pixels
-        tissue = mask.bounds(x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
-        if tissue is None:
-            continue
-        tissue_in_view = (tissue[0] / scale_x, tissue[1] / scale_y, tissue[2] / scale_x, tissue[3] / scale_y)
-        chosen.append(trim(tile, tissue_in_view, margin=cut.margin, stride=cut.stride) if trim_tiles else tile)
-    return chosen
+    return box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
+
+
+def _in_view(box: Box, view: SlideAtMpp) -> Box:
+    """A rectangle in view pixels, from level-0 pixels."""
+    scale_x, scale_y = view.scale
+    return box[0] / scale_x, box[1] / scale_y, box[2] / scale_x, box[3] / scale_y

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from signetscan.boxes import Box
 
 
+SAME_PX = 1e-6
+"""Edges as near as this are the same; between level-0 and view pixels the last bits get lost."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
     """One tile. All numbers are view pixels, from the slide's origin."""
@@ -158,7 +162,9 @@ class Cut:
     exact: bool = False
     """Whether all tiles are of the largest size, for a model that takes no other."""
     margin: int
-    """Least margin that a trimmed tile leaves around what matters in it, view pixels."""
+    """Least margin that tiles which are placed by the tissue show around their own part, view pixels."""
+    glass_margin: int
+    """Least margin around the tissue where it ends within their own part, view pixels."""
     beyond: int = 0
     """How far tiles reach beyond the edges of the plane, view pixels."""
     step: int = 0
@@ -195,27 +201,48 @@ class Cut:
         owned = (max(x0, 0), max(y0, 0), min(x1, width), min(y1, height))
         return replace(tile, x=tile.x - self.beyond, y=tile.y - self.beyond, owned=owned)
 
+    def edges(self, length: int, square: int) -> list[float]:
+        """Where parts of a plane may begin and end along one axis, so that their tiles are no larger than they need be.
+
+        Args:
+            length: width or height of the plane, view pixels.
+            square: how many strides are from one edge to the next.
+
+        Returns:
+            Rising view pixels, the first 0 and the last the length.
+        """
+        # What is shown before the part then begins at a multiple of the stride.
+        first = self.margin % self.stride - self.beyond
+        inner = range(first, length, square * self.stride)
+        return [0.0, *(float(edge) for edge in inner if edge > 0), float(length)]
+
+    def fitted(self, index: int, owned: Box, around: Box, size: tuple[int, int]) -> Tile:
+        """A tile that shows what matters in its own part, with margins, as far as the plane and what is beyond it go.
+
+        Args:
+            index: its number.
+            owned: x0, y0, x1, y1 of its own part, view pixels.
+            around: x0, y0, x1, y1 of what matters in it.
+            size: width and height of the view, view pixels.
+        """
+        plane = self.plane(*size)
+        left, right = self._fit((owned[0], owned[2]), (around[0], around[2]), plane[0])
+        top, bottom = self._fit((owned[1], owned[3]), (around[1], around[3]), plane[1])
+        return Tile(index=index, x=left, y=top, width=right - left, height=bottom - top, owned=owned)
+
+    def _fit(self, owned: tuple[float, float], around: tuple[float, float], length: int) -> tuple[int, int]:
+        """Where a tile begins and ends along one axis."""
+        low, high = owned[0] - self.margin, owned[1] + self.margin
+        if around[0] - owned[0] > SAME_PX:
+            low = max(low, around[0] - self.glass_margin)
+        if owned[1] - around[1] > SAME_PX:
+            high = min(high, around[1] + self.glass_margin)
+        first = max(math.floor((low + self.beyond) / self.stride), 0)
+        last = min(math.ceil((high + self.beyond) / self.stride), -(-(length + 2 * self.beyond) // self.stride))
+        return first * self.stride - self.beyond, last * self.stride - self.beyond
+
     def _whole_steps(self, length: int) -> int:
         return max(1, math.floor(length / self.step + 0.5)) * self.step
-
-
-def trim(tile: Tile, around: Box, *, margin: int, stride: int) -> Tile:
-    """Trim a tile to the part of it that matters.
-
-    Args:
-        tile: the tile; its own part stays the same.
-        around: x0, y0, x1, y1 of what matters in its own part, view pixels.
-        margin: least margin to leave around that within the tile, view pixels.
-        stride: the tile's edges move by multiples of it, view pixels.
-    """
-    left, right = _trim_axis(tile.x, tile.width, around[0] - margin, around[2] + margin, stride)
-    top, bottom = _trim_axis(tile.y, tile.height, around[1] - margin, around[3] + margin, stride)
-    return replace(tile, x=left, y=top, width=right - left, height=bottom - top)
-
-
-def _trim_axis(start: int, side: int, low: float, high: float, stride: int) -> tuple[int, int]:
-    first, last = math.floor((low - start) / stride) * stride, math.ceil((high - start) / stride) * stride
-    return start + max(0, first), start + min(side, last)
 
 
 def in_strips(grid: TileGrid, pixels: float) -> list[Tile]:

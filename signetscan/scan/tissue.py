@@ -114,6 +114,18 @@ class TissueMask:
         column = (x / self.pixel[0]).astype(np.intp).clip(0, columns - 1)
         return np.asarray(self.mask[row[:, None], column[None]])
 
+    def on(self, x: NDArray[Float], y: NDArray[Float]) -> NDArray[np.bool_]:
+        """Whether tissue lies in each rectangle of a lattice, (Y, X).
+
+        Args:
+            x: (X + 1,), where the lattice's columns begin and the last one ends, level-0 pixels, within the slide.
+            y: (Y + 1,), the same of its rows.
+        """
+        rows = np.logical_or.reduceat(np.pad(self.mask, ((0, 1), (0, 0))), _ranges(y / self.pixel[1], len(self.mask)))
+        columns = _ranges(x / self.pixel[0], self.mask.shape[1])
+        touched = np.logical_or.reduceat(np.pad(rows[::2], ((0, 0), (0, 1))), columns, axis=1)
+        return np.asarray(touched[:, ::2])
+
     def touches(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         """Whether any tissue lies in a rectangle, level-0 pixels."""
         return self.bounds(x0, y0, x1, y1) is not None
@@ -275,3 +287,10 @@ def _may_be_glass(overview: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _pixels(area_um2: float, pixel_um2: float) -> int:
     return int(area_um2 / pixel_um2)
+
+
+def _ranges(edges: NDArray[Float], count: int) -> NDArray[np.intp]:
+    """First and end, one after the other, of the mask pixels between neighbouring edges; there are so many in all."""
+    first = np.floor(edges[:-1]).clip(0, count - 1)
+    end = np.maximum(np.ceil(edges[1:]).clip(0, count), first + 1)
+    return np.stack([first, end], axis=1).ravel().astype(np.intp)
