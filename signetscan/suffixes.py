@@ -49,7 +49,9 @@ HEATMAP_SUFFIX = ".heatmap.ome.tif"
 """Suffix of heat maps."""
 MAP_SUFFIX = ".classmap.ome.tif"
 """Suffix of class maps."""
-NOT_SLIDES = (DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX, MAP_SUFFIX)
+SEGMENTS_SUFFIX = ".seg.dcm"
+"""Suffix of class maps as DICOM segmentations."""
+NOT_SLIDES = (DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX, MAP_SUFFIX, SEGMENTS_SUFFIX)
 """Suffixes of results that end like slides."""
 
 BESIDE_SLIDES = (

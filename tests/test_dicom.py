@@ -9,54 +9,19 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from dicom_sources import write_source
 from hypothesis import HealthCheck, given, settings
-from pydicom.dataset import Dataset, FileMetaDataset
 from scanned_slides import CONTROLS, HOSTILE, many, scanned, scanned_slides
 
 from signetscan.errors import UnfitError
-from signetscan.formats.dicom import MAY_BE_EMPTY, NEEDED, write_dicom
+from signetscan.formats.dicom import write_dicom
+from signetscan.formats.dicom_objects import MAY_BE_EMPTY, NEEDED
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.formats.scanned_slide import ScannedSlide
-
-WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
-
-
-def write_source(path: Path, dimensions: tuple[int, int] = (120_000, 90_000), **changes: Any) -> Path:  # noqa: ANN401
-    """What a whole-slide image says, without its pixels."""
-    values: dict[str, Any] = {
-        "SpecificCharacterSet": "ISO_IR 100",
-        "SOPClassUID": WHOLE_SLIDE,
-        "SOPInstanceUID": "1.2.3.4",
-        "StudyInstanceUID": "1.2.3",
-        "SeriesInstanceUID": "1.2.3.5",
-        "FrameOfReferenceUID": "1.2.3.6",
-        "Modality": "SM",
-        "PatientID": "P1",
-        "PatientName": "Müller^Jörg",
-        "PatientBirthDate": "19500102",
-        "PatientSex": "M",
-        "AccessionNumber": "A1",
-        "StudyID": "S1",
-        "StudyDate": "20200304",
-        "StudyTime": "101112",
-        "ContainerIdentifier": "Box 7",
-        "TotalPixelMatrixColumns": dimensions[0],
-        "TotalPixelMatrixRows": dimensions[1],
-    }
-    image = Dataset()
-    for name, value in (values | changes).items():
-        if value is not None:
-            setattr(image, name, value)
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    image.file_meta.MediaStorageSOPClassUID = pydicom.uid.UID(WHOLE_SLIDE)
-    image.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID("1.2.3.4")
-    image.save_as(path, enforce_file_format=True)
-    return path
 
 
 def read(path: Path) -> Any:  # noqa: ANN401

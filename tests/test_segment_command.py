@@ -103,7 +103,8 @@ def test_regions_areas_and_score_are_written_and_found_again(bench: Bench, tmp_p
 @pytest.mark.slow
 def test_the_files_do_not_depend_on_batches_tiles_or_threads(bench: Bench, tmp_path: Path) -> None:
     written: list[list[bytes]] = []
-    every = [part for name in REGION_SUFFIXES for part in ("--format", name)]
+    names = [name for name in REGION_SUFFIXES if name != "dicom"]
+    every = [part for name in names for part in ("--format", name)]
     variants: tuple[tuple[object, ...], ...] = ((), ("--batch-size", 4, "--read-threads", 3), ("--tile-size", 64))
     for options in variants:
         out = tmp_path / str(len(written))
@@ -182,12 +183,28 @@ def test_formats_are_chosen_and_those_that_are_missing_are_added(bench: Bench, t
     record = read_run_record(out / "a.regions.run.json")
     assert record.files.keys() == {"csv", "geojson", "heatmap"}
     assert (out / "a.regions.csv").read_bytes() == alone, "regions are counted whether they are written or not"
+    assert list(record.unfit) == []
     for file in record.files.values():
         assert file.sha256 == hashlib.sha256((out / file.name).read_bytes()).hexdigest()
     assert json.loads(segment(bench, out, *more, "--json", "-q").stdout)["status"] == "skipped"
     again = segment(bench, out, "--overwrite")
     assert again.exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == WRITTEN, "files of other formats held the former results"
+
+
+def test_a_slide_that_is_no_dicom_has_no_dicom_segments_and_the_record_says_so(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = segment(bench, out, "--format", "dicom", "--format", "csv")
+    assert result.exit_code == 0
+    assert "only DICOM slides can have DICOM segmentations" in result.stderr
+    record = read_run_record(out / "a.regions.run.json")
+    assert (list(record.files), list(record.unfit)) == (["csv"], ["dicom"])
+    again = segment(bench, out, "--format", "dicom", "--format", "csv")
+    assert "only DICOM slides can have DICOM segmentations" in again.stderr
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    private = segment(bench, out, "--format", "dicom", "--pseudonymise", tmp_path / "key")
+    assert private.exit_code == 2
+    assert "cannot be pseudonymised. See --format and --pseudonymise" in private.stderr
 
 
 def test_a_map_that_was_damaged_is_made_again(bench: Bench, tmp_path: Path) -> None:

@@ -162,9 +162,9 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.private and "dicom" in self.formats:
-            message = "DICOM annotations contain the patient's data from the slide, so they cannot be pseudonymised"
-            raise OptionError(message, options=("formats", "pseudonymise"))
+        if self.private and "dicom" in {*self.formats, *self.region_formats}:
+            message = "DICOM results contain the patient's data from the slide, so they cannot be pseudonymised"
+            raise OptionError(message, options=("formats", "region_formats", "pseudonymise"))
         if self.dask is not None and (self.dry_run or self.slide_timeout):
             message = "a Dask cluster supports neither a dry run nor a time limit for slides"
             raise OptionError(message, options=("dask", "dry_run", "slide_timeout"))

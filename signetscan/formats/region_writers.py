@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.errors import UnfitError
 from signetscan.formats.class_areas import write_class_areas
+from signetscan.formats.dicom_segments import write_segments
 from signetscan.formats.regions import write_outlines
 from signetscan.formats.result_files import REGION_SUFFIXES, add_suffix
 from signetscan.formats.tissue_maps import write_class_map, write_probability_map
@@ -28,6 +29,7 @@ REGION_WRITERS: dict[str, Writer] = {
     "csv": _csv,
     "classmap": write_class_map,
     "heatmap": write_probability_map,
+    "dicom": write_segments,
 }
 """The writer of each format of `result_files.REGION_SUFFIXES`."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.extras import require
-from signetscan.suffixes import DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX, MAP_SUFFIX
+from signetscan.suffixes import DICOM_RESULT_SUFFIX, HEATMAP_SUFFIX, MAP_SUFFIX, SEGMENTS_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +27,7 @@ REGION_SUFFIXES = {
     "csv": ".csv",
     "classmap": MAP_SUFFIX,
     "heatmap": HEATMAP_SUFFIX,
+    "dicom": SEGMENTS_SUFFIX,
 }
 """Suffix of the file of each format of regions; `REGIONS` stands before it."""
 RECORD_SUFFIX = ".run.json"
