@@ -14,7 +14,8 @@ from .evaluation.files import read_results as read_results
 from .evaluation.options import AssessOptions as AssessOptions
 from .evaluation.options import TruthOptions as TruthOptions
 from .evaluation.run import evaluate_files as evaluate_files
-from .foreign.importing import ImportedModel as ImportedModel
+from .foreign.importing import ImportedDetector as ImportedDetector
+from .foreign.importing import ImportedSegmenter as ImportedSegmenter
 from .foreign.importing import import_model as import_model
 from .foreign.options import ImportOptions as ImportOptions
 from .models.detector import load_detector as load_detector

@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from signetscan.errors import ModelError, OptionError, OutputError
-from signetscan.foreign.importing import import_model
+from signetscan.foreign.importing import ImportedDetector, import_model
 from signetscan.foreign.options import ImportOptions
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from signetscan.foreign.importing import ImportedModel
 
     Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
     Outputs = dict[str, NDArray[Any]]
@@ -134,10 +132,12 @@ def write_foreign(path: Path, kind: str, **changes: object) -> Path:
     return path
 
 
-def imported(path: Path, **options: object) -> ImportedModel:
+def imported(path: Path, **options: object) -> ImportedDetector:
     """Import a file as out.onnx beside it."""
     values: dict[str, Any] = {"classes": CLASSES, "threshold": 0.3} | options
-    return import_model(path, path.with_name("out.onnx"), mpp=0.5, options=ImportOptions(**values))
+    model = import_model(path, path.with_name("out.onnx"), mpp=0.5, options=ImportOptions(**values))
+    assert isinstance(model, ImportedDetector)
+    return model
 
 
 def refused(path: Path, says: str, **options: object) -> None:

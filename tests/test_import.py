@@ -12,7 +12,7 @@ from foreign_graphs import SIDE, foreign_graph, found_by, imported, refused, wri
 from onnx import TensorProto, helper, numpy_helper
 
 from signetscan.errors import OptionError
-from signetscan.foreign.options import GraphKind, Pixels
+from signetscan.foreign.options import BoxKind, Pixels
 from signetscan.models.detector import load_detector
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.foreign.importing import ImportedModel
+    from signetscan.foreign.importing import ImportedDetector
 
-KINDS = get_args(GraphKind)
+KINDS = get_args(BoxKind)
 
 
 def tiles(count: int = 3) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def tiles(count: int = 3) -> NDArray[np.uint8]:
     return (0.5 * flat + 0.5 * rng.integers(0, 256, (count, SIDE, SIDE, 3))).astype(np.uint8)
 
 
-def check_same(model: ImportedModel, foreign: onnx.ModelProto, pixels: str = "") -> None:
+def check_same(model: ImportedDetector, foreign: onnx.ModelProto, pixels: str = "") -> None:
     """The model file, run as any other, finds what the foreign graph finds, tile by tile."""
     detector = load_detector(model.path, device="cpu")
     some = tiles()
@@ -50,7 +50,7 @@ def check_same(model: ImportedModel, foreign: onnx.ModelProto, pixels: str = "")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_foreign_graph_finds_the_same_as_a_model_file(kind: GraphKind, tmp_path: Path) -> None:
+def test_a_foreign_graph_finds_the_same_as_a_model_file(kind: BoxKind, tmp_path: Path) -> None:
     foreign = foreign_graph(kind)
     model = imported(write_foreign(tmp_path / "foreign.onnx", kind))
     assert model.kind == kind
@@ -109,7 +109,7 @@ def test_colours_are_the_axis_of_three_even_if_all_others_are_free(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "torchvision"])
-def test_a_free_batch_stays_free(kind: GraphKind, tmp_path: Path) -> None:
+def test_a_free_batch_stays_free(kind: BoxKind, tmp_path: Path) -> None:
     model = imported(write_foreign(tmp_path / "foreign.onnx", kind, batch="n"))
     assert model.spec.batch_size is None
     check_same(model, foreign_graph(kind))

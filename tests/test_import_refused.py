@@ -299,6 +299,6 @@ def test_the_command_says_what_it_made(tmp_path: Path, no_settings: None) -> Non
     assert done.exit_code == 2
     assert "yolo.onnx: it does not say the names of its classes" in done.stderr
     assert "See --class" in done.stderr
-    done = CliRunner().invoke(cli, [*words[:-2], "--class", "a"])
+    done = CliRunner().invoke(cli, [*words[:-2], "--class", "a", "--class", "b"])
     assert done.exit_code == 2
     assert "--mpp" in done.stderr

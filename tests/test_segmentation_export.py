@@ -14,6 +14,7 @@ from toy_tissue import toy_tissue
 
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError, OptionError
+from signetscan.formats.colours import tissue_colours
 from signetscan.models.segmenter import load_segmenter
 from signetscan.training.export_options import ExportOptions
 from signetscan.training.segmentation.checkpoint import load_segmentation_checkpoint, save_segmentation_checkpoint
@@ -25,7 +26,7 @@ from signetscan.training.segmentation.export import (
 from signetscan.training.segmentation.network import SegmentationNet
 from signetscan.training.segmentation.options import SegmentationArchitecture
 from signetscan.training.segmentation.segmenter import TorchSegmenter
-from signetscan.training.segmentation.spec import class_colours, make_segmentation_spec
+from signetscan.training.segmentation.spec import make_segmentation_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,9 +118,10 @@ def test_a_file_of_another_network_is_refused(tissue_run: Path, spec: Segmentati
 
 def test_colours_differ_and_the_background_is_white() -> None:
     for count in (2, 5, 12):
-        colours = class_colours(count)
-        assert colours[0] == (255, 255, 255)
-        assert len(set(colours)) == count
+        for background in (0, count - 1):
+            colours = tissue_colours(count, background)
+            assert colours[background] == (255, 255, 255)
+            assert len(set(colours)) == len(colours) == count
 
 
 def test_the_command_exports_either_kind(tissue_run: Path, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from signetscan.detections import Detections
 from signetscan.errors import SignetscanError
 from signetscan.foreign.importing import import_model
 from signetscan.foreign.options import ImportOptions
+from signetscan.foreign.wsinfer import read_config
 from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.models.detector import load_detector
 from signetscan.models.store import find_model
@@ -66,6 +67,20 @@ XML = b"""<?xml version="1.0"?><annotation><filename>a.png</filename><size><widt
 <object><name>ring</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax><ymax>6</ymax></bndbox></object></annotation>"""
 CSV = b'x0,y0,x1,y1,score,class\n1,2,3,4,0.5,ring\n5,6,7,8,0.25,"a,b"\n'
 TOML = b'[detect]\nmodel = "fast"\nworkers = 2\nslide-timeout = 3.5\n[train]\nepochs = 3\n'
+PATCH_CONFIG = json.dumps(
+    {
+        "spec_version": "1.0",
+        "num_classes": 2,
+        "class_names": ["Other", "Tumor"],
+        "patch_size_pixels": 350,
+        "spacing_um_px": 0.25,
+        "transform": [
+            {"name": "Resize", "arguments": {"size": 224}},
+            {"name": "ToTensor"},
+            {"name": "Normalize", "arguments": {"mean": [0.7, 0.6, 0.7], "std": [0.1, 0.1, 0.1]}},
+        ],
+    }
+).encode()
 RECORD = json.dumps(
     {
         "schema": 1,
@@ -336,6 +351,7 @@ def targets() -> dict[str, Callable[[random.Random, Path], None]]:
         "dataset": of_file(DATASET, "dataset.json", lambda path: read_dataset_record(path.parent)),
         "onnx": of_file(model, "a.onnx", lambda path: load_detector(path, device="cpu")),
         "import": of_file(tiny_graph(), "a.onnx", import_tiny),
+        "import-config": of_file(PATCH_CONFIG, "config.json", read_config),
         "metadata": metadata_target(load_detector(find_model("fast"), device="cpu").spec),
         "segmentation-metadata": metadata_target(make_segmentation_spec()),
         "checkpoint": of_file(checkpoint(), "a.pt", load_checkpoint),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.detections import Detections
-    from signetscan.foreign.kinds import Convention
+    from signetscan.foreign.kinds import BoxConvention
     from signetscan.models.detector import Detector
     from signetscan.models.runtime import Session
 
@@ -70,7 +70,7 @@ def takes_any_batch(detector: Detector, tiles: Sequence[NDArray[np.uint8]]) -> b
 
 
 def check_wrapped(
-    detector: Detector, foreign: Session, convention: Convention, tiles: Sequence[NDArray[np.uint8]]
+    detector: Detector, foreign: Session, convention: BoxConvention, tiles: Sequence[NDArray[np.uint8]]
 ) -> Agreement:
     """Compare what a wrapped graph finds on tiles with what the foreign one gives for them.
 
@@ -81,7 +81,7 @@ def check_wrapped(
     for tile in tiles:
         with model_errors():
             (found,) = detector.detect(tile[None], 0.0)
-            arrays = foreign.run_on(prepare(convention, tile))
+            arrays = foreign.run_on(prepare(convention.picture, tile))
         boxes, scores, labels = decode(convention, arrays)
         (expected,) = candidates(boxes[None], scores[None], labels[None], 0.0)
         compared = _compared(found, expected)

@@ -1,4 +1,4 @@
-"""Preparing tiles and decoding outputs as nodes of a graph; `in_numpy.py` does the same slowly, to check it."""
+"""Preparing tiles and decoding boxes as nodes of a graph; `in_numpy.py` does the same slowly, to check it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
-from signetscan.foreign.inputs import IMAGENET_DEVIATION, IMAGENET_MEAN, Axes
+from signetscan.foreign.inputs import IMAGENET, Axes, Normalisation
+from signetscan.foreign.resizing import resized
 
 if TYPE_CHECKING:
-    from signetscan.foreign.kinds import Convention
+    from signetscan.foreign.inputs import Picture
+    from signetscan.foreign.kinds import BoxConvention
     from signetscan.foreign.nodes import Nodes
 
 
-def prepare(nodes: Nodes, convention: Convention, tiles: str) -> None:
+def prepare(nodes: Nodes, picture: Picture, tiles: str) -> None:
     """Add nodes that make the inputs of a foreign graph of tiles.
 
     Args:
         nodes: where to add them; the last ones have the names of the inputs.
-        convention: what the graph takes.
+        picture: what the graph takes.
         tiles: name of the tiles, uint8 (B, H, W, 3).
     """
-    inputs, side = convention.inputs, convention.side
+    inputs, side = picture.inputs, picture.resized or picture.side
     if inputs.sizes is not None:
         batch = nodes.part(nodes.add("Shape", tiles), 0, 1, axis=0)
         shape = nodes.add("Concat", batch, nodes.whole(2), axis=0)
         nodes.cast(nodes.add("Expand", nodes.whole(side, side), shape), inputs.size_type)
         nodes.name_last(inputs.sizes)
-    pixels = nodes.cast(_scaled(nodes, convention, nodes.cast(tiles, np.float32)), inputs.pixel_type)
+    numbers = nodes.cast(tiles, np.float32)
+    if picture.resized is not None:
+        numbers = resized(nodes, numbers, picture.side, picture.resized)
+    pixels = nodes.cast(_scaled(nodes, picture, numbers), inputs.pixel_type)
     match inputs.axes:
         case Axes.BHWC:
             nodes.add("Identity", pixels)
@@ -40,27 +45,25 @@ def prepare(nodes: Nodes, convention: Convention, tiles: str) -> None:
     nodes.name_last(inputs.image)
 
 
-def _scaled(nodes: Nodes, convention: Convention, pixels: str) -> str:
+def _scaled(nodes: Nodes, picture: Picture, pixels: str) -> str:
     """The pixels (B, H, W, 3) as the network takes them; before, they are from 0 to 255, red first."""
-    match convention.pixels:
+    match IMAGENET if picture.pixels == "imagenet" else picture.pixels:
         case "0-255":
             scaled = pixels
         case "0-1":
             scaled = nodes.add("Div", pixels, nodes.number(255))
         case "symmetric":
             scaled = nodes.add("Div", nodes.add("Sub", pixels, nodes.number(127.5)), nodes.number(127.5))
-        case "imagenet":
-            mean, deviation = (
-                nodes.constant(np.array(each, np.float32)) for each in (IMAGENET_MEAN, IMAGENET_DEVIATION)
-            )
+        case Normalisation(mean=mean, deviation=deviation):
             scaled = nodes.add("Div", pixels, nodes.number(255))
-            scaled = nodes.add("Div", nodes.add("Sub", scaled, mean), deviation)
-        case _:
-            assert_never(convention.pixels)
-    return nodes.add("Gather", scaled, nodes.whole(2, 1, 0), axis=3) if convention.blue_first else scaled
+            scaled = nodes.add("Sub", scaled, nodes.constant(np.array(mean, np.float32)))
+            scaled = nodes.add("Div", scaled, nodes.constant(np.array(deviation, np.float32)))
+        case other:
+            assert_never(other)
+    return nodes.add("Gather", scaled, nodes.whole(2, 1, 0), axis=3) if picture.blue_first else scaled
 
 
-def decode(nodes: Nodes, convention: Convention) -> tuple[str, str, str]:
+def decode(nodes: Nodes, convention: BoxConvention) -> tuple[str, str, str]:
     """Add nodes that decode the outputs of a foreign graph.
 
     Args:
@@ -81,7 +84,7 @@ def decode(nodes: Nodes, convention: Convention) -> tuple[str, str, str]:
     return boxes, scores, nodes.add("Where", counts, labels, nodes.whole(0))
 
 
-def _rows(nodes: Nodes, convention: Convention) -> tuple[str, str, str]:
+def _rows(nodes: Nodes, convention: BoxConvention) -> tuple[str, str, str]:
     """Boxes (B, N, 4) in tile pixels, scores (B, N) and labels (B, N) as a graph gives them."""
     outputs = convention.outputs
     boxes = nodes.cast(outputs.boxes, np.float32)
@@ -117,7 +120,7 @@ def _best_rows(nodes: Nodes, boxes: str, scores: str, labels: str) -> tuple[str,
     return _rows_at(nodes, boxes, order), falling, nodes.add("GatherElements", labels, order, axis=1)
 
 
-def _best_pairs(nodes: Nodes, convention: Convention) -> tuple[str, str, str]:
+def _best_pairs(nodes: Nodes, convention: BoxConvention) -> tuple[str, str, str]:
     """The best pairs of a box and a class by falling score, as many as there are boxes."""
     outputs, first = convention.outputs, convention.first_label
     logits = nodes.part(nodes.cast(outputs.scores, np.float32), first, first + convention.classes, axis=2)
@@ -126,7 +129,7 @@ def _best_pairs(nodes: Nodes, convention: Convention) -> tuple[str, str, str]:
     count = nodes.part(nodes.add("Shape", boxes), 1, 2, axis=0)
     falling, pair = nodes.add_many("TopK", scores, count, count=2, axis=1)
     classes = nodes.whole(convention.classes)
-    corners = nodes.add("Mul", _corners(nodes, boxes), nodes.number(convention.side))
+    corners = nodes.add("Mul", _corners(nodes, boxes), nodes.number(convention.picture.side))
     return _rows_at(nodes, corners, nodes.add("Div", pair, classes)), falling, nodes.add("Mod", pair, classes)
 
 

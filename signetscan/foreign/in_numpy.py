@@ -1,4 +1,4 @@
-"""Preparing tiles and decoding outputs in numpy, box by box: the slow way, by which a wrapped graph is checked."""
+"""Preparing tiles and decoding outputs in numpy, one by one: the slow way, by which a wrapped graph is checked."""
 
 from __future__ import annotations
 
@@ -6,52 +6,56 @@ import math
 from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
+from PIL import Image
 
-from signetscan.foreign.inputs import IMAGENET_DEVIATION, IMAGENET_MEAN, Axes
+from signetscan.foreign.inputs import IMAGENET, Axes, Normalisation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from signetscan.foreign.kinds import Arrays, Convention, Number
+    from signetscan.foreign.inputs import Picture
+    from signetscan.foreign.kinds import Arrays, BoxConvention, Number, PlaceConvention
 
     Row = tuple[tuple[float, ...], float, int]
     """Corners of a box, its score and its label."""
 
 
-def prepare(convention: Convention, tile: NDArray[np.uint8]) -> dict[str, NDArray[Number]]:
+def prepare(picture: Picture, tile: NDArray[np.uint8]) -> dict[str, NDArray[Number]]:
     """The inputs of a foreign graph for a tile (H, W, 3), by name."""
-    inputs = convention.inputs
-    pixels = _scaled(convention, tile.astype(np.float32))
-    if convention.blue_first:
+    inputs, side = picture.inputs, picture.resized or picture.side
+    if picture.resized is not None:
+        tile = np.asarray(Image.fromarray(tile).resize((side, side), Image.Resampling.BILINEAR))
+    pixels = _scaled(picture, tile.astype(np.float32))
+    if picture.blue_first:
         pixels = pixels[:, :, ::-1]
-    picture = pixels if inputs.axes is Axes.BHWC else pixels.transpose(2, 0, 1)
-    prepared: NDArray[Number] = np.ascontiguousarray(picture).astype(inputs.pixel_type)
+    turned = pixels if inputs.axes is Axes.BHWC else pixels.transpose(2, 0, 1)
+    prepared: NDArray[Number] = np.ascontiguousarray(turned).astype(inputs.pixel_type)
     # A graph that takes a fixed number of pictures gets the same one so often.
     made = {inputs.image: prepared if inputs.axes is Axes.CHW else np.stack([prepared] * (inputs.batch or 1))}
     if inputs.sizes is not None:
-        made[inputs.sizes] = np.full((inputs.batch or 1, 2), convention.side).astype(inputs.size_type)
+        made[inputs.sizes] = np.full((inputs.batch or 1, 2), side).astype(inputs.size_type)
     return made
 
 
-def _scaled(convention: Convention, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    match convention.pixels:
+def _scaled(picture: Picture, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    match IMAGENET if picture.pixels == "imagenet" else picture.pixels:
         case "0-255":
             return pixels
         case "0-1":
             return pixels / np.float32(255)
         case "symmetric":
             return (pixels - np.float32(127.5)) / np.float32(127.5)
-        case "imagenet":
-            mean, deviation = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_DEVIATION, np.float32)
-            return (pixels / np.float32(255) - mean) / deviation
-        case _:
-            assert_never(convention.pixels)
+        case Normalisation(mean=mean, deviation=deviation):
+            less, divisor = np.array(mean, np.float32), np.array(deviation, np.float32)
+            return (pixels / np.float32(255) - less) / divisor
+        case other:
+            assert_never(other)
 
 
 def decode(
-    convention: Convention, arrays: Arrays
+    convention: BoxConvention, arrays: Arrays
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Decode the outputs of a foreign graph for a tile.
 
@@ -67,7 +71,7 @@ def decode(
     return boxes, scores, np.array(labels, np.int64)
 
 
-def _rows(convention: Convention, arrays: Arrays) -> Iterator[Row]:
+def _rows(convention: BoxConvention, arrays: Arrays) -> Iterator[Row]:
     """Box, score and the graph's own label of each row of the first picture."""
     outputs = convention.outputs
     first = arrays if convention.kind == "torchvision" else {name: array[0] for name, array in arrays.items()}
@@ -92,14 +96,42 @@ def _rows(convention: Convention, arrays: Arrays) -> Iterator[Row]:
             assert_never(convention.kind)
 
 
-def _pairs(convention: Convention, boxes: Iterable[tuple[float, ...]], logits: NDArray[np.float64]) -> Iterator[Row]:
+def _pairs(convention: BoxConvention, boxes: Iterable[tuple[float, ...]], logits: NDArray[np.float64]) -> Iterator[Row]:
     """Each box with each class."""
     start = convention.first_label
     for box, row in zip(boxes, logits, strict=True):
-        corners = _corners(*(convention.side * value for value in box))
+        corners = _corners(*(convention.picture.side * value for value in box))
         for label in range(start, start + convention.classes):
             yield corners, 1 / (1 + math.exp(-row[label])), label
 
 
 def _corners(x: float, y: float, width: float, height: float) -> tuple[float, ...]:
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def decode_places(convention: PlaceConvention, output: NDArray[Number]) -> NDArray[np.float64]:
+    """The probabilities that a model file should give for a tile, or for a patch of one.
+
+    Args:
+        convention: what the output means.
+        output: it, for one picture or several of the same.
+
+    Returns:
+        (C, rows, columns), from 0 to 1.
+    """
+    values = output[0].astype(np.float64)
+    if convention.kind == "patches":
+        values = values[:, None, None]
+    if convention.values == "logits" and convention.is_single:
+        values = 1 / (1 + np.exp(-values))
+    elif convention.values == "logits":
+        # The largest is taken away first, so that nothing overflows.
+        shares = np.exp(values - values.max(axis=0))
+        values = shares / shares.sum(axis=0)
+    if convention.is_single:
+        values = np.concatenate([1 - values, values])
+    count, rows, columns = values.shape
+    each = convention.averaged
+    blocks = values.reshape(count, rows // each, each, columns // each, each)
+    means: NDArray[np.float64] = blocks.mean(axis=(2, 4))
+    return means

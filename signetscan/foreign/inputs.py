@@ -18,14 +18,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue from 0 to 1, as in torchvision."""
+    from signetscan.foreign.options import Pixels
 
 PIXEL_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 """The types of pixels that a graph may take, by the runtime's name."""
 SIZE_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 """The types that the input for the sizes of pictures may have."""
 COLOURS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalisation:
+    """Values from 0 to 1, less a mean and divided by a deviation, of red, green and blue."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))
+"""That of torchvision, and of most networks that began with weights of ImageNet."""
 
 
 class Axes(Enum):
@@ -70,6 +81,22 @@ class GraphInputs:
     """Name of the input that takes width and height of each picture, (B, 2); None if there is none."""
     size_type: DTypeLike = np.int64
     """Type of that input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """How a tile becomes what a foreign graph takes."""
+
+    inputs: GraphInputs
+    """The graph's inputs."""
+    side: int
+    """Side of the tile, or of the patch of a tile, pixels."""
+    pixels: Pixels | Normalisation
+    """What the graph takes for a pixel."""
+    blue_first: bool
+    """Whether its colours are blue, green, red."""
+    resized: int | None = None
+    """Side to which the tile is resized for the graph, as Pillow does (bilinear); None if it is not."""
 
 
 def find_inputs(declared: Sequence[DeclaredValue]) -> GraphInputs:

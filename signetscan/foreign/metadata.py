@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 LONGEST = 100_000
 """Longest entry that is looked at, characters."""
-DETECTION = "detect"
-"""The task of networks that give boxes."""
+DETECTION, CLASSIFICATION = "detect", "classify"
+"""The tasks of networks that give boxes, and of those that classify pictures, in the words of Ultralytics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaidOfItself:
     """What a file says of itself; what it does not say is empty or None."""
 
+    task: str | None = None
+    """`DETECTION` or `CLASSIFICATION`."""
     class_names: tuple[str, ...] = ()
     """Names of its classes in the order of labels."""
     side: int | None = None
@@ -39,11 +41,12 @@ def read_metadata(metadata: Mapping[str, str]) -> SaidOfItself:
     """Read the metadata of a foreign file.
 
     Raises:
-        ModelError: the network has another task than detection, or learnt from pictures that are not square.
+        ModelError: the network has a task that signetscan does not know, or learnt from pictures that are not square.
     """
-    task = metadata.get("task", DETECTION)
-    if task != DETECTION:
-        message = f"it says that its task is {short_repr(task)}; signetscan takes networks whose task is {DETECTION!r}"
+    task = metadata.get("task")
+    if task not in {None, DETECTION, CLASSIFICATION}:
+        known = f"{DETECTION!r} or {CLASSIFICATION!r}"
+        message = f"it says that its task is {short_repr(task)}; signetscan takes networks whose task is {known}"
         raise ModelError(message)
     sides = _literal(metadata.get("imgsz", ""))
     sides = sides if isinstance(sides, list | tuple) else [sides]
@@ -51,6 +54,7 @@ def read_metadata(metadata: Mapping[str, str]) -> SaidOfItself:
         message = f"it learnt from pictures of {short_repr(metadata['imgsz'])} px; signetscan scans square tiles"
         raise ModelError(message)
     return SaidOfItself(
+        task=task,
         class_names=_names(_literal(metadata.get("names", ""))),
         side=_size(sides[0]) if sides else None,
         stride=_size(_literal(metadata.get("stride", ""))),

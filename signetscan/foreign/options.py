@@ -11,8 +11,14 @@ from typing import Literal
 
 from signetscan.options import Option, check_options, option
 
-GraphKind = Literal["rt-detr", "rf-detr", "yolo", "yolo-end-to-end", "torchvision", "mmdetection"]
-"""Kinds of foreign graphs, by what their outputs mean; see `signetscan.foreign.kinds`."""
+BoxKind = Literal["rt-detr", "rf-detr", "yolo", "yolo-end-to-end", "torchvision", "mmdetection"]
+"""Kinds of foreign graphs that detect, by what their outputs mean; see `signetscan.foreign.kinds`."""
+PlaceKind = Literal["segmentation", "patches"]
+"""Kinds of foreign graphs that say of which class each place of a picture, or a whole picture, is."""
+GraphKind = Literal[BoxKind, PlaceKind]
+"""Kinds of foreign graphs."""
+Values = Literal["logits", "probabilities"]
+"""What a graph of a `PlaceKind` gives."""
 Pixels = Literal["0-1", "imagenet", "symmetric", "0-255"]
 """What a network takes for a pixel: values from 0 to 1; those less the mean and divided by the deviation of ImageNet;
 values from -1 to 1; bytes as they are."""
@@ -33,7 +39,8 @@ class ImportOptions:
     kind: GraphKind | None = option(
         None,
         Option(
-            help="Kind of the graph by its outputs; rt-detr also stands for D-FINE and DEIM.",
+            help="Kind of the graph by its outputs; rt-detr also stands for D-FINE and DEIM, patches for networks "
+            "that classify pictures.",
             default="by names and shapes",
         ),
     )
@@ -74,13 +81,66 @@ class ImportOptions:
         ),
     )
     overlap: int | None = option(
-        None, Option(help="Overlap of the tiles.", unit="px", low=0, high=16384, default="a quarter of a tile")
+        None,
+        Option(help="Overlap of a detector's tiles.", unit="px", low=0, high=16384, default="a quarter of a tile"),
     )
     threshold: float | None = option(
-        None, Option(help="Score threshold.", low=0, high=1, default="0.5, with a caution")
+        None, Option(help="Score threshold of a detector.", low=0, high=1, default="0.5, with a caution")
     )
-    nms_iou: float = option(
-        0.5, Option(help="Of two boxes that overlap by more than this IoU, keep the better one.", low=0, high=1)
+    nms_iou: float | None = option(
+        None,
+        Option(
+            help="Of two boxes that overlap by more than this IoU, keep the better one.",
+            low=0,
+            high=1,
+            default="0.5",
+        ),
+    )
+    config: Path | None = option(
+        None,
+        Option(
+            help="The config.json that the WSInfer zoo has beside a network that classifies patches.", default="none"
+        ),
+    )
+    values: Values | None = option(
+        None,
+        Option(help="What a segmentation, or a network that classifies patches, gives.", default="by their sums"),
+    )
+    background: str | None = option(
+        None,
+        Option(
+            help="Name of the class of no interest, of which a segmentation writes no regions.",
+            default="the class called Background or Other",
+        ),
+    )
+    scored: tuple[str, ...] = option(
+        (),
+        Option(
+            help="Class whose probabilities score a segmented slide; may be given several times.",
+            default="all but the background",
+            flag="scored-class",
+        ),
+    )
+    margin: int | None = option(
+        None,
+        Option(
+            help="Edge of a segmenter's tiles that is thrown away, because the network sees too little around it.",
+            unit="px",
+            low=0,
+            high=8192,
+            default="an eighth of a tile",
+        ),
+    )
+    output_stride: int | None = option(
+        None,
+        Option(
+            help="Pixels of a tile per pixel of a segmenter's output, along each side; probabilities of several of the "
+            "network's pixels are averaged.",
+            unit="px",
+            low=1,
+            high=1024,
+            default="the network's, but 4 where that is finer",
+        ),
     )
     name: str | None = option(None, Option(help="Short name of the model.", default="the model file's"))
     training_data: str | None = option(

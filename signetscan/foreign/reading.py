@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ZIP = b"PK"
+"""Begins the files of torch, TorchScript among them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ForeignModel:
@@ -47,6 +50,8 @@ def read_foreign(path: Path) -> ForeignModel:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
         message = f"{path}: not an ONNX model, or a damaged one"
+        if content.startswith(ZIP):
+            message = f"{path}: not an ONNX model, but perhaps one of torch; export it as ONNX with torch.onnx.export"
         raise ModelError(message) from error
     try:
         _take_in(model, path.parent)

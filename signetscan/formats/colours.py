@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import colorsys
+
 from signetscan.annotations import NORMAL_REGION, POSITIVE_REGION, REVIEWED_REGION
 
 Colour = tuple[int, int, int]
@@ -23,6 +25,20 @@ REGION_COLOURS: dict[str, Colour] = {
     NORMAL_REGION: (51, 160, 44),
     REVIEWED_REGION: (31, 120, 180),
 }
+
+
+BACKGROUND_COLOUR: Colour = (255, 255, 255)
+"""Colour of the class of no interest on maps of tissue."""
+
+
+def tissue_colours(count: int, background: int) -> tuple[Colour, ...]:
+    """A colour for each class of tissue: white for the background, and hues from green over blue to red."""
+    hues = [(1 / 3 + 2 / 3 * index / max(count - 2, 1)) % 1 for index in range(count - 1)]
+    if count == 2:
+        hues = [0.0]
+    colours = [colorsys.hsv_to_rgb(hue, 0.85, 0.85) for hue in hues]
+    others: list[Colour] = [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours]
+    return (*others[:background], BACKGROUND_COLOUR, *others[background:])
 
 
 def colour_of(label: int) -> Colour:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import TYPE_CHECKING
 
 from signetscan.dataset.masks.images import BACKGROUND
+from signetscan.formats.colours import tissue_colours
 from signetscan.models.segmentation_spec import SegmentationSpec, SlideScore
 from signetscan.training.segmentation.cautions import cautions_of
 from signetscan.training.segmentation.options import STRIDE
 
 if TYPE_CHECKING:
-    from signetscan.models.segmentation_spec import Colour
     from signetscan.training.segmentation.checkpoint import SegmentationCheckpoint
 
 TILE_SIZE = 1536
@@ -20,7 +19,6 @@ MARGIN = 192
 """Pixels at each edge of a tile whose output is thrown away: beyond them the effect of the edge has faded. On real
 tissue and an EfficientNet-Lite0, tiles of 640 px then gave 99.97% of the places the class that one pass gives (128 px:
 99.82%, 64 px: 99.54%)."""
-BACKGROUND_COLOUR = (255, 255, 255)
 
 INTENDED_USE = (
     "Research. Points out regions of H&E whole-slide images to a pathologist who looks at each. Not a medical device; "
@@ -58,20 +56,8 @@ def make_segmentation_spec(
         cautions=cautions_of(checkpoint),
         output_stride=checkpoint.options.architecture.output_stride,
         margin=MARGIN,
-        class_colours=class_colours(len(checkpoint.class_names)),
+        class_colours=tissue_colours(len(checkpoint.class_names), BACKGROUND),
         background=BACKGROUND,
         slide_score=SlideScore(classes=checkpoint.scored, top_share=checkpoint.options.top_share),
         held_out=checkpoint.held_out,
-    )
-
-
-def class_colours(count: int) -> tuple[Colour, ...]:
-    """A colour for each of so many classes: white for the background, and hues from green over blue to red."""
-    hues = [(1 / 3 + 2 / 3 * index / max(count - 2, 1)) % 1 for index in range(count - 1)]
-    if count == 2:
-        hues = [0.0]
-    colours = [colorsys.hsv_to_rgb(hue, 0.85, 0.85) for hue in hues]
-    return (
-        BACKGROUND_COLOUR,
-        *((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours),
     )
