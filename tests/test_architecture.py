@@ -160,6 +160,19 @@ def test_help_is_quick_because_it_loads_nothing_heavy(command: list[str]) -> Non
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code
 
 
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("signetscan.batch.run", {"scipy", "openslide", "tifffile", "imagecodecs", "onnxruntime", "PIL", "torch"}),
+        ("signetscan.__main__", {"click", "numpy"}),
+    ],
+)
+def test_a_scan_starts_soon_because_each_process_loads_what_it_needs(module: str, heavy: set[str]) -> None:
+    """The process that runs a batch opens no slide, and each of its workers imports the main module again."""
+    code = f"import sys, {module}\nassert not {heavy!r} & set(sys.modules), {heavy!r} & set(sys.modules)\n"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603 - our own code
+
+
 def test_tests_and_scripts_do_not_import_each_other() -> None:
     """What they share is in `signetscan.testing`, which the rest of the package leaves alone."""
     of_tests = {path.stem for path in (ROOT / "tests").glob("*.py")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,12 +17,11 @@ from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
 from signetscan.models.detection_spec import DetectionSpec
 from signetscan.results.record_parts import ModelRecord, RegionsRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
 from signetscan.scan.calibrated import CalibratedThreshold
-from signetscan.scan.detect import SlideResult
 from signetscan.slides.fingerprint import UNKNOWN, FileIdentity
 from signetscan.slides.protocol import MAX_SIDE, known_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Self
 
     from signetscan.boxes import Box
@@ -243,19 +241,11 @@ def record_of_scan(
         unread_mm2=round(result.unread_mm2, 6),
         unread=tuple((round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2)) for x0, y0, x1, y1 in result.unread),
         tissue_mm2=None if result.tissue_mm2 is None else round(result.tissue_mm2, 4),
-        detections=_counted(result, spec.class_names),
+        detections=result.counts(spec.class_names),
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         files={},
         unfit={},
     )
-
-
-def _counted(result: ScanResult, names: Sequence[str]) -> dict[str, int]:
-    """Detections of each class; empty where none were looked for."""
-    if not isinstance(result, SlideResult):
-        return {}
-    counts = Counter(names[label] for label in result.detections.labels.tolist())
-    return {name: counts[name] for name in names}
 
 
 def read_run_record(path: Path) -> RunRecord:

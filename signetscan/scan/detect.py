@@ -16,6 +16,8 @@ from signetscan.scan.plan import plan_scan
 from signetscan.slides import SlideAtMpp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from signetscan.detections import Detections
     from signetscan.models.detector import Detector
     from signetscan.scan.options import ResolvedScanOptions
@@ -40,6 +42,11 @@ class SlideResult(ScanResult):
     """Boxes in level-0 pixels, best first."""
     options: ResolvedScanOptions
     """The options in force."""
+
+    def counts(self, names: Sequence[str]) -> dict[str, int]:
+        """Number of detections of each class, by its name."""
+        found = np.bincount(self.detections.labels, minlength=len(names)).tolist()
+        return dict(zip(names, found, strict=True))
 
 
 def detect_slide(

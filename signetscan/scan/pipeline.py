@@ -64,6 +64,10 @@ class ScanResult:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of each stage."""
 
+    def counts(self, names: Sequence[str]) -> dict[str, int]:  # noqa: ARG002 - a scan that detects has some
+        """Number of detections of each class, by its name; empty where none were looked for."""
+        return {}
+
 
 def damage_of(view: SlideAtMpp, plan: ScanPlan) -> Damage:
     """A record of unread area for a scan, still empty."""

@@ -1,11 +1,11 @@
-"""Whole-slide images: one protocol, and a slide reader for each way in which slides are stored."""
+"""Whole-slide images: one protocol, and a slide reader for each way in which slides are stored.
+
+`__init__.pyi` says where each name is. A reader is imported when it is first used: a process that starts a batch knows
+of slides what their files say, and opens none.
+"""
 
 from __future__ import annotations
 
-from signetscan.slides.array_slide import ArraySlide
-from signetscan.slides.at_mpp import SlideAtMpp
-from signetscan.slides.mpp import Mpp
-from signetscan.slides.opening import open_slide
-from signetscan.slides.protocol import Bounds, Slide, qupath_origin
+import lazy_loader
 
-__all__ = ["ArraySlide", "Bounds", "Mpp", "Slide", "SlideAtMpp", "open_slide", "qupath_origin"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
