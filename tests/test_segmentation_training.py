@@ -26,6 +26,7 @@ from signetscan.dataset.masks.images import Mask, MaskedImage
 from signetscan.dataset.masks.pixels import PixelStore
 from signetscan.dataset.masks.view import MaskedView
 from signetscan.errors import OptionError, TrainingError
+from signetscan.evaluation.segmented_images import judge_image
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.losses import Source
 from signetscan.training.segmentation.checkpoint import (
@@ -38,7 +39,6 @@ from signetscan.training.segmentation.engine import masked_digest, scored_labels
 from signetscan.training.segmentation.report import write_segmentation_report
 from signetscan.training.segmentation.segmenter import TorchSegmenter
 from signetscan.training.segmentation.spec import make_segmentation_spec
-from signetscan.training.segmentation.validation import judge_image
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ and by the AUC of the image's score.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,25 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OutlineCounts:
+    """Regions of an image by their class, (C,) each; none of the background."""
+
+    true: Counts
+    """Regions of the truth."""
+    found: Counts
+    """Those of which at least half of the pixels have their class in the prediction."""
+    predicted: Counts
+    """Regions of the prediction."""
+    right: Counts
+    """Those of which at least half of the pixels have their class in the truth."""
+
+
+def no_outlines() -> OutlineCounts:
+    """Counts of an image whose regions nobody counted, whatever its classes."""
+    return OutlineCounts(**{name: np.zeros(1, np.int64) for name in ("true", "found", "predicted", "right")})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RegionResult:
     """What a model says of the pixels of an image, and the truth."""
 
@@ -40,6 +59,8 @@ class RegionResult:
     """Name of the image, for messages."""
     slide: str
     """Slide or case that the image is from."""
+    outlines: OutlineCounts = field(default_factory=no_outlines)
+    """Its regions one by one."""
 
     @property
     def normal(self) -> bool:

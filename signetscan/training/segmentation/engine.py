@@ -17,6 +17,7 @@ from signetscan.dataset.masks.pixels import PixelStore
 from signetscan.dataset.masks.view import MaskedView
 from signetscan.errors import TrainingError
 from signetscan.evaluation.regions import class_dice, held_out_regions, region_figures
+from signetscan.evaluation.segmented_images import judge_images
 from signetscan.plurals import counted
 from signetscan.training.crops import cache_bytes, plan_epoch
 from signetscan.training.devices import choose_device, forward_of
@@ -33,7 +34,6 @@ from signetscan.training.segmentation.losses import SegmentationLoss
 from signetscan.training.segmentation.network import SegmentationNet
 from signetscan.training.segmentation.segmenter import TorchSegmenter
 from signetscan.training.segmentation.spec import make_segmentation_spec
-from signetscan.training.segmentation.validation import judge_images
 from signetscan.training.start import (
     check_is_new,
     check_same_options,

@@ -16,6 +16,7 @@ from signetscan.dataset.masks.pixels import PixelStore
 from signetscan.dataset.masks.view import MaskedView
 from signetscan.evaluation.plots import BLUE, GREEN, GREY, ORANGE, RED
 from signetscan.evaluation.regions import class_dice, dice_of
+from signetscan.evaluation.segmented_images import OPTIONS, judge_images, places_of
 from signetscan.plurals import counted
 from signetscan.reports import figure_uri, write_page
 from signetscan.reports.page import number
@@ -33,7 +34,6 @@ from signetscan.training.segmentation.engine import describe_masked
 from signetscan.training.segmentation.options import SegmentationOptions
 from signetscan.training.segmentation.segmenter import TorchSegmenter
 from signetscan.training.segmentation.spec import make_segmentation_spec
-from signetscan.training.segmentation.validation import OPTIONS, judge_images, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.dataset.masks.images import IGNORED
+from signetscan.evaluation.label_maps import compare_labels
 from signetscan.evaluation.regions import RegionResult
 from signetscan.scan.class_map import BAND, FIRST_CLASS
 from signetscan.scan.options import SegmentOptions
 from signetscan.scan.segment import segment_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from signetscan.scan.class_map import ClassMap
 
     Progress = Callable[[int, int], None]
+    Labels = NDArray[np.uint8]
 
 OPTIONS = SegmentOptions(read_threads=1, batch_size=1, tissue_mask=False)
 """How images are scanned: all of each, because a pixel that is left out would have no class."""
+LEAST_REGION_UM2 = 500.0
+"""Smallest region that counts, µm²: a gland of 25 µm. Smaller ones are specks of a mask, or cut by the edge."""
 
 
 def judge_images(
@@ -34,7 +37,7 @@ def judge_images(
 
     Args:
         segmenter: the segmenter.
-        views: the images, in pixels of its size.
+        views: the images, in pixels of its size, whose labels are its classes.
         on_progress: called with (images done, images in all) after each image.
     """
     results = []
@@ -45,28 +48,53 @@ def judge_images(
     return results
 
 
-def judge_image(segmenter: Segmenter, view: MaskedView) -> RegionResult:
-    """What a segmenter says of an image, and the truth of each of its own pixels; see `judge_images`.
+def judge_image(
+    segmenter: Segmenter,
+    view: MaskedView,
+    *,
+    label_of: Labels | None = None,
+    least_um2: float = LEAST_REGION_UM2,
+    name: str = "",
+) -> RegionResult:
+    """What a segmenter says of an image, and the truth of each of its own pixels.
 
     Pixels of which nobody said what they show do not count, but they do in the image's score.
+
+    Args:
+        segmenter: the segmenter.
+        view: the image, in pixels of its size.
+        label_of: the segmenter's class for each label of the mask; the same by default.
+        least_um2: smallest region that counts, µm².
+        name: the image's name; that of its file by default.
     """
     spec, image = segmenter.spec, view.image
-    count = len(spec.class_names)
     found = segment_slide(view.as_slide(spec.mpp), segmenter, OPTIONS)
-    rows, columns = places_of(found.class_map, np.arange(image.height), np.arange(image.width))
-    confusion = np.zeros(count * count, np.int64)
-    for top in range(0, image.height, BAND):
-        band = rows[top : top + BAND]
-        labels = found.class_map.classes[band][:, columns].astype(np.int64) - FIRST_CLASS
-        truth = view.image_labels(top, len(band)).astype(np.int64)
-        known = truth != IGNORED
-        confusion += np.bincount(truth[known] * count + labels[known], minlength=count * count)
+    class_map = found.class_map
+    rows, columns = places_of(class_map, np.arange(image.height), np.arange(image.width))
+
+    def bands() -> Iterator[tuple[Labels, Labels]]:
+        for top in range(0, image.height, BAND):
+            band = rows[top : top + BAND]
+            truth = view.image_labels(top, len(band))
+            labels = class_map.classes[band][:, columns] - FIRST_CLASS
+            yield (truth if label_of is None else label_of[truth]), labels
+
+    # A pixel of the map is `pixel` pixels of the image wide, and `pixel_um` wide.
+    pixel_um2 = np.prod(class_map.pixel_um) / np.prod(class_map.pixel)
+    compared = compare_labels(
+        (image.width, image.height),
+        bands(),
+        classes=len(spec.class_names),
+        background=spec.background,
+        least_px=least_um2 / float(pixel_um2),
+    )
     return RegionResult(
-        confusion=confusion.reshape(count, count),
+        confusion=compared.confusion,
         scored=spec.slide_score.classes,
         score=found.slide_score or 0.0,
-        name=image.name,
+        name=name or image.name,
         slide=image.slide,
+        outlines=compared.outlines(),
     )
 
 
