@@ -12,7 +12,9 @@ from .errors import SignetscanError as SignetscanError
 from .evaluation.assessment import assess as assess
 from .evaluation.files import read_results as read_results
 from .evaluation.options import AssessOptions as AssessOptions
+from .evaluation.options import MaskOptions as MaskOptions
 from .evaluation.options import TruthOptions as TruthOptions
+from .evaluation.region_run import evaluate_regions as evaluate_regions
 from .evaluation.run import evaluate_files as evaluate_files
 from .foreign.importing import ImportedDetector as ImportedDetector
 from .foreign.importing import ImportedSegmenter as ImportedSegmenter

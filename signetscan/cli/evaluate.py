@@ -6,17 +6,24 @@ import math
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from signetscan.cli.console import FILE, json_result, note, result
+from signetscan.cli.console import FILE, json_result, note, result, stages
 from signetscan.cli.flags import flags_of, given
-from signetscan.evaluation.options import AgainstOptions, AssessOptions, TruthOptions
+from signetscan.cli.region_tables import paired_regions_table, regions_table
+from signetscan.errors import OptionError
+from signetscan.evaluation.options import AgainstOptions, AssessOptions, MaskOptions, TruthOptions
+from signetscan.options import options_of, words
 from signetscan.plurals import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from signetscan.evaluation import Assessment, Interval
+    from signetscan.cli.console import Stage
+    from signetscan.evaluation import Assessment, Evaluation, Interval
     from signetscan.evaluation.paired import PairedComparison
+    from signetscan.evaluation.region_run import RegionEvaluation
 
 ROWS = (
     ("froc", "FROC"),
@@ -35,6 +42,8 @@ ROWS = (
 )
 """Rows of the table: the name of a figure, and its label."""
 TWO_DECIMALS = ("fps_score", "false_positives_per_normal")
+OF_DETECTION = ("threshold", "iou", "against_threshold", *options_of(TruthOptions))
+"""Options that have no meaning for masks."""
 LABEL_WIDTH = max(len(label) for _, label in ROWS)
 
 
@@ -43,7 +52,7 @@ LABEL_WIDTH = max(len(label) for _, label in ROWS)
 @click.argument("truth", type=FILE)
 @click.option("--out", "-o", type=FILE, help="Folder for metrics.json and the plots.  [default: no files]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@flags_of(AssessOptions, TruthOptions, AgainstOptions)
+@flags_of(AssessOptions, TruthOptions, AgainstOptions, MaskOptions)
 @click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
 def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool, quiet: bool, **values: object) -> None:
     """Evaluate PREDICTIONS against TRUTH.
@@ -55,26 +64,71 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
 
     Detect with a low --threshold first, or the curves end early.
 
-    Example: signetscan evaluate results biopsy.geojson --out report
-    """
-    from signetscan.evaluation import evaluate_files
+    If TRUTH has images with masks, in the layouts that train reads, a segmentation is evaluated: PREDICTIONS is a
+    folder that segment wrote, or a model file (.onnx), which is run on the images. Prints the Dice of an image and of
+    all pixels together, that of each class, the AUC of the slide score, and how many regions are found.
 
-    against = given(AgainstOptions, values)
-    evaluation = evaluate_files(
-        predictions, truth, given(TruthOptions, values), given(AssessOptions, values), against=against, out=out
-    )
+    Example: signetscan evaluate results biopsy.geojson --out report
+
+    And:     signetscan evaluate glands.onnx held-out --mpp 1
+    """
+    context = click.get_current_context()
+    chosen = {name for name in values if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+    with stages(quiet=quiet) as stage:
+        evaluation = _evaluation(predictions, truth, out, values, chosen, stage)
     for line in evaluation.notes:
         note(f"Note: {line}", quiet=quiet)
     if as_json:
         json_result(evaluation.to_json(), indent=2)
         return
-    for line in _table(evaluation.assessment):
+    for line in _lines(evaluation):
         result(line)
-    if evaluation.paired is not None:
-        for line in _paired_table(evaluation.paired):
-            result(line)
     for path in evaluation.paths:
         result(f"  {path}")
+
+
+def _evaluation(
+    predictions: Path, truth: Path, out: Path | None, values: Mapping[str, object], chosen: set[str], stage: Stage
+) -> Evaluation | RegionEvaluation:
+    """Evaluate for the task of the truth, with the options that the user chose."""
+    from signetscan.evaluation import evaluate_files
+    from signetscan.evaluation.region_run import evaluate_regions
+    from signetscan.evaluation.task import task_of_evaluation
+    from signetscan.models.spec import Task
+
+    task = task_of_evaluation(predictions, truth)
+    segments = task is Task.SEGMENTATION
+    for name in OF_DETECTION if segments else options_of(MaskOptions):
+        if name in chosen:
+            other = Task.DETECTION if segments else Task.SEGMENTATION
+            message = f"{words(name)} is an option of {other}, and {truth} is for {task}; leave it out"
+            raise OptionError(message, options=(name,))
+    options, against = given(AssessOptions, values), given(AgainstOptions, values)
+    if not segments:
+        return evaluate_files(predictions, truth, given(TruthOptions, values), options, against=against, out=out)
+    return evaluate_regions(
+        predictions,
+        truth,
+        given(MaskOptions, values),
+        options,
+        against=against.against,
+        out=out,
+        on_progress=stage("evaluating", "images", brief=True),
+    )
+
+
+def _lines(evaluation: Evaluation | RegionEvaluation) -> Iterator[str]:
+    """The tables of an evaluation."""
+    from signetscan.evaluation.region_run import RegionEvaluation
+
+    if isinstance(evaluation, RegionEvaluation):
+        yield from regions_table(evaluation.assessment)
+        if evaluation.paired is not None:
+            yield from paired_regions_table(evaluation.paired)
+        return
+    yield from _table(evaluation.assessment)
+    if evaluation.paired is not None:
+        yield from _paired_table(evaluation.paired)
 
 
 def _table(assessment: Assessment) -> list[str]:

@@ -118,6 +118,48 @@ class AgainstOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaskOptions:
+    """How to read masks as the truth of a segmentation, and which regions count.
+
+    Raises:
+        OptionError: a value is out of range.
+    """
+
+    truth_classes: tuple[str, ...] = option(
+        (),
+        Option(
+            help="Masks: class of the model that the masks show, in the order of their values; or NAME=FOLDER,FOLDER "
+            "for what these folders of images and masks outline; may be given several times.",
+            default="the model's names",
+            flag="truth_class",
+        ),
+    )
+    scored: tuple[str, ...] = option(
+        (),
+        Option(
+            help="Masks: name of a class that images are told by; may be given several times.",
+            default="those that give the model's slide score",
+        ),
+    )
+    mpp: float | None = option(
+        None,
+        Option(
+            help="Masks and a model: size of the images' pixels.",
+            unit="µm/px",
+            low=0,
+            above=True,
+            default="0.5 for DigestPath's images, else 0.25",
+        ),
+    )
+    least_region: float = option(
+        500.0, Option(help="Masks: smallest region that counts as one to find.", unit="µm²", low=0)
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
     """How to match and read the two sides of a comparison.
 

@@ -8,7 +8,7 @@ and Tibshirani 1993, ch. 8).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from signetscan.evaluation.bootstrap import Interval, Resampled, intervals, units_of
 from signetscan.evaluation.curves import AP_IOU, average_precision, pr_curve
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
     from signetscan.evaluation.options import AssessOptions
 
     Figures = Callable[[NDArray[np.int64]], dict[str, float]]
+
+
+class HasName(Protocol):
+    """What was found in an image."""
+
+    @property
+    def name(self) -> str:
+        """Name of the image."""
+
+
+Named = TypeVar("Named", bound=HasName)
 
 COMPARED = ("ap50", "f1", "recall", "precision", "froc", "false_positives_per_normal")
 """Names, in `FIGURES`, of the figures that are compared."""
@@ -115,9 +126,7 @@ def _figures(results: Sequence[ImageResult], threshold: float, iou: float) -> Fi
     return figures
 
 
-def on_same_images(
-    first: Sequence[ImageResult], second: Sequence[ImageResult]
-) -> tuple[list[ImageResult], list[ImageResult], list[str]]:
+def on_same_images(first: Sequence[Named], second: Sequence[Named]) -> tuple[list[Named], list[Named], list[str]]:
     """The images that both results have, in one order, and the names of those that only one has."""
     of_second = {result.name: result for result in second}
     both = [result for result in first if result.name in of_second]

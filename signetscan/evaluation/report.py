@@ -60,7 +60,7 @@ def assessment_json(assessment: Assessment, *, source: Mapping[str, Json] | None
             "detections": assessment.detections,
             "detections_per_normal_image": _plain(assessment.detections_per_normal),
         },
-        "intervals": {"coverage": COVERAGE, **_resampled(assessment.resampled)},
+        "intervals": {"coverage": COVERAGE, **resampled_json(assessment.resampled)},
         "figures": {
             name: {
                 "value": _plain(figure.value),
@@ -88,7 +88,7 @@ def paired_json(comparison: PairedComparison) -> dict[str, Json]:
         "images": comparison.images,
         "threshold": threshold,
         "other_threshold": other,
-        "intervals": {"coverage": COVERAGE, **_resampled(comparison.resampled)},
+        "intervals": {"coverage": COVERAGE, **resampled_json(comparison.resampled)},
         "figures": {
             name: {
                 "value": _plain(figure.value),
@@ -102,7 +102,8 @@ def paired_json(comparison: PairedComparison) -> dict[str, Json]:
     }
 
 
-def _resampled(resampled: Resampled | None) -> dict[str, Json]:
+def resampled_json(resampled: Resampled | None) -> dict[str, Json]:
+    """What intervals were resampled from, as plain values for JSON."""
     if resampled is None:
         return {"resampled": None}
     counts: dict[str, Json] = {"with_cells": resampled.with_cells, "without": resampled.without}

@@ -47,7 +47,9 @@ def has_masks(path: Path) -> bool:
     return path.is_dir() and (tissue_root(path) is not None or is_pair(path) or bool(class_folders(path)))
 
 
-def read_masked_dataset(path: Path, *, classes: Sequence[str] = (), mpp: float | None = None) -> MaskedDataset:
+def read_masked_dataset(
+    path: Path, *, classes: Sequence[str] = (), fallback: Sequence[str] = (), mpp: float | None = None
+) -> MaskedDataset:
     """Read which images with masks a folder has, and check them; the pixels of large masks are not looked at.
 
     Args:
@@ -55,6 +57,7 @@ def read_masked_dataset(path: Path, *, classes: Sequence[str] = (), mpp: float |
             a folder for each class that has these two; or with slides on which people outlined tissue in QuPath.
         classes: the classes to learn, in the order of their labels; see `read_class_folders`, `read_pair` and
             `read_outlined_slides`. DigestPath's layout has one, "lesion".
+        fallback: names of the classes of a single pair of folders, whose masks have none, if `classes` are not given.
         mpp: size of the images' pixels, or of the pixels at which slides are read, µm; by default 0.5 for DigestPath's,
             and 0.25 for others.
 
@@ -71,7 +74,7 @@ def read_masked_dataset(path: Path, *, classes: Sequence[str] = (), mpp: float |
         message = f"mpp must be above 0 and at most {MAX_MPP:g} µm/px, not {mpp}"
         raise OptionError(message, options=("mpp",))
     remarks = Remarks()
-    folder = _read(path, classes, MPP if mpp is None else mpp, remarks)
+    folder = _read(path, classes, fallback, MPP if mpp is None else mpp, remarks)
     images = _each_once(folder.images, remarks)
     problem = problem_of_names(folder.class_names)
     if problem:
@@ -90,7 +93,7 @@ def read_masked_dataset(path: Path, *, classes: Sequence[str] = (), mpp: float |
     )
 
 
-def _read(path: Path, classes: Sequence[str], mpp: float, remarks: Remarks) -> ParsedMasks:
+def _read(path: Path, classes: Sequence[str], fallback: Sequence[str], mpp: float, remarks: Remarks) -> ParsedMasks:
     if not path.is_dir():
         message = f"{path}: {'not a' if path.exists() else 'no such'} folder; {KNOWN_LAYOUTS}"
         raise AnnotationError(message)
@@ -101,7 +104,7 @@ def _read(path: Path, classes: Sequence[str], mpp: float, remarks: Remarks) -> P
             raise AnnotationError(message, options=("classes",))
         return read_tissue(root, remarks)
     if is_pair(path):
-        return read_pair(path, classes, remarks)
+        return read_pair(path, classes or fallback, remarks)
     if class_folders(path):
         return read_class_folders(path, classes, remarks)
     found = find_files(path)
