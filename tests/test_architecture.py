@@ -67,7 +67,7 @@ FENCES = {
     "geojson": ("formats", "simulate"),
     "pyarrow": ("formats",),
     "highdicom": ("formats",),
-    "pydicom": ("formats",),
+    "pydicom": ("formats", "testing"),
     "shapely": ("scan", "formats"),
 }
 """Where each outside library may be imported."""

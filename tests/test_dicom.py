@@ -9,7 +9,6 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_sources import write_source
 from hypothesis import HealthCheck, given, settings
 from scanned_slides import CONTROLS, HOSTILE, many, scanned, scanned_slides
 
@@ -17,11 +16,16 @@ from signetscan.errors import UnfitError
 from signetscan.formats.dicom import write_dicom
 from signetscan.formats.dicom_objects import MAY_BE_EMPTY, NEEDED
 from signetscan.slides import open_slide
+from signetscan.testing.dicom_source import write_dicom_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.formats.scanned_slide import ScannedSlide
+
+
+def write_source(path: Path, size: tuple[int, int] = (120_000, 90_000), **changes: object) -> Path:
+    return write_dicom_source(path, size, mpp=0.25, **changes)
 
 
 def read(path: Path) -> Any:  # noqa: ANN401

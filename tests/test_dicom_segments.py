@@ -8,15 +8,15 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from dicom_sources import placed_source
 from scanned_slides import CONTROLS, HOSTILE
-from segmented_slides import COLOURS, NAMES, PIXEL, segmented
+from segmented_slides import COLOURS, MPP, NAMES, PIXEL, segmented
 
 from signetscan.errors import UnfitError
 from signetscan.formats import dicom_segments
 from signetscan.formats.dicom_segments import NEEDED_OF_PLACE, write_segments
 from signetscan.scan.class_map import ClassMap
 from signetscan.slides import Mpp, open_slide
+from signetscan.testing.dicom_source import write_dicom_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 ROWS, COLUMNS = 700, 1100
 """More than a tile each way."""
+
+
+def placed_source(path: Path, slide: SegmentedSlide, **changes: object) -> Path:
+    return write_dicom_source(path, slide.dimensions, mpp=(MPP.x, MPP.y), **changes)
 
 
 @pytest.fixture

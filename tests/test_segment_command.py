@@ -20,6 +20,7 @@ from signetscan.evaluation.files import read_results
 from signetscan.formats.result_files import REGION_SUFFIXES
 from signetscan.results.folder import find_results, list_slides
 from signetscan.results.reading import load_result
+from signetscan.results.region_formats import add_region_formats
 from signetscan.results.run_record import read_run_record
 from signetscan.simulate.options import SlideOptions
 from signetscan.simulate.slide_file import write_slide
@@ -177,19 +178,62 @@ def test_formats_are_chosen_and_those_that_are_missing_are_added(bench: Bench, t
     assert segment(bench, out, "--format", "csv").exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.regions.csv", "a.regions.run.json"]
     alone = (out / "a.regions.csv").read_bytes()
-    more = ("--format", "csv", "--format", "heatmap", "--format", "geojson", "--format", "heatmap")
+    more = ("--format", "classmap", "--format", "heatmap", "--format", "geojson", "--format", "heatmap")
+    assert '"done": false' in segment(bench, out, *more, "--dry-run", "--json").stdout
     added = segment(bench, out, *more)
     assert added.exit_code == 0, added.output
     record = read_run_record(out / "a.regions.run.json")
-    assert record.files.keys() == {"csv", "geojson", "heatmap"}
+    assert record.files.keys() == {"csv", "geojson", "heatmap", "classmap"}, "what was there is kept"
     assert (out / "a.regions.csv").read_bytes() == alone, "regions are counted whether they are written or not"
-    assert list(record.unfit) == []
     for file in record.files.values():
         assert file.sha256 == hashlib.sha256((out / file.name).read_bytes()).hexdigest()
     assert json.loads(segment(bench, out, *more, "--json", "-q").stdout)["status"] == "skipped"
     again = segment(bench, out, "--overwrite")
     assert again.exit_code == 0
     assert sorted(path.name for path in out.iterdir()) == WRITTEN, "files of other formats held the former results"
+
+
+def test_further_formats_are_made_of_the_maps_without_a_scan(bench: Bench, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    every = ("--format", "geojson", "--format", "csv", "--format", "classmap", "--format", "heatmap")
+    options = ("--min-area", 200, "--simplify", 1)
+    assert segment(bench, whole, *options, *every).exit_code == 0
+    assert segment(bench, out, *options, "--format", "classmap", "--format", "heatmap").exit_code == 0
+    assert '"done": true' in segment(bench, out, *options, *every, "--dry-run", "--json").stdout
+    added = json.loads(segment(bench, out, *options, *every, "--json", "-q").stdout)
+    assert added["status"] == "skipped"
+    assert len(added["outputs"]) == 5
+    for name in ("a.regions.geojson", "a.regions.csv", "a.regions.classmap.ome.tif", "a.regions.heatmap.ome.tif"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    record, other = (read_run_record(folder / "a.regions.run.json") for folder in (out, whole))
+    assert record.files == {name: other.files[name] for name in record.files}
+    assert (record.regions, record.key) == (other.regions, other.key)
+    no_probabilities = tmp_path / "no"
+    assert segment(bench, no_probabilities, "--format", "classmap").exit_code == 0
+    assert '"done": true' in segment(bench, no_probabilities, "--format", "csv", "--dry-run", "--json").stdout
+    assert '"done": false' in segment(bench, no_probabilities, "--format", "geojson", "--dry-run", "--json").stdout
+
+
+def test_a_record_without_maps_is_refused_in_words(bench: Bench, tmp_path: Path) -> None:
+    assert segment(bench, tmp_path, "--format", "csv").exit_code == 0
+    path = tmp_path / "a.regions.run.json"
+    with pytest.raises(ResultError, match="has no classmap and no heatmap, of which geojson would be made"):
+        add_region_formats(path, ["geojson"])
+    assert segment(bench, tmp_path, "--format", "classmap", "--format", "heatmap").exit_code == 0
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for change in ({"background": "None"}, {"scored_classes": ["None"]}):
+        broken = {**record, "regions": {**record["regions"], **change}}
+        path.write_text(json.dumps(broken), encoding="utf-8")
+        with pytest.raises(ResultError, match="not a run record that this version of signetscan reads"):
+            add_region_formats(path, ["geojson"])
+    path.write_text(json.dumps({**record, "options": {**record["options"], "simplify": "x"}}), encoding="utf-8")
+    with pytest.raises(ResultError, match="not a run record"):
+        add_region_formats(path, ["geojson"])
+    path.write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "a.regions.heatmap.ome.tif").write_bytes(b"x")
+    with pytest.raises(ResultError, match="not the file that its run wrote"):
+        add_region_formats(path, ["geojson"])
+    assert not (tmp_path / "a.regions.geojson").exists()
 
 
 def test_a_slide_that_is_no_dicom_has_no_dicom_segments_and_the_record_says_so(bench: Bench, tmp_path: Path) -> None:

@@ -171,6 +171,24 @@ def test_what_is_no_map_of_the_run_is_refused_in_words(tmp_path: Path) -> None:
             list(map_tiles(other, size))
 
 
+def test_a_damaged_map_is_read_or_refused_and_nothing_else(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.ome.tif", np.random.default_rng(0)
+    write_class_map(path, segmented(300, 300))
+    whole = path.read_bytes()
+    outcomes = set()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for first, last in [(0, len(whole)), (0, 16), (len(whole) - 3000, len(whole))]:
+            for place in rng.integers(first, last, rng.integers(0, 4)).tolist():
+                damaged[place] = int(rng.integers(256))
+        path.write_bytes(damaged)
+        try:
+            outcomes.add(len(list(map_tiles(path, (300, 300)))))
+        except ResultError:
+            outcomes.add(0)
+    assert outcomes == {0, 4}
+
+
 def test_every_format_of_regions_has_a_writer_and_a_file_of_its_own() -> None:
     assert REGION_WRITERS.keys() == REGION_SUFFIXES.keys()
     assert len(set(REGION_SUFFIXES.values())) == len(REGION_SUFFIXES)

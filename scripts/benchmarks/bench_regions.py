@@ -1,9 +1,9 @@
-"""Print how long regions take to outline and to write, how exact they are, and the memory that it takes.
+"""Print how long regions take to outline and to write in all formats, how exact they are, and the memory that it takes.
 
     python scripts/benchmarks/bench_regions.py [--side 6250] [--detail 9]
 
 The map is made up: three classes in patches of some twice `--detail` pixels, and holes of glass. Nearly all regions
-touch others, which is the worst case.
+touch others, which is the worst case. Probabilities are noise, which compresses worse than any model's.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import numpy as np
 import shapely
 from scipy import ndimage
 
+from signetscan.formats.region_writers import REGION_WRITERS
 from signetscan.formats.regions import write_regions
+from signetscan.formats.segmented_slide import SegmentedSlide
 from signetscan.scan.class_map import FIRST_CLASS, NOT_SCANNED, ClassMap
 from signetscan.scan.options import ResolvedSegmentOptions
 from signetscan.scan.regions import regions_of
 from signetscan.slides import Mpp
+from signetscan.testing.dicom_source import write_dicom_source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +45,10 @@ def made_up_map(side: int, detail: float) -> ClassMap:
     mirrored = np.block([[classes, classes[:, ::-1]], [classes[::-1], classes[::-1, ::-1]]])
     repeats = -(-side // len(mirrored))
     whole: NDArray[np.uint8] = np.tile(mirrored, (repeats, repeats))[:side, :side]
-    return ClassMap(classes=whole, scored=whole, pixel=(16.0, 16.0), pixel_um=(4.0, 4.0))
+    noise = rng.integers(0, 256, (SQUARE, SQUARE), np.uint8)
+    scored: NDArray[np.uint8] = np.tile(noise, (-(-side // SQUARE), -(-side // SQUARE)))[:side, :side]
+    scored[whole == NOT_SCANNED] = 0
+    return ClassMap(classes=whole, scored=scored, pixel=(16.0, 16.0), pixel_um=(4.0, 4.0))
 
 
 def options(simplify_um: float) -> ResolvedSegmentOptions:
@@ -61,6 +67,31 @@ def options(simplify_um: float) -> ResolvedSegmentOptions:
 def mib() -> float:
     """The most memory that this process has held, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_files(class_map: ClassMap, size: tuple[int, int], folder: Path) -> None:
+    """Print a line for the file of each map."""
+    source = write_dicom_source(folder / "slide.dcm", size, mpp=0.25)
+    segmented = SegmentedSlide(
+        name="a",
+        class_map=class_map,
+        class_names=NAMES,
+        class_colours=COLOURS,
+        background=0,
+        scored=(1, 2),
+        options=options(4.0),
+        model="made up",
+        model_sha256="0" * 64,
+        fingerprint="f",
+        mpp=Mpp(0.25, 0.25),
+        dimensions=size,
+        path=source,
+    )
+    for name in ("classmap", "heatmap", "dicom"):
+        started, path = time.process_time(), folder / name
+        REGION_WRITERS[name](path, segmented)
+        seconds, megabytes = time.process_time() - started, path.stat().st_size / 1e6
+        print(f"{name}: {megabytes:.1f} MB, {seconds:.1f} s of CPU time; {mib():.0f} MiB at most so far")
 
 
 def main() -> None:
@@ -85,6 +116,7 @@ def main() -> None:
             f"{mib():.0f} MiB at most so far"
         )
     with tempfile.TemporaryDirectory() as folder:
+        write_files(class_map, size, Path(folder))
         regions = list(regions_of(class_map, [1, 2], options(4.0), size))
         started = time.process_time()
         path = Path(folder) / "a.geojson"

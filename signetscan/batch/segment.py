@@ -19,7 +19,7 @@ from signetscan.batch.slide import (
     roi_of,
     warnings_of_record,
 )
-from signetscan.errors import OptionError
+from signetscan.errors import OptionError, ResultError
 from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
 from signetscan.results.namesakes import check_name_is_free
 from signetscan.results.run_key import run_key
@@ -68,8 +68,9 @@ def segment_task(
         content = files.content()
         key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
         done = as_it_was_named(task, request, key, files.state)
-        record = finished_record(add_suffix(request.out / done.name, RECORD_SUFFIX), key, files.state)
-        if record is not None and not request.overwrite and not _missing(request, record):
+        before = None if request.overwrite else _record_of(done, request, key, files.state)
+        record = None if before is None else _with_formats(done, request, before)
+        if record is not None:
             unfit = (why for name, why in record.unfit.items() if name in request.region_formats)
             return SlideSkipped(
                 name=task.name,
@@ -90,7 +91,8 @@ def segment_task(
             result,
             key=key,
             crop_to_bounds=request.bounds_crop,
-            formats=request.region_formats,
+            # Those that are there are of the same key, but are written again.
+            formats=tuple(dict.fromkeys([*request.region_formats, *(before.files if before is not None else ())])),
             slide_path=task.path,
             identity=files.identity(content, private=request.private),
         )
@@ -105,9 +107,36 @@ def segment_task(
     )
 
 
+def _record_of(task: SlideTask, request: BatchOptions, key: str, state: str) -> RunRecord | None:
+    """The run record of a finished segmentation of the same key; None if there is none."""
+    return finished_record(add_suffix(request.out / task.name, RECORD_SUFFIX), key, state)
+
+
 def _missing(request: BatchOptions, record: RunRecord) -> list[str]:
     """The formats that a finished segmentation lacks, and could have."""
     return [name for name in request.region_formats if name not in record.files and name not in record.unfit]
+
+
+def _takes_a_scan(request: BatchOptions, record: RunRecord) -> bool:
+    """Whether a finished segmentation lacks a format that cannot be made of its maps."""
+    from signetscan.results.region_formats import can_add  # noqa: PLC0415 - shapely, as above
+
+    return not can_add(record, _missing(request, record))
+
+
+def _with_formats(task: SlideTask, request: BatchOptions, record: RunRecord) -> RunRecord | None:
+    """The record of a finished segmentation, after adding the formats that are missing; None if that takes a scan."""
+    from signetscan.results.region_formats import add_region_formats  # noqa: PLC0415 - shapely, as above
+
+    missing = _missing(request, record)
+    if not missing:
+        return record
+    if _takes_a_scan(request, record):
+        return None
+    try:
+        return add_region_formats(add_suffix(request.out / task.name, RECORD_SUFFIX), missing, slide=task.path)
+    except ResultError:
+        return None  # a map that cannot be read is made again
 
 
 def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> SlidePlanned:
@@ -126,7 +155,8 @@ def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> S
         content = files.content()
         key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
         done = is_done(task, request, slide, key, files.state, content)
-        planned = planned_scan(slide, plan, done=done)
+        before = _record_of(as_it_was_named(task, request, key, files.state), request, key, files.state)
+        planned = planned_scan(slide, plan, done=done and before is not None and not _takes_a_scan(request, before))
         warnings = _warnings(slide, segmenter, plan.concerns)
         path = task.path_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Halve = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
+BROKEN = (OSError, ValueError, RuntimeError, LookupError, TypeError, ArithmeticError)
+"""What tifffile and imagecodecs raise over damaged files."""
 GLASS, BLACK = (255, 255, 255), (0, 0, 0)
 """Colours of what was not scanned, and of what could not be read."""
 
@@ -145,7 +147,7 @@ def map_tiles(path: Path, size: tuple[int, int]) -> Iterator[tuple[int, int, NDA
                 if pixels is None:
                     raise ResultError(message)
                 yield top, left, pixels[0, : size[0] - top, : size[1] - left, 0]
-    except (OSError, ValueError, RuntimeError, tifffile.TiffFileError) as error:  # RuntimeError: of imagecodecs
+    except BROKEN as error:
         raise ResultError(message) from error
 
 
