@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,12 @@ def test_tensorrt_that_is_not_there_is_an_error_with_the_remedy(
     assert Path(options["trt_engine_cache_path"]).is_relative_to(tmp_path / "cache")
 
 
-def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cuda_that_falls_back_is_an_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """onnxruntime-gpu without a usable GPU lists CUDA, makes a session, and runs on the CPU without a word."""
     import onnxruntime
 
@@ -236,11 +242,14 @@ def test_a_cuda_that_falls_back_is_an_error(tmp_path: Path, monkeypatch: pytest.
         "InferenceSession",
         lambda model, options, providers, **_: real(model, options, providers=providers[-1:]),
     )
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write("Failed to load libcublas.so\n"))
     monkeypatch.setattr("signetscan.models.runtime.runtime_versions", lambda: {"onnxruntime-gpu": "1.31.1"})
     with pytest.raises(DeviceError, match=r"fell back.*driver"):
         load_detector(path, device="cuda")
-    assert load_detector(path, device="auto").runs_on.name == "CPUExecutionProvider"
+    with caplog.at_level("INFO"):
+        assert load_detector(path, device="auto").runs_on.name == "CPUExecutionProvider"
+    assert "Failed to load libcublas.so" in caplog.text
+    assert capsys.readouterr().out == "", "standard output is for results, such as lines of JSON"
 
 
 def test_outputs_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 """Where a model runs. `cuda` requires an NVIDIA GPU; `tensorrt` requires TensorRT on one, and takes minutes to prepare
@@ -153,11 +157,12 @@ def open_session(content: bytes, path: Path, *, device: Device = "auto", threads
     options.add_session_config_entry("session.dynamic_block_base", "4")
     if threads:
         options.intra_op_num_threads = threads
-    providers = _providers(runtime, device)
-    # Where there is nothing to fall back to, the runtime would print that it does, and the error.
-    fallback = int(len(providers) > 1)
     try:
-        session = runtime.InferenceSession(content, options, providers=providers, enable_fallback=fallback)
+        with _what_is_printed_is_logged():
+            providers = _providers(runtime, device)
+            # Where there is nothing to fall back to, the runtime would print that it does, and the error.
+            fallback = int(len(providers) > 1)
+            session = runtime.InferenceSession(content, options, providers=providers, enable_fallback=fallback)
     except Exception as error:  # the runtime's own exceptions share no base below Exception
         if _is_of_runtime(error):
             message = f"{path}: not a model that ONNX Runtime {runtime.__version__} can load: {_first_line(error)}"
@@ -218,6 +223,18 @@ def _providers(runtime: Any, device: Device) -> list[str | tuple[str, dict[str, 
     if device == "tensorrt":
         providers.insert(0, (TENSORRT_PROVIDER, _tensorrt_options()))
     return providers
+
+
+@contextmanager
+def _what_is_printed_is_logged() -> Iterator[None]:
+    """Keep what the runtime prints about libraries that are not there off standard output, which is for results."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            logger.info("%s", line)
 
 
 def _tensorrt_options() -> dict[str, str]:
