@@ -7,7 +7,10 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import highdicom
+import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from pyarrow import parquet
 from test_stored import one_cell, written
@@ -15,9 +18,12 @@ from test_stored import one_cell, written
 from signetscan.batch.find import find_slides
 from signetscan.cli.main import cli
 from signetscan.formats.result_files import SUFFIXES
+from signetscan.models.segmentation_spec import SlideScore
 from signetscan.simulate.options import SlideOptions
 from signetscan.simulate.slide_file import write_slide
+from signetscan.testing.specs import make_segmentation_spec
 from signetscan.testing.tiny_model import write_tiny_model
+from signetscan.testing.tiny_segmenter import write_tiny_segmenter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,3 +266,79 @@ def test_dicom_does_not_go_with_pseudonyms(bench: Path, tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "the patient's data" in refused.stderr
     assert not (tmp_path / "out").exists()
+
+
+# ---- regions --------------------------------------------------------------------------------------------------------
+
+MAPS = ("--format", "classmap", "--format", "heatmap")
+
+
+@pytest.fixture(scope="module")
+def segmented(bench: Path) -> Path:
+    """Results of a segmentation in all formats that do not need a DICOM slide."""
+    write_tiny_segmenter(bench / "segments.onnx")
+    every = (*MAPS, "--format", "geojson", "--format", "csv")
+    assert segment(bench, bench / "slides" / "a.svs", bench / "regions", *every).exit_code == 0
+    return bench / "regions"
+
+
+def segment(bench: Path, slide: Path, out: Path, *options: object, model: str = "segments.onnx") -> Result:
+    return run("segment", slide, "--model", bench / model, "--device", "cpu", "--out", out, *options)
+
+
+def test_regions_are_made_of_their_maps(bench: Path, segmented: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    formats = ("--format", "geojson", "--format", "csv", *MAPS)
+    done = run("convert", segmented / "a.regions.csv", *formats, "--out", out)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert names_in(out) == [name for name in names_in(segmented) if not name.endswith(".run.json")]
+    for name in names_in(out):
+        assert (out / name).read_bytes() == (segmented / name).read_bytes()
+    again = run("convert", segmented / "a.regions.csv", *formats, "--out", out)
+    assert again.exit_code == 1
+    assert "there is a file of this name already" in again.stderr
+    assert segment(bench, bench / "slides" / "a.svs", tmp_path / "few", "--format", "classmap").exit_code == 0
+    added = run("convert", tmp_path / "few" / "a.regions.run.json", "--format", "csv", "--format", "geojson")
+    assert added.exit_code == 1
+    assert "has no heatmap, of which csv and geojson would be made; segment the slide again" in added.stderr
+    added = run("convert", tmp_path / "few" / "a.regions.run.json", "--format", "csv")
+    assert added.stdout.splitlines() == [str(tmp_path / "few" / "a.regions.csv")]
+    assert list(record_of(tmp_path / "few", "a.regions")["files"]) == ["classmap", "csv"]
+
+
+def test_formats_of_the_other_kind_are_named(segmented: Path, tmp_path: Path) -> None:
+    written(tmp_path, one_cell(), ("csv",))
+    done = run("convert", tmp_path, "--format", "classmap", "--format", "geojson")
+    assert done.exit_code == 1
+    assert "a.slide: not written as classmap: detections have no such format" in done.stderr
+    assert names_in(tmp_path) == ["a.slide.csv", "a.slide.geojson", "a.slide.run.json"]
+    done = run("convert", segmented / "a.regions.run.json", "--format", "parquet", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "a.regions: not written as parquet: regions have no such format" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_segments_of_a_real_slide_are_written_at_once_or_later(
+    bench: Path, shared_slides: Path, tmp_path: Path
+) -> None:
+    """All of this slide is bright, so the model takes bright places for the first class, and none for background."""
+    bright = make_segmentation_spec(background=2, slide_score=SlideScore(classes=(0, 1), top_share=0.1))
+    write_tiny_segmenter(bench / "bright.onnx", metadata=bright.to_metadata())
+    slide, options = shared_slides / "highdicom_sm_image.dcm", ("--no-tissue-mask", "--format", "classmap")
+    for name, more in (("at once", ("--format", "dicom")), ("later", ())):
+        assert segment(bench, slide, tmp_path / name, *options, *more, model="bright.onnx").exit_code == 0
+    record = tmp_path / "later" / "highdicom_sm_image.regions.run.json"
+    unknown = run("convert", record, "--format", "dicom")
+    assert unknown.exit_code == 2
+    assert "name the slide, or the folder that it is in. See --slide" in unknown.stderr
+    done = run("convert", record, "--format", "dicom", "--slide", shared_slides)
+    assert (done.exit_code, done.stderr) == (0, "")
+    file = "highdicom_sm_image.regions.seg.dcm"
+    first, second = (highdicom.seg.segread(tmp_path / name / file) for name in ("at once", "later"))
+    assert first.SOPInstanceUID == second.SOPInstanceUID
+    classes = tifffile.imread(tmp_path / "later" / "highdicom_sm_image.regions.classmap.ome.tif")
+    numbers = np.where(classes < 3, classes, 0)
+    assert numbers.any()
+    for made in (first, second):
+        seen = made.get_total_pixel_matrix(combine_segments=True)
+        np.testing.assert_array_equal(seen, numbers[: seen.shape[0], : seen.shape[1]])

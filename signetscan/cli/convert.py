@@ -11,7 +11,7 @@ from signetscan.cli.console import FILE, note, result
 from signetscan.cli.flags import flags_of
 from signetscan.cli.results import overwrite_option, results_argument, slide_option
 from signetscan.cli.statuses import FATAL
-from signetscan.formats.result_files import SUFFIXES
+from signetscan.formats.result_files import ALL_FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(list(SUFFIXES)),
+    type=click.Choice(list(ALL_FORMATS)),
     multiple=True,
     required=True,
     help="Format to write; may be given several times.",
@@ -47,9 +47,12 @@ def convert(
 ) -> None:
     """Write results in more formats, without scanning again.
 
-    RESULT is a folder of results, or any result file of one slide. Formats: geojson and geojson.gz (QuPath), csv,
-    parquet (GeoParquet), dicom (Microscopy Bulk Simple Annotations; only for DICOM slides, and needs --slide), asap,
-    imagescope, and heatmap (density as an OME-TIFF).
+    RESULT is a folder of results of detect, or any result file of one slide. Formats: geojson and geojson.gz (QuPath),
+    csv, parquet (GeoParquet), dicom (Microscopy Bulk Simple Annotations; only for DICOM slides, and needs --slide),
+    asap, imagescope, and heatmap (density as an OME-TIFF).
+
+    A file of segment, such as NAME.regions.run.json, stands for the regions of its slide, whose formats are geojson,
+    csv, classmap, heatmap and dicom (a Segmentation). They are made of the class map, geojson of the heat map too.
 
     Prints the names of the files written, and an error for each file that could not be written; the others are written
     all the same.

@@ -30,6 +30,8 @@ REGION_SUFFIXES = {
     "dicom": SEGMENTS_SUFFIX,
 }
 """Suffix of the file of each format of regions; `REGIONS` stands before it."""
+ALL_FORMATS = tuple(dict.fromkeys([*SUFFIXES, *REGION_SUFFIXES]))
+"""Names of all formats; some are of detections only, or of regions only."""
 RECORD_SUFFIX = ".run.json"
 """Suffix of the run record, which is written whatever the formats."""
 REPORT_SUFFIX = ".report.html"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
 from signetscan.errors import AnnotationError, NameTakenError, OptionError, ResultError, SlideError
 from signetscan.formats.parts import files_there, write_files
-from signetscan.formats.result_files import RECORD_SUFFIX, check_libraries
-from signetscan.results.folder import find_results
-from signetscan.results.lookup import load_with_slide
+from signetscan.formats.result_files import RECORD_SUFFIX, REGION_SUFFIXES, SUFFIXES, add_suffix, check_libraries
+from signetscan.results.folder import find_results, is_segmentation
+from signetscan.results.lookup import load_with_slide, locate_slide
 from signetscan.results.namesakes import taken
+from signetscan.results.run_record import read_run_record
 from signetscan.results.writing import add_formats
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Converted:
     files: tuple[Path, ...] = ()
     """The files that were written."""
     unfit: Mapping[str, str] = field(default_factory=dict)
-    """Why a format cannot hold this slide's detections, by format."""
+    """Why a format cannot hold this slide's results, by format."""
     problem: str = ""
     """Why the results could not be read; empty if they could."""
 
@@ -45,9 +46,9 @@ def convert_results(
     """Write results in further formats. A result that cannot be read does not stop the others.
 
     Args:
-        results: folders of results, or files that belong to one slide's results.
-        formats: names from `formats.result_files.SUFFIXES`.
-        slides: the slide, or a folder that holds all slides; DICOM annotations need it.
+        results: folders of results of detection, or files that belong to one slide's results, of either kind.
+        formats: names from `formats.result_files.ALL_FORMATS`.
+        slides: the slide, or a folder that holds all slides; DICOM needs it.
         out: folder for the files, made if it does not exist. By default they are written beside the results, and the
             run records list them too.
         objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
@@ -65,7 +66,7 @@ def convert_results(
     formats = tuple(dict.fromkeys(formats))
     check_libraries(formats)
     if "dicom" in formats and slides is None:
-        message = "DICOM annotations refer to the slide's file; name the slide, or the folder that it is in"
+        message = "DICOM results refer to the slide's file; name the slide, or the folder that it is in"
         raise OptionError(message, options=("slide",))
     records = list(dict.fromkeys(record for path in results for record in find_results(path)))
     if out is not None:
@@ -92,12 +93,49 @@ def _converted(
     *,
     overwrite: bool,
 ) -> Converted:
+    name = record.name.removesuffix(RECORD_SUFFIX)
+    of_regions = is_segmentation(record.with_name(name))
+    what, suffixes = ("regions", REGION_SUFFIXES) if of_regions else ("detections", SUFFIXES)
+    fitting = [form for form in formats if form in suffixes]
+    unfit = {form: f"{what} have no such format" for form in formats if form not in suffixes}
+    if not fitting:
+        return Converted(name=name, unfit=unfit)
     try:
         if out is not None:
-            _check_is_free(record, out, formats, overwrite=overwrite)
-        stored = load_with_slide(record, slides)
+            _check_is_free(record, out, fitting, of_regions=of_regions, overwrite=overwrite)
+        if of_regions:
+            done = _converted_regions(record, fitting, slides, out)
+        else:
+            done = _converted_detections(record, fitting, slides, out, objects_per_file)
     except (AnnotationError, ResultError, SlideError) as error:
         return Converted(name=record.name, problem=str(error))
+    return replace(done, unfit=unfit | dict(done.unfit))
+
+
+def _converted_regions(record: Path, formats: Sequence[str], slides: Path | None, out: Path | None) -> Converted:
+    """Write the results of a segmentation in further formats, made of its maps."""
+    # They need shapely, and detections do not.
+    from signetscan.formats.region_writers import write_region_files  # noqa: PLC0415
+    from signetscan.results.region_formats import add_region_formats, load_segmentation  # noqa: PLC0415
+
+    name = record.name.removesuffix(RECORD_SUFFIX)
+    slide = None if slides is None else locate_slide(read_run_record(record), slides)
+    if out is None:
+        now = add_region_formats(record, formats, slide=slide)
+        unfit = {form: why for form, why in now.unfit.items() if form in formats}
+        files = tuple(record.with_name(now.files[form].name) for form in formats if form not in unfit)
+        return Converted(name=name, files=files, unfit=unfit)
+    make_folder(out)
+    segmented = load_segmentation(record, formats, slide=slide, folder=out)
+    written, unfit = write_region_files(out / name, formats, segmented)
+    return Converted(name=name, files=tuple(written.values()), unfit=unfit)
+
+
+def _converted_detections(
+    record: Path, formats: Sequence[str], slides: Path | None, out: Path | None, objects_per_file: int | None
+) -> Converted:
+    """Write the results of a detection in further formats."""
+    stored = load_with_slide(record, slides)
     if out is None:
         now = add_formats(stored, formats, objects_per_file=objects_per_file).record
         # The record also lists formats that earlier runs could not write.
@@ -111,7 +149,7 @@ def _converted(
     return Converted(name=stored.target.name, files=files, unfit=unfit)
 
 
-def _check_is_free(record: Path, out: Path, formats: Sequence[str], *, overwrite: bool) -> None:
+def _check_is_free(record: Path, out: Path, formats: Sequence[str], *, of_regions: bool, overwrite: bool) -> None:
     """Check that a folder has no results of another run, and no file, of the name of results, if it is not theirs.
 
     Raises:
@@ -123,6 +161,8 @@ def _check_is_free(record: Path, out: Path, formats: Sequence[str], *, overwrite
             return
         message = f"{out}: has other results of this name, {other.name}; choose another folder"
         raise NameTakenError(message, options=("out",))
-    there = files_there(out / record.name.removesuffix(RECORD_SUFFIX), formats)
+    target = out / record.name.removesuffix(RECORD_SUFFIX)
+    regions = [add_suffix(target, REGION_SUFFIXES[form]) for form in formats if of_regions]
+    there = [path for path in regions if path.exists()] if of_regions else files_there(target, formats)
     if there and not overwrite:
         raise NameTakenError(taken(there[0]), options=("out", "overwrite"))

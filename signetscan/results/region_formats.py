@@ -73,7 +73,9 @@ def add_region_formats(record_path: Path, formats: Sequence[str], *, slide: Path
     return record
 
 
-def load_segmentation(record_path: Path, formats: Sequence[str], *, slide: Path | None = None) -> SegmentedSlide:
+def load_segmentation(
+    record_path: Path, formats: Sequence[str], *, slide: Path | None = None, folder: Path | None = None
+) -> SegmentedSlide:
     """Read a segmented slide back, with what some formats are made of.
 
     Args:
@@ -81,6 +83,7 @@ def load_segmentation(record_path: Path, formats: Sequence[str], *, slide: Path 
         formats: names from `formats.result_files.REGION_SUFFIXES`. Without one that is made of the heat map, all
             probabilities are 0.
         slide: the slide's file.
+        folder: where the files of the map are, which have no names; the folder of the record if None.
 
     Raises:
         ResultError: the record or a map is missing, damaged or from another run, or there is not the map that a format
@@ -111,7 +114,7 @@ def load_segmentation(record_path: Path, formats: Sequence[str], *, slide: Path 
         raise ResultError(message) from error
     return SegmentedSlide(
         name=record.slide.name,
-        class_map=_read_map(record_path, record, regions.map, formats),
+        class_map=_read_map(record_path, record, regions.map, formats, folder or record_path.parent),
         class_names=tuple(names),
         class_colours=tuple(area.colour for area in regions.classes),
         background=background,
@@ -130,10 +133,12 @@ def load_segmentation(record_path: Path, formats: Sequence[str], *, slide: Path 
     )
 
 
-def _read_map(record_path: Path, record: RunRecord, placed: MapRecord, formats: Sequence[str]) -> ClassMap:
+def _read_map(
+    record_path: Path, record: RunRecord, placed: MapRecord, formats: Sequence[str], folder: Path
+) -> ClassMap:
     """The maps that formats are made of, on disk."""
     needed = {name for form in formats for name in MADE_OF[form]}
-    size, folder = (placed.rows, placed.columns), record_path.parent
+    size = placed.rows, placed.columns
 
     def read(name: str) -> NDArray[np.uint8]:
         if name not in needed:
