@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.measurements import Measurements
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
@@ -28,6 +30,8 @@ class Detections:
     """(N,), from 0 to 1."""
     labels: NDArray[np.int64]
     """(N,), index into the model's class names."""
+    measured: Measurements | None = None
+    """What was measured of each; None if nothing was."""
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
@@ -36,6 +40,9 @@ class Detections:
             raise ValueError(message)
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
             message = "detections hold a value that is not finite"
+            raise ValueError(message)
+        if self.measured is not None and len(self.measured) != count:
+            message = f"{len(self.measured)} measurements do not match {count} detections"
             raise ValueError(message)
 
     @classmethod
@@ -48,10 +55,12 @@ class Detections:
         """The detections of all parts, in that order."""
         if not parts:
             return cls.empty()
+        measured = [part.measured for part in parts if part.measured is not None]
         return cls(
             boxes=np.concatenate([part.boxes for part in parts]),
             scores=np.concatenate([part.scores for part in parts]),
             labels=np.concatenate([part.labels for part in parts]),
+            measured=Measurements.concatenate(measured) if len(measured) == len(parts) else None,
         )
 
     def __len__(self) -> int:
@@ -61,9 +70,12 @@ class Detections:
         """The detections that a mask selects, or those at some indices, in that order."""
         index = np.flatnonzero(which) if which.dtype == np.bool_ else which
         return type(self)(
-            boxes=self.boxes.take(index, axis=0), scores=self.scores.take(index), labels=self.labels.take(index)
+            boxes=self.boxes.take(index, axis=0),
+            scores=self.scores.take(index),
+            labels=self.labels.take(index),
+            measured=None if self.measured is None else self.measured.select(index),
         )
 
     def with_boxes(self, boxes: NDArray[np.float64]) -> Self:
         """The same detections with other boxes, such as those in another frame."""
-        return type(self)(boxes=boxes, scores=self.scores, labels=self.labels)
+        return type(self)(boxes=boxes, scores=self.scores, labels=self.labels, measured=self.measured)

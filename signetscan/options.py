@@ -46,6 +46,9 @@ class Option:
     """What the default None means, such as "the model's" or "none"."""
     changes_result: bool = True
     """Whether results depend on it, so that results with another value cannot be reused."""
+    keyed_if_set: bool = False
+    """Whether keys of results hold it only where it is not the default, because it is younger than results that stay
+    valid."""
     per_slide: bool = False
     """Whether a list of slides may set it for each slide."""
     choices: tuple[str, ...] = ()
@@ -207,7 +210,11 @@ def per_slide(cls: type) -> tuple[str, ...]:
 
 def result_values(options: object) -> dict[str, Value]:
     """The values, by name, of the options on which results depend."""
-    return {name: getattr(options, name) for name, about in options_of(type(options)).items() if about.changes_result}
+    return {
+        name: getattr(options, name)
+        for name, about in options_of(type(options)).items()
+        if about.changes_result and not (about.keyed_if_set and not getattr(options, name))
+    }
 
 
 def options_from(cls: type[T], values: Mapping[str, object], **others: object) -> T:

@@ -33,6 +33,7 @@ LAYERS = (
     (
         "boxes",
         "detections",
+        "measurements",
         "options",
         "json_values",
         "concurrency",

@@ -25,6 +25,7 @@ from signetscan.formats.colours import LABEL_COLOURS
 from signetscan.formats.parts import write_files
 from signetscan.formats.result_files import RECORD_SUFFIX
 from signetscan.formats.writers import write_formats
+from signetscan.measurements import MEASURES, NO_TISSUE, Measurements, rounded
 from signetscan.results.record_parts import ResultFile
 from signetscan.results.run_record import write_run_record
 from signetscan.slides import Bounds
@@ -155,6 +156,28 @@ def assert_same(after: Image, path: Path) -> None:
     shown, expected = as_shown(after), as_geojson(path)
     assert [row[:4] for row in shown] == [row[:4] for row in expected]
     np.testing.assert_allclose([row.box for row in shown], [row.box for row in expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["csv", "geojson"])
+def test_measurements_are_those_of_the_geojson(run: Run, tmp_path: Path, kind: str) -> None:
+    tissues, names = ("=sum(a)", 'odd, "quoted"', "Gland"), ("Signet ring cell", 'a, "b"')
+    slide = replace(many(60, classes=2), class_names=names)
+    rng = np.random.default_rng(0)
+    measured = Measurements(
+        values=rounded(rng.uniform(0, 2, (60, len(MEASURES)))),
+        tissue=rng.choice(np.array([0, 1, 2, NO_TISSUE], np.uint8), 60),
+        tissues=tissues,
+    )
+    slide = replace(slide, detections=replace(slide.detections, measured=measured))
+    write_results(tmp_path / "r", "s", slide, (kind,))
+    write_formats({"geojson": tmp_path / "expected"}, slide)
+    (shown,), printed = run(IMPORT, [image()], tmp_path / "r")
+    assert printed == [f"s.svs: 60 detections from s.{kind}"]
+    assert_same(shown, tmp_path / "expected")
+    features = json.loads((tmp_path / "expected").read_text(encoding="utf-8"))["features"]
+    assert [each["metadata"] for each in shown["objects"]] == [
+        feature["properties"]["metadata"] for feature in features
+    ]
 
 
 @pytest.mark.parametrize("kind", ["csv", "geojson", "geojson.gz"])

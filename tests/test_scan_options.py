@@ -48,6 +48,7 @@ OTHER: dict[str, Value] = {
     "min_tissue": 7.0,
     "max_bad_area": 0.25,
     "trim_tiles": False,
+    "measure": True,
 }
 """Another value of each than a test's detector or the class has."""
 

@@ -9,6 +9,7 @@
 // "signetscan: CLASS"; a later import replaces those, and detections of the same id, and no other object.
 import com.google.gson.JsonObject
 import com.google.gson.JsonParser
+import groovy.transform.CompileDynamic
 import groovy.transform.CompileStatic
 import groovy.transform.Field
 import java.text.Normalizer
@@ -27,6 +28,13 @@ import qupath.lib.scripting.QP
 @Field final String MARK = "signetscan: "
 @Field final String RECORD = ".run.json"
 @Field final String HEADER = "id,class,score,x0_px,y0_px,x1_px,y1_px,centre_x_um,centre_y_um,width_um,height_um"
+// QuPath's names of the columns that --measure adds, and of sizes, which then are measurements too.
+@Field final Map MEASURED = [
+    width_um: "Width µm", height_um: "Height µm",
+    haematoxylin_od_mean: "Haematoxylin OD mean", haematoxylin_od_sd: "Haematoxylin OD std dev",
+    eosin_od_mean: "Eosin OD mean", eosin_od_sd: "Eosin OD std dev",
+    pale_share: "Pale share", sharpness: "Sharpness", nearest_um: "Nearest neighbour µm",
+]
 // The colours of signetscan's labels; a class that the project has keeps its own.
 @Field final List COLOURS = [
     [227, 26, 28], [31, 120, 180], [51, 160, 44], [255, 127, 0], [106, 61, 154], [177, 89, 40],
@@ -210,8 +218,12 @@ List filesOf(File folder, String name, JsonObject record) {
 int readCsv(File file, Maker maker) {
     int count = 0
     file.withReader("UTF-8") { reader ->
-        if (reader.readLine() != HEADER)
+        String header = reader.readLine()
+        if (header != HEADER && !header?.startsWith(HEADER + ","))
             throw new IOException("${file}: is no CSV of signetscan's")
+        List<String> columns = header == HEADER ? [] : header.split(",") as List
+        maker.measured = columns.collectEntries { [(columns.indexOf(it)): MEASURED[it]] }.findAll { it.value }
+        maker.tissue = columns.indexOf("tissue")
         String line
         while ((line = reader.readLine()) != null) {
             while (line.indexOf('"') >= 0 && line.count('"') % 2 == 1)  // a class name goes on in the next line
@@ -255,8 +267,15 @@ class Maker {
     Map<UUID, PathObject> rest
     List<PathObject> made = [], replaced = [], changed = []
     ImagePlane plane = ImagePlane.getDefaultPlane()
+    /** Names of measurements by their columns, and the column of the tissue; empty and -1 if there are none. */
+    Map<Integer, String> measured = [:]
+    int tissue = -1
 
     void fromRow(String line) {
+        if (measured) {
+            fromMeasuredRow(fields(line))
+            return
+        }
         String[] cells = line.split(",", -1)
         String name = cells[1]
         int more = cells.length - 11  // commas in the class name
@@ -267,7 +286,49 @@ class Maker {
         double[] edges = new double[4]
         for (int edge = 0; edge < 4; edge++)
             edges[edge] = Double.parseDouble(cells[3 + more + edge])
-        add(cells[0], name, Double.parseDouble(cells[2 + more]), edges)
+        add(cells[0], name, Double.parseDouble(cells[2 + more]), edges, [:], "")
+    }
+
+    private void fromMeasuredRow(List<String> cells) {
+        double[] edges = new double[4]
+        for (int edge = 0; edge < 4; edge++)
+            edges[edge] = Double.parseDouble(cells[3 + edge])
+        Map<String, Double> values = [:]
+        measured.each { index, title ->
+            if (cells[index])
+                values[title] = Double.parseDouble(cells[index])
+        }
+        String lies = tissue < 0 ? "" : plain(cells[tissue])
+        String name = classes.containsKey(cells[1]) ? cells[1] : plain(cells[1])
+        add(cells[0], name, Double.parseDouble(cells[2]), edges, values, lies)
+    }
+
+    /** A text without the apostrophe that is there for spreadsheets. */
+    private static String plain(String text) {
+        return text.startsWith("'") ? text.substring(1) : text
+    }
+
+    /** The fields of a line, of which those in quotes may hold commas, quotes and line ends. */
+    private static List<String> fields(String line) {
+        List<String> found = []
+        StringBuilder field = new StringBuilder()
+        boolean quoted = false
+        for (int at = 0; at < line.length(); at++) {
+            char letter = line.charAt(at)
+            if (quoted && letter == ('"' as char) && at + 1 < line.length() && line.charAt(at + 1) == ('"' as char)) {
+                field.append(letter)
+                at++
+            } else if (letter == ('"' as char)) {
+                quoted = !quoted
+            } else if (letter == (',' as char) && !quoted) {
+                found << field.toString()
+                field.setLength(0)
+            } else {
+                field.append(letter)
+            }
+        }
+        found << field.toString()
+        return found
     }
 
     void fromFeature(JsonObject feature, List<Double> start) {
@@ -279,12 +340,19 @@ class Maker {
             first.get(0).getAsDouble() + start[0], first.get(1).getAsDouble() + start[1],
             third.get(0).getAsDouble() + start[0], third.get(1).getAsDouble() + start[1],
         ] as double[]
-        double score = properties.getAsJsonObject("measurements").get("Score").getAsDouble()
+        Map<String, Double> values = [:]
+        for (entry in properties.getAsJsonObject("measurements").entrySet())
+            values[entry.key] = entry.value.getAsDouble()
+        double score = values.remove("Score")
         String name = properties.getAsJsonObject("classification").get("name").getAsString()
-        add(feature.get("id").getAsString(), name, score, edges)
+        JsonObject metadata = properties.has("metadata") ? properties.getAsJsonObject("metadata") : null
+        String lies = metadata != null && metadata.has("Tissue") ? metadata.get("Tissue").getAsString() : ""
+        add(feature.get("id").getAsString(), name, score, edges, values, lies)
     }
 
-    private void add(String id, String name, double score, double[] edges) {
+    private void add(
+        String id, String name, double score, double[] edges, Map<String, Double> values, String lies
+    ) {
         PathClass pathClass = classes[name]
         if (pathClass == null)
             throw new IOException("the class " + name + " is not among those of the run record")
@@ -300,12 +368,22 @@ class Maker {
         double width = edges[2] - edges[0], height = edges[3] - edges[1]
         def roi = ROIs.createRectangleROI(edges[0] - origin[0], edges[1] - origin[1], width, height, plane)
         MeasurementList measurements =
-            MeasurementListFactory.createMeasurementList(1, MeasurementList.MeasurementListType.DOUBLE)
+            MeasurementListFactory.createMeasurementList(1 + values.size(), MeasurementList.MeasurementListType.DOUBLE)
         measurements.put("Score", score)
+        values.each { title, value -> measurements.put(title, value) }
         measurements.close()  // lists with the same names share them from now on
         PathObject object = PathObjects.createDetectionObject(roi, pathClass, measurements)
         object.setID(uuid)
         object.setName(names.computeIfAbsent(name) { mark + pathClass })
+        if (lies)
+            noteTissue(object, lies)
         made << object
+    }
+
+    /** QuPath's objects have metadata from 0.5 on. */
+    @CompileDynamic
+    private static void noteTissue(PathObject object, String lies) {
+        if (object.metaClass.respondsTo(object, "getMetadata"))
+            object.getMetadata().put("Tissue", lies)
     }
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from signetscan.batch.options import calibrated_of
 from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, SlideSkipped
-from signetscan.errors import OptionError, SlideError
+from signetscan.errors import OptionError, ResultError, SlideError
 from signetscan.formats.parts import PARTED, count_parts
 from signetscan.formats.result_files import (
     CORRECTIONS_SUFFIX,
@@ -26,6 +26,7 @@ from signetscan.results.namesakes import check_name_is_free, holds_content, plac
 from signetscan.results.reading import load_result
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
+from signetscan.results.tissue_of_cells import find_tissue_map, with_tissue
 from signetscan.results.writing import add_formats, write_results
 from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from signetscan.models.spec import ModelSpec
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
+    from signetscan.results.tissue_of_cells import TissueMap
     from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.scan.options import ResolvedScanOptions
     from signetscan.scan.plan import ScanPlan
@@ -91,8 +93,16 @@ def scan_slide(
     with open_slide(task.path, mpp=task.mpp) as slide:
         roi = roi_of(task, request, slide)
         content = files.content()
+        tissue, doubts = _tissue_of(task, request, options, slide)
         key = run_key(
-            slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
+            slide,
+            content,
+            detector,
+            options,
+            crop_to_bounds=request.bounds_crop,
+            roi=roi,
+            calibrated=calibrated,
+            tissue=None if tissue is None else tissue.sha256,
         )
         done = as_it_was_named(task, request, key, files.state)
         finished = None if request.overwrite else _finished(done, request, key, files.state, slide)
@@ -102,13 +112,15 @@ def scan_slide(
             return SlideSkipped(
                 name=task.name,
                 record=finished,
-                warnings=(*warnings, *warnings_of_record(finished), *unfit),
+                warnings=(*warnings, *warnings_of_record(finished), *unfit, *doubts),
                 path=task.path_unless(private=request.private),
                 files=_files(done, request, finished),
             )
         if not request.overwrite:
             check_name_is_free(request.out / task.name, task.path, slide.fingerprint, content)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
+        if tissue is not None:
+            result = replace(result, detections=with_tissue(result.detections, tissue))
         check_may_write(task, files, claim)
         aside = _set_marks_aside(request.out / task.name, slide)
         written = write_results(
@@ -127,7 +139,7 @@ def scan_slide(
         if request.report:
             _write_report(written, slide)
         older = older_results(task, request, content)
-        warnings = [*warnings_of(slide, detector, result.options, result.concerns), *aside, *older]
+        warnings = [*warnings_of(slide, detector, result.options, result.concerns), *aside, *older, *doubts]
     return SlideScanned(
         name=task.name,
         record=written.record,
@@ -231,12 +243,20 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         roi = roi_of(task, request, slide)
         plan = plan_scan(view, options.cut(detector.spec), options, roi)
         content = files.content()
+        tissue, doubts = _tissue_of(task, request, options, slide)
         key = run_key(
-            slide, content, detector, options, crop_to_bounds=request.bounds_crop, roi=roi, calibrated=calibrated
+            slide,
+            content,
+            detector,
+            options,
+            crop_to_bounds=request.bounds_crop,
+            roi=roi,
+            calibrated=calibrated,
+            tissue=None if tissue is None else tissue.sha256,
         )
         done = is_done(task, request, slide, key, files.state, content)
         planned = planned_scan(slide, plan, done=done)
-        warnings = warnings_of(slide, detector, options, plan.concerns)
+        warnings = [*warnings_of(slide, detector, options, plan.concerns), *doubts]
         path = task.path_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
 
@@ -286,6 +306,18 @@ def _threshold_of(
     if calibrated is None or options.threshold is not None:  # a list may set the threshold of a slide
         return None, options.resolve(detector)
     return calibrated, replace(options, threshold=calibrated.threshold).resolve(detector)
+
+
+def _tissue_of(
+    task: SlideTask, request: BatchOptions, options: ResolvedScanOptions, slide: Slide
+) -> tuple[TissueMap | None, list[str]]:
+    """The class map in which the tissue of measured cells is looked up, and why there is none although it was made."""
+    if not options.measure:
+        return None, []
+    try:
+        return find_tissue_map(request.out / task.name, slide), []
+    except ResultError as error:
+        return None, [f"cells have no tissue among their measurements: {error}"]
 
 
 def roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:

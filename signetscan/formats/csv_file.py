@@ -11,6 +11,7 @@ import numpy as np
 from signetscan.atomic import atomic_text
 from signetscan.boxes import centres
 from signetscan.formats.blocks import blocks, filled
+from signetscan.measurements import MEASURES, TISSUE_COLUMN, as_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from signetscan.detections import Detections
     from signetscan.formats.blocks import RowBlock
+    from signetscan.measurements import Measurements
     from signetscan.slides import Mpp
 
 COLUMNS = {
@@ -52,9 +54,10 @@ def write_csv(path: Path, detections: Detections, class_names: Sequence[str], *,
     Raises:
         OutputError: the file cannot be written.
     """
-    templates = [_template(name) for name in class_names]
+    more = measured_columns(detections.measured)
+    templates = [_template(name, len(more)) for name in class_names]
     with atomic_text(path) as file:
-        file.write(_line(COLUMNS))
+        file.write(_line([*COLUMNS, *more]))
         for block in blocks(detections, class_names, source):
             file.write(_rows(block, templates, mpp))
 
@@ -66,13 +69,23 @@ def _line(fields: Iterable[str]) -> str:
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _template(name: str) -> str:
+def measured_columns(measured: Measurements | None) -> tuple[str, ...]:
+    """The columns that follow the others where cells were measured."""
+    if measured is None:
+        return ()
+    return (*(measure.column for measure in MEASURES), *(() if measured.tissue is None else (TISSUE_COLUMN,)))
+
+
+def _template(name: str, more: int) -> str:
     """A row of a class, quoted where CSV needs it, with placeholders for the values that differ."""
-    if name.startswith(FORMULA):
-        name = f"'{name}"
-    name = name.replace("%", "%%")
+    name = _no_formula(name).replace("%", "%%")
     # The second %s takes the four edges of the box, commas included.
-    return _line(["%s", name, "%.4f", "%s", "%.3f", "%.3f", "%.3f", "%.3f"])
+    return _line(["%s", name, "%.4f", "%s", "%.3f", "%.3f", "%.3f", "%.3f", *["%s"] * more])
+
+
+def _no_formula(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _rows(block: RowBlock, templates: Sequence[str], mpp: Mpp) -> str:
@@ -81,5 +94,17 @@ def _rows(block: RowBlock, templates: Sequence[str], mpp: Mpp) -> str:
     middle = centres(detections.boxes) * (mpp.x, mpp.y)
     size = (detections.boxes[:, 2:] - detections.boxes[:, :2]) * (mpp.x, mpp.y)
     lengths = np.concatenate([middle, size], axis=1).T.tolist()
-    columns = (block.ids, detections.scores.tolist(), block.edges.splitlines(), *lengths)
+    columns = (block.ids, detections.scores.tolist(), block.edges.splitlines(), *lengths, *_measured(detections))
     return filled([templates[label] for label in detections.labels.tolist()], columns, "")
+
+
+def _measured(detections: Detections) -> list[list[str]]:
+    """The fields of each column of `measured_columns`."""
+    measured = detections.measured
+    if measured is None:
+        return []
+    names = measured.tissue_names
+    if names is None:
+        return as_texts(measured.values)
+    quoted = {name: _line([_no_formula(name)]).removesuffix("\n") if name else "" for name in {*names}}
+    return [*as_texts(measured.values), [quoted[name] for name in names]]

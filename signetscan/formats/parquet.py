@@ -2,7 +2,7 @@
 
 Coordinates are level-0 pixels from the corner of level 0, as in the CSV file. They are not places on the globe, so the
 file declares no reference system (`"crs": null`). Values are not rounded. What the model says of itself is JSON in the
-file's metadata, under `signetscan`.
+file's metadata, under `signetscan`. Measurements are columns too, null where there is no value.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from signetscan.atomic import part_path
 from signetscan.boxes import centres
 from signetscan.formats.blocks import ROWS_AT_ONCE, blocks
+from signetscan.measurements import MEASURES, NO_TISSUE, TISSUE_COLUMN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from signetscan.detections import Detections
     from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.json_values import Json
+    from signetscan.measurements import Measurements
     from signetscan.slides import Mpp
 
 NUMBERS = ("x0_px", "y0_px", "x1_px", "y1_px", "centre_x_um", "centre_y_um", "width_um", "height_um")
@@ -68,6 +70,10 @@ def _schema(scanned: ScannedSlide) -> pa.Schema:
         pa.field("geometry", pa.binary(), nullable=False),
         *(pa.field(name, pa.float64(), nullable=False) for name in NUMBERS),
     ]
+    measured = scanned.detections.measured
+    if measured is not None:
+        fields += [pa.field(measure.column, pa.float64()) for measure in MEASURES]
+        fields += [] if measured.tissue is None else [pa.field(TISSUE_COLUMN, pa.dictionary(pa.int32(), pa.string()))]
     metadata = {"geo": json.dumps(_geo(scanned.detections))}
     if scanned.about_model:
         metadata["signetscan"] = json.dumps(scanned.about_model)
@@ -91,7 +97,22 @@ def _table(detections: Detections, scanned: ScannedSlide, schema: pa.Schema) -> 
     names = pa.DictionaryArray.from_arrays(detections.labels.astype(np.int32), pa.array(scanned.class_names))
     numbers = [pa.array(column) for column in _numbers(detections, scanned.mpp)]
     columns = [pa.array(ids, pa.string()), names, pa.array(detections.scores), _wkb(detections.boxes), *numbers]
+    if detections.measured is not None:
+        columns += _measured(detections.measured)
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _measured(measured: Measurements) -> list[pa.Array]:
+    """The columns of measurements, null where there is no value."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    # From pandas, nan is no value.
+    columns = [pa.array(np.ascontiguousarray(column), from_pandas=True) for column in measured.values.T]
+    if measured.tissue is not None:
+        missing = measured.tissue == NO_TISSUE
+        indices = pa.array(np.where(missing, 0, measured.tissue).astype(np.int32), mask=missing)
+        columns.append(pa.DictionaryArray.from_arrays(indices, pa.array(measured.tissues, pa.string())))
+    return columns
 
 
 def _numbers(detections: Detections, mpp: Mpp) -> list[NDArray[np.float64]]:

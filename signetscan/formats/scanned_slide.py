@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from signetscan.measurements import MEASURES
 from signetscan.models.spec import NOT_SAID, in_one_line, said_data
 from signetscan.slides import qupath_origin
 from signetscan.slides.protocol import known_mpp
@@ -70,8 +71,12 @@ class ScannedSlide(SlideFacts):
     def about_model(self) -> dict[str, Json]:
         """What files that have room for it say of the model, and of the calibration; empty if there is nothing."""
         about: dict[str, Json] = {}
-        if said_data(self.learnt_from) != NOT_SAID:
-            about = {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": self.learnt_from}
+        measured = self.detections.measured
+        if said_data(self.learnt_from) != NOT_SAID or measured is not None:
+            learnt_from = said_data(self.learnt_from)
+            about = {"model": self.model, "model_sha256": self.model_sha256, "learnt_from": learnt_from}
+        if measured is not None:
+            about["measurements"] = {measure.title: measure.meaning for measure in MEASURES}
         return about if self.calibrated is None else about | {"calibration": self.calibrated.to_json()}
 
 

@@ -30,6 +30,7 @@ def _geojson(path: Path, scanned: ScannedSlide) -> None:
         source=scanned.source,
         origin=scanned.origin,
         about=scanned.about_model,
+        mpp=scanned.mpp,
     )
 
 

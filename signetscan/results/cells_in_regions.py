@@ -128,7 +128,7 @@ def cells_in_regions(cells: Path, regions: Path) -> CellsInRegions:
     """
     stored, record = load_result(cells), read_run_record(regions)
     _check_fit(cells, stored.record, regions, record)
-    areas, placed, path = _map_of(regions, record)
+    areas, placed, path = map_of(regions, record)
     detections = stored.scanned.detections
     points = np.asarray(centres(detections.boxes), np.float64) / placed.pixel
     values = values_at(path, (placed.rows, placed.columns), points)
@@ -168,7 +168,7 @@ def _check_fit(cells: Path, detected: RunRecord, regions: Path, segmented: RunRe
         raise ResultError(message, options=("roi",))
 
 
-def _map_of(path: Path, record: RunRecord) -> tuple[tuple[ClassArea, ...], MapRecord, Path]:
+def map_of(path: Path, record: RunRecord) -> tuple[tuple[ClassArea, ...], MapRecord, Path]:
     """The areas of the classes of a segmentation, its class map, and the file that holds it.
 
     Raises:

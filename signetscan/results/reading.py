@@ -15,9 +15,11 @@ from signetscan.formats.csv_file import FORMULA
 from signetscan.formats.parts import paths_of
 from signetscan.formats.result_files import READABLE_FORMATS, RECORD_SUFFIX
 from signetscan.formats.scanned_slide import ScannedSlide
+from signetscan.results.measured import read_measurements
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from signetscan.annotations.objects import Annotations
@@ -82,6 +84,8 @@ def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> 
     file = files[0]
     parts = [_detections(part, read_annotations(part), scanned, from_csv=form == "csv") for part in files]
     detections = Detections.concatenate(parts)
+    if record.is_measured:
+        detections = _with_measurements(detections, files, from_csv=form == "csv")
     if len(detections) != record.total:
         counts = f"{len(detections)} in the file, {record.total} in its run record"
         message = f"{file}: the numbers of detections differ, {counts}; scan the slide again"
@@ -104,6 +108,19 @@ def check_is_whole(file: Path, recorded: ResultFile) -> None:
     if not is_whole:
         message = f"{file}: not the file that its run wrote, by size or SHA-256; scan the slide again"
         raise ResultError(message)
+
+
+def _with_measurements(detections: Detections, files: Sequence[Path], *, from_csv: bool) -> Detections:
+    """Detections with what was measured of each.
+
+    Raises:
+        ResultError: the files hold something else.
+    """
+    measured = read_measurements(files, from_csv=from_csv)
+    if len(measured) != len(detections):
+        message = f"{files[0]}: measurements of {len(measured)} cells, but {len(detections)} detections; scan it again"
+        raise ResultError(message)
+    return replace(detections, measured=measured)
 
 
 def _detections(file: Path, annotations: Annotations, scanned: ScannedSlide, *, from_csv: bool) -> Detections:

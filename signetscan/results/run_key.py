@@ -27,6 +27,7 @@ def run_key(
     crop_to_bounds: bool,
     roi: Roi | None = None,
     calibrated: CalibratedThreshold | None = None,
+    tissue: str | None = None,
 ) -> str:
     """A text that is equal for runs of the same slide, model and options, which have the same results.
 
@@ -38,6 +39,7 @@ def run_key(
         crop_to_bounds: whether GeoJSON counts from the slide's bounds.
         roi: the region of interest, if the scan keeps to one.
         calibrated: the calibration that the threshold is from, if it is from one: results say so.
+        tissue: SHA-256 of the class map in which the tissue of cells is looked up, if it is.
     """
     mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
     parts = [SCHEMA, slide.fingerprint, content, mpp, model.sha256, result_values(options), crop_to_bounds]
@@ -45,4 +47,6 @@ def run_key(
         parts.append(roi.digest)
     if calibrated is not None:
         parts.append({"calibration": calibrated.sha256})
+    if tissue is not None:
+        parts.append({"tissue": tissue})
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -167,6 +167,11 @@ class RunRecord:
         }
 
     @property
+    def is_measured(self) -> bool:
+        """Whether cells were measured."""
+        return self.options.get("measure") is True
+
+    @property
     def total(self) -> int:
         """Detections of all classes."""
         return sum(self.detections.values())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from signetscan.scan.measure import measure_cells
 from signetscan.scan.merge import keep_owned, merge_tiles, suppress
 from signetscan.scan.options import ScanOptions
 from signetscan.scan.pipeline import ScanResult, check_damage, damage_of, run_on_tiles, unread_boxes, unread_mm2
@@ -100,6 +101,11 @@ def detect_slide(
     if roi is not None:
         detections = detections.select(roi.holds(detections.boxes))
     ended = time.perf_counter()
+    seconds = {"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned}
+    if resolved.measure:
+        measured = measure_cells(view, detections, read_threads=resolved.read_threads)
+        detections = replace(detections, measured=measured)
+        seconds["measure"] = time.perf_counter() - ended
     return SlideResult(
         detections=detections,
         options=resolved,
@@ -110,7 +116,7 @@ def detect_slide(
         unread=unread_boxes(view, damage),
         unread_mm2=unread_mm2(view, damage),
         concerns=plan.concerns,
-        seconds={"tissue": planned - started, "scan": scanned - planned, "merge": ended - scanned},
+        seconds=seconds,
     )
 
 

@@ -177,6 +177,15 @@ class ScanOptions(ReadingOptions):
         ),
     )
 
+    measure: bool = option(
+        False,
+        Option(
+            help="Measure each cell as well: stains, pallor, sharpness, nearest neighbour, and the tissue that it lies "
+            "in where segment has outlined it.",
+            keyed_if_set=True,
+        ),
+    )
+
     def resolve(self, detector: Detector) -> ResolvedScanOptions:
         """The options in force: those that are None get the model's values, or what suits its device.
 
@@ -188,6 +197,7 @@ class ScanOptions(ReadingOptions):
             overlap=spec.tile_overlap if self.overlap is None else self.overlap,
             threshold=spec.score_threshold if self.threshold is None else self.threshold,
             nms_iou=spec.nms_iou if self.nms_iou is None else self.nms_iou,
+            measure=self.measure,
             tissue_mask=self.tissue_mask,
             min_tissue=self.min_tissue,
             max_bad_area=self.max_bad_area,

@@ -84,6 +84,7 @@ images.eachWithIndex { image, index ->
             colour: object.getPathClass()?.getColor(),
             box: [roi.boundsX, roi.boundsY, roi.boundsWidth, roi.boundsHeight],
             measurements: list.getMeasurementNames().collectEntries { [it, list.get(it)] },
+            metadata: object.getMetadata(),
         ]
     }
 }

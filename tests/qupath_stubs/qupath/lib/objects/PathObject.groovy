@@ -10,6 +10,7 @@ class PathObject {
     private ROI roi
     private PathClass pathClass
     private MeasurementList measurements = new MeasurementList()
+    private Map<String, String> metadata = [:]
 
     boolean isDetection() { type in ["detection", "tile"] }
 
@@ -32,4 +33,6 @@ class PathObject {
     void setPathClass(PathClass pathClass) { this.pathClass = pathClass }
 
     MeasurementList getMeasurementList() { measurements }
+
+    Map<String, String> getMetadata() { metadata }
 }
