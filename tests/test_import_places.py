@@ -39,6 +39,7 @@ from signetscan.scan.class_map import FIRST_CLASS
 from signetscan.scan.options import SegmentOptions
 from signetscan.scan.segment import segment_slide
 from signetscan.slides import ArraySlide
+from signetscan.testing.tiny_segmenter import write_tiny_segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -408,3 +409,16 @@ def test_the_command_says_what_it_made(tmp_path: Path, no_settings: None) -> Non
     done = CliRunner().invoke(cli, [*words, "--mpp", "0.5", *(word for name in "abc" for word in ("--class", name))])
     assert done.exit_code == 2
     assert "See --background" in done.stderr
+
+
+def test_sizes_whose_names_are_no_text_are_refused(tmp_path: Path) -> None:
+    """The runtime cannot even tell them."""
+    path = tmp_path / "foreign.onnx"
+    content = place_graph("segmentation", batch="batches").SerializeToString()
+    path.write_bytes(content.replace(b"batches", b"bat\xff\xfees"))
+    with pytest.raises(ModelError, match=r"foreign\.onnx: ONNX Runtime cannot run it: a name in it is not text"):
+        imported_places(path)
+    path = write_tiny_segmenter(tmp_path / "ours.onnx")
+    path.write_bytes(path.read_bytes().replace(b"columns", b"col\xff\xfens"))
+    with pytest.raises(ModelError, match=r"ours\.onnx: ONNX Runtime cannot run it: a name in it is not text"):
+        load_segmenter(path, device="cpu")

@@ -81,8 +81,9 @@ def understand(foreign: ForeignModel, session: Session, options: ImportOptions) 
     """
     said = read_metadata(foreign.metadata)
     config = None if options.config is None else read_config(options.config)
-    inputs = find_inputs(session.inputs)
-    _check_sizes(session.outputs)
+    with model_errors():  # names of sizes may be no text
+        inputs = find_inputs(session.inputs)
+        _check_sizes(session.outputs)
     side = _side(inputs, said, config, options)
     # Only names, types, shapes and sums of what it gives are looked at here, so that any pixels will do.
     picture = Picture(

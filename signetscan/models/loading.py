@@ -12,7 +12,7 @@ import numpy as np
 
 from signetscan.errors import ModelError
 from signetscan.models.onnx_parts import check_is_whole
-from signetscan.models.runtime import open_session
+from signetscan.models.runtime import model_errors, open_session
 from signetscan.models.spec import INPUT_NAME
 from signetscan.models.store import read_model
 
@@ -65,21 +65,24 @@ class LoadedModel:
         Raises:
             ModelError: the graph breaks it.
         """
-        inputs = {value.name: value for value in self.session.inputs}
-        if list(inputs) != [INPUT_NAME]:
-            message = f"inputs are {list(inputs)}; the contract has one, {INPUT_NAME}"
-            raise ModelError(message)
-        found = inputs | {value.name: value for value in self.session.outputs}
-        for wanted in (Output(name=INPUT_NAME, types=("tensor(uint8)",), rank=4), *outputs):
-            value = found.get(wanted.name)
-            if value is None:
-                message = f"output {wanted.name} is missing"
+        with model_errors():  # names of sizes may be no text
+            inputs = {value.name: value for value in self.session.inputs}
+            if list(inputs) != [INPUT_NAME]:
+                message = f"inputs are {list(inputs)}; the contract has one, {INPUT_NAME}"
                 raise ModelError(message)
-            if value.type not in wanted.types or len(value.shape) != wanted.rank:
-                types = " or ".join(wanted.types)
-                message = f"{wanted.name} is {value.type} of shape {value.shape}; the contract says {types} of rank "
-                raise ModelError(message + str(wanted.rank))
-        self._check_input(inputs[INPUT_NAME].shape, spec)
+            found = inputs | {value.name: value for value in self.session.outputs}
+            for wanted in (Output(name=INPUT_NAME, types=("tensor(uint8)",), rank=4), *outputs):
+                value = found.get(wanted.name)
+                if value is None:
+                    message = f"output {wanted.name} is missing"
+                    raise ModelError(message)
+                if value.type not in wanted.types or len(value.shape) != wanted.rank:
+                    types = " or ".join(wanted.types)
+                    message = (
+                        f"{wanted.name} is {value.type} of shape {value.shape}; the contract says {types} of rank "
+                    )
+                    raise ModelError(message + str(wanted.rank))
+            self._check_input(inputs[INPUT_NAME].shape, spec)
 
     def _check_input(self, shape: Sequence[int | str | None], spec: ModelSpec) -> None:
         batch, height, width, channels = shape
