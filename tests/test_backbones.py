@@ -16,6 +16,7 @@ from signetscan.models.detector import load_detector
 from signetscan.testing.specs import make_spec
 from signetscan.training.backbones import EfficientNetLite0, ResNet18, make_backbone
 from signetscan.training.checkpoint import load_checkpoint
+from signetscan.training.devices import use_bf16
 from signetscan.training.export import export_model
 from signetscan.training.options import Architecture, TrainOptions, preset_options
 from signetscan.training.retinanet import RetinaNet
@@ -267,3 +268,18 @@ def test_efficientnet_is_exported_as_torch_has_it(lively: RetinaNet, tmp_path: P
     detector = load_detector(path, device="cpu")
     noise = np.random.default_rng(0).integers(0, 256, (3, 128, 384, 3), np.uint8)
     assert [len(found) > 0 for found in detector.detect(noise, 0.3)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("backbone", "built_in", "expected"),
+    [("resnet18", True, True), ("resnet18", False, False), ("efficientnet-lite0", True, False)],
+)
+def test_bf16_is_chosen_where_it_pays(
+    monkeypatch: pytest.MonkeyPatch, backbone: BackboneName, *, built_in: bool, expected: bool
+) -> None:
+    """Depthwise convolutions are slower in bf16 on a CPU."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": built_in})
+    network, cpu = make_backbone(backbone, 8 if backbone == "resnet18" else None), torch.device("cpu")
+    assert use_bf16("auto", cpu, network) is expected
+    assert use_bf16("bf16", cpu, network)
+    assert not use_bf16("fp32", cpu, network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch import nn
 
 from signetscan.errors import DeviceError, TrainingError
 
@@ -37,12 +38,18 @@ def choose_device(device: Device) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def use_bf16(precision: Precision, device: torch.device) -> bool:
-    """Whether to compute in bf16: as asked, or by default where the processor has instructions for it."""
+def use_bf16(precision: Precision, device: torch.device, network: nn.Module) -> bool:
+    """Whether to compute in bf16: as asked, or by default where the processor has instructions for it and it pays.
+
+    On a CPU it does not pay in depthwise convolutions: a step of an EfficientNet-Lite0 took 0.21 s in place of 0.13 s,
+    one of a ResNet-18 of width 32 0.05 s in place of 0.08 s (8 crops of 96 px, one thread with avx512_bf16).
+    """
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in network.modules()):
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

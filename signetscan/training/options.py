@@ -231,7 +231,10 @@ class RunOptions:
     )
     precision: Precision = option(
         "auto",
-        Option(help="Arithmetic of the forward and backward pass; auto uses bf16 where the processor has it built in."),
+        Option(
+            help="Arithmetic of the forward and backward pass; auto uses bf16 where the processor has it built in and "
+            "the backbone gains by it."
+        ),
     )
     compile: Compile = option(
         "auto",

@@ -78,7 +78,7 @@ def make_learner(network: nn.Module, loss: nn.Module, options: RunOptions, devic
         optimiser=torch.optim.Adam(network.parameters(), options.learning_rate),
         loss=loss.to(device),
         device=device,
-        bf16=use_bf16(options.precision, device),
+        bf16=use_bf16(options.precision, device, network),
         clip_norm=options.clip_norm,
     )
 
