@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -284,3 +285,21 @@ def test_an_impossible_map_in_a_record_is_refused(bench: Bench, tmp_path: Path, 
     path.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ResultError, match=r"regions\.map"):
         read_run_record(path)
+
+
+def test_pseudonyms_leave_no_trace_of_the_slide_in_any_file(bench: Bench, tmp_path: Path) -> None:
+    station, out = tmp_path / "Station 3", tmp_path / "out"
+    station.mkdir()
+    shutil.copy(bench.slides / "a.svs", station / "Muster, Eva.svs")
+    (tmp_path / "key").write_bytes(bytes(range(32)))
+    formats = ("--format", "geojson", "--format", "csv", "--format", "classmap", "--format", "heatmap")
+    options = ("--model", bench.segmenter, "--out", out, "--pseudonymise", tmp_path / "key", *formats)
+    result = run("segment", station, *options)
+    assert result.exit_code == 0, result.output
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) == 5
+    for secret in ("Muster", "Station", "muster", "station"):
+        assert secret not in result.output
+        for path in files:
+            assert secret not in path.name
+            assert secret.encode() not in path.read_bytes()

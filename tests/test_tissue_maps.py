@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from scanned_slides import CONTROLS, HOSTILE
 from segmented_slides import COLOURS, MPP, NAMES, PIXEL, segmented
 
 from signetscan.errors import OutputError, ResultError
-from signetscan.formats.pyramid import heat_colours
+from signetscan.formats.pyramid import TILE, heat_colours
 from signetscan.formats.region_writers import REGION_WRITERS
 from signetscan.formats.result_files import REGION_SUFFIXES
 from signetscan.formats.tissue_maps import map_tiles, write_class_map, write_probability_map
-from signetscan.scan.class_map import NOT_SCANNED, UNREAD
+from signetscan.scan.class_map import NOT_SCANNED, UNREAD, empty_map
 from signetscan.slides import open_slide
 
 if TYPE_CHECKING:
@@ -169,6 +170,27 @@ def test_what_is_no_map_of_the_run_is_refused_in_words(tmp_path: Path) -> None:
         size = (600, 700) if other is path else (700, 600)
         with pytest.raises(ResultError, match="segment the slide again"):
             list(map_tiles(other, size))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("write", "which"), BOTH)
+def test_memory_does_not_grow_with_the_map(tmp_path: Path, write: Write, which: str) -> None:
+    """What numpy and Python hold is counted, and the map, which is on disk, is not."""
+    size = (9000, 12_000)
+    on_disk = empty_map(size, pixel=PIXEL, pixel_um=(1.0, 1.0), folder=tmp_path)
+    on_disk.classes[::7], on_disk.scored[::7] = 2, 99
+    slide = segmented(10, 10, class_map=on_disk)
+    tracemalloc.start()
+    try:
+        write(tmp_path / "a", slide)
+        written = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        rows = sum(tile.any(axis=1).sum() for _, _, tile in map_tiles(tmp_path / "a", size))
+        read = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert rows == len(range(0, size[0], 7)) * -(-size[1] // TILE)
+    assert max(written, read) < 64 << 20 < values_of(slide, which).nbytes
 
 
 def test_a_damaged_map_is_read_or_refused_and_nothing_else(tmp_path: Path) -> None:

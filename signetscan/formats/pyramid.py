@@ -27,6 +27,8 @@ TILE = 256
 """Side of a stored tile, pixels."""
 SMALLEST_LEVEL = 512
 """Levels are added until the longer side of the last is no longer than this, pixels."""
+BUFFER_BYTES = 1 << 24
+"""Bytes of tiles that are compressed or read at a time; by itself tifffile would hold half a gigabyte."""
 BIG_BYTES = 1 << 31
 """Pixels of more bytes than this are written as BigTIFF, in case that they hardly get smaller."""
 
@@ -74,6 +76,7 @@ def write_pyramid(
         tile=(TILE, TILE),
         compression="deflate",
         dtype=np.uint8,
+        buffersize=BUFFER_BYTES,
     )
     about = {
         "axes": "YXS" if palette is None else "YX",

@@ -19,7 +19,7 @@ import tifffile
 
 from signetscan.errors import ResultError
 from signetscan.formats.blocks import NAMESPACE
-from signetscan.formats.pyramid import TILE, heat_colours, is_small, pyramid_file, write_pyramid
+from signetscan.formats.pyramid import BUFFER_BYTES, TILE, heat_colours, is_small, pyramid_file, write_pyramid
 from signetscan.formats.xml_text import xml_text
 from signetscan.scan.class_map import BAND, FIRST_CLASS, NOT_SCANNED, UNREAD, array_on_disk
 
@@ -143,7 +143,7 @@ def map_tiles(path: Path, size: tuple[int, int]) -> Iterator[tuple[int, int, NDA
             is_ours = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.tile == (TILE, TILE)
             if not is_ours or page.shape != size or page.dtype != np.uint8:
                 raise ResultError(message)
-            for pixels, (*_, top, left, _), _ in page.segments():
+            for pixels, (*_, top, left, _), _ in page.segments(buffersize=BUFFER_BYTES):
                 if pixels is None:
                     raise ResultError(message)
                 yield top, left, pixels[0, : size[0] - top, : size[1] - left, 0]
