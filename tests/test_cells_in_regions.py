@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,10 +20,12 @@ from signetscan.detections import Detections
 from signetscan.errors import ResultError
 from signetscan.evaluation.files import read_results
 from signetscan.evaluation.options import TruthOptions
+from signetscan.measurements import MEASURES, Measurements
 from signetscan.models.segmenter import load_segmenter
 from signetscan.results.cell_tables import tabulate_cells
 from signetscan.results.cells_in_regions import cells_in_regions
 from signetscan.results.segmentation import write_segmentation
+from signetscan.results.tissue_of_cells import find_tissue_map, with_tissue
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import SlideResult
 from signetscan.scan.options import ScanOptions, SegmentOptions
@@ -110,6 +113,23 @@ def both(tmp_path: Path, segmenter: OnnxSegmenter) -> Both:
     detections = found(500)
     folder = tmp_path / "results"
     return Both(write_cells(folder, slide_of(), detections), write_tissue(folder, slide_of(), segmenter), detections)
+
+
+def test_measured_cells_have_the_tissue_in_which_they_count(both: Both) -> None:
+    target, slide = both.cells.with_name("a"), slide_of()
+    measured = replace(both.detections, measured=Measurements(values=np.zeros((len(both.detections), len(MEASURES)))))
+    tissue_map = find_tissue_map(target, slide)
+    assert tissue_map is not None
+    found_there = with_tissue(measured, tissue_map).measured
+    assert found_there is not None
+    names = np.array(found_there.tissue_names)
+    figures = cells_in_regions(both.cells, both.regions)
+    for name, cells in [*((each.tissue, each.cells) for each in figures.tissues), ("", figures.outside)]:
+        assert tuple(np.bincount(both.detections.labels[names == name], minlength=len(CELLS)).tolist()) == cells
+    assert with_tissue(both.detections, tissue_map) is both.detections, "what nobody measured has no tissue"
+    assert find_tissue_map(target.with_name("b"), slide) is None
+    with pytest.raises(ResultError, match="regions of another slide"):
+        find_tissue_map(target, slide_of(seed=9))
 
 
 def test_each_cell_counts_where_its_centre_lies(both: Both) -> None:

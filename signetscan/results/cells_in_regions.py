@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from signetscan.detections import Detections
     from signetscan.formats.class_areas import ClassArea
     from signetscan.json_values import Json
     from signetscan.results.record_parts import MapRecord, ModelRecord
@@ -130,8 +133,7 @@ def cells_in_regions(cells: Path, regions: Path) -> CellsInRegions:
     _check_fit(cells, stored.record, regions, record)
     areas, placed, path = map_of(regions, record)
     detections = stored.scanned.detections
-    points = np.asarray(centres(detections.boxes), np.float64) / placed.pixel
-    values = values_at(path, (placed.rows, placed.columns), points)
+    values = values_of_cells(detections, path, placed)
     counts = np.zeros((256, len(stored.record.model.class_names)), np.int64)
     np.add.at(counts, (values, detections.labels), 1)
     of_classes = counts[FIRST_CLASS : FIRST_CLASS + len(areas)]
@@ -147,6 +149,21 @@ def cells_in_regions(cells: Path, regions: Path) -> CellsInRegions:
         outside=tuple((counts.sum(axis=0) - of_classes.sum(axis=0)).tolist()),
         notes=tuple(_notes(stored.record, record)),
     )
+
+
+def values_of_cells(detections: Detections, path: Path, placed: MapRecord) -> NDArray[np.uint8]:
+    """The values of a class map where the centres of boxes lie, (N,).
+
+    Args:
+        detections: boxes in level-0 pixels.
+        path: the file of the map.
+        placed: where its pixels lie.
+
+    Raises:
+        ResultError: the map cannot be read.
+    """
+    points = np.asarray(centres(detections.boxes), np.float64) / placed.pixel
+    return values_at(path, (placed.rows, placed.columns), points)
 
 
 def _check_fit(cells: Path, detected: RunRecord, regions: Path, segmented: RunRecord) -> None:

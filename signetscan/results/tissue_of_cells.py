@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.boxes import centres
 from signetscan.errors import ResultError
 from signetscan.formats.result_files import RECORD_SUFFIX, REGIONS, add_suffix
-from signetscan.formats.tissue_maps import values_at
 from signetscan.measurements import NO_TISSUE
-from signetscan.results.cells_in_regions import map_of
+from signetscan.results.cells_in_regions import map_of, values_of_cells
 from signetscan.results.run_record import read_run_record
 from signetscan.scan.class_map import FIRST_CLASS
 
@@ -69,9 +67,7 @@ def with_tissue(detections: Detections, tissue_map: TissueMap) -> Detections:
     """
     if detections.measured is None:
         return detections
-    placed = tissue_map.placed
-    points = np.asarray(centres(detections.boxes), np.float64) / placed.pixel
-    values = values_at(tissue_map.path, (placed.rows, placed.columns), points).astype(np.int64) - FIRST_CLASS
+    values = values_of_cells(detections, tissue_map.path, tissue_map.placed).astype(np.int64) - FIRST_CLASS
     has_class = (values >= 0) & (values < len(tissue_map.names))
     tissue = np.where(has_class, values, NO_TISSUE).astype(np.uint8)
     measured = replace(detections.measured, tissue=tissue, tissues=tissue_map.names)
