@@ -242,6 +242,11 @@ def test_the_tables_hold_all_cells_of_all_slides(both: Both, tmp_path: Path, seg
     ]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.run.json", "a.regions.geojson", "a.regions.classmap.ome.tif"])
+def test_any_file_stands_for_both_kinds_beside_it(both: Both, name: str) -> None:
+    assert tabulate_cells([both.cells.with_name(name)]).slides["a"].total == 500
+
+
 def test_results_of_both_kinds_may_be_in_two_folders(both: Both, tmp_path: Path) -> None:
     apart = tmp_path / "apart"
     apart.mkdir()

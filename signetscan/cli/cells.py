@@ -36,7 +36,8 @@ def cells(
 ) -> None:
     """Count cells in each class of tissue.
 
-    RESULT is a folder with results of detect and of segment, or there are folders of both; slides are paired by name.
+    RESULT is a folder with results of detect and of segment, or any file of a slide with both; or there are folders of
+    both kinds. Slides are paired by name.
     Prints the number of cells of each class in each class of tissue, and outside of all, and their number per mm² of
     it; writes the same as cells-in-regions.csv and cells-in-regions.json.
 

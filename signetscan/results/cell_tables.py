@@ -11,7 +11,7 @@ from signetscan.annotations.packed import check_is_no_project
 from signetscan.atomic import atomic_text, make_folder
 from signetscan.errors import AnnotationError, ResultError
 from signetscan.formats.csv_file import FORMULA
-from signetscan.formats.result_files import CELLS_NAME, RECORD_SUFFIX, REGIONS, add_suffix
+from signetscan.formats.result_files import CELLS_NAME, RECORD_SUFFIX, REGIONS
 from signetscan.plurals import counted
 from signetscan.results.cells_in_regions import cells_in_regions
 from signetscan.results.folder import is_segmentation, list_slides, target_of
@@ -115,7 +115,12 @@ def _records_in(path: Path) -> Iterator[tuple[str, Path]]:
     if target is None:
         message = f"{path}: no run record beside this file" if path.exists() else f"{path}: no such file"
         raise ResultError(message)
-    yield target.name, add_suffix(target, RECORD_SUFFIX)
+    short = target.name.removesuffix(REGIONS) if is_segmentation(target) else target.name
+    # A file stands for its slide, and so for the results of the other kind beside it too.
+    for name in (short, f"{short}{REGIONS}"):
+        record = target.with_name(f"{name}{RECORD_SUFFIX}")
+        if name == target.name or record.is_file():
+            yield name, record
 
 
 def _is_of_regions(record: Path) -> bool:
