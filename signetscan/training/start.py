@@ -136,6 +136,11 @@ def load_backbone(network: OnBackbone, path: Path) -> str:
             "checkpoint is for the backbone and width of its run"
         )
         raise TrainingError(message) from error
+    return name_of_weights(path)
+
+
+def name_of_weights(path: Path) -> str:
+    """The name and SHA-256 of a file of weights, for checkpoints."""
     with path.open("rb") as file:
         return f"{path.name}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 

@@ -34,10 +34,10 @@ from signetscan.training.segmentation.losses import SegmentationLoss
 from signetscan.training.segmentation.network import SegmentationNet
 from signetscan.training.segmentation.segmenter import TorchSegmenter
 from signetscan.training.segmentation.spec import make_segmentation_spec
+from signetscan.training.segmentation.weights import load_weights
 from signetscan.training.start import (
     check_is_new,
     check_same_options,
-    load_backbone,
     make_learner,
     new_network,
     on_cpu,
@@ -184,7 +184,7 @@ def train_on_masks(  # noqa: PLR0913 - three of them only listen
         mpp: size of the pixels that the network works at, µm/px, to which images are resampled; theirs by default.
         scored: names of the classes by which an image gets its score; all but the background by default.
         device: `cuda` requires a GPU; `auto` uses one if there is one.
-        weights: file of ImageNet weights to start the backbone from; see `load_backbone`.
+        weights: file of weights to start from; see `load_weights`.
         resume: whether to resume the run in `out`.
         on_progress: called with (batches done, batches in all) after each batch.
         on_validation: called with (images done, images held out) after each image in each epoch's validation.
@@ -216,7 +216,7 @@ def train_on_masks(  # noqa: PLR0913 - three of them only listen
         mpp=mpp,
         data=describe_masked(dataset.images),
         data_digest=masked_digest(dataset.images),
-        weights=load_backbone(network, weights) if weights is not None and not resume else "",
+        weights=load_weights(network, weights) if weights is not None and not resume else "",
         epoch=0,
         held_out_slides=tuple(sorted({image.slide for image in held_out})),
         network={},
