@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from signetscan.cli.main import cli
 from signetscan.errors import ModelError
 from signetscan.models.detector import load_detector
-from signetscan.models.known_models import add_model, known_models
+from signetscan.models.known_models import add_model, check_contract, known_models
+from signetscan.models.loading import load_model
 from signetscan.models.onnx_parts import metadata_of
 from signetscan.models.store import ROLES, find_model, named_model, shipped_models, user_model_folder
 from signetscan.testing.specs import make_segmentation_spec, make_spec
@@ -46,7 +47,7 @@ def test_what_ships_is_known(tmp_path: Path) -> None:
     assert {model.role: model.name for model in known} == ROLES
     for model in known:
         assert model.ships
-        assert model.spec == load_detector(model.path, device="cpu").spec
+        assert model.spec == check_contract(load_model(model.path, device="cpu"))
 
 
 def test_a_model_that_was_added_is_found_by_its_name(tmp_path: Path) -> None:
@@ -103,15 +104,25 @@ def test_the_list_says_what_each_model_says_of_itself(tmp_path: Path) -> None:
     assert [done.exit_code for done in runs] == [0, 0]
     assert runs[0].stdout == runs[1].stdout
     lines = runs[0].stdout.splitlines()
-    assert lines[0].startswith("nuclei-1 (nuclei): detection at 0.5 µm/px: Nucleus; learnt from: Real nuclei in H&E")
-    assert lines[1].startswith("signet-sim-3 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
-    assert "licence: Apache-2.0; ships with signetscan" in lines[1]
-    assert lines[3].startswith("broken: cannot be used: not an ONNX model")
-    assert lines[4].startswith("mine: detection at 0.25 µm/px: Signet ring cell; learnt from: 12 slides of ours.; ")
+    assert lines[0].startswith(
+        "glands-1 (glands): segmentation at 1 µm/px: background, benign, low grade, high grade, carcinoma"
+    )
+    assert lines[1].startswith("nuclei-1 (nuclei): detection at 0.5 µm/px: Nucleus; learnt from: Real nuclei in H&E")
+    assert lines[2].startswith("signet-sim-3 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
+    assert "licence: Apache-2.0; ships with signetscan" in lines[2]
+    assert lines[4].startswith("broken: cannot be used: not an ONNX model")
+    assert lines[5].startswith("mine: detection at 0.25 µm/px: Signet ring cell; learnt from: 12 slides of ours.; ")
     assert "\x1b" not in runs[0].stdout
     listed = json.loads(CliRunner().invoke(cli, ["models", "list", "--json"]).stdout)
-    assert [model["name"] for model in listed] == ["nuclei-1", "signet-sim-3", "signet-sim-3-int8", "broken", "mine"]
-    assert listed[4]["training_data"] == "12 slides of ours. More."
+    assert [model["name"] for model in listed] == [
+        "glands-1",
+        "nuclei-1",
+        "signet-sim-3",
+        "signet-sim-3-int8",
+        "broken",
+        "mine",
+    ]
+    assert listed[5]["training_data"] == "12 slides of ours. More."
 
 
 def test_a_model_is_added_by_the_command(tmp_path: Path) -> None:

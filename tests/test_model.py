@@ -13,6 +13,8 @@ from signetscan.errors import ModelError
 from signetscan.evaluation import evaluate
 from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.models.detector import OnnxDetector, load_detector
+from signetscan.models.known_models import check_contract
+from signetscan.models.loading import load_model
 from signetscan.models.store import DEFAULT_MODEL, ROLES, find_model, shipped_models
 from signetscan.results.writing import write_results
 from signetscan.scan.detect import SlideResult, detect_slide
@@ -43,7 +45,8 @@ def test_a_model_has_a_role_or_a_name_or_is_not_there() -> None:
     assert find_model("accurate") == find_model(DEFAULT_MODEL)
     assert set(ROLES.values()) == set(shipped_models())
     with pytest.raises(
-        ModelError, match=r"nor a model of this name \(known: accurate, fast, nuclei, nuclei-1, signet-sim-3"
+        ModelError,
+        match=r"nor a model of this name \(known: accurate, fast, nuclei, glands, glands-1, nuclei-1, signet-sim-3",
     ):
         find_model("quick")
 
@@ -51,13 +54,14 @@ def test_a_model_has_a_role_or_a_name_or_is_not_there() -> None:
 @pytest.mark.parametrize("name", sorted(shipped_models()))
 def test_every_model_is_small_and_has_a_card(name: str) -> None:
     path = find_model(name)
-    detector = load_detector(path, device="cpu")
+    model = load_model(path, device="cpu")
+    spec = check_contract(model)
     assert path.stat().st_size < 50e6
-    assert detector.spec.name == name
+    assert spec.name == name
     card = (ROOT / "models" / f"{name.removesuffix('-int8')}.md").read_text(encoding="utf-8")
-    assert detector.sha256 in card
-    assert detector.spec.training_data in " ".join(card.split())
-    assert detector.spec.intended_use in " ".join(card.split())
+    assert model.sha256 in card
+    assert spec.training_data in " ".join(card.split())
+    assert spec.intended_use in " ".join(card.split())
 
 
 def test_the_fast_model_finds_what_the_accurate_one_finds(detector: OnnxDetector) -> None:

@@ -3,12 +3,14 @@
     python scripts/experiments/real_tissue.py fields NUINSSEG OUT
     python scripts/experiments/real_tissue.py colon EBHI-SEG OUT
     python scripts/experiments/real_tissue.py nuclei NUINSSEG OUT
+    python scripts/experiments/real_tissue.py glands EBHI-SEG OUT
 
 Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each side
 of such a block are left out. `fields` writes links into `train`, `develop` (to choose by) and `judge` (to judge once),
 and into `train-hard` and so on those of them that hold the hardest look-alikes: goblet cells, mucous glands, fat.
 `colon` writes fields of normal colon, polyps and adenomas, many with crypts full of goblet cells, three times as large.
 `nuclei` copies the same parts with a box for each nucleus, as images with VOC-like XML; those that touch are cut apart.
+`glands` copies the images and masks of EBHI-Seg into `train` and `judge`, whole cases and as many of each grade in one.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
 from signetscan.annotations import boxes_xml
+from signetscan.dataset import split_by_slide
+from signetscan.dataset.masks.images import Mask
+from signetscan.dataset.masks.reading import read_masked_dataset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +52,10 @@ FIELDS_OF_A_CASE = 2
 """Most fields that one case gives to training."""
 LEAST_AREA = 60
 """Area, pixels, below which a piece of a mask is no nucleus."""
+GRADES = ("benign=normal,polyp", "low=low-grade-in,serrated-adenoma", "high=high-grade-in", "cancer=adenocarcinoma")
+"""Classes by which cases are divided, each by its rarest one."""
+JUDGED, SEED = 1 / 6, 1
+"""Part of the images that judge, and the seed that chooses them; training draws its own held-out cases by another."""
 APART = 8
 """Least distance between the middles of nuclei that are cut apart, pixels."""
 
@@ -143,6 +152,23 @@ def nuclei(nuinsseg: Path, out: Path) -> None:
         count[part] = count.get(part, 0) + len(boxes)
     for part, boxes_in in count.items():
         click.echo(f"{out / part}: {boxes_in} nuclei")
+
+
+@main.command()
+@click.argument("ebhi", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def glands(ebhi: Path, out: Path) -> None:
+    """Write images and masks, in a folder for each grade, into OUT: cases to learn from, and cases to judge by."""
+    dataset = read_masked_dataset(ebhi, classes=GRADES, mpp=1.0)
+    for part, images in zip(("train", "judge"), split_by_slide(dataset.images, JUDGED, SEED), strict=True):
+        for image in images:
+            masks = [image.mask.path] if isinstance(image.mask, Mask) else []
+            for path in (image.path, *masks):
+                target = out / part / path.relative_to(ebhi)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+        cases = len({image.slide for image in images})
+        click.echo(f"{out / part}: {len(images)} images of {cases} cases")
 
 
 if __name__ == "__main__":

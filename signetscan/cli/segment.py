@@ -26,7 +26,11 @@ OF_DETECTION = ("trim_tiles", "model", "calibration", "formats", "objects_per_fi
 
 @click.command()
 @click.argument("paths", type=FILE, nargs=-1, metavar="PATH...")
-@click.option("--model", required=True, help="ONNX file of a model that segments tissue.")
+@click.option(
+    "--model",
+    required=True,
+    help="Name of a model that segments tissue (glands: of real colon glands; or your own), or an ONNX file.",
+)
 @click.option(
     "--list",
     "slide_list",
@@ -56,7 +60,7 @@ def segment(
 
     Exit status: as for detect.
 
-    Example: signetscan segment biopsy.svs --model glands.onnx --out results
+    Example: signetscan segment biopsy.svs --model glands --out results
     """
     from signetscan.batch.run import scan_slides
 
