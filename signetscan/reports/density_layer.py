@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from signetscan.boxes import Float
     from signetscan.reports.overview import ShownArea
 
-MAP_PX = 480
+MAP_PX = 640
 """Longer side of the map, pixels: browsers enlarge it smoothly."""
 SPREAD_SHARE = 1 / 60
 """Spread of a detection as a fraction of the area's longer side, so that a hot spot is seen at a glance."""
@@ -28,10 +28,9 @@ LEVELS = 64
 """Number of colours in the map; few, so that the picture is small."""
 CLEAR = 0.04
 """The map is clear up to this fraction of the highest density."""
-STOPS = ((255, 221, 87), (255, 150, 20), (214, 40, 40), (90, 8, 60))
-"""Colours from low to high: yellow stands out from both stains, and each is darker than the one before."""
-OPACITY = 0.85
-"""Opacity of the highest colour; lower ones fade away, so that the map has no edge."""
+STOPS = ((255, 236, 60), (120, 214, 40), (0, 150, 90), (0, 66, 92))
+"""Colours from low to high. Neither stain is yellow or green, so that the slide keeps its colours beneath; and each is
+darker than the one before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +65,8 @@ def map_uri(density: NDArray[np.float32]) -> str:
     fractions = np.arange(LEVELS) / (LEVELS - 1)
     picture = Image.fromarray(levels, "L")
     picture.putpalette(b"".join(bytes(colour(fraction)) for fraction in fractions.tolist()))
-    opacity = OPACITY * np.sqrt(np.clip(fractions - CLEAR, 0, None) / (1 - CLEAR))
+    # Low densities fade away, so that the map has no edge.
+    opacity = np.sqrt(np.clip(fractions - CLEAR, 0, None) / (1 - CLEAR))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True, transparency=bytes((255 * opacity).astype(np.uint8)))
     return picture_uri(buffer, "image/png")

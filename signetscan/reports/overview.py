@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
 
-OVERVIEW_PX = 1600
-"""Longer side of the picture, pixels: sharp on a wide screen, a few hundred kilobytes."""
+OVERVIEW_PX = 2400
+"""Longer side of the picture, pixels: sharp on a wide screen, and when it is enlarged; up to a megabyte."""
 OUTLINE_PX = 800
 """Longer side of the mask whose outline is drawn, pixels."""
 OUTLINE_TOLERANCE = 0.6

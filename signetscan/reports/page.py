@@ -50,7 +50,8 @@ def render_page(template: str, **values: object) -> str:
     environment.filters |= {"number": number, "amount": amount, "counted": partial(counted, separator=",")}
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     script = f"{template.removesuffix('.html')}.js"
-    code = loader.get_source(environment, script)[0] if script in loader.list_templates() else ""
+    # A script may include others; nothing of the page's values is in it.
+    code = environment.get_template(script).render() if script in loader.list_templates() else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
     common = {"version": __version__, "made": made, "script": Markup(code), "script_digest": digest}  # noqa: S704 - our code
     return environment.get_template(template).render(**common, **values)

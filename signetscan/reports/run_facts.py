@@ -30,8 +30,8 @@ class RunFacts:
     """What the model says that it is for."""
     learnt_from: str
     """What the model says that it learnt from."""
-    threshold: float
-    """Lowest score that counts."""
+    threshold: float | None
+    """Lowest score that counts; None where no cells were detected."""
     min_tissue_um2: float
     """Smallest piece of tissue that was scanned, µm²."""
     tissue_mm2: float | None
@@ -65,7 +65,7 @@ def run_facts(record: RunRecord) -> RunFacts:
         model=record.model.name,
         intended_use=record.model.intended_use or NO_INTENDED_USE,
         learnt_from=said_data(record.model.learnt_from),
-        threshold=_number(record, "threshold", high=1),
+        threshold=_number(record, "threshold", high=1) if record.regions is None else None,
         min_tissue_um2=_number(record, "min_tissue"),
         tissue_mm2=record.tissue_mm2,
         roi_polygons=0 if record.roi is None else record.roi.polygons,

@@ -10,12 +10,13 @@ import numpy as np
 from signetscan.boxes import centres
 from signetscan.reports.crops import WINDOW_UM, make_crops, pick
 from signetscan.reports.density_layer import CLEAR, STOPS, area_density, map_uri
+from signetscan.reports.fields import DrawnLine, FieldPicture, boxes_within, field_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, STEPS, find_hot_spots
-from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.page import write_page
+from signetscan.reports.pictures import BoxColour
 from signetscan.reports.run_facts import run_facts
 from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, first_bin, score_bins
-from signetscan.scan.tissue import find_tissue
+from signetscan.reports.stage import look_at, make_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,59 +26,36 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Box, Float
     from signetscan.formats.scanned_slide import ScannedSlide
-    from signetscan.reports.overview import Overview, ShownArea
+    from signetscan.reports.hot_spots import HotSpot
+    from signetscan.reports.overview import Overview
     from signetscan.reports.run_facts import RunFacts
+    from signetscan.reports.stage import Stage
     from signetscan.results.run_record import RunRecord
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides import Slide
 
 CROPS = 24
 """Most crops of each kind: enough to see a pattern, few enough to look at each."""
-HOT_SPOTS = 3
+HOT_SPOTS = 5
 """Most hot spots."""
-MOST_UNREAD = 200
-"""Most unread areas that are drawn; the run record lists all."""
+MOST_DRAWN = 1000
+"""Most boxes that are drawn on the picture of a hot spot, the best first."""
 MOST_LISTED = 20
 """Most unread areas in the table."""
-SCALE_BARS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
-"""Possible lengths of the scale bar, µm."""
-SCALE_BAR_SHARE = 0.25
-"""Longest scale bar as a fraction of the width."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rectangle:
-    """A rectangle on the overview, in per cent of the overview's width and height."""
-
-    x: float
-    y: float
-    width: float
-    height: float
+OPACITY = 50
+"""Opacity of the densest place at first, per cent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownSpot:
     """A hot spot on the page."""
 
-    number: int
-    rectangle: Rectangle
     count: int
     tissue_mm2: float | None
     """Area of the tissue in the hot spot, mm²; None where it is not known."""
     density: str
     """Detections per mm² of that tissue."""
-    x: float
-    """Centre, level-0 pixels."""
-    y: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScaleBar:
-    """The scale bar on the overview."""
-
-    width: float
-    """Per cent of the overview's width."""
-    label: str
+    picture: FieldPicture
 
 
 def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: RunRecord) -> None:
@@ -95,32 +73,33 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
         OutputError: the file cannot be written.
     """
     facts = run_facts(record)
-    overview = make_overview(slide)
-    # Made as for the scan; what cannot be read then counts as tissue, but not all of the slide.
-    tissue = None
-    if overview.is_readable:
-        tissue = find_tissue(slide, min_area_um2=facts.min_tissue_um2, allow_unread=True)
+    overview, tissue = look_at(slide, facts)
     # A scan without a tissue mask recorded no area; then it is that of the mask made here.
     area_mm2 = facts.tissue_mm2 if facts.tissue_mm2 is not None else None if tissue is None else tissue.area_mm2
     points = centres(scanned.detections.boxes)
     best, borderline = pick(scanned.detections.scores, CROPS)
+    # On a slide with less tissue than a hot spot, it would be all of it.
+    is_large_enough = area_mm2 is not None and area_mm2 >= AREA_MM2
+    spots = find_hot_spots(points, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if is_large_enough else []
+    stage = make_stage(overview, facts, tissue, [spot.box for spot in spots])
     write_page(
         path,
         "slide.html",
         name=scanned.name,
         facts=facts,
         tissue_mm2=area_mm2,
-        overview=overview,
-        picture=overview.uri(),
-        outline="" if tissue is None else outline_path(tissue, overview.area),
-        scale_bar=_scale_bar(overview.area),
-        unread=[_rectangle(box, overview.area) for box in facts.unread[:MOST_UNREAD]],
+        stage=stage,
+        opacity=OPACITY,
         unread_listed=facts.unread[:MOST_LISTED],
         window_um=WINDOW_UM,
-        best=make_crops(slide, scanned, best),
-        borderline=make_crops(slide, scanned, borderline),
+        best=[(crop, stage.point(crop.x, crop.y)) for crop in make_crops(slide, scanned, best)],
+        borderline=[(crop, stage.point(crop.x, crop.y)) for crop in make_crops(slide, scanned, borderline)],
+        spots=[_shown_spot(spot, slide, scanned, stage, tissue) for spot in spots],
+        is_large_enough=is_large_enough,
+        spot_mm2=AREA_MM2,
+        spot_side_um=SIDE_UM,
+        spot_step_um=SIDE_UM / STEPS,
         **_density(points, overview),
-        **_hot_spots(points, scanned, overview.area, tissue, area_mm2),
         **_scores(scanned, facts, area_mm2),
     )
 
@@ -138,38 +117,27 @@ def _density(points: NDArray[Float], overview: Overview) -> dict[str, object]:
     }
 
 
-def _hot_spots(
-    points: NDArray[Float],
-    scanned: ScannedSlide,
-    area: ShownArea,
-    tissue: TissueMask | None,
-    area_mm2: float | None,
-) -> dict[str, object]:
-    """The hot spots; none on a slide with less tissue than the area of one."""
-    is_large_enough = area_mm2 is not None and area_mm2 >= AREA_MM2
-    hot_spots = find_hot_spots(points, scanned.dimensions, scanned.mpp, most=HOT_SPOTS) if is_large_enough else []
-    spots = []
-    for number, spot in enumerate(hot_spots, start=1):
-        x0, y0, x1, y1 = spot.box
-        tissue_mm2 = None if tissue is None else tissue_in(tissue, spot.box)
-        spots.append(
-            ShownSpot(
-                number=number,
-                rectangle=_rectangle(spot.box, area),
-                count=spot.count,
-                tissue_mm2=tissue_mm2,
-                density=density_text(spot.count, tissue_mm2),
-                x=(x0 + x1) / 2,
-                y=(y0 + y1) / 2,
-            )
-        )
-    return {
-        "spots": spots,
-        "is_large_enough": is_large_enough,
-        "spot_mm2": AREA_MM2,
-        "spot_side_um": SIDE_UM,
-        "spot_step_um": SIDE_UM / STEPS,
-    }
+def _shown_spot(
+    spot: HotSpot, slide: Slide, scanned: ScannedSlide, stage: Stage, tissue: TissueMask | None
+) -> ShownSpot:
+    """A hot spot with its picture, on which all its detections are drawn."""
+    x0, y0, x1, y1 = spot.box
+    tissue_mm2 = None if tissue is None else tissue_in(tissue, spot.box)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    order = np.argsort(-scanned.detections.scores, kind="stable")
+    drawn = boxes_within(scanned.detections.boxes[order], spot.box, MOST_DRAWN)
+    return ShownSpot(
+        count=spot.count,
+        tissue_mm2=tissue_mm2,
+        density=density_text(spot.count, tissue_mm2),
+        picture=FieldPicture(
+            uri=field_uri(slide, spot.box),
+            point=stage.point(x, y),
+            drawn=(DrawnLine(path=drawn, colour=BoxColour.HIT),),
+            x=x,
+            y=y,
+        ),
+    )
 
 
 def tissue_in(tissue: TissueMask, box: Box) -> float:
@@ -186,7 +154,7 @@ def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> d
     rows = [(name, row) for name, row in zip(names, bins, strict=True)]
     if len(rows) > 1:
         rows.append(("All", bins.sum(axis=0)))
-    first = first_bin(bins, facts.threshold)
+    first = first_bin(bins, facts.threshold or 0.0)
     shown = bars(bins, first)
     return {
         "rows": [
@@ -206,19 +174,3 @@ def _scores(scanned: ScannedSlide, facts: RunFacts, area_mm2: float | None) -> d
         "total": len(scanned.detections),
         "total_density": density_text(len(scanned.detections), area_mm2),
     }
-
-
-def _rectangle(box: Box, area: ShownArea) -> Rectangle:
-    """The rectangle of a box (x0, y0, x1, y1, level-0 pixels) on the overview, cut off at its edges."""
-    x0, y0 = (min(max(edge, 0), 100) for edge in area.per_cent(box[0], box[1]))
-    x1, y1 = (min(max(edge, 0), 100) for edge in area.per_cent(box[2], box[3]))
-    return Rectangle(x=x0, y=y0, width=x1 - x0, height=y1 - y0)
-
-
-def _scale_bar(area: ShownArea) -> ScaleBar | None:
-    """The longest scale bar that fits; None if none does."""
-    width_um = area.size_um[0]
-    length = max((length for length in SCALE_BARS_UM if length <= SCALE_BAR_SHARE * width_um), default=None)
-    if length is None:
-        return None
-    return ScaleBar(width=100 * length / width_um, label=f"{length} µm" if length < 1000 else f"{length // 1000} mm")

@@ -32,7 +32,7 @@
     }
   }
 
-  for (const element of document.querySelectorAll("[data-live]")) element.hidden = false;
   slider.addEventListener("input", update);
   update();
 })();
+{% include "stage.js" %}
