@@ -132,6 +132,9 @@ def prepared(request: BatchOptions, task: Task = Task.DETECTION) -> PreparedBatc
     """
     formats = tuple(dict.fromkeys(request.formats if task is Task.DETECTION else request.region_formats))
     check_libraries([*formats, *(["report"] if request.report else [])])
+    if task is Task.SEGMENTATION and request.report and "geojson" not in request.region_formats:
+        message = "a report of regions shows their outlines, which are read from their geojson: write it too"
+        raise OptionError(message, options=("report", "region_formats"))
     workers = request.workers or max(1, len(_gpus(request)))
     model = find_model(request.model)
     complete = replace(

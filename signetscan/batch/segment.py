@@ -20,8 +20,9 @@ from signetscan.batch.slide import (
     warnings_of_record,
 )
 from signetscan.errors import OptionError, ResultError
-from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
+from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
 from signetscan.results.namesakes import check_name_is_free
+from signetscan.results.regions_reading import load_regions
 from signetscan.results.run_key import run_key
 from signetscan.results.run_record import finished_record
 from signetscan.scan.options import SegmentOptions
@@ -31,6 +32,7 @@ from signetscan.slides import SlideAtMpp, open_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
@@ -71,13 +73,15 @@ def segment_task(
         before = None if request.overwrite else _record_of(done, request, key, files.state)
         record = None if before is None else _with_formats(done, request, before)
         if record is not None:
+            if request.report:
+                _add_report(request.out / done.name, slide)
             unfit = (why for name, why in record.unfit.items() if name in request.region_formats)
             return SlideSkipped(
                 name=task.name,
                 record=record,
                 warnings=(*_warnings(slide, segmenter, record.slide.concerns), *warnings_of_record(record), *unfit),
                 path=task.path_unless(private=request.private),
-                files=files_of(request.out / done.name, record),
+                files=_files(request.out / done.name, record, request),
             )
         target = request.out / task.name
         if not request.overwrite:
@@ -96,6 +100,8 @@ def segment_task(
             slide_path=task.path,
             identity=files.identity(content, private=request.private),
         )
+        if request.report:
+            _add_report(target, slide)
         warnings = [*_warnings(slide, segmenter, result.concerns), *older_results(task, request, content)]
     return SlideScanned(
         name=task.name,
@@ -103,7 +109,7 @@ def segment_task(
         warnings=(*warnings, *warnings_of_record(record), *record.unfit.values()),
         seconds=time.monotonic() - started,
         path=task.path_unless(private=request.private),
-        files=files_of(target, record),
+        files=_files(target, record, request),
     )
 
 
@@ -137,6 +143,20 @@ def _with_formats(task: SlideTask, request: BatchOptions, record: RunRecord) -> 
         return add_region_formats(add_suffix(request.out / task.name, RECORD_SUFFIX), missing, slide=task.path)
     except ResultError:
         return None  # a map that cannot be read is made again
+
+
+def _files(target: Path, record: RunRecord, request: BatchOptions) -> tuple[Path, ...]:
+    """The results of a slide, with the run record and, if one was asked for, the report."""
+    return files_of(target, record, *((REPORT_SUFFIX,) if request.report else ()))
+
+
+def _add_report(target: Path, slide: Slide) -> None:
+    """Write the report of results that are there, unless it is there too."""
+    from signetscan.reports.regions_report import write_regions_report  # noqa: PLC0415 - an extra
+
+    path = add_suffix(target, REPORT_SUFFIX)
+    if not path.is_file():
+        write_regions_report(path, slide, load_regions(add_suffix(target, RECORD_SUFFIX)))
 
 
 def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> SlidePlanned:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def report(results: tuple[Path, ...], slide: Path | None, out: Path | None, *, overwrite: bool) -> None:
     """Write an HTML report of each slide from earlier results.
 
-    RESULT is a folder of results, or any result file of one slide. Each report is one self-contained HTML file: an
-    overview with the density of detections and their hot spots, pictures of single detections, and their scores. The
-    page index.html lists the reports.
+    RESULT is a folder of results, or any result file of one slide. Each report is one self-contained HTML file. Of
+    detections: an overview with their density and hot spots, pictures of single ones, and their scores. Of regions: an
+    overview with the classes, their areas, the slide's score, and the most suspicious fields. The page index.html lists
+    the reports.
 
     Example: signetscan report results --slide slides
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from signetscan.batch.outcome import SlideScanned, SlideSkipped
 
-OF_DETECTION = ("trim_tiles", "model", "calibration", "formats", "objects_per_file", "report")
+OF_DETECTION = ("trim_tiles", "model", "calibration", "formats", "objects_per_file")
 """Options of scans that are not offered here."""
 
 

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
 from signetscan.errors import NameTakenError
-from signetscan.formats.result_files import REPORT_SUFFIX, add_suffix
+from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
+from signetscan.models.spec import Task
 from signetscan.reports.index import INDEX_NAME, find_entries, is_index, write_index
+from signetscan.reports.regions_report import write_regions_report
 from signetscan.reports.slide_report import write_slide_report
-from signetscan.results.lookup import load_results
+from signetscan.results.folder import find_results, is_segmentation
+from signetscan.results.lookup import load_with_slide, locate_slide
 from signetscan.results.namesakes import taken
+from signetscan.results.regions_reading import load_regions
 from signetscan.slides import open_slide
 from signetscan.slides.mpp import MppSource
 
@@ -20,12 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from signetscan.results.reading import StoredResult
+    from signetscan.results.regions_reading import StoredRegions
+    from signetscan.results.run_record import RunRecord
+    from signetscan.slides import Slide
 
 
 def report_results(
     results: Sequence[Path], slides: Path, out: Path | None = None, *, overwrite: bool = False
 ) -> Iterator[Path]:
-    """Write a report of each slide and, last, the index of the folder of results.
+    """Write a report of each slide, of its cells, its regions or both, and, last, the index of the folder of results.
 
     Args:
         results: folders of results, or files that belong to one slide's results.
@@ -50,12 +57,19 @@ def report_results(
     index = (out or folder) / INDEX_NAME
     if keeps and not is_index(index):
         _check_is_free(index)
-    for stored in load_results(results, slides):
-        target = stored.target if out is None else out / os.path.relpath(stored.target, folder)
+    tasks = (Task.DETECTION, Task.SEGMENTATION)
+    for record in dict.fromkeys(record for path in results for record in find_results(path, tasks)):
+        source = record.with_name(record.name.removesuffix(RECORD_SUFFIX))
+        target = source if out is None else out / os.path.relpath(source, folder)
         path = add_suffix(target, REPORT_SUFFIX)
         if keeps:
             _check_is_free(path)
-        _write(path, stored, stored.scanned.path or slides)
+        make_folder(path.parent)
+        if is_segmentation(source):
+            _write_of_regions(path, load_regions(record), slides)
+        else:
+            stored = load_with_slide(record, slides)
+            _write_of_cells(path, stored, stored.scanned.path or slides)
         yield path
     write_index(index, find_entries(folder, out))
     yield index
@@ -77,9 +91,19 @@ def _common_folder(results: Sequence[Path]) -> Path:
     return folders[0] if len(folders) == 1 else Path(os.path.commonpath([path.absolute() for path in folders]))
 
 
-def _write(path: Path, stored: StoredResult, slide_path: Path) -> None:
-    """Write a report of a slide, opened with the mpp with which it was scanned."""
-    mpp = stored.scanned.mpp
-    make_folder(path.parent)
-    with open_slide(slide_path, mpp=mpp.x if mpp.source is MppSource.GIVEN else None) as slide:
+def _write_of_cells(path: Path, stored: StoredResult, slide_path: Path) -> None:
+    """Write the report of a slide on which cells were detected."""
+    with _opened(slide_path, stored.record) as slide:
         write_slide_report(path, slide, stored.scanned, stored.record)
+
+
+def _write_of_regions(path: Path, stored: StoredRegions, slides: Path) -> None:
+    """Write the report of a slide whose tissue was segmented."""
+    with _opened(locate_slide(stored.record, slides), stored.record) as slide:
+        write_regions_report(path, slide, stored)
+
+
+def _opened(path: Path, record: RunRecord) -> Slide:
+    """A slide, opened with the mpp with which it was scanned."""
+    mpp = record.slide.mpp
+    return open_slide(path, mpp=mpp.x if mpp.source is MppSource.GIVEN else None)

@@ -18,12 +18,13 @@ from signetscan.formats.result_files import (
     REPORT_SUFFIX,
     add_suffix,
 )
+from signetscan.models.spec import Task
 from signetscan.plurals import counted
 from signetscan.results.failures import read_failure
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 OF_A_SLIDE = (RECORD_SUFFIX, REPORT_SUFFIX, CORRECTIONS_SUFFIX, *ALL_SUFFIXES)
@@ -60,8 +61,19 @@ class SlideFiles:
             return "the record of its failure cannot be read"
 
 
-def list_slides(folder: Path) -> list[SlideFiles]:
-    """The slides with results of detection, or a failure of it, in a folder or below it, sorted by name.
+def list_slides(folder: Path, task: Task = Task.DETECTION) -> list[SlideFiles]:
+    """The slides with results of a task, or a failure of it, in a folder or below it, sorted by name.
+
+    Args:
+        folder: the folder of the results.
+        task: what was done to the slides. Names of segmentations end with `REGIONS`.
+    """
+    cells, regions = list_results(folder)
+    return regions if task is Task.SEGMENTATION else cells
+
+
+def list_results(folder: Path) -> tuple[list[SlideFiles], list[SlideFiles]]:
+    """The slides with results of detection, and those of segmentation, in a folder or below it, sorted by name.
 
     Args:
         folder: the folder of the results.
@@ -72,8 +84,12 @@ def list_slides(folder: Path) -> list[SlideFiles]:
         for path in folder.rglob(f"*{suffix}")
         if path.name != suffix and not path.name.startswith(MAC_FILE)
     }
-    of_cells = (target for target in targets if not is_segmentation(target))
-    return sorted((_slide_files(target, folder) for target in of_cells), key=lambda slide: slide.name)
+    cells: list[SlideFiles] = []
+    regions: list[SlideFiles] = []
+    for target in targets:
+        slides = regions if is_segmentation(target) else cells
+        slides.append(_slide_files(target, folder))
+    return sorted(cells, key=lambda slide: slide.name), sorted(regions, key=lambda slide: slide.name)
 
 
 def is_segmentation(target: Path) -> bool:
@@ -125,8 +141,12 @@ def target_of(path: Path) -> Path | None:
     return whole_target(path)
 
 
-def find_results(path: Path) -> list[Path]:
+def find_results(path: Path, tasks: Sequence[Task] = (Task.DETECTION,)) -> list[Path]:
     """The run records that a path stands for: all of a folder and below, or the one that a file belongs to.
+
+    Args:
+        path: a folder of results, or a file that belongs to those of one slide.
+        tasks: of which tasks the results of a folder count.
 
     Raises:
         ResultError: there is no run record.
@@ -134,7 +154,8 @@ def find_results(path: Path) -> list[Path]:
     """
     check_is_no_project(path)
     if path.is_dir():
-        records = [slide.record for slide in list_slides(path) if slide.record is not None]
+        slides = [slide for task in tasks for slide in list_slides(path, task)]
+        records = [slide.record for slide in slides if slide.record is not None]
         if not records:
             failed = failed_slides([path])
             but = f", but {failures_in_words(failed)}" if failed else ""
