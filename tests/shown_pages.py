@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 HOSTILE = "<script>alert(1)</script>"
 HOSTILE_TEXTS = (HOSTILE, '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "'); alert(1); ('")
 
+PATIENCE_MS = 180_000
+"""How long a page may take: on a machine with other work, Chromium may wait for a minute."""
+
 
 @contextmanager
 def shown(browser: Browser, path: Path, *, width: int = 1200, scripts: bool = True) -> Iterator[Page]:
     """A page, opened; in the end it must have asked for nothing, complained of nothing and shown no dialog."""
     context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=scripts)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     requests: list[str] = []
     complaints: list[str] = []

@@ -14,8 +14,11 @@ from run_records import MADE
 from shown_pages import HOSTILE_TEXTS, faint_texts, shown
 
 from signetscan.detections import Detections
-from signetscan.reports.index import IndexEntry, find_entries, write_index
+from signetscan.formats.class_areas import ClassArea
+from signetscan.reports.index import CellsEntry, FailedEntry, IndexEntry, RegionsEntry, find_entries, write_index
 from signetscan.reports.slide_report import write_slide_report
+from signetscan.results.record_parts import RegionsRecord
+from signetscan.results.run_record import write_run_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,23 +120,25 @@ def test_it_can_be_used_by_keyboard(browser: Browser, report: Path) -> None:
 
 
 def plane(page: Page) -> dict[str, float]:
-    box = page.locator(".plane").bounding_box()
-    assert box is not None
-    return {"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]}
+    """The place and size of the slide in the stage, and the size of that."""
+    script = """plane => {
+      const [outer, inner] = [plane.parentElement, plane.getBoundingClientRect()];
+      const frame = outer.getBoundingClientRect();
+      return {x: inner.x - frame.x, y: inner.y - frame.y, width: inner.width, height: inner.height,
+        wide: outer.clientWidth, high: outer.clientHeight};
+    }"""
+    return {name: float(value) for name, value in page.locator(".plane").evaluate(script).items()}
 
 
 def test_the_overview_fills_the_page_and_zooms(browser: Browser, report: Path) -> None:
     with shown(browser, report) as page:
-        stage = page.locator(".stage")
-        frame = stage.bounding_box()
-        assert frame is not None
-        assert frame["width"] > 1140, "of a window of 1200 px"
         whole = plane(page)
-        assert whole["height"] <= frame["height"] + 1
+        assert whole["wide"] > 1140, "of a window of 1200 px"
+        assert whole["height"] <= whole["high"] + 1
         assert whole["width"] / whole["height"] == pytest.approx(4200 / 3000, rel=0.01)
         page.get_by_role("button", name="Zoom in").click()
         assert plane(page)["width"] == pytest.approx(1.5 * whole["width"], rel=0.01)
-        stage.focus()
+        page.locator(".stage").focus()
         page.keyboard.press("+")
         assert plane(page)["width"] == pytest.approx(2.25 * whole["width"], rel=0.01)
         before = plane(page)["x"]
@@ -142,19 +147,24 @@ def test_the_overview_fills_the_page_and_zooms(browser: Browser, report: Path) -
         page.keyboard.press("-")
         page.keyboard.press("0")
         assert plane(page) == pytest.approx(whole, abs=1)
-        middle = frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2
-        page.mouse.move(*middle)
+
+
+def test_the_wheel_and_the_pointer_move_the_overview(browser: Browser, report: Path) -> None:
+    with shown(browser, report) as page:
+        whole, stage = plane(page), page.locator(".stage")
+        stage.click()
         page.mouse.wheel(0, -300)
-        page.wait_for_function(
-            "document.querySelector('.plane').clientWidth > 1.3 * document.querySelector('.stage').clientWidth"
-        )
+        page.wait_for_function("document.querySelector('.plane').clientWidth > 1500")
+        before, frame = plane(page), stage.bounding_box()
+        assert frame is not None
+        assert before["x"] + before["width"] / 2 == pytest.approx(before["wide"] / 2, abs=2), "what is pointed at stays"
         page.mouse.down()
-        page.mouse.move(middle[0] + 30, middle[1] + 20)
+        page.mouse.move(frame["x"] + frame["width"] / 2 + 30, frame["y"] + frame["height"] / 2 + 20)
         page.mouse.up()
-        moved = plane(page)
+        assert plane(page)["x"] == pytest.approx(before["x"] + 30, abs=2), "it follows the pointer"
+        assert plane(page)["y"] == pytest.approx(before["y"] + 20, abs=2)
         page.get_by_role("button", name="Show the whole slide").click()
         assert plane(page) == pytest.approx(whole, abs=1)
-        assert moved["x"] + moved["width"] / 2 == pytest.approx(middle[0] + 30, abs=2), "it follows the pointer"
 
 
 def test_the_wheel_scrolls_the_page_until_the_overview_is_clicked(browser: Browser, report: Path) -> None:
@@ -167,19 +177,21 @@ def test_the_wheel_scrolls_the_page_until_the_overview_is_clicked(browser: Brows
 
 
 def test_hot_spots_and_crops_lead_to_their_place(browser: Browser, report: Path) -> None:
+    script = """here => {
+      const [mark, frame] = [here.getBoundingClientRect(), here.closest(".stage").getBoundingClientRect()];
+      return [mark.x + mark.width / 2 - frame.x, mark.y + mark.height / 2 - frame.y];
+    }"""
     with shown(browser, report) as page:
         width = plane(page)["width"]
         for link in (page.locator(".fields a").nth(1), page.locator(".gallery a").nth(3)):
             link.click()
-            box, here = plane(page), page.locator(".here").bounding_box()
-            assert here is not None
-            assert box["width"] > 1.5 * width
-            x, y = (float(part) for part in (link.get_attribute("data-place") or "").split()[:2])
-            assert here["x"] + here["width"] / 2 == pytest.approx(box["x"] + x / 100 * box["width"], abs=1)
-            assert here["y"] + here["height"] / 2 == pytest.approx(box["y"] + y / 100 * box["height"], abs=1)
-            frame = page.locator(".stage").bounding_box()
-            assert frame is not None
-            assert frame["x"] <= here["x"] <= frame["x"] + frame["width"]
+            x, y = (float(part) / 100 for part in (link.get_attribute("data-place") or "").split()[:2])
+            slide, (across, down) = plane(page), page.locator(".here").evaluate(script)
+            assert slide["width"] > 1.5 * width
+            assert across == pytest.approx(slide["x"] + x * slide["width"], abs=1)
+            assert down == pytest.approx(slide["y"] + y * slide["height"], abs=1)
+            assert 0 <= across <= slide["wide"]
+            assert 0 <= down <= slide["high"]
             assert page.evaluate("document.activeElement.className") == "stage"
 
 
@@ -211,7 +223,12 @@ def test_a_phone_needs_no_scrolling_to_the_side(browser: Browser, report: Path, 
     if kind == "index":
         path = report.with_name("index.html")
         names = {"a" * 150: 3, "Mitosis": 4}
-        write_index(path, [IndexEntry(name="b" * 180, detections=names, tissue_mm2=1e3)])
+        areas = (ClassArea(name="c" * 90, mm2=1e3, share=1, regions=5),)
+        cells = CellsEntry(model="d" * 80, detections=names, tissue_mm2=1e3, threshold=0.123456)
+        regions = RegionsEntry(model="e" * 80, score=0.5, areas=areas)
+        failed = FailedEntry(what="cells", reason="f" * 180)
+        entry = IndexEntry(name="b" * 180, cells=cells, regions=regions, failures=(failed,))
+        write_index(path, [entry])
     with shown(browser, path, width=360) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
@@ -261,14 +278,17 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path, hostile: str) 
         assert hostile in page.inner_text("#counts")
         assert hostile in page.inner_text(".note")
         assert page.locator("script").count() == 1
+    cells = CellsEntry(model=hostile, detections={hostile: 1, "other": 2}, report=f"{hostile}.report.html")
+    area = ClassArea(name=hostile, mm2=1, share=1, regions=5)
     entries = [
-        IndexEntry(name=hostile, detections={hostile: 1, "other": 2}, report=f"{hostile}.report.html"),
-        IndexEntry(name="bad", failure=hostile),
+        IndexEntry(name=hostile, cells=cells, regions=RegionsEntry(model="other", score=0.5, areas=(area,))),
+        IndexEntry(name="bad", failures=(FailedEntry(what="cells", reason=hostile),)),
     ]
     write_index(tmp_path / "index.html", entries)
     with shown(browser, tmp_path / "index.html") as page:
         assert page.inner_text("td a") == hostile
-        assert hostile in page.inner_text(".failure")
+        assert hostile in page.inner_text("#failed")
+        assert hostile in page.inner_text(".models")
         assert page.evaluate("document.querySelector('td a').protocol") == "file:"
         page.locator("th button").first.click()
 
@@ -298,53 +318,122 @@ def test_a_million_detections_make_a_small_page(browser: Browser, tmp_path: Path
 # ---- the index ------------------------------------------------------------------------------------------------------
 
 
+def of_cells(number: int, tissue_mm2: float | None, **changes: object) -> CellsEntry:
+    entry = CellsEntry(model="m", detections={"cell": number}, tissue_mm2=tissue_mm2, threshold=0.5)
+    return replace(entry, **changes)  # type: ignore[arg-type]
+
+
+def of_regions(score: float | None, mm2: float = 1.0) -> RegionsEntry:
+    areas = (ClassArea(name="High grade", mm2=mm2, share=mm2 / 10, regions=2),)
+    return RegionsEntry(model="glands", score=score, areas=areas, tissue_mm2=10.0, report="x.regions.report.html")
+
+
 ENTRIES = [
-    IndexEntry(name="b/10", detections={"cell": 40}, tissue_mm2=2.0, report="b/10.report.html"),
-    IndexEntry(name="b/9", detections={"cell": 300}, tissue_mm2=30.0, unread_mm2=0.25),
-    IndexEntry(name="c", failure="c.svs: not a slide"),
-    IndexEntry(name="d", detections={"cell": 1200}, tissue_mm2=None),
+    IndexEntry(name="b/10", cells=of_cells(40, 2.0, report="b/10.report.html")),
+    IndexEntry(name="b/9", cells=of_cells(300, 30.0, unread_mm2=0.25)),
+    IndexEntry(name="c", failures=(FailedEntry(what="cells", reason="c.svs: not a slide"),)),
+    IndexEntry(name="d", cells=of_cells(1200, None)),
+]
+BOTH = [
+    IndexEntry(name="a", cells=of_cells(40, 2.0, report="a.report.html"), regions=of_regions(0.25)),
+    IndexEntry(name="b", regions=of_regions(0.75, mm2=2.5)),
+    IndexEntry(name="c", cells=of_cells(7, 1.0, model="other"), regions=of_regions(None, mm2=0)),
+    IndexEntry(name="d", cells=of_cells(0, 1.0), failures=(FailedEntry(what="regions", reason="d.svs: no mpp"),)),
 ]
 
 
 def names_in(page: Page) -> list[str]:
-    return [each.split("\n")[0].strip() for each in page.locator("tbody td:first-child").all_inner_texts()]
+    shown = page.locator("#slides tbody tr:not([hidden]) .name").all_inner_texts()
+    return [each.split("\n")[0].strip() for each in shown]
 
 
 def test_the_index_is_sorted_by_any_column(browser: Browser, tmp_path: Path) -> None:
     write_index(tmp_path / "index.html", ENTRIES)
     with shown(browser, tmp_path / "index.html") as page:
-        assert names_in(page) == ["b/10", "b/9", "c", "d"]
+        assert names_in(page) == ["b/10", "b/9", "d"]
         heads = page.locator("th button")
         heads.nth(0).click()
-        assert names_in(page) == ["b/9", "b/10", "c", "d"], "numbers in names count as numbers"
+        assert names_in(page) == ["b/9", "b/10", "d"], "numbers in names count as numbers"
         heads.nth(1).click()
-        assert names_in(page) == ["d", "b/9", "b/10", "c"]
+        assert names_in(page) == ["d", "b/9", "b/10"]
         assert page.locator("th").nth(1).get_attribute("aria-sort") == "descending"
         heads.nth(1).focus()
         page.keyboard.press("Enter")
-        assert names_in(page) == ["b/10", "b/9", "d", "c"], "what failed stays at the end"
+        assert names_in(page) == ["b/10", "b/9", "d"]
         heads.nth(2).click()
-        assert names_in(page) == ["b/10", "b/9", "d", "c"], "by density, where there is none last"
+        assert names_in(page) == ["b/10", "b/9", "d"], "by density, where there is none last"
         total = page.locator("tfoot td").all_inner_texts()
-        assert total == ["All", "1,540", "10.6", "32.00", "0.2500"], "the density of slides with a known area"
+        assert total == ["All", "1,540", "10.6", "32.00", "0.2500", ""], "the density of slides with a known area"
+        assert "c.svs: not a slide" in page.inner_text("#failed")
+
+
+def test_slides_with_the_highest_score_come_first(browser: Browser, tmp_path: Path) -> None:
+    write_index(tmp_path / "index.html", BOTH)
+    with shown(browser, tmp_path / "index.html") as page:
+        assert faint_texts(page) == []
+        assert names_in(page) == ["b", "a", "c", "d"]
+        score = page.locator("th", has_text="Score").first
+        assert score.get_attribute("aria-sort") == "descending"
+        score.locator("button").click()
+        assert names_in(page) == ["a", "b", "c", "d"], "those without a score are last either way"
+        page.locator("th", has_text="Scored, mm²").locator("button").click()
+        assert names_in(page)[0] == "b"
+        links = page.locator("#slides tbody tr", has_text="cells").locator("a")
+        found = {link.get_attribute("href") for link in links.all()}
+        assert found == {"./a.report.html", "./x.regions.report.html"}
+        assert "regions" in page.inner_text("#failed")
+        assert "d.svs: no mpp" in page.inner_text("#failed")
+
+
+def test_the_index_is_filtered(browser: Browser, tmp_path: Path) -> None:
+    write_index(tmp_path / "index.html", BOTH)
+    with shown(browser, tmp_path / "index.html") as page:
+        for label, value, names in (
+            ("Score from", "0.5", ["b"]),
+            ("Score from", "0", ["b", "a"]),
+            ("Detections from", "1", ["a", "c"]),
+            ("Name contains", "B", ["b"]),
+        ):
+            page.get_by_label(label).fill(value)
+            assert names_in(page) == names
+            assert page.inner_text("#filtered") == f"{len(names)} of 4 shown"
+            page.get_by_label(label).fill("")
+        page.get_by_label("Model").select_option("other")
+        assert names_in(page) == ["c"]
+        page.get_by_label("Model").press("Enter")
 
 
 def test_the_index_works_without_scripts(browser: Browser, tmp_path: Path) -> None:
     write_index(tmp_path / "index.html", ENTRIES)
     with shown(browser, tmp_path / "index.html", scripts=False) as page:
-        assert names_in(page) == ["b/10", "b/9", "c", "d"]
+        assert names_in(page) == ["b/10", "b/9", "d"]
         assert page.locator("td a").get_attribute("href") == "./b/10.report.html"
-        assert "Failed: c.svs: not a slide" in page.inner_text("tbody")
+        assert not page.locator(".filters").is_visible()
 
 
 def test_the_index_of_thousands_of_slides_is_a_page_like_others(browser: Browser, tmp_path: Path) -> None:
-    entries = [IndexEntry(name=f"slide {index}", detections={"cell": index}, tissue_mm2=10.0) for index in range(5000)]
+    entries = [IndexEntry(name=f"slide {index}", cells=of_cells(index, 10.0)) for index in range(5000)]
     write_index(tmp_path / "index.html", entries)
-    assert (tmp_path / "index.html").stat().st_size < 1_500_000
+    assert (tmp_path / "index.html").stat().st_size < 2_000_000
     with shown(browser, tmp_path / "index.html") as page:
         page.locator("th button").nth(1).click()
         assert names_in(page)[:2] == ["slide 4999", "slide 4998"]
+        page.get_by_label("Name contains").fill("slide 499")
+        assert len(names_in(page)) == 11
         assert page.locator("tfoot td").nth(1).inner_text() == f"{sum(range(5000)):,}"
+
+
+def test_thumbnails_are_those_of_the_reports_and_nothing_else_is(browser: Browser, tmp_path: Path) -> None:
+    stored = written(tmp_path, random_detections(5))
+    write_slide_report(tmp_path / "made.report.html", made_slide(), stored.scanned, stored.record)
+    (entry,) = find_entries(tmp_path)
+    write_index(tmp_path / "index.html", [entry])
+    with shown(browser, tmp_path / "index.html") as page:
+        size = page.locator("tbody img").evaluate("picture => [picture.naturalWidth, picture.naturalHeight]")
+        assert size == [112, 80]
+    for wrong in ("data:image/svg+xml;base64,AAAA", 'data:image/jpeg;base64,AA"onerror="alert(1)'):
+        (tmp_path / "made.report.html").write_text(f'<meta name="signetscan-thumbnail" content="{wrong}">')
+        assert find_entries(tmp_path)[0].thumbnail == ""
 
 
 def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
@@ -352,19 +441,33 @@ def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "reports" / "sub").mkdir(parents=True)
     written(tmp_path, random_detections(7), name="sub/a", unread=((0.0, 0.0, 100.0, 100.0),))
     written(tmp_path, random_detections(3, classes=2), name="b", class_names=("x", "y"), tissue_mm2=None)
+    area = ClassArea(name="x", mm2=1.5, share=0.5, regions=3)
+    other = ClassArea(name="y", mm2=1.5, share=0.5, regions=3)
+    regions = RegionsRecord(slide_score=0.5, classes=(area, other), scored=("x",))
+    write_run_record(tmp_path / "b.regions.run.json", replace(MADE, regions=regions, options={}))
     (tmp_path / "sub" / "a.report.html").touch()
     (tmp_path / "reports" / "b.report.html").touch()
     (tmp_path / "c.failed.json").write_text(json.dumps({"reason": "/x/y/c.svs: not a slide"}))
+    (tmp_path / "c.regions.failed.json").write_text(json.dumps({"reason": "/x/y/c.svs: too dark"}))
     (tmp_path / "d.run.json").write_text("no record")
     b, c, d, a = find_entries(tmp_path)
-    assert (a.name, a.total, a.tissue_mm2, a.unread_mm2) == ("sub/a", 7, 9.0, 0.01)
-    assert a.report == "sub/a.report.html"
-    assert (b.name, sum(b.detections.values()), set(b.detections), b.tissue_mm2) == ("b", 3, {"x", "y"}, None)
-    assert b.report == ""
-    assert (c.name, c.failure) == ("c", "c.svs: not a slide")
-    assert d.name == "d"
-    assert "run record" in d.failure
-    assert [each.report for each in find_entries(tmp_path, tmp_path / "reports")] == ["b.report.html", "", "", ""]
+    assert a.cells is not None
+    assert (a.name, a.cells.total, a.tissue_mm2, a.unread_mm2) == ("sub/a", 7, 9.0, 0.01)
+    assert a.cells.report == "sub/a.report.html"
+    assert a.cells.threshold == 0.3
+    assert b.cells is not None
+    assert (b.name, b.cells.total, set(b.cells.detections), b.cells.tissue_mm2) == ("b", 3, {"x", "y"}, None)
+    assert b.cells.report == ""
+    assert b.regions is not None
+    assert (b.regions.score, b.regions.mm2, b.tissue_mm2) == (0.5, 1.5, 1.5)
+    assert [(failed.what, failed.reason) for failed in c.failures] == [
+        ("cells", "c.svs: not a slide"),
+        ("regions", "c.svs: too dark"),
+    ]
+    assert (c.found, d.name) == ((), "d")
+    assert "run record" in d.failures[0].reason
+    elsewhere = find_entries(tmp_path, tmp_path / "reports")
+    assert [found.report for each in elsewhere for found in each.found] == ["b.report.html", "", ""]
 
 
 @pytest.mark.parametrize("wrong", ["Infinity", "NaN", "-1", "true", '"3"', "1e999"])
@@ -373,7 +476,7 @@ def test_a_number_that_is_none_is_a_damaged_record(tmp_path: Path, field: str, w
     text = json.dumps(MADE.to_json() | {field: {"ring": "<wrong>"} if field == "detections" else "<wrong>"})
     (tmp_path / "a.run.json").write_text(text.replace('"<wrong>"', "0"))
     (entry,) = find_entries(tmp_path)
-    assert entry.failure == ""
+    assert entry.failures == ()
     (tmp_path / "a.run.json").write_text(text.replace('"<wrong>"', wrong))
     (entry,) = find_entries(tmp_path)
-    assert "cannot be read" in entry.failure
+    assert "cannot be read" in entry.failures[0].reason

@@ -27,7 +27,7 @@ from signetscan.formats.scanned_slide import scanned_slide
 from signetscan.reports.crops import make_crops, pick
 from signetscan.reports.density_layer import area_density, map_uri
 from signetscan.reports.hot_spots import AREA_MM2, SIDE_UM, find_hot_spots
-from signetscan.reports.index import IndexEntry
+from signetscan.reports.index import CellsEntry
 from signetscan.reports.overview import make_overview, outline_path
 from signetscan.reports.run_facts import run_facts
 from signetscan.reports.scores import LAST, axis_ticks, bars, density_text, first_bin, score_bins
@@ -303,6 +303,6 @@ def test_reasons_name_no_folder() -> None:
 
 def test_the_address_of_a_report_is_always_a_path() -> None:
     for name in ("javascript:alert(1)", "a b/c#d?e", "//host/x", '"><img>'):
-        address = IndexEntry(name=name, report=f"{name}.report.html").address
+        address = CellsEntry(model="m", detections={}, report=f"{name}.report.html").address
         assert address.startswith("./")
         assert re.fullmatch(r"[\w./%~-]+", address)
