@@ -223,9 +223,11 @@ def _is_missing(name: str, record: RunRecord, request: BatchOptions) -> bool:
 
 
 def _write_report(stored: StoredResult, slide: Slide) -> None:
+    from signetscan.reports.cells_in_tissue import cells_in_tissue  # noqa: PLC0415 - an extra
     from signetscan.reports.slide_report import write_slide_report  # noqa: PLC0415 - an extra
 
-    write_slide_report(add_suffix(stored.target, REPORT_SUFFIX), slide, stored.scanned, stored.record)
+    path, in_tissue = add_suffix(stored.target, REPORT_SUFFIX), cells_in_tissue(stored.target)
+    write_slide_report(path, slide, stored.scanned, stored.record, in_tissue)
 
 
 def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> SlidePlanned:

@@ -10,6 +10,7 @@ from signetscan.atomic import make_folder
 from signetscan.errors import NameTakenError
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
 from signetscan.models.spec import Task
+from signetscan.reports.cells_in_tissue import cells_in_tissue
 from signetscan.reports.index import INDEX_NAME, find_entries, is_index, write_index
 from signetscan.reports.regions_report import write_regions_report
 from signetscan.reports.slide_report import write_slide_report
@@ -94,7 +95,7 @@ def _common_folder(results: Sequence[Path]) -> Path:
 def _write_of_cells(path: Path, stored: StoredResult, slide_path: Path) -> None:
     """Write the report of a slide on which cells were detected."""
     with _opened(slide_path, stored.record) as slide:
-        write_slide_report(path, slide, stored.scanned, stored.record)
+        write_slide_report(path, slide, stored.scanned, stored.record, cells_in_tissue(stored.target))
 
 
 def _write_of_regions(path: Path, stored: StoredRegions, slides: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from signetscan.boxes import Box
+    from signetscan.formats.colours import Colour
 
 THUMBNAIL_PX = 224
 """Side of a crop in the file, pixels: twice the side at which it is shown, for high-density screens."""
@@ -74,6 +75,11 @@ def _in_order(edges: list[float]) -> Box:
     """The edges of a box, the second no less than the first, as Pillow demands."""
     x0, y0, x1, y1 = edges
     return x0, y0, max(x0, x1), max(y0, y1)
+
+
+def css_colour(colour: Colour) -> str:
+    """A colour as CSS has it."""
+    return "#" + "".join(f"{part:02x}" for part in colour)
 
 
 def picture_uri(buffer: io.BytesIO, kind: str) -> str:

@@ -11,9 +11,10 @@ from PIL import Image
 
 from signetscan.annotations.outlines import filled
 from signetscan.formats.result_files import REGIONS
+from signetscan.reports.cells_in_tissue import cells_in_tissue
 from signetscan.reports.fields import DrawnLine, FieldPicture, field_uri, lines_within, square_around
 from signetscan.reports.page import write_page
-from signetscan.reports.pictures import picture_uri
+from signetscan.reports.pictures import css_colour, picture_uri
 from signetscan.reports.run_facts import run_facts
 from signetscan.reports.stage import look_at, make_stage
 from signetscan.scan.fields import FIELD_UM, PLACE_UM
@@ -92,6 +93,7 @@ def write_regions_report(path: Path, slide: Slide, stored: StoredRegions) -> Non
         fields=list(zip(_pictures(slide, stored, stage), regions.fields, strict=True)),
         field_um=FIELD_UM,
         place_um=PLACE_UM,
+        in_tissue=cells_in_tissue(stored.target),
         unread_listed=facts.unread[:MOST_LISTED],
     )
 
@@ -111,11 +113,6 @@ def _classes(stored: StoredRegions, area: ShownArea) -> list[ShownClass]:
         )
         for number, (each, rings) in enumerate(zip(stored.regions.classes, stored.rings, strict=True))
     ]
-
-
-def css_colour(colour: Colour) -> str:
-    """A colour as CSS has it."""
-    return "#" + "".join(f"{part:02x}" for part in colour)
 
 
 def class_layer(rings: tuple[NDArray[np.float64], ...], area: ShownArea) -> NDArray[np.bool_]:

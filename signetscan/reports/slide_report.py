@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from signetscan.boxes import Box, Float
     from signetscan.formats.scanned_slide import ScannedSlide
+    from signetscan.reports.cells_in_tissue import CellsInTissue
     from signetscan.reports.hot_spots import HotSpot
     from signetscan.reports.overview import Overview
     from signetscan.reports.run_facts import RunFacts
@@ -42,7 +43,7 @@ MOST_DRAWN = 1000
 """Most boxes that are drawn on the picture of a hot spot, the best first."""
 MOST_LISTED = 20
 """Most unread areas in the table."""
-OPACITY = 50
+OPACITY = 45
 """Opacity of the densest place at first, per cent."""
 
 
@@ -58,7 +59,9 @@ class ShownSpot:
     picture: FieldPicture
 
 
-def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: RunRecord) -> None:
+def write_slide_report(
+    path: Path, slide: Slide, scanned: ScannedSlide, record: RunRecord, in_tissue: CellsInTissue | None = None
+) -> None:
     """Write the report of a slide: one HTML file that needs no other.
 
     Args:
@@ -66,6 +69,7 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
         slide: the slide, opened with the mpp with which it was scanned.
         scanned: its detections.
         record: its run record.
+        in_tissue: the cells in each class of tissue, if that is known.
 
     Raises:
         MppError: the slide's pixel size is unknown.
@@ -99,6 +103,7 @@ def write_slide_report(path: Path, slide: Slide, scanned: ScannedSlide, record: 
         spot_mm2=AREA_MM2,
         spot_side_um=SIDE_UM,
         spot_step_um=SIDE_UM / STEPS,
+        in_tissue=in_tissue,
         **_density(points, overview),
         **_scores(scanned, facts, area_mm2),
     )
