@@ -25,7 +25,7 @@ from signetscan.cli.main import cli
 from signetscan.errors import ResultError
 from signetscan.formats.class_areas import ClassArea
 from signetscan.models.segmenter import load_segmenter
-from signetscan.reports.fields import UNITS, boxes_within, field_uri, lines_within
+from signetscan.reports.fields import UNITS, bounds_of, boxes_within, field_uri, lines_within
 from signetscan.reports.overview import make_overview
 from signetscan.reports.regions_report import class_layer, write_regions_report
 from signetscan.results.regions_reading import load_regions
@@ -147,7 +147,7 @@ corners = st.lists(st.tuples(st.integers(-40, 140), st.integers(-40, 140)), min_
 def test_lines_are_the_edges_that_touch_the_square(shapes: list[list[tuple[int, int]]]) -> None:
     rings = [np.array([*shape, shape[0]], np.float64) for shape in shapes]
     found = []
-    for line in lines_within(rings, (0, 0, 100, 100)).split("M")[1:]:
+    for line in lines_within(rings, bounds_of(rings), (0, 0, 100, 100)).split("M")[1:]:
         points = [tuple(int(part) * 100 / UNITS for part in pair.split()) for pair in line.split("L")]
         found += list(itertools.pairwise(points))
     edges = [(tuple(a), tuple(b)) for ring in rings for a, b in itertools.pairwise(ring.tolist())]

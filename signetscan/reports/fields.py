@@ -92,18 +92,27 @@ def field_uri(slide: Slide, box: Box) -> str:
     return picture_uri(buffer, "image/jpeg")
 
 
-def lines_within(rings: Sequence[NDArray[np.float64]], box: Box) -> str:
+def bounds_of(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The box around each ring, (N, 4), x0, y0, x1, y1; so that those near a square are found at once."""
+    if not rings:
+        return np.empty((0, 4))
+    starts = np.cumsum([0, *(len(ring) for ring in rings[:-1])])
+    corners = np.concatenate(rings)
+    return np.hstack([np.minimum.reduceat(corners, starts), np.maximum.reduceat(corners, starts)])
+
+
+def lines_within(rings: Sequence[NDArray[np.float64]], bounds: NDArray[np.float64], box: Box) -> str:
     """The edges of rings that touch a square, as an SVG path in its units; empty where there is none.
 
     Args:
         rings: closed rings of corners, (K, 2) each, level-0 pixels.
+        bounds: the boxes around them, by `bounds_of`.
         box: the square, x0, y0, x1, y1, level-0 pixels.
     """
     low, high = np.array(box[:2]), np.array(box[2:])
+    near = (bounds[:, :2] <= high).all(axis=1) & (bounds[:, 2:] >= low).all(axis=1)
     parts = []
-    for ring in rings:
-        if (ring.max(axis=0) < low).any() or (ring.min(axis=0) > high).any():
-            continue
+    for ring in (rings[index] for index in np.flatnonzero(near).tolist()):
         below, above = np.minimum(ring[:-1], ring[1:]), np.maximum(ring[:-1], ring[1:])
         touches = ((above >= low) & (below <= high)).all(axis=1)
         points = np.rint((ring - low) / (high - low) * UNITS).astype(np.int64)

@@ -12,7 +12,7 @@ from PIL import Image
 from signetscan.annotations.outlines import filled
 from signetscan.formats.result_files import REGIONS
 from signetscan.reports.cells_in_tissue import cells_in_tissue
-from signetscan.reports.fields import DrawnLine, FieldPicture, field_uri, lines_within, square_around
+from signetscan.reports.fields import DrawnLine, FieldPicture, bounds_of, field_uri, lines_within, square_around
 from signetscan.reports.page import write_page
 from signetscan.reports.pictures import css_colour, picture_uri
 from signetscan.reports.run_facts import run_facts
@@ -143,12 +143,13 @@ def _layer_uri(rings: tuple[NDArray[np.float64], ...], colour: Colour, area: Sho
 def _pictures(slide: Slide, stored: StoredRegions, stage: Stage) -> list[FieldPicture]:
     """A picture of each field, with the edges of regions."""
     mpp = known_mpp(slide)
+    bounds = [bounds_of(rings) for rings in stored.rings]
     pictures = []
     for field in stored.regions.fields:
         square = square_around(field.x, field.y, FIELD_UM, mpp)
         drawn = (
-            DrawnLine(path=lines_within(rings, square), colour=css_colour(each.colour))
-            for each, rings in zip(stored.regions.classes, stored.rings, strict=True)
+            DrawnLine(path=lines_within(rings, boxes, square), colour=css_colour(each.colour))
+            for each, rings, boxes in zip(stored.regions.classes, stored.rings, bounds, strict=True)
         )
         pictures.append(
             FieldPicture(
