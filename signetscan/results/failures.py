@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.atomic import atomic_text
 from signetscan.errors import ResultError
-from signetscan.formats.result_files import FAILURE_SUFFIX, add_suffix
+from signetscan.formats.result_files import FAILURE_SUFFIX, REGIONS, add_suffix
 from signetscan.json_values import JsonError, JsonTable, parse_json
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class Failure:
         """The reason for a message or a page: short, and without folders, which may tell of patients.
 
         Args:
-            name: the slide's name in results, with "/" between folders.
+            name: the slide's name in results, of cells or of regions, with "/" between folders.
         """
-        return without_folders(self.reason, name)[:MOST_SHOWN]
+        return without_folders(self.reason, name.removesuffix(REGIONS))[:MOST_SHOWN]
 
 
 def without_folders(reason: str, name: str) -> str:
