@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,12 @@ def said_in(marks: Path) -> Annotations:
     return read.select(by_people(read))
 
 
+def one_viewer(server: ViewerServer) -> Viewer:
+    """The viewer of a server of a single slide."""
+    assert isinstance(server.viewer, Viewer)
+    return server.viewer
+
+
 @contextmanager
 def serving(of: ScannedSlide, slide: Slide, marks: Path) -> Iterator[ViewerServer]:
     with ViewerServer(Viewer(of, slide, marks)) as server:
@@ -69,3 +76,32 @@ def serving(of: ScannedSlide, slide: Slide, marks: Path) -> Iterator[ViewerServe
         finally:
             server.shutdown()
             thread.join()
+
+
+def ask(
+    server: ViewerServer, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str | None
+) -> http.client.HTTPResponse:
+    """A request as our own page makes it, with some headers changed or, if None, left out."""
+    own = f"127.0.0.1:{server.server_port}"
+    values: dict[str, str | None] = {"Host": own, "Cookie": f"signetscan-{server.server_port}={server.token}"}
+    if method == "POST":
+        values |= {
+            "Origin": f"http://{own}",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body or b"")),
+        }
+    values |= {name.replace("_", "-"): value for name, value in headers.items()}
+    with closing(http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)) as connection:
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in values.items():
+            if value is not None:
+                connection.putheader(name, value)
+        connection.endheaders(body)
+        response = connection.getresponse()
+        response.content = response.read()  # type: ignore[attr-defined]
+        return response
+
+
+def content(response: http.client.HTTPResponse) -> bytes:
+    found: bytes = response.content  # type: ignore[attr-defined]
+    return found

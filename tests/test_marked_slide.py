@@ -17,12 +17,14 @@ from conftest import ROOT, BlobDetector
 from hypothesis import given
 from hypothesis import strategies as st
 from scanned_slides import scanned
+from served_viewer import one_viewer
 
 from signetscan.annotations.marked_slide import MarkedSlide, Match, mark_id, member_of, read_marked_slide
 from signetscan.dataset.add_slide import add_slide
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.compare import compare_results
 from signetscan.evaluation.run import evaluate_files
+from signetscan.formats.result_files import corrections_path
 from signetscan.results.folder import list_slides
 from signetscan.results.lookup import locate_slide
 from signetscan.results.namesakes import set_marks_aside
@@ -175,15 +177,16 @@ def test_marks_of_another_slide_are_noticed_in_packed_files_too(results: Path, t
 
 def test_what_the_viewer_saved_is_taken_for_its_slide(results: Path) -> None:
     marks = marks_of(results / "s.corrected.geojson", load_result(results / "s.run.json").scanned)
-    with open_viewer(results, SAMPLE) as server:
-        assert (len(server.viewer.marks.by_number), server.viewer.warnings) == (1, ())
+    with open_viewer(results / "s.csv", SAMPLE) as server:
+        viewer = one_viewer(server)
+        assert (len(viewer.marks.by_number), viewer.warnings) == (1, ())
     assert match(marks, load_result(results / "s.run.json").scanned) is Match.SAME
     assert compare_results(results / "s.csv", marks).figures().both == 1
     assert add_slide(results / "mine", SAMPLE, [marks]).cells == {"Signet ring cell": 1}
 
 
 def test_a_slide_that_has_changed_since_is_shown_with_a_warning(results: Path) -> None:
-    with open_viewer(results, SAMPLE) as server:
+    with open_viewer(results / "s.csv", SAMPLE) as server:
         assert server.viewer.warnings == ()
     record = read_run_record(results / "s.run.json")
     doubted = Concern(kind=ConcernKind.COLOURS, message="its colours are odd")
@@ -191,7 +194,7 @@ def test_a_slide_that_has_changed_since_is_shown_with_a_warning(results: Path) -
     changed = replace(record, slide=before)
     write_run_record(results / "s.run.json", changed)
     marks_of(results / "s.corrected.geojson", scanned(fingerprint=record.slide.fingerprint, content="long before"))
-    with open_viewer(results, SAMPLE) as server:
+    with open_viewer(results / "s.csv", SAMPLE) as server:
         colours, slide, marks = server.viewer.warnings
         assert colours == "its colours are odd"
         assert "changed since it was scanned" in slide
@@ -222,11 +225,16 @@ def test_marks_of_the_slide_that_was_there_before_are_kept_under_another_name(re
     marks = results / "s.corrected.geojson"
     for number in range(2):
         marks.write_text(f"[] {number}")
-        assert set_marks_aside(results / "s", record.slide.fingerprint) is None
-        aside = set_marks_aside(results / "s", "other")
-        assert aside is not None
+        assert set_marks_aside(results / "s", record.slide.fingerprint) == []
+        ((before, aside),) = set_marks_aside(results / "s", "other")
+        assert before == marks
         assert (marks.exists(), aside.read_text()) == (False, f"[] {number}")
     marks_of(marks, scanned(fingerprint="other"))
-    assert set_marks_aside(results / "s", "other") is None, "its own"
+    assert set_marks_aside(results / "s", "other") == [], "its own"
     assert len(list(results.glob("s.corrected.geojson.of-*"))) == 2
     assert list_slides(results)[0].corrections == marks
+    of_anna = corrections_path(results / "s", "anna")
+    of_anna.write_text("[]")
+    (results / "s.t.corrected.geojson").write_text("[]")  # of another slide, s.t
+    ((before, _),) = set_marks_aside(results / "s", "another")[1:]
+    assert before == of_anna, "those of reviewers with a name too"

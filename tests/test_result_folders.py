@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from conftest import ROOT, BlobDetector
 from hypothesis import given
 from hypothesis import strategies as st
+from served_viewer import one_viewer
 
 from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli
@@ -301,5 +302,6 @@ def test_converting_tells_what_was_written_and_what_failed(results: Path) -> Non
 def test_the_viewer_opens_any_file_of_a_slide_and_its_corrections(results: Path) -> None:
     for name in ("b.csv", "b.corrected.geojson"):
         with open_viewer(results / "ward" / name, SAMPLE) as server:
-            assert server.viewer.marks_path == results / "ward" / "b.corrected.geojson"
-            assert len(server.viewer.marks.by_number) == len(read_geojson(server.viewer.marks_path)) == 1
+            viewer = one_viewer(server)
+            assert viewer.marks_path == results / "ward" / "b.corrected.geojson"
+            assert len(viewer.marks.by_number) == len(read_geojson(viewer.marks_path)) == 1

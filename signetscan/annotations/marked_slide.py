@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -22,6 +22,9 @@ from signetscan.json_values import JsonError, JsonTable
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Self
+
+    from signetscan.json_values import Json
 
 MEMBER = "signetscan"
 """Key of the member of a file of marks that says which slide it is of."""
@@ -34,6 +37,37 @@ MOST_SLIDES = 64
 """Slides of which a file may hold marks before the search ends."""
 ID_OF_A_MARK = re.compile(rb'"id"\s*:\s*"([0-9a-f]{8})-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"')
 """UUIDs of version 8, whose digits mean what their maker says: nobody else makes these here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkTally:
+    """How many marks a file holds, so that a list of slides need not read them all."""
+
+    accepted: int
+    """Detections that were accepted."""
+    rejected: int
+    """Detections that were rejected."""
+    added: int
+    """Cells that were drawn."""
+    regions: int
+    """Regions that were drawn."""
+    done: bool
+    """Whether somebody looked through the whole slide."""
+
+    @property
+    def decided(self) -> int:
+        """Detections that somebody decided about."""
+        return self.accepted + self.rejected
+
+    @classmethod
+    def from_json(cls, table: JsonTable) -> Self:
+        """Read it from the member.
+
+        Raises:
+            JsonError: a value is missing or impossible.
+        """
+        counts = {name: table.whole(name, low=0) for name in ("accepted", "rejected", "added", "regions")}
+        return cls(**counts, done=table.truth("done"))
 
 
 class Match(Enum):
@@ -59,6 +93,8 @@ class MarkedSlide:
     """What the slide's files held; empty if it is not known."""
     digits: frozenset[str] = frozenset()
     """The first digits of the ids of marks."""
+    tally: MarkTally | None = None
+    """How many marks it holds; None where QuPath or a former version wrote it last."""
 
     def match(self, fingerprint: str, content: str = "") -> Match:
         """Whether the marks are of a slide.
@@ -87,9 +123,23 @@ def mark_id(fingerprint: str, identity: str) -> str:
     return str(uuid.UUID(text))
 
 
-def member_of(fingerprint: str, content: str) -> str:
+def member_of(fingerprint: str, content: str, tally: MarkTally | None = None) -> str:
     """The member, as text of JSON without braces around it, for the end of a file of marks."""
-    return f'"{MEMBER}":{json.dumps({"fingerprint": fingerprint, "content": content})}'
+    member: dict[str, Json] = {"fingerprint": fingerprint, "content": content}
+    if tally is not None:
+        member["tally"] = asdict(tally)
+    return f'"{MEMBER}":{json.dumps(member)}'
+
+
+def read_tally(path: Path) -> MarkTally | None:
+    """How many marks a file holds, by its end alone; None if it does not say, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - MEMBER_BYTES, 0))
+            found = _member_in(file.read(MEMBER_BYTES))
+    except OSError:
+        return None  # what opens the file says why
+    return None if found is None else found.tally
 
 
 def read_marked_slide(path: Path) -> MarkedSlide:
@@ -144,6 +194,11 @@ def _member_in(text: bytes) -> MarkedSlide | None:
     try:
         value, _ = json.JSONDecoder().raw_decode(text[brace : brace + MEMBER_BYTES].decode("utf-8", "replace"))
         table = JsonTable.of(value)
-        return MarkedSlide(fingerprint=table.text("fingerprint"), content=table.text_or("content", ""))
+        tally = table.table_or_none("tally")
+        return MarkedSlide(
+            fingerprint=table.text("fingerprint"),
+            content=table.text_or("content", ""),
+            tally=None if tally is None else MarkTally.from_json(tally),
+        )
     except (ValueError, RecursionError, JsonError):
         return None

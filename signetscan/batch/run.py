@@ -26,6 +26,7 @@ from signetscan.formats.result_files import REGIONS, check_libraries
 from signetscan.models.spec import Task
 from signetscan.models.store import find_model, read_model
 from signetscan.results.calibration import calibrated_threshold
+from signetscan.results.slide_places import remember_slides
 from signetscan.scan.options import ScanOptions, SegmentOptions
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def scan_slides(
     tasks = with_suffix(tasks, REGIONS) if is_segmentation else tasks
     tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
     check_roi(request.roi, one_slide=len(tasks) == 1)
+    if not request.private and not request.dry_run:
+        remember_slides(request.out, [task.path for task in tasks])
     with Journal(request.log_file) as journal, closing(run_batch(request, tasks, left_out)) as events:
         yield from journal.follow(events)
 

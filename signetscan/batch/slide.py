@@ -14,7 +14,6 @@ from signetscan.batch.outcome import PlannedScan, SlidePlanned, SlideScanned, Sl
 from signetscan.errors import OptionError, ResultError, SlideError
 from signetscan.formats.parts import PARTED, count_parts
 from signetscan.formats.result_files import (
-    CORRECTIONS_SUFFIX,
     READABLE_FORMATS,
     RECORD_SUFFIX,
     REPORT_SUFFIX,
@@ -210,9 +209,8 @@ def older_results(task: SlideTask, request: BatchOptions, content: str) -> list[
 def _set_marks_aside(target: Path, slide: Slide) -> list[str]:
     """Keep the marks of another slide away from this one's results; gives a warning if there were any."""
     aside = set_marks_aside(target, slide.fingerprint)
-    if aside is None:
-        return []
-    return [f"{target.name}{CORRECTIONS_SUFFIX} held marks of the slide that was here before; it is now {aside.name}"]
+    held = "held marks of the slide that was here before; it is now"
+    return [f"{before.name} {held} {now.name}" for before, now in aside]
 
 
 def _is_missing(name: str, record: RunRecord, request: BatchOptions) -> bool:

@@ -11,10 +11,17 @@ from signetscan.dataset import NEGATIVE_FOLDER, POSITIVE_FOLDER, TRUTH_FOLDER
 from signetscan.dataset.digestpath import digestpath_root
 from signetscan.dataset.file_pairs import by_stem, files_in
 from signetscan.dataset.remarks import listed
-from signetscan.errors import AnnotationError, ResultError
+from signetscan.errors import AnnotationError, OptionError, ResultError
 from signetscan.evaluation.image_sets import truth_of_images
 from signetscan.formats.parts import whole_target
-from signetscan.formats.result_files import CELLS_NAME, CORRECTIONS_SUFFIX, FAILURE_SUFFIX, RECORD_SUFFIX, SUFFIXES
+from signetscan.formats.result_files import (
+    CELLS_NAME,
+    CORRECTIONS,
+    FAILURE_SUFFIX,
+    RECORD_SUFFIX,
+    SUFFIXES,
+    reviewer_name,
+)
 from signetscan.results.calibration import CALIBRATION_NAME
 from signetscan.results.failures import read_failure
 from signetscan.results.folder import failures_in_words, is_segmentation, list_slides, pair_names
@@ -34,14 +41,13 @@ if TYPE_CHECKING:
 
     from signetscan.dataset.parsed import ImageObjects
     from signetscan.dataset.remarks import Remarks
+    from signetscan.results.folder import SlideFiles
 
 NOT_BOXES = (
     *(RECORD_SUFFIX, FAILURE_SUFFIX, "metrics.json", CALIBRATION_NAME, f"{CELLS_NAME}.csv", f"{CELLS_NAME}.json"),
     *(SUFFIXES["asap"], SUFFIXES["imagescope"]),
 )
 """Suffixes of files beside results that have no boxes, or in a format that is not read."""
-CORRECTIONS_MARK = CORRECTIONS_SUFFIX.removesuffix(".geojson")
-"""What the viewer adds to a slide's name for its corrections."""
 FAILED = "Failed slides left out"
 """Remark on slides without results."""
 
@@ -96,8 +102,9 @@ def stem_of(path: Path) -> str:
     whole = whole_target(path)
     if whole is not None:
         return whole.name
-    stem = without_suffix(path.name, ANNOTATION_SUFFIXES)
-    return stem.removesuffix(TRUTH).removesuffix(CORRECTIONS_MARK)
+    stem = without_suffix(path.name, ANNOTATION_SUFFIXES).removesuffix(TRUTH)
+    corrections = CORRECTIONS.fullmatch(f"{stem}.geojson")
+    return corrections[1] if corrections else stem
 
 
 def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: bool) -> Pairs:
@@ -133,8 +140,15 @@ def find_pairs(predictions: Path, truth: Path, remarks: Remarks, *, full_truth: 
     return Pairs(pairs=tuple(pairs), predictions=predictions, truth=truth, is_digestpath=root is not None)
 
 
-def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
+def find_both(a: Path, b: Path, remarks: Remarks, *, a_by: str | None = None, b_by: str | None = None) -> Pairs:
     """Pair the files of two sides by name; files that only one side has are left out and remarked on.
+
+    Args:
+        a: a file of boxes, or a folder of them.
+        b: the same of the other side.
+        remarks: collects what is left out.
+        a_by: the reviewer whose marks beside the results of A are taken; empty for marks without a name.
+        b_by: the same of B.
 
     Returns:
         The pairs, with the files of A as predictions and those of B as truth.
@@ -148,12 +162,13 @@ def find_both(a: Path, b: Path, remarks: Remarks) -> Pairs:
             raise AnnotationError(message)
         check_is_no_project(path)
         check_is_no_coco_result(path)
-    if a.is_file() and b.is_file():
+    if a.is_file() and b.is_file() and a_by is None and b_by is None:
         _check_is_no_failure(a)
         _check_is_no_failure(b)
         pair = Pair(stem=stem_of(a), predictions=a, truth=b)
         return Pairs(pairs=(pair,), predictions=a, truth=b, is_digestpath=False)
-    first, second = _box_files(a, remarks), _box_files(b, remarks, is_truth=True)
+    first = _box_files(a, remarks) if a_by is None else _marks_by(a, a_by, "a_by")
+    second = _box_files(b, remarks, is_truth=True) if b_by is None else _marks_by(b, b_by, "b_by")
     partners = pair_names([*first.files, *first.failed], [*second.files, *second.failed])
     if not partners:
         message = (
@@ -286,7 +301,9 @@ def _box_files(path: Path, remarks: Remarks, *, is_truth: bool = False, correcti
         is_nested = file.parent != path
         if stem in failed or (is_nested and slide is None and not is_truth):
             continue
-        if slide is not None and slide.corrections is not None and corrections != (file == slide.corrections):
+        if corrections and slide is not None:
+            _check_one_reviewer(slide)
+        if slide is not None and slide.marks and corrections != (file in slide.marks.values()):
             if not corrections:
                 remarks.add("Corrections beside results left out", file.name)
         elif stem not in files:
@@ -298,6 +315,40 @@ def _box_files(path: Path, remarks: Remarks, *, is_truth: bool = False, correcti
         message = f"{path}: has no file of boxes ({', '.join(ANNOTATION_SUFFIXES)})"
         raise AnnotationError(message)
     return BoxFiles(files=dict(sorted(files.items())), failed=failed)
+
+
+def _marks_by(path: Path, reviewer: str, option: str) -> BoxFiles:
+    """The files of a reviewer's marks in a folder of results.
+
+    Raises:
+        AnnotationError: there are none.
+        OptionError: the path is no folder.
+    """
+    if not path.is_dir():
+        message = f"{path}: no folder of results, in which marks of reviewers could be; name the file of marks itself"
+        raise OptionError(message, options=(option,))
+    slides = list_slides(path)
+    name = reviewer_name(reviewer)
+    files = {slide.name: slide.marks[name] for slide in slides if name in slide.marks}
+    if not files:
+        known = sorted({each or "none (empty)" for slide in slides for each in slide.marks})
+        message = (
+            f"{path}: no marks by {reviewer or 'somebody without a name'}; there are marks by: {listed(known) or '-'}"
+        )
+        raise AnnotationError(message, options=(option,))
+    return BoxFiles(files=files, failed={})
+
+
+def _check_one_reviewer(slide: SlideFiles) -> None:
+    """Check that one reviewer alone corrected a slide: of two, nobody knows who is right.
+
+    Raises:
+        AnnotationError: there are several.
+    """
+    if len(slide.marks) > 1:
+        who = " and ".join(name or "somebody without a name" for name in slide.marks)
+        message = f"{slide.target}: corrected by {who}; name the files of one of them, in a folder of their own"
+        raise AnnotationError(message)
 
 
 def _by_kind(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from signetscan.extras import require
@@ -39,7 +41,11 @@ REPORT_SUFFIX = ".report.html"
 FAILURE_SUFFIX = ".failed.json"
 """Suffix of the record of a failure, the only file of a slide that failed."""
 CORRECTIONS_SUFFIX = ".corrected.geojson"
-"""Suffix of the corrections that a reviewer made in the viewer."""
+"""Suffix of the corrections that a reviewer made in the viewer without giving a name."""
+CORRECTIONS = re.compile(r"(.+)\.corrected(?:\.([^\W_][\w-]{0,39}))?\.geojson")
+"""Name of a file of corrections: the slide's name, and the reviewer's unless none was given."""
+REVIEWER = re.compile(r"[^\W_][\w-]{0,39}")
+"""Name of a reviewer in names of files: letters, digits and hyphens, so that it leads into no other folder."""
 
 REGIONS = ".regions"
 """Stands after a slide's name in the names of all results of its segmentation: they lie beside those of detection."""
@@ -63,6 +69,35 @@ LIBRARIES = {"parquet": "pyarrow", "dicom": "highdicom", "report": "jinja2"}
 def add_suffix(target: Path, suffix: str) -> Path:
     """A path with a suffix added; suffixes that it has stay, unlike with `Path.with_suffix`."""
     return target.with_name(f"{target.name}{suffix}")
+
+
+def reviewer_name(text: str) -> str:
+    """A name that a reviewer gave, as it stands in names of files: in small letters, with hyphens; empty if none fits.
+
+    Small letters, because some file systems take `Anna` and `anna` for one file.
+    """
+    folded = unicodedata.normalize("NFC", "-".join(text.casefold().replace(".", " ").split()))
+    return folded if REVIEWER.fullmatch(folded) else ""
+
+
+def corrections_path(target: Path, reviewer: str = "") -> Path:
+    """The file of a reviewer's corrections.
+
+    Args:
+        target: path of the results without suffix.
+        reviewer: the reviewer's name, from `reviewer_name`; empty if none was given.
+    """
+    return add_suffix(target, f".corrected.{reviewer}.geojson" if reviewer else CORRECTIONS_SUFFIX)
+
+
+def marks_beside(target: Path) -> dict[str, Path]:
+    """The files of corrections beside the results of one slide, by reviewer; empty for those made without a name.
+
+    Args:
+        target: path of the results without suffix.
+    """
+    named = ((CORRECTIONS.fullmatch(path.name), path) for path in sorted(target.parent.glob("*.corrected*.geojson")))
+    return {parts[2] or "": path for parts, path in named if parts and parts[1] == target.name and path.is_file()}
 
 
 def check_libraries(formats: Iterable[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from signetscan.annotations.packed import check_is_no_project
@@ -11,6 +11,7 @@ from signetscan.errors import ResultError
 from signetscan.formats.parts import whole_target
 from signetscan.formats.result_files import (
     ALL_SUFFIXES,
+    CORRECTIONS,
     CORRECTIONS_SUFFIX,
     FAILURE_SUFFIX,
     RECORD_SUFFIX,
@@ -47,8 +48,13 @@ class SlideFiles:
     """The run record."""
     failure: Path | None
     """The record of its failure. Results beside it come from an earlier run with other options or another model."""
-    corrections: Path | None
-    """The corrections made in the viewer."""
+    marks: Mapping[str, Path] = field(default_factory=dict)
+    """The corrections made in the viewer, by the reviewer's name; empty for those made without a name."""
+
+    @property
+    def corrections(self) -> Path | None:
+        """The corrections made in the viewer without a name."""
+        return self.marks.get("")
 
     @property
     def why_failed(self) -> str:
@@ -84,12 +90,23 @@ def list_results(folder: Path) -> tuple[list[SlideFiles], list[SlideFiles]]:
         for path in folder.rglob(f"*{suffix}")
         if path.name != suffix and not path.name.startswith(MAC_FILE)
     }
+    marks = _marks_in(folder)
     cells: list[SlideFiles] = []
     regions: list[SlideFiles] = []
     for target in targets:
         slides = regions if is_segmentation(target) else cells
-        slides.append(_slide_files(target, folder))
+        slides.append(_slide_files(target, folder, marks))
     return sorted(cells, key=lambda slide: slide.name), sorted(regions, key=lambda slide: slide.name)
+
+
+def _marks_in(folder: Path) -> Mapping[Path, Mapping[str, Path]]:
+    """The files of corrections in a folder or below it, by path of the results without suffix and by reviewer."""
+    marks: dict[Path, dict[str, Path]] = defaultdict(dict)
+    for path in sorted(folder.rglob("*.corrected*.geojson")):
+        parts = CORRECTIONS.fullmatch(path.name)
+        if parts is not None and not path.name.startswith(MAC_FILE) and path.is_file():
+            marks[path.with_name(parts[1])][parts[2] or ""] = path
+    return marks
 
 
 def is_segmentation(target: Path) -> bool:
@@ -103,17 +120,17 @@ def is_segmentation(target: Path) -> bool:
         return False  # a damaged record, of which the caller is to say so
 
 
-def _slide_files(target: Path, folder: Path) -> SlideFiles:
-    record, failure, corrections = (
+def _slide_files(target: Path, folder: Path, marks: Mapping[Path, Mapping[str, Path]]) -> SlideFiles:
+    record, failure = (
         path if path.is_file() else None
-        for path in (add_suffix(target, suffix) for suffix in (RECORD_SUFFIX, FAILURE_SUFFIX, CORRECTIONS_SUFFIX))
+        for path in (add_suffix(target, suffix) for suffix in (RECORD_SUFFIX, FAILURE_SUFFIX))
     )
     return SlideFiles(
         name=target.relative_to(folder).as_posix(),
         target=target,
         record=record,
         failure=failure,
-        corrections=corrections,
+        marks=marks.get(target, {}),
     )
 
 
@@ -138,6 +155,9 @@ def target_of(path: Path) -> Path | None:
             target = path.with_name(path.name.removesuffix(suffix))
             if add_suffix(target, RECORD_SUFFIX).is_file():
                 return target
+    of_reviewer = CORRECTIONS.fullmatch(path.name)
+    if of_reviewer is not None and add_suffix(path.with_name(of_reviewer[1]), RECORD_SUFFIX).is_file():
+        return path.with_name(of_reviewer[1])
     return whole_target(path)
 
 

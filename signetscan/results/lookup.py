@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from signetscan.errors import OptionError, ResultError, SlideError
+from signetscan.errors import OptionError, ResultError
 from signetscan.results.folder import find_results
 from signetscan.results.reading import load_result
-from signetscan.slides import open_slide
-from signetscan.slides.opening import content_now
+from signetscan.results.slide_finder import fingerprint_of, matching_slide
 from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, name_of, slide_files
 
 if TYPE_CHECKING:
@@ -59,25 +58,18 @@ def locate_slide(record: RunRecord, slides: Path) -> Path:
         OptionError: the folder holds no slide.
         SlideError: `slides` is a file that cannot be read.
     """
-    name, fingerprint, content = record.slide.name, record.slide.fingerprint, record.slide.identity.content
+    name = record.slide.name
     if not slides.is_dir():
-        if _fingerprint(slides) == fingerprint:
+        if fingerprint_of(slides) == record.slide.fingerprint:
             return slides
         message = f"{slides}: not the slide of {name}; name that slide"
         raise ResultError(message, options=("slide",))
     files = _slides_in(slides)
     # The sort is stable and False comes first: slides of the record's name, then the rest.
-    changed: Path | None = None
-    for path in sorted(files, key=lambda path: name not in {name_of(path.name), path.name}):
-        try:
-            if _fingerprint(path) == fingerprint:
-                if not content or content_now(path) == content:
-                    return path
-                changed = changed or path
-        except SlideError:
-            continue  # the slide of a result could be read, so a damaged one is another
-    if changed is not None:
-        return changed
+    by_name = sorted(files, key=lambda path: name not in {name_of(path.name), path.name})
+    found = matching_slide(by_name, record)
+    if found is not None:
+        return found
     count = "the only slide is not" if len(files) == 1 else f"none of {len(files)} slides is"
     message = f"{slides}: {count} the slide of {name}; name that slide, or another folder"
     raise ResultError(message, options=("slide",))
@@ -118,8 +110,3 @@ def _slides_in(path: Path) -> list[Path]:
         return [path]
     message = f"{path}: no such file"
     raise OptionError(message, options=("slide",))
-
-
-def _fingerprint(path: Path) -> str:
-    with open_slide(path) as slide:
-        return slide.fingerprint

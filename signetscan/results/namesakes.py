@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.annotations.marked_slide import Match, read_marked_slide
 from signetscan.errors import NameTakenError, OutputError, ResultError
-from signetscan.formats.result_files import CORRECTIONS_SUFFIX, RECORD_SUFFIX, add_suffix
+from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix, marks_beside
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
@@ -95,26 +95,33 @@ def may_record_failure(target: Path, path: Path) -> bool:
     return other is None or not other.identity.place or is_at(path, other.identity.place)
 
 
-def set_marks_aside(target: Path, fingerprint: str) -> Path | None:
-    """Rename a reviewer's marks of the slide that was here before, so that nobody takes them for those of this one.
+def set_marks_aside(target: Path, fingerprint: str) -> list[tuple[Path, Path]]:
+    """Rename reviewers' marks of the slide that was here before, so that nobody takes them for those of this one.
 
     Args:
         target: path of the results, without suffix; the results of the slide that was here before are still there.
         fingerprint: the slide whose results are about to replace them.
 
     Returns:
-        The file's new path; None if there are no such marks.
+        The former and the new path of each file of such marks.
 
     Raises:
-        OutputError: it cannot be renamed.
-        AnnotationError: it cannot be read.
+        OutputError: one cannot be renamed.
+        AnnotationError: one cannot be read.
     """
-    before, marks = _recorded_slide(target), add_suffix(target, CORRECTIONS_SUFFIX)
-    if before is None or before.fingerprint == fingerprint or not marks.is_file():
-        return None
-    if read_marked_slide(marks).match(fingerprint) not in {Match.OTHER, Match.UNKNOWN}:
-        return None
-    digits = hashlib.sha256(before.fingerprint.encode()).hexdigest()[:8]
+    before = _recorded_slide(target)
+    if before is None or before.fingerprint == fingerprint:
+        return []
+    return [
+        (marks, _set_aside(marks, before.fingerprint))
+        for marks in marks_beside(target).values()
+        if read_marked_slide(marks).match(fingerprint) in {Match.OTHER, Match.UNKNOWN}
+    ]
+
+
+def _set_aside(marks: Path, fingerprint: str) -> Path:
+    """Rename a file of marks by the fingerprint of its slide; gives its new path."""
+    digits = hashlib.sha256(fingerprint.encode()).hexdigest()[:8]
     aside = marks.with_name(f"{marks.name}.of-{digits}")
     for again in itertools.count(2):
         if not aside.exists():

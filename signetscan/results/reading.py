@@ -55,7 +55,19 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
         message = f"{record_path}: results of a segmentation, which hold no cells; name results of signetscan detect"
         raise ResultError(message)
     target = record_path.with_name(record_path.name.removesuffix(RECORD_SUFFIX))
-    scanned = ScannedSlide(
+    scanned = described(record, slide)
+    scanned = replace(scanned, detections=_read_detections(record, target, scanned))
+    return StoredResult(scanned=scanned, record=record, target=target)
+
+
+def described(record: RunRecord, slide: Path | None = None) -> ScannedSlide:
+    """A slide as its run record describes it, without detections.
+
+    Args:
+        record: the run record.
+        slide: the slide's file.
+    """
+    return ScannedSlide(
         name=record.slide.name,
         detections=Detections.empty(),
         class_names=record.model.class_names,
@@ -70,8 +82,6 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
         path=slide,
         calibrated=record.calibrated,
     )
-    scanned = replace(scanned, detections=_read_detections(record, target, scanned))
-    return StoredResult(scanned=scanned, record=record, target=target)
 
 
 def _read_detections(record: RunRecord, target: Path, scanned: ScannedSlide) -> Detections:

@@ -1,12 +1,12 @@
 """Write marks as GeoJSON that QuPath opens, and read them back.
 
 Cells, detected or drawn, are annotations of the model's class; rejected detections have the class `Ignore*`, QuPath's
-name for objects that do not count; regions have the classes `Reviewed region` and `Normal region`. Detections without a
-verdict are detection objects with their id and score, as in the GeoJSON file of detections, so that the file says which
-were looked at and which were not; they are left out as long as nobody gave a verdict, and boxes were only added.
-Everything else that stands in the file, such as regions and classes of QuPath, is kept as it is. Coordinates count from
-the point that QuPath takes as (0, 0). The file says which slide it is of, whatever its name
-(`signetscan.annotations.marked_slide`).
+name for objects that do not count; regions have the classes `Reviewed region`, `Normal region` and `Positive region`.
+Detections without a verdict are detection objects with their id and score, as in the GeoJSON file of detections, so
+that the file says which were looked at and which were not; they are left out as long as nobody gave a verdict, and
+boxes were only added. Everything else that stands in the file, such as other regions and classes of QuPath, is kept as
+it is. Coordinates count from the point that QuPath takes as (0, 0). The file says which slide it is of, whatever its
+name, and at its end how many marks it has (`signetscan.annotations.marked_slide`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from signetscan.annotations import IGNORED_CLASS, NORMAL_REGION, REVIEWED_REGION
-from signetscan.annotations.marked_slide import mark_id, member_of
+from signetscan.annotations import IGNORED_CLASS, NORMAL_REGION, POSITIVE_REGION, REVIEWED_REGION
+from signetscan.annotations.marked_slide import MarkTally, mark_id, member_of
 from signetscan.atomic import part_path
 from signetscan.formats.colours import IGNORED_COLOUR, REGION_COLOURS, colour_of
 from signetscan.formats.geojson import detection_features
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.formats.colours import Colour
     from signetscan.formats.scanned_slide import ScannedSlide
@@ -61,6 +62,24 @@ class SavedMarks:
     outdated: int = 0
     """Number of detections without a verdict that are of another run. They are not kept."""
 
+    def tally(self, detections: int, whole: Box | None) -> MarkTally:
+        """The numbers of marks.
+
+        Args:
+            detections: number of detections, which have the lowest numbers.
+            whole: the part of the slide that has pixels, level-0 pixels; None if it is not known.
+        """
+        cells = [(number, mark.verdict) for number, mark in self.marks.items() if not mark.verdict.is_of_region]
+        regions = [mark for mark in self.marks.values() if mark.verdict.is_of_region]
+        accepted = [number for number, verdict in cells if verdict is Verdict.ACCEPTED]
+        return MarkTally(
+            accepted=sum(number < detections for number in accepted),
+            rejected=len(cells) - len(accepted),
+            added=sum(number >= detections for number in accepted),
+            regions=len(regions),
+            done=any(mark.verdict is Verdict.REVIEWED and mark.box == whole for mark in regions),
+        )
+
 
 def write_marks(
     path: Path,
@@ -68,6 +87,7 @@ def write_marks(
     scanned: ScannedSlide,
     detections: Detections,
     *,
+    whole: Box | None = None,
     when_complete: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Write marks in the order of their numbers, the whole file or nothing.
@@ -77,6 +97,7 @@ def write_marks(
         saved: what to write.
         scanned: their slide.
         detections: its detections in the order of their numbers, boxes in level-0 pixels.
+        whole: the part of the slide that has pixels, level-0 pixels; None if it is not known.
         when_complete: called with the path of the complete file before it is renamed; what it raises prevents that.
 
     Raises:
@@ -89,7 +110,8 @@ def write_marks(
             for text in _features(saved, scanned, detections):
                 file.write(separator + text)
                 separator = ",\n"
-            file.write(f"\n],{member_of(scanned.fingerprint, scanned.content)}}}\n")
+            tally = saved.tally(len(detections), whole)
+            file.write(f"\n],{member_of(scanned.fingerprint, scanned.content, tally)}}}\n")
         when_complete(part)
 
 
@@ -138,6 +160,8 @@ def _class_of(mark: Mark, scanned: ScannedSlide) -> tuple[str, Colour]:
             return REVIEWED_REGION, REGION_COLOURS[REVIEWED_REGION]
         case Verdict.NORMAL:
             return NORMAL_REGION, REGION_COLOURS[NORMAL_REGION]
+        case Verdict.POSITIVE:
+            return POSITIVE_REGION, REGION_COLOURS[POSITIVE_REGION]
 
 
 def _json(value: Json) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.viewer.marks import Mark, Marks
@@ -36,13 +37,15 @@ class MarksFile:
         path: the file.
         scanned: the slide.
         detections: its detections in the order of their numbers, boxes in level-0 pixels.
+        whole: the part of the slide that has pixels, level-0 pixels; None if it is not known.
 
     Raises:
         AnnotationError: the file cannot be read.
     """
 
-    def __init__(self, path: Path, scanned: ScannedSlide, detections: Detections) -> None:
+    def __init__(self, path: Path, scanned: ScannedSlide, detections: Detections, *, whole: Box | None = None) -> None:
         self.path = path
+        self._whole = whole
         self._scanned = scanned
         self._detections = detections
         self._version = _version(path)
@@ -99,7 +102,7 @@ class MarksFile:
             self._version = _version(part)  # that of the file once it is renamed
 
         saved = replace(self.saved, marks=dict(marks))
-        write_marks(self.path, saved, self._scanned, self._detections, when_complete=check)
+        write_marks(self.path, saved, self._scanned, self._detections, whole=self._whole, when_complete=check)
         self.saved = saved
 
 
