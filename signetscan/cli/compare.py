@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each slide.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
 def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
-    """Compare two runs, or a run and a reviewer, on the same slides.
+    """Compare two runs, a run and a reviewer, or two reviewers, on the same slides.
 
     A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. If B is a reviewer's, A is
-    evaluated against it; if the reviewer marked regions, only objects in them count.
+    evaluated against it; if the reviewer marked regions, only objects in them count. If both are marks made in the
+    viewer, it prints how the reviewers agree: kappa of what both judged, and F1 of the cells they found.
 
     Example: signetscan compare results-old results-new --out comparison --slide slides
     """
@@ -54,7 +55,10 @@ def _plain(figures: Figures) -> dict[str, float | int | None]:
     values: dict[str, float | int] = {
         name: getattr(figures, name) for name in ("a", "b", "both", "only_a", "only_b", "agreement")
     }
-    if figures.scores is None:
+    if figures.judged is not None:
+        judged = figures.judged
+        values |= {"judged_by_both": judged.total, "judged_alike": judged.agreed, "kappa": judged.kappa}
+    elif figures.scores is None:
         values |= {name: getattr(figures, name) for name in ("score_change_mean", "score_change_largest")}
     else:
         scores = figures.scores
@@ -75,7 +79,10 @@ def _table(comparison: Comparison) -> list[str]:
         "both": "both",
         "only_a": "only A",
         "only_b": "only B",
-        "agreement": "agreement",
+        "agreement": "F1" if comparison.by_two else "agreement",
+        "judged_by_both": "judged by both",
+        "judged_alike": "alike",
+        "kappa": "kappa",
         "recall": "recall",
         "precision": "precision",
         "froc": "FROC",
@@ -89,6 +96,8 @@ def _table(comparison: Comparison) -> list[str]:
     for name, figures in rows:
         cells = (f"{_text(figures[figure]):>{_width(heading)}}" for figure, heading in shown.items())
         lines.append(f"{name:{width}}" + "".join(cells))
+    if comparison.by_two and rows[-1][1]["kappa"] is None:
+        lines.append("kappa is unknown: no box that both judged, or each always said the same")
     if comparison.by_reviewer and rows[-1][1]["froc"] is None:
         lines.append("FROC is unknown: no normal image, or no cell")
     return lines

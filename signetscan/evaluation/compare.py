@@ -1,4 +1,4 @@
-"""Comparison of two sets of detections of the same slides: of two runs, or of a run and a reviewer.
+"""Comparison of two sets of detections of the same slides: of two runs, of a run and a reviewer, or of two reviewers.
 
 A detection of A and one of B are the same cell by DigestPath's rule (`matching`): from the best down, each detection of
 A matches the one of B that it overlaps most, and each of B is matched once.
@@ -26,6 +26,7 @@ from signetscan.evaluation.options import CompareOptions
 from signetscan.evaluation.pairing import Pair, find_both, record_path
 from signetscan.evaluation.people import decided_by_people, outside_of
 from signetscan.evaluation.tally import share
+from signetscan.evaluation.two_reviewers import Judged, are_marks, compare_reviewers
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class SlideComparison:
     """The images that a reviewer annotated, with the detections of A in them, of any score; empty for two runs."""
     record: RunRecord | None = None
     """The run record of A, or else of B."""
+    judged: Judged | None = None
+    """What two reviewers say of the boxes that both judged; None unless both sides are reviewers'."""
 
     @property
     def both(self) -> int:
@@ -98,7 +101,9 @@ class Figures:
     score_change_largest: float
     """The change farthest from 0."""
     scores: Scores | None
-    """Scores of A against a reviewer; None for two runs."""
+    """Scores of A against a reviewer; None for two runs, and for two reviewers."""
+    judged: Judged | None = None
+    """What two reviewers say of the boxes that both judged; None unless both sides are reviewers'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +115,9 @@ class Comparison:
     options: CompareOptions
     """Options of the comparison."""
     by_reviewer: bool
-    """Whether B is a reviewer's."""
+    """Whether B is a reviewer's, by which A, a run, is judged."""
+    by_two: bool = False
+    """Whether both sides are reviewers'."""
     class_name: str
     """The class that was chosen; empty if every object counts."""
     notes: tuple[str, ...] = field(default=())
@@ -123,7 +130,8 @@ class Comparison:
         b = sum(len(slide.b) for slide in slides)
         both = sum(slide.both for slide in slides)
         changes = np.concatenate([np.empty(0), *(slide.score_changes for slide in slides)])
-        known = len(changes) > 0 and not self.by_reviewer  # a reviewer's objects have no scores
+        known = len(changes) > 0 and not self.by_reviewer and not self.by_two  # reviewers' objects have no scores
+        judged = sum((slide.judged for slide in slides if slide.judged is not None), Judged())
         reviewed = [image for slide in slides for image in slide.reviewed]
         return Figures(
             a=a,
@@ -135,6 +143,7 @@ class Comparison:
             score_change_mean=float(changes.mean()) if known else float("nan"),
             score_change_largest=float(changes[np.abs(changes).argmax()]) if known else float("nan"),
             scores=evaluate(reviewed, self.options.threshold, self.options.iou) if self.by_reviewer else None,
+            judged=judged if self.by_two else None,
         )
 
 
@@ -142,7 +151,8 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
     """Read the files of two sides, pair them by name, and match their detections.
 
     Args:
-        a: a file of detections (GeoJSON, CSV or XML), or a folder of them.
+        a: a file of detections (GeoJSON, CSV or XML), or a folder of them. If both are marks that reviewers made in the
+            viewer, these are compared.
         b: the same, of another run or by a reviewer. Where the reviewer marked regions, only objects in them count;
             objects in ignored areas do not. Which objects of a reviewer's file are cells is decided as in training,
             except that all detections in it are cells.
@@ -153,9 +163,22 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
     """
     options = options or CompareOptions()
     remarks = Remarks()
-    pairs = find_both(a, b, remarks)
+    pairs = find_both(a, b, remarks, a_by=options.a_by, b_by=options.b_by)
     read = [read_pair(pair, remarks, truth_in_level0=not options.bounds_crop) for pair in pairs.pairs]
     records = [_record_of(pair) for pair in pairs.pairs]
+    if options.reviewer is not False and all(are_marks(pair) for pair in pairs.pairs):
+        two = [
+            _two_reviewers(pair, first, second, options, remarks, record)
+            for pair, (first, second), record in zip(pairs.pairs, read, records, strict=True)
+        ]
+        return Comparison(
+            slides=tuple(two),
+            options=options,
+            by_reviewer=False,
+            by_two=True,
+            class_name=options.class_name or "",
+            notes=remarks.lines(),
+        )
     by_reviewer = options.reviewer
     if by_reviewer is None:
         by_reviewer = any(_is_reviewed(second) for _, second in read)
@@ -171,6 +194,21 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
         for pair, first, second, (_, marked), record in zip(pairs.pairs, firsts, seconds, read, records, strict=True)
     )
     return Comparison(slides=slides, options=options, by_reviewer=by_reviewer, class_name=chosen, notes=remarks.lines())
+
+
+def _two_reviewers(
+    pair: Pair,
+    first: MarkedObjects,
+    second: MarkedObjects,
+    options: CompareOptions,
+    remarks: Remarks,
+    record: RunRecord | None,
+) -> SlideComparison:
+    said = compare_reviewers(
+        pair, first, second, pixel_um_of(pair), remarks, iou=options.iou, class_name=options.class_name
+    )
+    partner = matched_cells(said.a, said.b.boxes, options.iou)
+    return SlideComparison(name=pair.stem, a=said.a, b=said.b, partner=partner, record=record, judged=said.judged)
 
 
 def _is_reviewed(second: MarkedObjects) -> bool:

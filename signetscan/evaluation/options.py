@@ -184,6 +184,14 @@ class CompareOptions:
             former="reader",
         ),
     )
+    a_by: str | None = option(
+        None,
+        Option(
+            help="Reviewer whose marks beside the results A has, by the name given in the viewer; empty for none.",
+            default="the results",
+        ),
+    )
+    b_by: str | None = option(None, Option(help="The same of B.", default="the results"))
     bounds_crop: bool = option(
         True, Option(help="Origin of GeoJSON coordinates of B: the slide's bounds, as in QuPath, or level 0.")
     )

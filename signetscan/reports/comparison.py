@@ -86,6 +86,8 @@ def compare_files(
     make_folder(page.out)
     slides, missing = ({}, []) if page.slide is None else _slides(comparison, page.slide)
     names = (a.name, b.name) if a.name != b.name else (_with_folder(a), _with_folder(b))
+    by = (None, None) if options is None else (options.a_by, options.b_by)
+    names = (_with_reviewer(names[0], by[0]), _with_reviewer(names[1], by[1]))
     written = write_comparison(page.out, comparison, a=names[0], b=names[1], slides=slides, limit=page.pictures)
     return ComparisonResult(comparison=comparison, notes=(*comparison.notes, *missing), page=written)
 
@@ -93,6 +95,11 @@ def compare_files(
 def _with_folder(path: Path) -> str:
     """The name of a path with that of its folder, and no more: longer paths may reveal whose slides they are."""
     return "/".join(path.resolve().parts[-2:])
+
+
+def _with_reviewer(name: str, reviewer: str | None) -> str:
+    """The name of a side, with whose marks it has."""
+    return name if reviewer is None else f"{reviewer or 'no name'} ({name})"
 
 
 def _slides(comparison: Comparison, where: Path) -> tuple[dict[str, Path], list[str]]:
@@ -132,7 +139,7 @@ def write_comparison(
     pictured = [slide for slide in comparison.slides if slide.name in slides]
     groups = []
     for side, name, colour in (("only_a", a, BoxColour.FALSE_POSITIVE), ("only_b", b, BoxColour.MISS)):
-        scored = not (side == "only_b" and comparison.by_reviewer)
+        scored = not comparison.by_two and not (side == "only_b" and comparison.by_reviewer)
         disagreements = [
             disagreement
             for slide in pictured
