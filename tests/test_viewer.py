@@ -334,7 +334,11 @@ FOUND = Detections(boxes=np.array(BOXES), scores=np.array([0.9, 0.8, 0.7], np.fl
 SLIDE = scanned(FOUND, class_names=NAMES, dimensions=DIMENSIONS)
 
 OTHER_PEOPLES = (
-    feature((0, 0, 300, 200), "Positive region", name="looked through on Monday", isLocked=True),
+    {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [300, 0], [150, 200], [0, 0]]]},
+        "properties": {"objectType": "annotation", "classification": {"name": "Positive region", "color": [1, 2, 3]}},
+    },
     feature((0, 0, 30, 20), "Tumor", metadata={"by": "reader 2"}),
     feature((0, 0, 30, 20), None),
     feature((0, 0, 800, 600), "Ignore*"),
@@ -418,8 +422,8 @@ def test_nested_objects_are_read_and_kept(tmp_path: Path) -> None:
     region = feature((0, 0, 300, 200), "Positive region", childObjects=[feature(BOXES[0], NAMES[0])])
     path.write_text(json.dumps([region]))
     saved = read_marks(path, SLIDE, FOUND)
-    assert saved.marks.keys() == {0}
-    assert saved.others == (feature((0, 0, 300, 200), "Positive region"),)
+    assert {number: mark.verdict for number, mark in saved.marks.items()} == {0: "accepted", 3: "positive"}
+    assert saved.stored[3].feature == feature((0, 0, 300, 200), "Positive region")
 
 
 def reviewer(path: Path) -> tuple[MarksFile, Marks]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from browser_pages import number, press, shown, until
 from served_viewer import SAMPLE, said_in, sample_cells, scanned, serving
 
 from signetscan.annotations import read_geojson
@@ -26,28 +27,6 @@ if TYPE_CHECKING:
 CELL = "Signet ring cell"
 
 
-@contextmanager
-def shown(server: ViewerServer, browser: Browser, *, width: int = 1200, height: int = 800) -> Iterator[Page]:
-    """The page, drawn. At its end nothing may have gone wrong in it, and nobody else may have been asked."""
-    page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
-    problems: list[str] = []
-    asked: set[str] = set()
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda request: asked.add(request.url))
-    try:
-        page.goto(server.url)
-        page.wait_for_selector("body[data-drawn-after-ms]")
-        page.wait_for_load_state("networkidle")
-        yield page
-        own = [problem for problem in problems if "readback" not in problem]  # those come from `evaluate`
-        assert own == []
-        assert all(url.startswith((f"http://127.0.0.1:{server.server_port}/", "data:")) for url in asked)
-        assert any("/tiles/" in url for url in asked)
-    finally:
-        page.close()
-
-
 @pytest.fixture
 def marks(tmp_path: Path) -> Path:
     return tmp_path / "x.corrected.geojson"
@@ -57,16 +36,6 @@ def marks(tmp_path: Path) -> Path:
 def served(marks: Path, of: ScannedSlide | None = None) -> Iterator[ViewerServer]:
     with open_slide(SAMPLE) as slide, serving(of or scanned(sample_cells()), slide, marks) as server:
         yield server
-
-
-def number(page: Page, name: str) -> int:
-    return int(page.inner_text(f"#count-{name}").replace(",", ""))
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-    page.wait_for_selector("#panel:not([aria-busy=true])")
 
 
 def test_it_opens_and_shows_the_slide_and_the_cells(browser: Browser, marks: Path) -> None:
@@ -91,7 +60,7 @@ def test_it_opens_and_shows_the_slide_and_the_cells(browser: Browser, marks: Pat
         }"""
         assert page.evaluate(red) > 72 * 10, "boxes are drawn"
         press(page, "h")
-        page.wait_for_function(f"({red})() === 0")  # they go with the next frame, which a busy machine draws late
+        until(page, f"({red})() === 0")  # they go with the next frame, which a busy machine draws late
         assert page.inner_text("#scale-text").endswith(("µm", "mm"))
         assert not marks.exists()
 

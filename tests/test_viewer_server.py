@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from conftest import ROOT, BlobDetector
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served_viewer import SAMPLE, one, sample_cells, scanned, serving
+from served_viewer import SAMPLE, ask, content, one, sample_cells, scanned, serving
 
 from signetscan.annotations import read_geojson
 from signetscan.cli.main import cli
@@ -31,7 +31,7 @@ from signetscan.scan.detect import detect_slide
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, open_slide
 from signetscan.viewer import Viewer, ViewerServer
-from signetscan.viewer.app import PAGES
+from signetscan.viewer.pages import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,40 +61,11 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ViewerServer]:
         yield server
 
 
-def ask(
-    server: ViewerServer, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str | None
-) -> http.client.HTTPResponse:
-    """A request as our own page makes it, with some headers changed or, if None, left out."""
-    own = f"127.0.0.1:{server.server_port}"
-    values: dict[str, str | None] = {"Host": own, "Cookie": f"signetscan-{server.server_port}={server.token}"}
-    if method == "POST":
-        values |= {
-            "Origin": f"http://{own}",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body or b"")),
-        }
-    values |= {name.replace("_", "-"): value for name, value in headers.items()}
-    with closing(http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)) as connection:
-        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        for name, value in values.items():
-            if value is not None:
-                connection.putheader(name, value)
-        connection.endheaders(body)
-        response = connection.getresponse()
-        response.content = response.read()  # type: ignore[attr-defined]
-        return response
-
-
-def content(response: http.client.HTTPResponse) -> bytes:
-    found: bytes = response.content  # type: ignore[attr-defined]
-    return found
-
-
 def say(server: ViewerServer, **asked: object) -> http.client.HTTPResponse:
     return ask(server, "/marks", method="POST", body=json.dumps(asked).encode())
 
 
-EVERYTHING = (*PAGES, "/slide.json", "/detections.bin", "/marks.json", "/tiles/10/0_0.jpg")
+EVERYTHING = (*PAGES, "/slide.json", "/detections.bin", "/marks.json", "/tiles/10/0_0.jpg", "/crops/0.jpg")
 
 
 def test_all_is_served_to_who_has_the_token(lasting: ViewerServer) -> None:
@@ -263,7 +234,7 @@ def test_changes_come_from_our_own_page_only(server: ViewerServer, marks: Path) 
 
 @pytest.mark.parametrize(
     ("length", "status"),
-    [("5000", 413), ("99999999999999999999", 413), ("-1", 411), ("1e3", 411), ("٣", 411), ("", 411), (None, 411)],
+    [("50000", 413), ("99999999999999999999", 413), ("-1", 411), ("1e3", 411), ("٣", 411), ("", 411), (None, 411)],
 )
 def test_content_is_bounded(lasting: ViewerServer, length: str | None, status: int) -> None:
     sent = None if length is None else length.encode().decode("latin-1")
@@ -324,7 +295,8 @@ def test_what_was_said_is_on_the_disk_before_it_is_answered(server: ViewerServer
     assert not answer["can_undo"]
     assert json.loads(content(say(server, action="undo")))["number"] is None
     assert ask(server, "/save", method="POST", body=b"{}").status == 200
-    assert json.loads(content(ask(server, "/marks.json"))) == {"marks": [], "can_undo": False}
+    left_over = json.loads(content(ask(server, "/marks.json")))
+    assert (left_over["marks"], left_over["can_undo"]) == ([], False)
 
 
 def test_marks_that_cannot_be_saved_are_kept_and_said(server: ViewerServer, marks: Path) -> None:
@@ -364,7 +336,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredResult:
 
 
 def test_the_command_serves_until_it_is_interrupted(stored: StoredResult) -> None:
-    command = [sys.executable, "-m", "signetscan", "view", stored.target.parent, "--slide", SAMPLE, "--no-browser"]
+    record = stored.target.with_name("sample.run.json")
+    command = [sys.executable, "-m", "signetscan", "view", record, "--slide", SAMPLE, "--no-browser"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(  # noqa: S603 - our own program
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -409,7 +382,8 @@ def test_what_cannot_be_viewed_is_said_in_one_line(stored: StoredResult, tmp_pat
     assert str(broken) in failing(record, "--slide", SAMPLE, "--out", broken)
     (tmp_path / "other.run.json").write_bytes(record.read_bytes())
     (tmp_path / "sample.run.json").write_bytes(record.read_bytes())
-    assert "results of 2 slides" in failing(tmp_path, "--slide", SAMPLE)
+    assert "results of 2 slides" in failing(tmp_path, "--slide", SAMPLE, "--out", tmp_path / "m.geojson")
+    assert "no results" in failing(tmp_path / "x", "--slide", SAMPLE)
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_option(tmp_path: Path) -> None:

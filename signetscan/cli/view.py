@@ -13,27 +13,28 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("results", type=FILE, metavar="RESULT")
+@click.argument("results", type=FILE)
 @click.option(
     "--slide",
     type=FILE,
-    required=True,
-    help="The slide of the result, or a folder with it, because results do not name the slides' files.",
+    help="The slide, or a folder that the slides are in.  [default: where they were scanned, or beside the results]",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on; 0 means any free one.")
 @click.option("--no-browser", is_flag=True, help="Print the address, but do not open a browser.")
-@click.option("--out", "-o", type=FILE, help="File for marks.  [default: NAME.corrected.geojson next to the result]")
-def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser: bool) -> None:
-    """Review and correct the detections of a slide in the browser.
+@click.option(
+    "--out", "-o", type=FILE, help="File for marks of one slide.  [default: NAME.corrected.geojson next to the result]"
+)
+def view(results: Path, slide: Path | None, port: int, out: Path | None, *, no_browser: bool) -> None:
+    """Review and correct results in the browser: a work list of all slides of a folder, or one slide.
 
-    RESULT is any result file of the slide. Accept or reject detections, and add missed cells. Each mark is saved at
-    once, as GeoJSON for QuPath, and shown again the next time. Press ? on the page to see its keys, and Ctrl-C here to
-    end.
+    RESULTS is a folder of results, or any file of one slide's. Accept or reject detections, add missed cells, and draw
+    regions. Each mark is saved at once, as GeoJSON for QuPath, and shown again the next time. Press ? on a page to see
+    its keys, and Ctrl-C here to end.
 
     Only this machine can connect, and only with the printed address, which gives access to the slide. On a machine
     that others use too, give --no-browser, so that they cannot find the address in the list of processes.
 
-    Example: signetscan view results/biopsy.run.json --slide biopsy.svs
+    Example: signetscan view results --slide slides
     """
     import threading
     import webbrowser
@@ -46,7 +47,7 @@ def view(results: Path, slide: Path, port: int, out: Path | None, *, no_browser:
             result(server.url)
             for warning in server.viewer.warnings:
                 note(f"Warning: {warning}.")
-            note(f"Marks are saved to {server.viewer.marks_path}. Press Ctrl-C to end.")
+            note(f"Marks are saved to {server.viewer.saved_to}. Press Ctrl-C to end.")
             if not no_browser:
                 # In a thread, because a browser that runs in the terminal returns only when the user quits it.
                 threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()

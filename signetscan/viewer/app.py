@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
+import secrets
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,49 +16,36 @@ from signetscan.formats.colours import colour_of
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.models.spec import in_one_line
 from signetscan.plurals import counted
+from signetscan.viewer.crops import AROUND, CROP_PX, CROP_UM, LARGEST_PX, crop
 from signetscan.viewer.deepzoom import OVERLAP_PX, TILE_PX, DeepZoom, jpeg
 from signetscan.viewer.marks import Marks, Verdict
 from signetscan.viewer.merging import said
+from signetscan.viewer.pages import slide_page
+from signetscan.viewer.replies import Reply, json_reply, not_there, refusal
 from signetscan.viewer.saving import MarksFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from signetscan.boxes import Box
     from signetscan.detections import Detections
     from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.json_values import Json
     from signetscan.slides import Slide
+    from signetscan.viewer.class_overlay import ClassOverlay
     from signetscan.viewer.marks import Mark
 
-PAGES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/cells.js": ("cells.js", "text/javascript; charset=utf-8"),
-    "/drawing.js": ("drawing.js", "text/javascript; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/openseadragon.min.js": ("openseadragon.min.js", "text/javascript; charset=utf-8"),
-}
-"""File in `static`, and its content type, by address. Only these files are served: no address becomes a path."""
-JSON_TYPE = "application/json"
 TILE = re.compile(r"/tiles/([0-9]{1,2})/([0-9]{1,7})_([0-9]{1,7})\.jpg")
 """Address of a tile: level, column, row."""
+CROP = re.compile(r"/crops/([0-9]{1,9})\.jpg")
+"""Address of the picture of a box: its number."""
 MOST_PX = 1e9
 """Largest coordinate, level-0 pixels."""
 TILES_KEPT = 512
 """Tiles that are kept in memory once requested, some tens of megabytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """The answer to a request."""
-
-    status: int = 200
-    """HTTP status."""
-    kind: str = "text/plain; charset=utf-8"
-    """Type of the content."""
-    body: bytes
-    """The content."""
+MOST_CHANGES = 500
+"""Most changes of one request, which are saved together."""
 
 
 class Viewer:
@@ -75,6 +60,8 @@ class Viewer:
         slide: the open slide.
         marks_path: file of the marks, which is read if it exists.
         warnings: what the user should know about slide and marks.
+        overlay: the regions of its segmentation, if there is one.
+        reviewer: the name of who makes the marks; empty if none was given.
 
     Raises:
         AnnotationError: the file of marks cannot be used.
@@ -82,14 +69,25 @@ class Viewer:
     """
 
     def __init__(
-        self, scanned: ScannedSlide, slide: Slide, marks_path: Path, *, warnings: tuple[str, ...] = ()
+        self,
+        scanned: ScannedSlide,
+        slide: Slide,
+        marks_path: Path,
+        *,
+        warnings: tuple[str, ...] = (),
+        overlay: ClassOverlay | None = None,
+        reviewer: str = "",
     ) -> None:
         self._scanned = scanned
         self._slide = slide
         self.marks_path = marks_path
         self._zoom = DeepZoom(slide)
         self._detections = ranked(scanned.detections)
-        self._file = MarksFile(marks_path, scanned, self._detections)
+        self._overlay = overlay
+        self._reviewer = reviewer
+        # Tells this viewer from one that is opened later: numbers of drawn boxes differ between the two.
+        self.session = secrets.token_hex(8)
+        self._file = MarksFile(marks_path, scanned, self._detections, whole=_whole(slide))
         outdated = self._file.saved.outdated
         what = f"{marks_path} lists {counted(outdated, 'detection')} of another run, on which nobody decided: left out"
         self.warnings = (*warnings, what) if outdated else warnings
@@ -101,74 +99,117 @@ class Viewer:
         )
         self._lock = threading.Lock()
         self._tile = lru_cache(TILES_KEPT)(self._new_tile)
-        static = resources.files("signetscan.viewer") / "static"
-        self._answers: dict[str, Reply] = {
-            address: Reply(kind=kind, body=(static / name).read_bytes()) for address, (name, kind) in PAGES.items()
-        } | {
-            "/slide.json": _json(self._facts()),
-            "/detections.bin": Reply(kind="application/octet-stream", body=packed(self._detections)),
+        self._answers: dict[str, Callable[[], Reply]] = {
+            "/slide.json": lambda: json_reply(self._facts()),
+            "/detections.bin": lambda: Reply(kind="application/octet-stream", body=packed(self._detections)),
+            "/marks.json": self._all_marks,
+            "/classes.json": self._classes,
+            "/classes.png": self._class_picture,
         }
         self._changes: dict[str, Callable[[JsonTable], int | None]] = {
-            "accept": lambda change: self.marks.accept(change.whole("number")),
-            "reject": lambda change: self.marks.reject(change.whole("number")),
+            "accept": lambda change: self._judge(change, Verdict.ACCEPTED),
+            "reject": lambda change: self._judge(change, Verdict.REJECTED),
             "clear": lambda change: self.marks.clear(change.whole("number")),
             "add": lambda change: self.marks.add(_edges(change, "box"), change.whole("label")),
             "reviewed": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.REVIEWED),
             "normal": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.NORMAL),
+            "positive": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.POSITIVE),
             "undo": lambda _: self.marks.undo(),
         }
+
+    @property
+    def saved_to(self) -> str:
+        """Where marks are saved, for a message."""
+        return str(self.marks_path)
 
     def get(self, address: str) -> Reply:
         """The content at an address, or status 404."""
         if address in self._answers:
-            return self._answers[address]
-        if address == "/marks.json":
-            return self._all_marks()
-        tile = TILE.fullmatch(address)
+            return self._answers[address]()
+        tile, box = TILE.fullmatch(address), CROP.fullmatch(address)
         if tile is not None:
             level, column, row = map(int, tile.groups())
             if self._zoom.layout.holds(level, column, row):
                 return self._tile(level, column, row)
-        return refusal(404, "There is nothing here.")
+        if box is not None:
+            return self._crop(int(box[1]))
+        return slide_page(address) or not_there()
 
     def post(self, address: str, content: Mapping[str, Json]) -> Reply:
-        """Change marks and save them: the change is on the disk before the answer is sent.
+        """Change marks and save them: the changes are on the disk before the answer is sent.
 
         Args:
             address: `/marks`, or `/save` to save the marks again.
-            content: for `/marks`, an `action` (accept, reject, clear, add, reviewed, normal, undo) and its arguments:
-                the `number` of a box, or a `box`, of a cell with its `label`.
+            content: for `/marks`, an `action` (accept, reject, clear, add, reviewed, normal, positive, undo) and its
+                arguments: the `number` of a box, the `numbers` of several detections to accept or reject in one step,
+                or a `box`, of a cell with its `label`. Or `changes`, a list of such, which are made in turn and saved
+                together. With a `session`, only the viewer of that session makes changes.
 
         Returns:
-            The `number` of the changed box and its `mark` (null if it has none now); the `others` that somebody else
-            changed in the file meanwhile, with their marks, and the numbers of those `disputed` because both did;
-            whether there `can_undo`; and a `problem` if the marks could not be saved.
+            The `number` of the last changed box and its `mark` (null if it has none now); all boxes that were
+            `changed`, with their marks; the `others` that somebody else changed in the file meanwhile, and the numbers
+            of those `disputed` because both did; whether there `can_undo`; a `problem` if the marks could not be saved.
         """
         if address not in {"/marks", "/save"}:
-            return refusal(404, "There is nothing here.")
+            return not_there()
+        if content.get("session", self.session) != self.session:
+            return refusal(409, "The slide was opened anew meanwhile: load the page again.")
         with self._lock:
-            number = None
-            if address == "/marks":
-                change = self._changes.get(str(content.get("action")))
-                if change is None:
-                    return refusal(400, "There is no such action.")
-                try:
-                    number = change(JsonTable(content))
-                except (JsonError, OptionError) as error:
-                    return refusal(400, str(error))
             before = dict(self.marks.by_number)
+            number, refused = self._apply(content) if address == "/marks" else (None, None)
+            if refused is not None:
+                return refused
+            changed = dict(self.marks.by_number)
             disputed, problem = self._save()
-            others = _differences(before, self.marks.by_number)
-            return _json(
+            return json_reply(
                 {
                     "number": number,
                     "mark": None if number is None else self._mark(number),
-                    "others": [{"number": other, "mark": self._mark(other)} for other in others],
+                    "changed": self._numbered(_differences(before, changed)),
+                    "others": self._numbered(_differences(changed, self.marks.by_number)),
                     "disputed": [*sorted(disputed)],
                     "can_undo": self.marks.can_undo,
                     "problem": problem,
                 }
             )
+
+    def _apply(self, content: Mapping[str, Json]) -> tuple[int | None, Reply | None]:
+        """Make changes, all or none. Returns the number of the last box, and why the request is refused."""
+        number, before = None, self.marks.state()
+        try:
+            table = JsonTable(content)
+            changes = table.array("changes") if "changes" in content else [dict(content)]
+            if not 0 < len(changes) <= MOST_CHANGES:
+                return None, refusal(400, f"A request makes 1 to {MOST_CHANGES} changes.")
+            for change in changes:
+                number = self._change(JsonTable.of(change, "a change"))
+        except (JsonError, OptionError) as error:
+            self.marks.restore(before)
+            return None, refusal(400, str(error))
+        return number, None
+
+    def _change(self, change: JsonTable) -> int | None:
+        """Make one change. Returns the number of its box.
+
+        Raises:
+            JsonError: there is no such action, or an argument is missing or impossible.
+            OptionError: it cannot be made.
+        """
+        action = self._changes.get(str(change.values.get("action")))
+        if action is None:
+            message = "there is no such action"
+            raise JsonError(message)
+        return action(change)
+
+    def _judge(self, change: JsonTable, verdict: Verdict) -> int:
+        """Accept or reject one box, or several detections at once."""
+        if "numbers" in change.values:
+            return self.marks.judge_all(change.wholes("numbers"), verdict)
+        number = change.whole("number")
+        return self.marks.accept(number) if verdict is Verdict.ACCEPTED else self.marks.reject(number)
+
+    def _numbered(self, numbers: Sequence[int]) -> list[Json]:
+        return [{"number": number, "mark": self._mark(number)} for number in numbers]
 
     def close(self) -> None:
         """Wait until a running save is done, and prevent further ones."""
@@ -183,6 +224,32 @@ class Viewer:
         except OutputError as error:
             return frozenset(), str(error)
 
+    def _crop(self, number: int) -> Reply:
+        with self._lock:
+            box = self.marks.box_of(number)
+        if box is None or max(box[2] - box[0], box[3] - box[1]) > LARGEST_PX:
+            return not_there()
+        try:
+            return Reply(kind="image/jpeg", body=jpeg(crop(self._slide, box)))
+        except SlideError as error:
+            return refusal(500, str(error))
+
+    def _classes(self) -> Reply:
+        if self._overlay is None:
+            return not_there()
+        try:
+            return json_reply(self._overlay.facts() | {"colours": self._overlay.colours()})
+        except AnnotationError as error:
+            return refusal(500, str(error))
+
+    def _class_picture(self) -> Reply:
+        if self._overlay is None:
+            return not_there()
+        try:
+            return Reply(kind="image/png", body=self._overlay.png())
+        except AnnotationError as error:
+            return refusal(500, str(error))
+
     def _new_tile(self, level: int, column: int, row: int) -> Reply:
         try:
             return Reply(kind="image/jpeg", body=jpeg(self._zoom.tile(level, column, row)))
@@ -192,7 +259,7 @@ class Viewer:
     def _all_marks(self) -> Reply:
         with self._lock:
             marks: list[Json] = [{"number": number, **(self._mark(number) or {})} for number in self.marks.by_number]
-            return _json({"marks": marks, "can_undo": self.marks.can_undo})
+            return json_reply({"marks": marks, "can_undo": self.marks.can_undo, "session": self.session})
 
     def _mark(self, number: int) -> dict[str, Json] | None:
         mark = self.marks.by_number.get(number)
@@ -220,6 +287,13 @@ class Viewer:
             "mpp": self._scanned.mpp.x,
             "bounds": None if bounds is None else [bounds.x, bounds.y, bounds.width, bounds.height],
             "file": self.marks_path.name,
+            "session": self.session,
+            "warnings": [*self.warnings],
+            "reviewer": self._reviewer,
+            "segmented": self._overlay is not None,
+            "crop_um": CROP_UM,
+            "crop_px": CROP_PX,
+            "crop_around": AROUND,
         }
 
 
@@ -234,13 +308,13 @@ def packed(detections: Detections) -> bytes:
     return detections.boxes.astype("<f4").tobytes() + detections.scores.astype("<f4").tobytes() + labels.tobytes()
 
 
-def refusal(status: int, why: str) -> Reply:
-    """An answer that says why a request is refused."""
-    return Reply(status=status, body=f"{why}\n".encode())
-
-
-def _json(value: Json) -> Reply:
-    return Reply(kind=JSON_TYPE, body=json.dumps(value, allow_nan=False).encode())
+def _whole(slide: Slide) -> Box:
+    """The part of a slide that has pixels, as the page draws it when the whole slide was looked through."""
+    bounds = slide.bounds
+    if bounds is None:
+        width, height = slide.dimensions
+        return 0.0, 0.0, float(width), float(height)
+    return float(bounds.x), float(bounds.y), float(bounds.x + bounds.width), float(bounds.y + bounds.height)
 
 
 def _differences(before: Mapping[int, Mark], after: Mapping[int, Mark]) -> list[int]:

@@ -30,11 +30,13 @@ class Verdict(StrEnum):
     """It is a region that was looked through."""
     NORMAL = "normal"
     """It is a region without cells."""
+    POSITIVE = "positive"
+    """It is a region in which every cell is marked; detections left in it count as cells."""
 
     @property
     def is_of_region(self) -> bool:
         """Whether the box is a region rather than a cell."""
-        return self in {Verdict.REVIEWED, Verdict.NORMAL}
+        return self in {Verdict.REVIEWED, Verdict.NORMAL, Verdict.POSITIVE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,8 @@ class Marks:
     """Width and height of the slide, level-0 pixels."""
     by_number: dict[int, Mark] = field(default_factory=dict)
     """The marks."""
-    _past: list[tuple[int, Mark | None]] = field(default_factory=list)
-    """The number that each change was made to, and the mark that it had before."""
+    _past: list[tuple[tuple[int, Mark | None], ...]] = field(default_factory=list)
+    """Of each step, the numbers that were changed, and the marks that they had before."""
     _next: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,6 +111,28 @@ class Marks:
         self._mark_of(number)
         return self._set(number, None)
 
+    def judge_all(self, numbers: Sequence[int], verdict: Verdict) -> int:
+        """Accept or reject several detections in one step, which is undone as one.
+
+        Args:
+            numbers: numbers of detections.
+            verdict: a verdict on a cell.
+
+        Returns:
+            The last of the numbers.
+
+        Raises:
+            OptionError: one is no detection, there are none, or the verdict is one on regions. Nothing is changed.
+        """
+        if not numbers or not all(0 <= number < len(self.detections) for number in numbers):
+            message = "all of several boxes must be detections"
+            raise OptionError(message)
+        if verdict.is_of_region:
+            message = "a cell is no region"
+            raise OptionError(message)
+        self._set_all([(number, replace(self._mark_of(number), verdict=verdict)) for number in dict.fromkeys(numbers)])
+        return numbers[-1]
+
     def add(self, box: Sequence[float], label: int) -> int:
         """Add a cell that the model missed.
 
@@ -147,12 +171,22 @@ class Marks:
         return self._add(mark)
 
     def undo(self) -> int | None:
-        """Undo the last change. Returns the number of its box, or None if there is no change."""
+        """Undo the last step. Returns the number of its box, or of the last of several; None if there is no step."""
         if not self._past:
             return None
-        number, previous = self._past.pop()
-        self._put(number, previous)
-        return number
+        step = self._past.pop()
+        for number, previous in step:
+            self._put(number, previous)
+        return step[-1][0]
+
+    def state(self) -> tuple[dict[int, Mark], tuple[tuple[tuple[int, Mark | None], ...], ...]]:
+        """All marks and steps as they are now, for `restore`."""
+        return dict(self.by_number), tuple(self._past)
+
+    def restore(self, state: tuple[dict[int, Mark], tuple[tuple[tuple[int, Mark | None], ...], ...]]) -> None:
+        """Take all back that was changed since `state`; numbers that were given since are not given again."""
+        by_number, past = state
+        self.by_number, self._past = dict(by_number), [*past]
 
     @property
     def next_number(self) -> int:
@@ -168,7 +202,16 @@ class Marks:
         """
         self.by_number = dict(marks)
         self._next = max([self._next, *(number + 1 for number in marks)])
-        self._past = [(number, previous) for number, previous in self._past if number not in changed]
+        ours = [tuple(change for change in step if change[0] not in changed) for step in self._past]
+        self._past = [step for step in ours if step]
+
+    def box_of(self, number: int) -> Box | None:
+        """The box of a detection or of a mark, level-0 pixels; None if there is none of this number."""
+        if number in self.by_number:
+            return self.by_number[number].box
+        if not 0 <= number < len(self.detections):
+            return None
+        return mark_of_detection(self.detections, number, Verdict.ACCEPTED).box
 
     def _add(self, mark: Mark) -> int:
         self._next += 1
@@ -195,9 +238,13 @@ class Marks:
         return mark_of_detection(self.detections, number, Verdict.ACCEPTED)
 
     def _set(self, number: int, mark: Mark | None) -> int:
-        self._past.append((number, self.by_number.get(number)))
-        self._put(number, mark)
+        self._set_all([(number, mark)])
         return number
+
+    def _set_all(self, changes: Sequence[tuple[int, Mark | None]]) -> None:
+        self._past.append(tuple((number, self.by_number.get(number)) for number, _ in changes))
+        for number, mark in changes:
+            self._put(number, mark)
 
     def _put(self, number: int, mark: Mark | None) -> None:
         if mark is None:

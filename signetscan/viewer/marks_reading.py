@@ -112,9 +112,9 @@ class _Reader:
         if len(parsed) + len(parsed.regions) != 1:
             return None
         marked = interpret(parsed, (self._scanned.mpp.x, self._scanned.mpp.y))
-        for regions, verdict in ((marked.regions, Verdict.NORMAL), (marked.reviewed, Verdict.REVIEWED)):
+        for regions, verdict in ((marked.regions, Verdict.POSITIVE), (marked.reviewed, Verdict.REVIEWED)):
             for region in regions:
-                return self._region(region, verdict)
+                return self._region(region, Verdict.NORMAL if region.normal else verdict)
         box = self._box(parsed.boxes[0])
         if not (box[0] < box[2] and box[1] < box[3]):
             return None
@@ -127,9 +127,8 @@ class _Reader:
         return Mark(box=box, label=label, verdict=Verdict.ACCEPTED, score=score)
 
     def _region(self, region: Region, verdict: Verdict) -> Mark | None:
-        """The mark of a region; None of one that is positive or no rectangle, as the viewer draws none."""
-        is_normal = verdict is Verdict.NORMAL
-        if not region.is_rectangle or region.normal is not is_normal:
+        """The mark of a region; None of one that is no rectangle, as the viewer draws none."""
+        if not region.is_rectangle:
             return None
         return Mark(box=self._box(np.array(region.box)), label=0, verdict=verdict)
 

@@ -1,81 +1,152 @@
-"""Open the viewer of a result and its slide."""
+"""Open the viewer of a slide, or of a folder of results."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from signetscan.annotations.marked_slide import Match, read_marked_slide
 from signetscan.atomic import make_folder
-from signetscan.errors import OptionError
-from signetscan.formats.result_files import CORRECTIONS_SUFFIX, RECORD_SUFFIX, add_suffix
+from signetscan.errors import OptionError, ResultError
+from signetscan.formats.result_files import CORRECTIONS_SUFFIX, RECORD_SUFFIX, REGIONS, add_suffix
+from signetscan.plurals import counted
 from signetscan.results.folder import find_results
-from signetscan.results.lookup import load_with_slide
-from signetscan.slides import open_slide
-from signetscan.slides.opening import content_now
-from signetscan.viewer.app import Viewer
+from signetscan.results.lookup import locate_slide
+from signetscan.results.reading import load_result
+from signetscan.results.run_record import read_run_record
+from signetscan.results.slide_finder import SlideFinder
+from signetscan.results.slide_places import remember_slides, remembered_places
 from signetscan.viewer.server import ViewerServer
+from signetscan.viewer.slide_opening import open_scanned
+from signetscan.viewer.work_list import list_work
+from signetscan.viewer.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from signetscan.results.reading import StoredResult
+    from signetscan.results.run_record import RunRecord
+    from signetscan.viewer.replies import Answering
+    from signetscan.viewer.work_list import WorkItem
 
 
 @contextmanager
-def open_viewer(result: Path, slide: Path, *, marks: Path | None = None, port: int = 0) -> Iterator[ViewerServer]:
-    """Make a server of the viewer for one slide's results; it answers while its `serve_forever` runs.
+def open_viewer(
+    results: Path, slide: Path | None = None, *, marks: Path | None = None, port: int = 0
+) -> Iterator[ViewerServer]:
+    """Make a server of the viewer for a slide's results, or for a folder of them.
 
-    When the block ends, all marks are on the disk and the slide is closed.
+    It answers while its `serve_forever` runs. When the block ends, all marks are on the disk and all slides are closed.
 
     Args:
-        result: any file of the slide's results, or a folder that holds the results of no other slide.
-        slide: the slide, or a folder that it is in.
-        marks: the file for the marks; by default NAME.corrected.geojson beside the result.
+        results: a folder of results, or any file of one slide's results.
+        slide: the slide, or a folder that the slides are in. Otherwise they are looked for where they were when they
+            were scanned, unless their results have pseudonyms, and beside the results.
+        marks: the file for the marks of a single slide; by default NAME.corrected.geojson beside the result.
         port: the port to listen on; 0 takes a free one.
 
     Yields:
         The server. Its `url` is the address to open.
 
     Raises:
-        ResultError: there is no result, it is damaged, or its slide is missing.
+        ResultError: there is no result; or, of a single slide, it is damaged, or its slide is missing.
         AnnotationError: a file of detections or of marks cannot be used.
-        OptionError: there are several results, the file is not one for marks, or the port is taken.
+        OptionError: marks of several slides would go to one file, the file is not one for marks, there is no slide
+            where one was named, or the port is taken.
         SlideError: the slide cannot be read.
+    """
+    is_folder = results.is_dir() and marks is None
+    opened = _workspace(results, slide) if is_folder else _single(results, slide, marks)
+    with opened as viewer, ViewerServer(viewer, port) as server:
+        try:
+            yield server
+        finally:
+            viewer.close()
+
+
+@contextmanager
+def _workspace(results: Path, slide: Path | None) -> Iterator[Answering]:
+    items = list_work(results)
+    if not any(item.record for item in items):
+        find_results(results)  # says why there is nothing to review
+        message = f"{results}: no results to review"
+        raise ResultError(message)
+    finder = _finder(results, slide)
+    missing = sum(item.record is not None and not finder.named(item.name) for item in items)
+    warnings = (_missing(missing, finder.count),) if missing else ()
+    if slide is not None:
+        _remember(results, slide, [item.record for item in items if item.record is not None])
+    yield Workspace(results, finder, warnings=warnings)
+
+
+def _missing(missing: int, known: int) -> str:
+    if not known:
+        return "nobody knows where the slides are; name the slide, or the folder that they are in"
+    return f"{counted(missing, 'slide')} not found by name among {counted(known, 'slide')}; the page says which"
+
+
+@contextmanager
+def _single(result: Path, slide: Path | None, marks: Path | None) -> Iterator[Answering]:
+    item = _one_item(result)
+    path = marks or add_suffix(item.target, CORRECTIONS_SUFFIX)
+    if path.suffix.lower() != ".geojson" or add_suffix(path.with_suffix(""), RECORD_SUFFIX).exists():
+        message = f"{path}: choose another file for the marks, one that ends in .geojson and is not a result of detect"
+        raise OptionError(message, options=("out",))
+    if item.cells is None:
+        message = f"{result}: no results of signetscan detect; name the folder to review regions alone"
+        raise ResultError(message)
+    stored = load_result(item.cells)
+    if slide is not None:
+        file = locate_slide(stored.record, slide)
+        _remember(item.cells, slide, [item.cells])
+    else:
+        file = _finder(item.cells, None).find(item.name, stored.record)
+    make_folder(path.absolute().parent)
+    regions = None if item.regions is None else add_suffix(item.target, REGIONS)
+    with open_scanned(stored.scanned, stored.record, file, path, regions=regions) as viewer:
+        yield viewer
+
+
+def _one_item(result: Path) -> WorkItem:
+    """The results of one slide.
+
+    Raises:
+        ResultError: there is no result.
+        OptionError: there are several.
     """
     records = find_results(result)
     if len(records) > 1:
         message = f"{result}: results of {len(records)} slides; name a file of one slide, such as {records[0]}"
-        raise OptionError(message)
-    stored = load_with_slide(records[0], slide)
-    path = marks or add_suffix(stored.target, CORRECTIONS_SUFFIX)
-    if path.suffix.lower() != ".geojson" or add_suffix(path.with_suffix(""), RECORD_SUFFIX).exists():
-        message = f"{path}: choose another file for the marks, one that ends in .geojson and is not a result of detect"
         raise OptionError(message, options=("out",))
-    make_folder(path.absolute().parent)
-    file = stored.scanned.path or slide
-    with (
-        open_slide(file, mpp=stored.scanned.mpp.x) as opened,
-        ViewerServer(Viewer(stored.scanned, opened, path, warnings=_warnings(stored, file, path)), port) as server,
-    ):
-        try:
-            yield server
-        finally:
-            server.viewer.close()
+    (record,) = records
+    return next(item for item in list_work(record.parent) if item.cells == record)
 
 
-def _warnings(stored: StoredResult, slide: Path, marks: Path) -> tuple[str, ...]:
-    """What the user should know before trusting detections and marks on this slide.
+def _finder(results: Path, slide: Path | None) -> SlideFinder:
+    """Where slides are looked for.
 
     Raises:
-        SlideError: a file of the slide cannot be read.
-        AnnotationError: the marks cannot be read.
+        OptionError: there is no slide where one was named.
     """
-    fingerprint, scanned = stored.record.slide.fingerprint, stored.record.slide.identity.content
-    warnings = [concern.message for concern in stored.record.slide.concerns]
-    if scanned and scanned != content_now(slide):
-        warnings.append("the slide's files have changed since it was scanned; scan it again")
-    if marks.exists() and read_marked_slide(marks).match(fingerprint, scanned) is Match.CHANGED:
-        warnings.append("the slide's files have changed since these marks were made; look at them again")
-    return tuple(warnings)
+    beside = results if results.is_dir() else results.parent
+    remembered = remembered_places(beside)
+    if slide is None:
+        return SlideFinder([*remembered, beside])
+    if not slide.exists() or not SlideFinder([slide]).count:
+        what = "no slide in this folder" if slide.exists() else "no such file"
+        message = f"{slide}: {what}"
+        raise OptionError(message, options=("slide",))
+    return SlideFinder([slide, *remembered])
+
+
+def _remember(results: Path, slide: Path, records: list[Path]) -> None:
+    """Note where slides are, unless their results have pseudonyms, which do not say the place."""
+    if all(_says_place(record) for record in records):
+        remember_slides(results if results.is_dir() else results.parent, [slide])
+
+
+def _says_place(path: Path) -> bool:
+    try:
+        record: RunRecord = read_run_record(path)
+    except ResultError:
+        return True  # it is not shown either
+    return bool(record.slide.identity.place)

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError
 from signetscan.json_values import JsonError, JsonTable, parse_json
-from signetscan.viewer.app import JSON_TYPE, Reply, refusal
+from signetscan.viewer.replies import JSON_TYPE, Reply, refusal
 
 if TYPE_CHECKING:
-    from signetscan.viewer.app import Viewer
+    from signetscan.viewer.replies import Answering
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 """The only address that the server listens on."""
-MOST_BODY_BYTES = 4096
-"""Longest request body, bytes; a change of a mark takes about a hundred."""
+MOST_BODY_BYTES = 1 << 15
+"""Longest request body, bytes; a change of a mark takes about a hundred, and some are sent together."""
 IDLE_S = 60.0
 """Seconds after which an idle connection is closed."""
 
@@ -53,7 +53,7 @@ class ViewerServer(ThreadingHTTPServer):
     """Serves a viewer until it is shut down.
 
     Args:
-        viewer: the viewer.
+        viewer: the viewer of a slide, or of a folder of results.
         port: the port to listen on; 0 takes a free one.
 
     Raises:
@@ -64,7 +64,7 @@ class ViewerServer(ThreadingHTTPServer):
     # On Windows this would let two programs listen on one port.
     allow_reuse_address = os.name == "posix"
 
-    def __init__(self, viewer: Viewer, port: int = 0) -> None:
+    def __init__(self, viewer: Answering, port: int = 0) -> None:
         self.viewer = viewer
         self.token = secrets.token_urlsafe(32)
         try:

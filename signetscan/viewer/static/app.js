@@ -1,37 +1,33 @@
 // The page: a slide, its detections, and a reviewer's marks. Names come from strangers, so they are set as text only.
 
-import { ACCEPTED, Cells, REJECTED, REVIEWED } from "./cells.js";
+import { Cells, NORMAL, POSITIVE, REVIEWED } from "./cells.js";
+import { ClassOverlay } from "./class-overlay.js";
 import { Drawing } from "./drawing.js";
+import { Magnification } from "./magnification.js";
+import { Marking } from "./marking.js";
+import { $, element, fetched, hashValues, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
 
-const $ = (id) => document.getElementById(id);
 const CLOSE_UM = 100; // side of the area shown around a visited cell
 const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 const STEP = 0.01;
 
-let facts, cells, viewer, drawing;
+let facts, cells, viewer, drawing, marking, magnification, classOverlay;
 let selected = null; // number of a box
-let drawn = null; // what a dragged box will be: "add" (a cell), "reviewed" or "normal" (a region)
+let drawn = null; // what a dragged box will be: "add" (a cell), or "reviewed", "normal" or "positive" (a region)
 let dragged = null; // a box that is being drawn: the points where it began and where the pointer is
 let turns = Promise.resolve(); // a reviewer's actions run one after the other, however fast they type
 let isMoving = false;
 let frame = 0; // the animation frame that will draw the overlay; 0 if none is requested
-let messageTimer = 0;
-
-async function fetched(path) {
-  const reply = await fetch(path);
-  if (!reply.ok) throw new Error(await reply.text());
-  return reply;
-}
 
 async function start() {
-  if (location.search) history.replaceState(null, "", location.pathname); // from now on the cookie holds the token
+  hideToken();
+  showWay();
   try {
-    const replies = await Promise.all(["slide.json", "detections.bin", "marks.json"].map(fetched));
+    const replies = await Promise.all(["slide.json", "detections.bin"].map(fetched));
     facts = await replies[0].json();
     cells = new Cells(facts.detections, facts.classes.length, await replies[1].arrayBuffer());
-    const { marks, can_undo: canUndo } = await replies[2].json();
-    for (const mark of marks) cells.setMark(mark.number, mark);
-    $("undo").disabled = !canUndo;
+    marking = new Marking(facts, cells, { changed: onMarks, panel: $("panel") });
+    await marking.load();
   } catch (error) {
     $("name").textContent = "Not loaded";
     say(`The slide cannot be shown: ${error.message}`, true);
@@ -39,16 +35,46 @@ async function start() {
   }
   document.title = `${facts.name} - signetscan view`;
   $("name").textContent = facts.name;
-  const nothing = facts.detections ? "" : "Nothing was detected, which does not mean that there is no cancer. ";
+  const isOfCells = facts.classes.length > 0; // else regions alone were looked for
+  const nothing = facts.detections || !isOfCells ? "" : "Nothing was detected, which does not mean that there is no cancer. ";
   $("about").textContent = `${nothing}Model ${facts.model}. What it learnt from: ${facts.learnt_from}`;
-  $("saved").textContent = `Marks are saved to ${facts.file} at once.`;
+  $("warnings").textContent = facts.warnings.map((text) => `Warning: ${text}.`).join(" ");
+  $("warnings").hidden = !facts.warnings.length;
+  const who = facts.reviewer ? ` Reviewer: ${facts.reviewer}.` : "";
+  $("saved").textContent = `Marks are saved to ${facts.file} at once.${who}`;
+  $("draw").disabled = !isOfCells;
   drawing = new Drawing($("overlay"), cells, facts.classes.map(({ colour }) => colour));
   showSlide();
+  magnification = new Magnification(viewer, facts.mpp, ANIMATED);
   listClasses();
   setUpThreshold();
   listen();
   select(null);
   refresh();
+  if (facts.segmented) showClasses();
+}
+
+// The ways to the work list and to the next slide of it.
+function showWay() {
+  $("way").hidden = !isInWorkspace();
+  const next = isInWorkspace() ? neighbour(1) : null;
+  $("to-next").hidden = next === null;
+  if (next) $("to-next").href = next;
+}
+
+function goToSlide(step) {
+  const address = isInWorkspace() ? neighbour(step) : null;
+  if (address) location.href = address;
+  else say(step > 0 ? "This is the last slide of the list." : "This is the first slide of the list.");
+}
+
+async function showClasses() {
+  classOverlay = new ClassOverlay($("classes-layer"), facts, redraw);
+  try {
+    await classOverlay.load();
+  } catch (error) {
+    say(`The tissue classes cannot be shown: ${error.message}`, true);
+  }
 }
 
 function showSlide() {
@@ -77,6 +103,7 @@ function showSlide() {
   });
   viewer.addHandler("open", () => {
     if (facts.bounds) viewer.viewport.fitBounds(rectangle(...facts.bounds), true);
+    goToPlace();
     redraw();
   });
   viewer.addHandler("update-viewport", redraw);
@@ -140,46 +167,44 @@ function redraw() {
     frame = 0;
     if (!viewer.world.getItemCount()) return;
     const shown = view();
+    classOverlay?.draw(shown);
     drawing.draw({ ...shown, isMoving }, selected, draftBox());
-    drawScale(shown.scale);
+    magnification.draw(shown.scale);
     document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
   });
 }
 
-// A bar of 1, 2 or 5 times a power of ten µm, the longest that fits into 140 px.
-function drawScale(scale) {
-  const longest = (140 / scale) * facts.mpp;
-  const power = 10 ** Math.floor(Math.log10(longest));
-  const length = [5, 2, 1].find((times) => times * power <= longest) * power;
-  $("scale-text").textContent = length >= 1000 ? `${length / 1000} mm` : `${+length.toPrecision(1)} \u00b5m`;
-  $("scale-bar").style.width = `${((length / facts.mpp) * scale).toFixed(1)}px`;
+// Goes to the place behind # in the address: #n=7 is a box, #x=1200&y=800 a point, level-0 pixels.
+function goToPlace() {
+  const values = hashValues();
+  const [number, x, y] = ["n", "x", "y"].map((name) => (values.has(name) ? Number(values.get(name)) : NaN));
+  if (Number.isInteger(number) && cells.has(number)) visit(number);
+  else if (Number.isFinite(x) && Number.isFinite(y)) {
+    const half = CLOSE_UM / facts.mpp;
+    viewer.viewport.fitBounds(rectangle(x - half, y - half, 2 * half, 2 * half), true);
+  }
 }
 
 function listClasses() {
   $("classes-part").hidden = facts.classes.length < 2;
   facts.classes.forEach(({ name, colour }, label) => {
-    const [box, swatch, text, number] = ["input", "i", "span", "span"].map((tag) => document.createElement(tag));
-    box.type = "checkbox";
-    box.checked = true;
+    const box = element("input", { type: "checkbox", checked: true });
     box.addEventListener("change", () => {
       cells.hidden[label] = box.checked ? 0 : 1;
       refresh();
     });
-    swatch.className = "swatch";
+    const swatch = element("i", { className: "swatch" });
     swatch.style.borderColor = `rgb(${colour.join(",")})`;
-    text.className = "name";
-    text.textContent = name;
-    number.className = "number";
-    const row = document.createElement("label");
-    row.append(box, swatch, text, number);
+    const text = element("span", { className: "name", textContent: name });
+    const row = element("label", {}, box, swatch, text, element("span", { className: "number" }));
+    const item = element("li", {}, row);
     if (facts.classes.length > 1) {
-      const pick = document.createElement("input"); // the class of boxes that are added
-      Object.assign(pick, { type: "radio", name: "added-class", value: label, checked: label === 0 });
+      // The class of boxes that are added.
+      const pick = element("input", { type: "radio", name: "added-class", value: label, checked: label === 0 });
       pick.setAttribute("aria-label", `Added boxes are of the class ${name}`);
-      row.append(pick);
+      pick.title = pick.getAttribute("aria-label");
+      item.append(pick);
     }
-    const item = document.createElement("li");
-    item.append(row);
     $("classes").append(item);
   });
 }
@@ -209,6 +234,12 @@ function moveThreshold(by) {
   applyThreshold();
 }
 
+function onMarks() {
+  if (selected !== null && !cells.has(selected)) selected = null;
+  $("undo").disabled = !marking.canUndo;
+  refresh();
+}
+
 function refresh() {
   const { byClass, shown, open } = cells.counts();
   $("done").setAttribute("aria-pressed", String(wholeRegion() !== undefined));
@@ -222,6 +253,12 @@ function refresh() {
   redraw();
 }
 
+const REGIONS = {
+  [REVIEWED]: "A region that was looked through",
+  [NORMAL]: "A region without cells",
+  [POSITIVE]: "A region in which all cells are marked",
+};
+
 function describe() {
   $("accept").disabled = $("reject").disabled = selected === null;
   if (selected === null) {
@@ -231,15 +268,12 @@ function describe() {
   const [x0, y0, x1, y1] = cells.box(selected);
   const size = [x1 - x0, y1 - y0].map((side) => (side * facts.mpp).toFixed(1)).join(" \u00d7 ");
   if (cells.isRegion(selected)) {
-    const what = cells.verdict(selected) === REVIEWED ? "A region that was looked through" : "A region without cells";
     $("accept").disabled = true;
-    $("selected").textContent = `${what}, ${size} \u00b5m`;
+    $("selected").textContent = `${REGIONS[cells.verdict(selected)]}, ${size} \u00b5m`;
     return;
   }
   const score = cells.score(selected);
-  const verdict = cells.verdict(selected);
-  const isAdded = selected >= cells.count && verdict === ACCEPTED;
-  const state = isAdded ? "added" : { [ACCEPTED]: "accepted", [REJECTED]: "rejected" }[verdict] ?? "to review";
+  const state = cells.state(selected);
   const parts = [facts.classes[cells.label(selected)].name];
   if (typeof score === "number") parts.push(`score ${score.toFixed(2)}`);
   parts.push(`${size} \u00b5m`, state);
@@ -273,74 +307,20 @@ function go(step, open = false) {
   else say(step > 0 ? "This is the last cell." : "This is the first cell.");
 }
 
-// Shows a message; one about a problem stays until the next.
-function say(text, bad = false) {
-  $("message").textContent = text;
-  $("message").className = bad ? "bad" : "";
-  clearTimeout(messageTimer);
-  if (!bad) messageTimer = setTimeout(() => ($("message").textContent = ""), 2500);
-}
-
-// Sends a change and applies the answer, which it returns, or null if there was none.
-async function send(path, body) {
-  try {
-    const reply = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    if (!reply.ok) throw new Error(await reply.text());
-    return taken(await reply.json());
-  } catch (error) {
-    return failed(error);
-  }
-}
-
 function inTurn(action) {
-  $("panel").setAttribute("aria-busy", "true");
-  const turn = turns.then(action).finally(() => {
-    if (turn === turns) $("panel").setAttribute("aria-busy", "false");
-  });
-  turns = turn;
+  turns = turns.then(action);
 }
 
-function taken(answer) {
-  if (answer.number !== null) cells.setMark(answer.number, answer.mark);
-  for (const other of answer.others) cells.setMark(other.number, other.mark);
-  if (selected !== null && !cells.has(selected)) selected = null;
-  $("undo").disabled = !answer.can_undo;
-  const time = new Date().toLocaleTimeString();
-  $("saved").textContent = answer.problem ? `Not saved: ${answer.problem}` : `Saved to ${facts.file} at ${time}.`;
-  $("saved").className = answer.problem ? "bad" : "";
-  if (answer.problem) say("The marks are not saved: the panel says why. Press s to try again.", true);
-  else if (answer.disputed.length) say("Somebody else has judged this otherwise meanwhile: look again.", true);
-  else if (answer.others.length) say(`Somebody else has changed the file: ${answer.others.length} of their marks are shown now.`, true);
-  else if ($("message").className === "bad") say("");
-  refresh();
-  return answer;
-}
-
-function failed(error) {
-  const isOffline = error instanceof TypeError; // what fetch throws without a connection
-  const text = isOffline
-    ? "Not saved: signetscan view has ended. Start it again."
-    : `The change failed: ${error.message}`;
-  $("saved").textContent = text;
-  $("saved").className = "bad";
-  say(text, true);
-  return null;
-}
-
-async function mark(action) {
+function mark(action) {
   if (selected === null) return say("Select a cell first: press n, or click a box.");
   if (action === "accept" && cells.isRegion(selected)) return say("A region is no cell.");
   const number = selected;
-  const answer = await send("marks", { action, number });
-  if (answer && action !== "clear" && number < cells.count && $("go-on").checked && selected === number) go(1, true);
+  marking.judge(action, [number]);
+  if (action !== "clear" && number < cells.count && $("go-on").checked) go(1, true);
 }
 
 async function add(box, what) {
-  const answer = await send("marks", { action: what, box, label: labelToAdd() });
+  const answer = await marking.change({ action: what, box, label: labelToAdd() });
   if (answer) select(answer.number);
   if (answer && what === "reviewed") sayOpen();
   setDrawing(null);
@@ -366,8 +346,8 @@ function wholeSlide() {
 
 async function toggleDone() {
   const region = wholeRegion();
-  if (region) await send("marks", { action: "clear", number: region.number });
-  else if (await send("marks", { action: "reviewed", box: wholeSlide() })) sayOpen();
+  if (region) await marking.change({ action: "clear", number: region.number });
+  else if (await marking.change({ action: "reviewed", box: wholeSlide() })) sayOpen();
 }
 
 function addInTheView() {
@@ -381,7 +361,7 @@ function addInTheView() {
 }
 
 async function undo() {
-  const answer = await send("marks", { action: "undo" });
+  const answer = await marking.change({ action: "undo" });
   if (!answer) return;
   if (answer.number === null) say("There is nothing to undo.");
   else if (cells.has(answer.number)) visit(answer.number);
@@ -391,10 +371,12 @@ const DRAWN = {
   add: ["draw", "Drag a box around the cell, or press Enter to add one in the middle of the view."],
   reviewed: ["reviewed", "Drag a box around what you looked through, or press Enter for the whole view."],
   normal: ["normal", "Drag a box around a part without cells, or press Enter for the whole view."],
+  positive: ["positive", "Drag a box around a part whose cells are all marked, or press Enter for the whole view."],
 };
 
 // Begins to draw a cell or a region, or ends it: null, or what is being drawn already.
 function setDrawing(what) {
+  if (what === "add" && !facts.classes.length) return say("No cells were looked for on this slide.");
   drawn = what === drawn ? null : what;
   dragged = null;
   for (const [kind, [id]] of Object.entries(DRAWN)) $(id).setAttribute("aria-pressed", String(kind === drawn));
@@ -419,9 +401,15 @@ function pan(x, y) {
   viewer.viewport.applyConstraints();
 }
 
-function zoom(factor) {
-  viewer.viewport.zoomBy(factor);
-  viewer.viewport.applyConstraints();
+function toggleMinimap() {
+  const isShown = $("minimap").hidden;
+  $("minimap").hidden = !isShown;
+  $("minimap-toggle").setAttribute("aria-pressed", String(isShown));
+}
+
+function toggleClasses() {
+  if (!classOverlay) say("The tissue of this slide was not segmented.");
+  else if (!classOverlay.toggle()) say("Tissue classes are hidden: press v to see them.");
 }
 
 const KEYS = {
@@ -434,14 +422,24 @@ const KEYS = {
   d: () => setDrawing("add"),
   g: () => setDrawing("reviewed"),
   m: () => setDrawing("normal"),
+  b: () => setDrawing("positive"),
   f: toggleDone,
-  s: () => send("save", {}),
+  s: () => marking.save(),
+  l: () => (location.href = "gallery"),
+  w: () => goToSlide(1),
+  W: () => goToSlide(-1),
   t: () => moveThreshold(STEP),
   T: () => moveThreshold(-STEP),
   h: toggleBoxes,
-  "+": () => zoom(1.5),
-  "=": () => zoom(1.5),
-  "-": () => zoom(1 / 1.5),
+  v: toggleClasses,
+  o: toggleMinimap,
+  "+": () => magnification.zoom(1.5),
+  "=": () => magnification.zoom(1.5),
+  "-": () => magnification.zoom(1 / 1.5),
+  1: () => magnification.show(5),
+  2: () => magnification.show(10),
+  3: () => magnification.show(20),
+  4: () => magnification.show(40),
   0: () => viewer.viewport.goHome(),
   "?": () => $("help").showModal(),
   Escape: escape,
@@ -451,8 +449,8 @@ const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
 function onKey(event) {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || $("help").open) return;
-  if (target instanceof HTMLSelectElement) return;
-  const isOtherButton = target instanceof HTMLButtonElement && !Object.values(DRAWN).some(([id]) => target === $(id));
+  if (isForField(event)) return;
+  const isOtherButton = target.matches?.("button, a") && !Object.values(DRAWN).some(([id]) => target === $(id));
   if (key in MOVES && !(target instanceof HTMLInputElement)) pan(...MOVES[key]);
   else if (key === "Enter" && drawn && !isOtherButton) inTurn(addInTheView);
   else if (Object.hasOwn(KEYS, key)) inTurn(KEYS[key]);
@@ -464,13 +462,14 @@ function listen() {
   document.addEventListener("keydown", onKey, true);
   const buttons = {
     accept: "a", reject: "r", previous: "p", next: "n", draw: "d", undo: "u", save: "s", "help-open": "?",
-    reviewed: "g", normal: "m", done: "f",
+    reviewed: "g", normal: "m", positive: "b", done: "f", "minimap-toggle": "o",
   };
   for (const [id, key] of Object.entries(buttons)) $(id).addEventListener("click", () => inTurn(KEYS[key]));
   $("show-rejected").addEventListener("change", () => {
     cells.showRejected = $("show-rejected").checked;
     refresh();
   });
+  addEventListener("hashchange", goToPlace);
   new ResizeObserver(redraw).observe($("stage"));
 }
 

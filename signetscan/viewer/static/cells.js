@@ -4,7 +4,8 @@ export const ACCEPTED = 1;
 export const REJECTED = 2;
 export const REVIEWED = 3;
 export const NORMAL = 4;
-const VERDICTS = { accepted: ACCEPTED, rejected: REJECTED, reviewed: REVIEWED, normal: NORMAL };
+export const POSITIVE = 5;
+const VERDICTS = { accepted: ACCEPTED, rejected: REJECTED, reviewed: REVIEWED, normal: NORMAL, positive: POSITIVE };
 const ROUNDING = 1e-6; // a score of 0.35 as a 32-bit float is a little less than the threshold 0.35
 
 export class Cells {
@@ -64,6 +65,17 @@ export class Cells {
     return [...this.others.keys()]
       .filter((number) => this.isRegion(number))
       .map((number) => ({ number, box: this.box(number), verdict: this.verdict(number) }));
+  }
+
+  clearMarks() {
+    for (const number of [...this.markedDetections, ...this.others.keys()]) this.setMark(number, null);
+  }
+
+  // What a person said of a box, in a word.
+  state(number) {
+    const verdict = this.verdict(number);
+    if (verdict === ACCEPTED && number >= this.count) return "added";
+    return { [ACCEPTED]: "accepted", [REJECTED]: "rejected" }[verdict] ?? "to review";
   }
 
   // Sets the mark of a box; null removes it.
@@ -166,6 +178,16 @@ export class Cells {
       if (!verdicts[number]) open++;
     }
     return { byClass, shown, open };
+  }
+
+  // The detections that reach the threshold, of the shown classes and in a state, by falling score: at most `most`.
+  listed(state, most) {
+    const numbers = [];
+    for (let number = 0; number < this.cutoff && numbers.length < most; number++) {
+      if (this.hidden[this.labels[number]]) continue;
+      if (state === "all" || this.state(number) === state) numbers.push(number);
+    }
+    return numbers;
   }
 
   // Side of a usual box: the median over the first thousand detections.

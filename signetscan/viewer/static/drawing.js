@@ -1,14 +1,18 @@
 // Draws the boxes in view on a canvas over the slide: as boxes where they can be told apart, else as dots.
 
-import { ACCEPTED, REJECTED, REVIEWED } from "./cells.js";
+import { ACCEPTED, NORMAL, POSITIVE, REJECTED, REVIEWED } from "./cells.js";
 
 const LEAST_SIDE = 6; // a box smaller than this on the screen is a dot
 const MOST_BOXES = 5000; // more boxes than this in view are dots too
 const MOST_MOVING = 200000; // while the view moves, only this many are drawn, those with the highest scores
 const BADGE_SIDE = 22; // a box at least this large on the screen has a badge that shows its verdict
-const REJECTED_COLOUR = "#565d68";
-const REGIONS = { reviewed: "#1f78b4", normal: "#33a02c" };
-const BADGES = { accepted: "#1a7f37", rejected: REJECTED_COLOUR, added: "#1557b0" };
+const REGIONS = {
+  [REVIEWED]: ["#1f78b4", "Looked through"],
+  [NORMAL]: ["#33a02c", "No cells"],
+  [POSITIVE]: ["#b35900", "All cells marked"],
+};
+const BADGES = { accepted: "#1a7f37", rejected: "#565d68", added: "#1557b0" };
+const DOTS = { accepted: 0xff377f1a, rejected: 0xff685d56, added: 0xffb05715 }; // the same, as bytes of A, B, G, R
 const HALO = "rgba(255,255,255,0.8)";
 
 export class Drawing {
@@ -70,8 +74,8 @@ export class Drawing {
     }
     this.pixels.fill(0);
     const inks = this.colours.map(([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
-    const grey = 0xff685d56;
     const side = Math.round((shown.length > 50000 ? 2 : 4) * density);
+    const marked = []; // drawn last and larger, so that what is decided is seen among what is not
     const factor = view.scale * density;
     const { pixels, cells } = this;
     const { boxes, labels, verdicts, count } = cells;
@@ -87,13 +91,28 @@ export class Drawing {
       const x = ((box[at] + box[at + 2] - left) * half) | 0;
       const y = ((box[at + 1] + box[at + 3] - top) * half) | 0;
       if (x < 0 || y < 0 || x > width - side || y > height - side) continue; // a dot at the very edge
-      const verdict = isDetection ? verdicts[number] : cells.verdict(number);
-      const ink = verdict === REJECTED ? grey : inks[isDetection ? labels[number] : cells.label(number)];
+      if (!isDetection || verdicts[number]) {
+        marked.push([x, y, number]);
+        continue;
+      }
+      const ink = inks[labels[number]];
       for (let row = y * width + x, end = row + side * width; row < end; row += width) {
         for (let step = 0; step < side; step++) pixels[row + step] = ink;
       }
     }
+    for (const [x, y, number] of marked) this.#drawMarkedDot(x, y, side, cells.state(number));
     this.context.putImageData(this.dots, 0, 0);
+  }
+
+  #drawMarkedDot(x, y, side, state) {
+    const { width, height } = this.canvas;
+    const rim = Math.max(1, side >> 2); // white, so that the dot is seen on tissue of any colour
+    for (let row = Math.max(y - rim, 0); row < Math.min(y + side + rim, height); row++) {
+      for (let column = Math.max(x - rim, 0); column < Math.min(x + side + rim, width); column++) {
+        const isInside = row >= y && row < y + side && column >= x && column < x + side;
+        this.pixels[row * width + column] = isInside ? DOTS[state] : 0xffffffff;
+      }
+    }
   }
 
   // Returns the position and kind of each badge, to be drawn last, over all boxes.
@@ -109,15 +128,13 @@ export class Drawing {
       context.strokeStyle = HALO;
       context.lineWidth = line + 2;
       context.strokeRect(x, y, width, height);
-      context.strokeStyle = verdict === REJECTED ? REJECTED_COLOUR : inks[this.cells.label(number)];
+      const state = this.cells.state(number);
+      context.strokeStyle = BADGES[state] ?? inks[this.cells.label(number)];
       context.lineWidth = line;
       if (verdict === REJECTED) context.setLineDash([5, 4]);
       context.strokeRect(x, y, width, height);
       if (verdict === REJECTED) context.setLineDash([]);
-      if (verdict && Math.min(width, height) >= BADGE_SIDE) {
-        const isAdded = number >= this.cells.count && verdict === ACCEPTED;
-        badges.push([x + width, y, isAdded ? "added" : verdict === ACCEPTED ? "accepted" : "rejected"]);
-      }
+      if (verdict && Math.min(width, height) >= BADGE_SIDE) badges.push([x + width, y, state]);
     }
     return badges;
   }
@@ -125,13 +142,21 @@ export class Drawing {
   #drawRegion({ box, verdict }, view) {
     const context = this.context;
     const [x, y, width, height] = this.#onScreen(box, view);
+    const [colour, name] = REGIONS[verdict];
     context.setLineDash([14, 6]);
-    for (const [colour, line] of [[HALO, 6], [verdict === REVIEWED ? REGIONS.reviewed : REGIONS.normal, 3]]) {
-      context.strokeStyle = colour;
+    for (const [ink, line] of [[HALO, 6], [colour, 3]]) {
+      context.strokeStyle = ink;
       context.lineWidth = line;
       context.strokeRect(x, y, width, height);
     }
     context.setLineDash([]);
+    context.font = "600 12px system-ui, sans-serif";
+    const wide = context.measureText(name).width + 10;
+    if (width < wide || height < 24) return;
+    context.fillStyle = "#fff";
+    context.fillRect(x, y, wide, 18);
+    context.fillStyle = "#1c2330";
+    context.fillText(name, x + 5, y + 13);
   }
 
   #drawBadge(x, y, kind) {
