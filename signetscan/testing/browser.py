@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 @contextmanager
 def viewed(scanned: ScannedSlide, slide: Slide, *, width: int, height: int) -> Iterator[Page]:
     """The viewer's page in Chromium, after it has been drawn."""
-    path = shutil.which("chromium") or shutil.which("google-chrome")
     with (
         tempfile.TemporaryDirectory() as folder,
         ViewerServer(Viewer(scanned, slide, Path(folder) / f"{scanned.name}.corrected.geojson")) as server,
-        sync_playwright() as playwright,
+        browsed(server, width=width, height=height) as page,
     ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield page
+
+
+@contextmanager
+def browsed(server: ViewerServer, *, width: int, height: int) -> Iterator[Page]:
+    """The first page of a viewer in Chromium, after it has been drawn; the server ends with the block."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
         page.goto(server.url)
