@@ -147,7 +147,7 @@ def results(tmp_path: Path) -> Path:
 
 def test_marks_of_another_slide_are_neither_shown_nor_judged_nor_learnt(results: Path) -> None:
     marks = marks_of(results / "s.corrected.geojson", scanned(fingerprint="other"))
-    with pytest.raises(AnnotationError, match="another slide"), open_viewer(results, SAMPLE):
+    with pytest.raises(AnnotationError, match="another slide"), open_viewer(results / "s.csv", SAMPLE):
         pass
     for judge in (evaluate_files, compare_results):
         with pytest.raises(AnnotationError, match="another slide"):
@@ -236,5 +236,5 @@ def test_marks_of_the_slide_that_was_there_before_are_kept_under_another_name(re
     of_anna = corrections_path(results / "s", "anna")
     of_anna.write_text("[]")
     (results / "s.t.corrected.geojson").write_text("[]")  # of another slide, s.t
-    ((before, _),) = set_marks_aside(results / "s", "another")[1:]
-    assert before == of_anna, "those of reviewers with a name too"
+    moved = [before for before, _ in set_marks_aside(results / "s", "another")]
+    assert moved == [of_anna, marks], "those of reviewers with a name too"

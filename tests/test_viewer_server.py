@@ -383,7 +383,7 @@ def test_what_cannot_be_viewed_is_said_in_one_line(stored: StoredResult, tmp_pat
     (tmp_path / "other.run.json").write_bytes(record.read_bytes())
     (tmp_path / "sample.run.json").write_bytes(record.read_bytes())
     assert "results of 2 slides" in failing(tmp_path, "--slide", SAMPLE, "--out", tmp_path / "m.geojson")
-    assert "no results" in failing(tmp_path / "x", "--slide", SAMPLE)
+    assert "no such file" in failing(tmp_path / "x", "--slide", SAMPLE)
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_option(tmp_path: Path) -> None:

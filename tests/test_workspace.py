@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,6 +30,8 @@ from signetscan.viewer.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from signetscan.json_values import Json
 
     Opening: TypeAlias = "Callable[[Folders], Workspace]"
 
@@ -151,6 +154,37 @@ def test_few_slides_are_open_at_once_and_their_marks_stay(
     assert late.status == 409, "a page of before may know drawn boxes by other numbers"
     assert said_in(folders.results / "a.corrected.geojson").names == ("Signet ring cell",)
     assert space.post(f"/slide/{first}/marks", {"action": "reject", "number": 0}).status == 400
+
+
+def test_a_slide_whose_marks_are_not_saved_stays_open(
+    space: Workspace, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: closing it would lose them."""
+    monkeypatch.setattr(opened_slides, "MOST_OPEN", 1)
+    slides = rows(space)
+    marks = folders.results / "a.corrected.geojson"
+    session = got(space, f"/slide/{slides['a']['number']}/slide.json")["session"]
+    marks.mkdir()
+    change: dict[str, Json] = {"session": session, "action": "accept", "number": 0}
+    assert json.loads(space.post(f"/slide/{slides['a']['number']}/marks", change).body)["problem"]
+    for name in ("b", "ward/c", "b"):
+        got(space, f"/slide/{slides[name]['number']}/slide.json")
+    marks.rmdir()
+    saved = space.post(f"/slide/{slides['a']['number']}/save", {"session": session})
+    assert json.loads(saved.body)["problem"] is None
+    assert len(said_in(marks)) == 1
+    got(space, f"/slide/{slides['b']['number']}/slide.json")
+    assert space._slides.count == 1
+
+
+def test_a_slide_that_comes_later_is_found(tmp_path: Path, opening: Opening) -> None:
+    folders = make_folders(tmp_path, ["a"], missing=["a"])
+    space = opening(folders)
+    number = rows(space)["a"]["number"]
+    assert space.get(f"/slide/{number}/slide.json").status == 409
+    shutil.copy(SAMPLE, folders.slides / "a.svs")
+    assert space.get(f"/slide/{number}/slide.json").status == 200
+    assert rows(space)["a"]["found"]
 
 
 @pytest.mark.slow

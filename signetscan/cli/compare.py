@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each slide.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no notes on what was left out.")
 def compare(a: Path, b: Path, *, as_json: bool, quiet: bool, **values: object) -> None:
-    """Compare two runs, a run and a reviewer, or two reviewers, on the same slides.
+    """Compare runs or reviewers on the same slides.
 
     A and B are each a file (GeoJSON, CSV, XML) or a folder of them, paired by name. If B is a reviewer's, A is
     evaluated against it; if the reviewer marked regions, only objects in them count. If both are marks made in the

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     "--out", "-o", type=FILE, help="File for marks of one slide.  [default: NAME.corrected.geojson next to the result]"
 )
 def view(results: Path, slide: Path | None, port: int, out: Path | None, *, no_browser: bool) -> None:
-    """Review and correct results in the browser: a work list of all slides of a folder, or one slide.
+    """Review and correct results in the browser.
 
-    RESULTS is a folder of results, or any file of one slide's. Accept or reject detections, add missed cells, and draw
-    regions. Each mark is saved at once, as GeoJSON for QuPath, and shown again the next time. Press ? on a page to see
-    its keys, and Ctrl-C here to end.
+    RESULTS is a folder of results, of which a work list is shown, or any file of one slide's. Accept or reject
+    detections, add missed cells, and draw regions. Each mark is saved at once, as GeoJSON for QuPath, and shown again
+    the next time. Press ? on a page to see its keys, and Ctrl-C here to end.
 
     Only this machine can connect, and only with the printed address, which gives access to the slide. On a machine
     that others use too, give --no-browser, so that they cannot find the address in the list of processes.

@@ -79,6 +79,9 @@ class SlideFinder:
             ResultError: none of the slides is the slide of the result.
         """
         found = matching_slide(self.named(name), record, self._fingerprint)
+        if found is None:
+            self.refresh()  # it may have come meanwhile
+            found = matching_slide(self.named(name), record, self._fingerprint)
         if found is None and self.count <= MOST_OPENED:
             found = matching_slide(self._files, record, self._fingerprint)
         if found is not None:

@@ -85,6 +85,8 @@ class Viewer:
         self._detections = ranked(scanned.detections)
         self._overlay = overlay
         self._reviewer = reviewer
+        self.is_saved = True
+        """Whether all marks are on the disk."""
         # Tells this viewer from one that is opened later: numbers of drawn boxes differ between the two.
         self.session = secrets.token_hex(8)
         self._file = MarksFile(marks_path, scanned, self._detections, whole=_whole(slide))
@@ -153,7 +155,7 @@ class Viewer:
         if address not in {"/marks", "/save"}:
             return not_there()
         if content.get("session", self.session) != self.session:
-            return refusal(409, "The slide was opened anew meanwhile: load the page again.")
+            return refusal(409, "The slide was opened anew meanwhile: look at it, and judge again.")
         with self._lock:
             before = dict(self.marks.by_number)
             number, refused = self._apply(content) if address == "/marks" else (None, None)
@@ -161,6 +163,7 @@ class Viewer:
                 return refused
             changed = dict(self.marks.by_number)
             disputed, problem = self._save()
+            self.is_saved = problem is None
             return json_reply(
                 {
                     "number": number,
@@ -259,7 +262,7 @@ class Viewer:
     def _all_marks(self) -> Reply:
         with self._lock:
             marks: list[Json] = [{"number": number, **(self._mark(number) or {})} for number in self.marks.by_number]
-            return json_reply({"marks": marks, "can_undo": self.marks.can_undo, "session": self.session})
+            return json_reply({"marks": marks, "can_undo": self.marks.can_undo})
 
     def _mark(self, number: int) -> dict[str, Json] | None:
         mark = self.marks.by_number.get(number)

@@ -33,6 +33,11 @@ class _Opened:
     users: int = 0
     """Requests that it answers now."""
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether it may be closed without losing a mark, as on a full disk."""
+        return self.viewer is None or self.viewer.is_saved
+
 
 class OpenedSlides:
     """Opens slides and closes those that were not used for longest. Safe to use from several threads.
@@ -100,5 +105,5 @@ class OpenedSlides:
         idle = [key for key, entry in self._opened.items() if not entry.users]
         failed = [key for key in idle if self._opened[key].viewer is None]
         surplus = max(len(self._opened) - len(failed) - MOST_OPEN, 0)
-        oldest = [key for key in idle if key not in failed][:surplus]
+        oldest = [key for key in idle if key not in failed and self._opened[key].is_saved][:surplus]
         return [self._opened.pop(key).closing for key in (*failed, *oldest)]

@@ -95,6 +95,7 @@ function showSlide() {
     showNavigator: true,
     navigatorId: "navigator",
     maxZoomPixelRatio: 4,
+    minZoomImageRatio: 0.2, // so that a small image can be seen at 5x too
     visibilityRatio: 0.3,
     animationTime: ANIMATED ? 0.4 : 0,
     gestureSettingsMouse: { clickToZoom: false },

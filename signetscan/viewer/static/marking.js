@@ -20,11 +20,17 @@ export class Marking {
   }
 
   async load() {
-    const { marks, can_undo: canUndo, session } = await (await fetched("marks.json")).json();
+    const { marks, can_undo: canUndo } = await (await fetched("marks.json")).json();
     this.cells.clearMarks();
     for (const mark of marks) this.cells.setMark(mark.number, mark);
-    this.session = session;
     this.canUndo = canUndo;
+  }
+
+  // Begins anew with what the server has now: the slide was closed meanwhile, or somebody else reviews.
+  async #reload() {
+    this.facts = await (await fetched("slide.json")).json();
+    this.session = this.facts.session;
+    await this.load();
   }
 
   // Accepts, rejects or clears boxes, which shows at once.
@@ -49,12 +55,15 @@ export class Marking {
 
   // Sends what could not be sent, or saves again.
   async save() {
-    if (this.#waiting.length) return this.#run();
+    if (this.#waiting.length || this.#isSending) return this.#run();
+    this.#setSending(true);
     try {
       this.#taken(await posted("save", { session: this.session }));
     } catch (error) {
       await this.#failed(error);
     }
+    this.#setSending(false);
+    if (this.#waiting.length) await this.#run();
   }
 
   #send(change, alone) {
@@ -66,8 +75,7 @@ export class Marking {
 
   async #run() {
     if (this.#isSending) return;
-    this.#isSending = true;
-    this.panel.setAttribute("aria-busy", "true");
+    this.#setSending(true);
     while (this.#waiting.length) {
       const some = this.#waiting.splice(0, this.#together());
       try {
@@ -83,8 +91,12 @@ export class Marking {
         break;
       }
     }
-    this.#isSending = false;
-    this.panel.setAttribute("aria-busy", "false");
+    this.#setSending(false);
+  }
+
+  #setSending(isSending) {
+    this.#isSending = isSending;
+    this.panel.setAttribute("aria-busy", String(isSending));
   }
 
   // How many of the waiting changes can be sent together.
@@ -117,7 +129,7 @@ export class Marking {
       : `The change failed: ${error.message}`;
     if (!isOffline) {
       for (const { answered } of this.#waiting.splice(0)) answered(null);
-      await this.load().catch(() => {});
+      await this.#reload().catch(() => {});
     }
     $("saved").textContent = text;
     $("saved").className = "bad";
