@@ -90,6 +90,7 @@ function show() {
   const rows = chosen();
   $("slides").tBodies[0].replaceChildren(...rows.map(row));
   $("none").hidden = rows.length > 0;
+  $("slides").classList.toggle("unscored", work.slides.every(({ score }) => score == null)); // none was segmented
   const failed = work.slides.filter(({ failure }) => failure);
   $("failed").tBodies[0].replaceChildren(...failed.map(failedRow));
   $("failed-part").hidden = failed.length === 0;
