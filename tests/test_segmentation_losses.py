@@ -123,6 +123,21 @@ def test_losses_are_their_formulas(name: LossName, seed: int, together: int, cla
     )
 
 
+def test_dice_counts_all_pixels_where_no_image_is_background() -> None:
+    """Over outlined pixels alone, Dice is best where everything is called a lesion."""
+    logits, labels, sources = pixels(3)
+    sources = torch.where(sources == NORMAL, NOISY, sources)
+    everything = torch.stack([-torch.ones_like(labels), *(torch.ones_like(labels),) * (logits.shape[1] - 1)], 1) * 9.0
+    options = options_for("dghm-c")
+    lone, joint = (SegmentationLoss(options, any_normal=known) for known in (True, False))
+    arrays = everything.numpy(), labels.numpy()
+    counted = sources.numpy() != IGNORED
+    assert float(joint(everything, labels, sources).dice) == pytest.approx(slow_dice(*arrays, counted), rel=1e-4)
+    outlined = counted & (sources.numpy() != NOISY)
+    assert float(lone(everything, labels, sources).dice) == pytest.approx(slow_dice(*arrays, outlined), rel=1e-4)
+    assert joint(everything, labels, sources).dice > lone(everything, labels, sources).dice
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_the_loss(name: LossName, monkeypatch: pytest.MonkeyPatch) -> None:
     """By differences; the coefficients of harmonised losses are constants, so those are held fixed."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signetscan.training.segmentation.checkpoint import SegmentationCheckpoint
     from signetscan.training.segmentation.options import SegmentationOptions
 
+NO_NORMALS = "No image is known to be background as a whole"
 FEW_SLIDES = 8
 """Held-out slides below which their figures tell little."""
 
@@ -56,8 +57,11 @@ def masked_split_cautions(
     slides = len({image.slide for image in held_out})
     if slides < FEW_SLIDES:
         cautions.append(f"Only {counted(slides, 'slide')} held out: the figures rest on so few")
-    if any(image.normal for image in held_out) and not any(image.normal for image in learn):
-        cautions.append("All images without a lesion are held out, so DGHM can trust no background")
+    if not any(image.normal for image in learn):
+        which = "All images without a lesion are held out" if any(image.normal for image in held_out) else NO_NORMALS
+        cautions.append(
+            f"{which}, so DGHM can trust no background; if everything is outlined, the loss ce suits better"
+        )
     shown = _labels_shown(held_out)
     absent = [name for label, name in enumerate(class_names) if label and label not in shown]
     if absent:

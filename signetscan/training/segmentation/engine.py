@@ -221,7 +221,8 @@ def train_on_masks(  # noqa: PLR0913 - three of them only listen
         held_out_slides=tuple(sorted({image.slide for image in held_out})),
         network={},
     )
-    learner, checkpoint = _start(fresh, network, out, torch_device, resume=resume)
+    loss = SegmentationLoss(options, any_normal=any(image.normal for image in learn))
+    learner, checkpoint = _start(fresh, network, loss, out, torch_device, resume=resume)
     with PixelStore(out, cache_bytes()) as store:
         views = [[MaskedView(store, image, mpp / dataset.mpp) for image in images] for images in (learn, held_out)]
         positives, normals = list_patches(views[0], options)
@@ -262,10 +263,15 @@ def scored_labels(names: Sequence[str], class_names: Sequence[str]) -> tuple[int
 
 
 def _start(
-    fresh: SegmentationCheckpoint, network: SegmentationNet, out: Path, device: torch.device, *, resume: bool
+    fresh: SegmentationCheckpoint,
+    network: SegmentationNet,
+    loss: SegmentationLoss,
+    out: Path,
+    device: torch.device,
+    *,
+    resume: bool,
 ) -> tuple[Learner, SegmentationCheckpoint]:
     """What trains the network, and the state of a new run or of the one in the folder."""
-    loss = SegmentationLoss(fresh.options)
     if not resume:
         check_is_new(out)
         return make_learner(network, loss, fresh.options, device), fresh

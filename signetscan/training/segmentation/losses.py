@@ -12,7 +12,7 @@ besides the background, that is DGHM as it is printed.
 
 Soft Dice is that of Milletari, Navab and Ahmadi, "V-Net" (3DV 2016, arXiv 1606.04797), with plain sums below as in
 Drozdzal et al. (2016, arXiv 1608.04117): of each class in a batch, 2 * sum(p * y) / (sum(p) + sum(y)). Beside DGHM it
-sums over clean pixels only.
+sums over clean pixels only, if there is clean background.
 """
 
 from __future__ import annotations
@@ -80,15 +80,17 @@ class SegmentationLoss(nn.Module):
 
     Args:
         options: the options of the run.
+        any_normal: whether some training images are known to be background as a whole. Without any, clean pixels are
+            all of some class, and a Dice over them alone would call everything one; so it sums over all pixels.
     """
 
-    def __init__(self, options: SegmentationOptions) -> None:
+    def __init__(self, options: SegmentationOptions, *, any_normal: bool = True) -> None:
         super().__init__()
         name = options.loss.loss
         counting = Counting(together=options.pixels_per_example, per_positive=False)
         self.of_pixels = None if name == "dice" else make_loss(options.loss, counting)
         self.dice_weight = options.dice_weight
-        self.clean_only = name in TRUSTS_CLEAN_ONLY
+        self.clean_only = any_normal and name in TRUSTS_CLEAN_ONLY
 
     def forward(self, logits: Tensor, labels: Tensor, sources: Tensor) -> SegmentationLosses:
         """The losses of a batch.
