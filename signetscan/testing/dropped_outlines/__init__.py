@@ -1,0 +1,1 @@
+"""Parts of the experiment on dropped outlines: its images, its methods, its figures, and its tables."""
