@@ -12,13 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signetscan.dataset.masks.images import Mask, MaskedImage
 from signetscan.errors import OptionError
 from signetscan.training.losses import HarmonisedLoss, Source
 from signetscan.training.options import LossName, LossOptions, TrainOptions
+from signetscan.training.segmentation.cautions import masked_split_cautions
 from signetscan.training.segmentation.losses import SegmentationLoss, dice_loss, margins
 from signetscan.training.segmentation.options import SegmentationOptions, segmentation_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -222,3 +226,20 @@ def test_a_batch_of_which_nothing_counts_has_a_gradient_of_zero() -> None:
 def test_dice_does_not_train_a_detector() -> None:
     with pytest.raises(OptionError, match="dice is a loss of segmentation"):
         TrainOptions(loss=LossOptions(loss="dice"))
+
+
+def test_a_run_is_cautioned_of_background_only_if_its_loss_minds(tmp_path: Path) -> None:
+    mask = Mask(path=tmp_path, label=1, shows=(1,))
+    images = [
+        MaskedImage(path=tmp_path, width=9, height=9, mask=mask, slide=str(number), part=None) for number in range(20)
+    ]
+    normal = replace(images[0], mask=None)
+
+    def said(name: LossName, *held_out: MaskedImage) -> list[str]:
+        return masked_split_cautions(images[:10], [*images[10:], *held_out], ("none", "a"), options_for(name))
+
+    assert said("ce") == said("ghm-c", normal) == []
+    (line,) = said("dghm-c")
+    assert line.startswith("No image is known to be background as a whole, so DGHM can trust no background")
+    (line,) = said("dghm-c", normal)
+    assert line.startswith("All images without a lesion are held out")

@@ -29,10 +29,14 @@ from signetscan.testing.dropped_outlines.masks import Data, drop_outlines, image
 from signetscan.testing.dropped_outlines.methods import METHODS, ORDER, RATES, Job, jobs_for
 from signetscan.testing.dropped_outlines.report import COLUMNS, write_report, write_rows
 from signetscan.training.loop import LAST
-from signetscan.training.segmentation import losses
 from signetscan.training.segmentation.checkpoint import load_segmentation_checkpoint
 from signetscan.training.segmentation.engine import train_on_masks
-from signetscan.training.segmentation.options import STRIDE, SegmentationArchitecture, SegmentationOptions
+from signetscan.training.segmentation.options import (
+    STRIDE,
+    TRUSTS_CLEAN_ONLY,
+    SegmentationArchitecture,
+    SegmentationOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +87,8 @@ def run_job(work: Path, data: Data, dataset: MaskedDataset, job: Job, steps: int
     shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
     options = options_for(method, seed, steps)
     # No option says so: which losses trust clean pixels only is a part of each.
-    trusting = ("ce",) if METHODS[method].clean_dice else losses.TRUSTS_CLEAN_ONLY
-    with patch.object(losses, "TRUSTS_CLEAN_ONLY", trusting):
+    trusting = ("ce",) if METHODS[method].clean_dice else TRUSTS_CLEAN_ONLY
+    with patch("signetscan.training.segmentation.losses.TRUSTS_CLEAN_ONLY", trusting):
         train_on_masks(replace(dataset, images=learn.images), options, out, weights=weights, device="cpu")
     network = load_segmentation_checkpoint(out / LAST).make_network()
     shutil.rmtree(out)

@@ -166,7 +166,8 @@ def _cell(numbers: Sequence[float]) -> str:
 def plot(path: Path, rows: Sequence[Row]) -> None:
     """Figures against the rate, with one standard deviation over seeds."""
     figure = Figure(figsize=(15, 4.6), layout="constrained")
-    for axes, column in zip(figure.subplots(1, len(PLOTTED)), PLOTTED, strict=True):
+    shown = [column for column in PLOTTED if any(row.get(column) for row in rows)]
+    for axes, column in zip(figure.subplots(1, len(shown)), shown, strict=True):
         for index, (method, title) in enumerate(_shown(rows)):
             points = [(rate, list(by_seed(rows, method, rate, column).values())) for rate in RATES]
             points = [(rate, numbers) for rate, numbers in points if numbers]
@@ -184,6 +185,7 @@ def plot(path: Path, rows: Sequence[Row]) -> None:
         short = {"dice_at_half": "Dice at 0.5", "dice_chosen": "Dice at the chosen threshold"}
         axes.set(xlabel="outlines dropped in training, %", title=short.get(column, TABLES[column].partition(",")[0]))
         axes.set_xticks([100 * rate for rate in RATES])
+        axes.set_xlim(-5, 75)
         axes.set_ylim(0 if column == "dice_at_half" else 0.5, 1)
         axes.grid(alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.errors import TrainingError
 from signetscan.plurals import counted
+from signetscan.training.segmentation.options import TRUSTS_CLEAN_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,10 @@ def check_masked_split(
 
 
 def masked_split_cautions(
-    learn: Sequence[MaskedImage], held_out: Sequence[MaskedImage], class_names: Sequence[str]
+    learn: Sequence[MaskedImage],
+    held_out: Sequence[MaskedImage],
+    class_names: Sequence[str],
+    options: SegmentationOptions,
 ) -> list[str]:
     """What the images to learn from and the held-out ones lack; sentences without their full stops."""
     if not held_out:
@@ -57,7 +61,7 @@ def masked_split_cautions(
     slides = len({image.slide for image in held_out})
     if slides < FEW_SLIDES:
         cautions.append(f"Only {counted(slides, 'slide')} held out: the figures rest on so few")
-    if not any(image.normal for image in learn):
+    if options.loss.loss in TRUSTS_CLEAN_ONLY and not any(image.normal for image in learn):
         which = "All images without a lesion are held out" if any(image.normal for image in held_out) else NO_NORMALS
         cautions.append(
             f"{which}, so DGHM can trust no background; if everything is outlined, the loss ce suits better"

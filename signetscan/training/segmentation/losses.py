@@ -24,12 +24,10 @@ from torch import Tensor, nn
 
 from signetscan.dataset.masks.images import BACKGROUND
 from signetscan.training.losses import Counting, Source, make_loss
+from signetscan.training.segmentation.options import TRUSTS_CLEAN_ONLY
 
 if TYPE_CHECKING:
     from signetscan.training.segmentation.options import SegmentationOptions
-
-TRUSTS_CLEAN_ONLY = ("dghm-c", "dghm-c-star")
-"""Losses beside which Dice sums over clean pixels."""
 
 
 class SegmentationLosses(NamedTuple):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SegmentationPresetName = Literal["strong", "fast"]
 
+TRUSTS_CLEAN_ONLY = ("dghm-c", "dghm-c-star")
+"""Losses beside which Dice sums over clean pixels."""
 STRIDE = 32
 """Stride of the coarsest feature map, pixels; sides of tiles are multiples of it."""
 

@@ -142,7 +142,7 @@ def write_segmentation_report(
         ],
         "warnings": [
             *(warning.rstrip(".") for warning in dataset.warnings),
-            *masked_split_cautions(learn, held_out, dataset.class_names),
+            *masked_split_cautions(learn, held_out, dataset.class_names, options),
             *cautions,
         ],
         "curves": [

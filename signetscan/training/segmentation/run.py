@@ -60,7 +60,7 @@ def train_segmenter(
         raise OptionError(message, options=("model_mpp",))
     options = fit_to_masks(options or segmentation_options(), dataset)
     learn, held_out = hold_out(dataset.images, options.validation_split, options.fold, options.seed)
-    cautions = tuple(masked_split_cautions(learn, held_out, dataset.class_names))
+    cautions = tuple(masked_split_cautions(learn, held_out, dataset.class_names, options))
     emit(DataRead(dataset=dataset, description=describe_masked(dataset.images), cautions=cautions))
     check_masked_split(learn, held_out, dataset.class_names, options)
 
