@@ -86,6 +86,7 @@ def test_what_the_record_says_of_regions_is_read_back_and_checked() -> None:
         "scored_classes": ["A"],
         "top_share": 0.1,
         "fields": [{"x": 10.5, "y": 20.0, "probability": 0.75}],
+        "map": {"rows": 3, "columns": 4, "pixel_width_px": 8.0, "pixel_height_px": 8.0},
     }
     record = RegionsRecord.from_json(JsonTable.of(table, "regions"))
     assert record.classes[0].colour == (1, 2, 3)
