@@ -13,9 +13,19 @@ from results_for_reports import made_slide, random_detections, written
 from run_records import MADE
 from shown_pages import HOSTILE_TEXTS, faint_texts, shown
 
+from signetscan.annotations.marked_slide import MarkTally, member_of
 from signetscan.detections import Detections
 from signetscan.formats.class_areas import ClassArea
-from signetscan.reports.index import CellsEntry, FailedEntry, IndexEntry, RegionsEntry, find_entries, write_index
+from signetscan.reports.index import (
+    CellsEntry,
+    FailedEntry,
+    IndexEntry,
+    RegionsEntry,
+    ReviewEntry,
+    find_entries,
+    write_index,
+)
+from signetscan.reports.page import NOT_DEFINED
 from signetscan.reports.slide_report import write_slide_report
 from signetscan.results.record_parts import RegionsRecord
 from signetscan.results.run_record import write_run_record
@@ -401,6 +411,21 @@ def test_the_index_is_filtered(browser: Browser, tmp_path: Path) -> None:
         page.get_by_label("Model").select_option("other")
         assert names_in(page) == ["c"]
         page.get_by_label("Model").press("Enter")
+        assert page.locator("#filter-review").count() == 0, "nobody has reviewed anything"
+
+
+def test_the_index_says_how_far_slides_are_reviewed(browser: Browser, tmp_path: Path) -> None:
+    anna = ReviewEntry(reviewer="anna", decided=30, added=2, is_done=False)
+    ben = ReviewEntry(reviewer="ben", decided=40, added=0, is_done=True)
+    reviews = {"a": (anna, ben), "c": (replace(anna, reviewer="", decided=None, added=0),)}
+    write_index(tmp_path / "index.html", [replace(entry, reviews=reviews.get(entry.name, ())) for entry in BOTH])
+    with shown(browser, tmp_path / "index.html") as page:
+        column = page.locator("thead tr > *").all_inner_texts().index("Review")
+        cells = page.locator(f"#slides tbody td:nth-child({column + 1})").all_inner_texts()
+        assert cells == [NOT_DEFINED, "anna: 30 of 40, 2 cells added\nben: done", "begun", NOT_DEFINED]
+        for value, names in (("none", ["b", "d"]), ("begun", ["c"]), ("done", ["a"])):
+            page.get_by_label("Review").select_option(value)
+            assert names_in(page) == names
 
 
 def test_the_index_works_without_scripts(browser: Browser, tmp_path: Path) -> None:
@@ -450,6 +475,10 @@ def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "c.failed.json").write_text(json.dumps({"reason": "/x/y/c.svs: not a slide"}))
     (tmp_path / "c.regions.failed.json").write_text(json.dumps({"reason": "/x/y/c.svs: too dark"}))
     (tmp_path / "d.run.json").write_text("no record")
+    tally = MarkTally(accepted=1, rejected=2, added=3, regions=0, done=True)
+    marks = '{"type":"FeatureCollection","features":[],' + member_of("f", "", tally) + "}"
+    (tmp_path / "b.corrected.anna.geojson").write_text(marks)
+    (tmp_path / "b.corrected.geojson").write_text('{"type":"FeatureCollection","features":[]}')
     b, c, d, a = find_entries(tmp_path)
     assert a.cells is not None
     assert (a.name, a.cells.total, a.tissue_mm2, a.unread_mm2) == ("sub/a", 7, 9.0, 0.01)
@@ -459,6 +488,11 @@ def test_entries_are_what_lies_in_the_folder(tmp_path: Path) -> None:
     assert (b.name, b.cells.total, set(b.cells.detections), b.cells.tissue_mm2) == ("b", 3, {"x", "y"}, None)
     assert b.cells.report == ""
     assert b.regions is not None
+    assert a.review == "none"
+    assert b.reviews == (
+        ReviewEntry(reviewer="", decided=None, added=0, is_done=False),
+        ReviewEntry(reviewer="anna", decided=3, added=3, is_done=True),
+    )
     assert (b.regions.score, b.regions.mm2, b.tissue_mm2) == (0.5, 1.5, 1.5)
     assert [(failed.what, failed.reason) for failed in c.failures] == [
         ("cells", "c.svs: not a slide"),

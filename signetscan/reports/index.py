@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from signetscan.annotations.marked_slide import read_tally
 from signetscan.errors import ResultError
-from signetscan.formats.result_files import REGIONS, REPORT_SUFFIX, add_suffix
+from signetscan.formats.result_files import REGIONS, REPORT_SUFFIX, add_suffix, marks_beside
 from signetscan.json_values import is_number
 from signetscan.models.spec import Task, in_one_line
 from signetscan.reports.page import write_page
 from signetscan.reports.scores import density_text
-from signetscan.results.folder import list_slides
+from signetscan.results.folder import list_results
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
@@ -120,6 +121,20 @@ class FailedEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewEntry:
+    """How far a reviewer is with a slide."""
+
+    reviewer: str
+    """Name of the reviewer; empty if there is none."""
+    decided: int | None
+    """Detections that were accepted or rejected; None where only reading all marks would tell."""
+    added: int
+    """Cells that were drawn."""
+    is_done: bool
+    """Whether the whole slide was looked through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexEntry:
     """One slide of a batch."""
 
@@ -130,6 +145,8 @@ class IndexEntry:
     regions: RegionsEntry | None = None
     """None where no tissue was segmented."""
     failures: tuple[FailedEntry, ...] = ()
+    reviews: tuple[ReviewEntry, ...] = ()
+    """One for each reviewer; none where nobody has begun."""
     thumbnail: str = ""
     """The slide, a data URI; empty where there is no report."""
 
@@ -137,6 +154,13 @@ class IndexEntry:
     def found(self) -> tuple[FoundEntry, ...]:
         """What there is."""
         return tuple(each for each in (self.cells, self.regions) if each is not None)
+
+    @property
+    def review(self) -> Literal["none", "begun", "done"]:
+        """How far it is reviewed: done as soon as one reviewer has looked through the whole slide."""
+        if any(review.is_done for review in self.reviews):
+            return "done"
+        return "begun" if self.reviews else "none"
 
     @property
     def tissue_mm2(self) -> float | None:
@@ -162,12 +186,26 @@ def find_entries(folder: Path, reports: Path | None = None) -> list[IndexEntry]:
         reports: the folder of the reports, where they have the same names; by default that of the results.
     """
     entries: dict[str, IndexEntry] = {}
-    for task in Task:
-        for slide in list_slides(folder, task):
+    for task, slides in zip((Task.DETECTION, Task.SEGMENTATION), list_results(folder), strict=True):
+        for slide in slides:
             name = slide.name.removesuffix(REGIONS) if task is Task.SEGMENTATION else slide.name
-            before = entries.get(name, IndexEntry(name=name))
+            before = entries.get(name) or IndexEntry(name=name, reviews=_reviews(folder / name))
             entries[name] = _with_results(before, slide, task, reports or folder)
     return [entries[name] for name in sorted(entries)]
+
+
+def _reviews(target: Path) -> tuple[ReviewEntry, ...]:
+    """How far a slide is reviewed, by the path of its results of detection without suffix, which marks are named by."""
+    tallies = {name: read_tally(path) for name, path in sorted(marks_beside(target).items())}
+    return tuple(
+        ReviewEntry(
+            reviewer=name,
+            decided=None if tally is None else tally.decided,
+            added=0 if tally is None else tally.added,
+            is_done=tally is not None and tally.done,
+        )
+        for name, tally in tallies.items()
+    )
 
 
 def _with_results(entry: IndexEntry, slide: SlideFiles, task: Task, reports: Path) -> IndexEntry:
@@ -258,6 +296,7 @@ def write_index(path: Path, entries: Sequence[IndexEntry]) -> None:
         models=sorted({found.model for entry in done for found in entry.found}),
         has_cells=bool(cells),
         has_regions=any(entry.regions is not None for entry in done),
+        has_reviews=any(entry.reviews for entry in done),
         thumbnails=sum(bool(entry.thumbnail) for entry in done[:MOST_THUMBNAILS]),
         most_thumbnails=MOST_THUMBNAILS,
         classes=list(sums) if 1 < len(sums) <= MOST_CLASSES else [],

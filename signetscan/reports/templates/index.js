@@ -52,13 +52,14 @@
 
   function filter() {
     const name = field("name").toLowerCase();
-    const model = field("model");
+    const [model, review] = [field("model"), field("review")];
     const [score, detections] = [columnOf("Score"), columnOf("Detections")];
     let count = 0;
     for (const row of body.rows) {
       row.hidden = !(
         textOf(row, columnOf("Slide")).toLowerCase().includes(name) &&
         (model === "" || row.dataset.models.split("\n").includes(model)) &&
+        (review === "" || row.dataset.review === review) &&
         reaches(row, score, field("score")) &&
         reaches(row, detections, field("detections"))
       );
