@@ -247,6 +247,9 @@ ADDRESSES = (
     b"/",
     b"/tiles/8/0_0.jpg",
     b"/tiles/10/1_1.jpg",
+    b"/crops/0.jpg",
+    b"/gallery",
+    b"/classes.png",
     b"/detections.bin",
     b"/slide.json",
     b"/marks.json",
@@ -262,6 +265,9 @@ BODIES = (
     b'{"action": "reject", "number": 0}',
     b'{"action": "clear", "number": 0}',
     b'{"action": "add", "box": [1, 2, 30, 40], "label": 0}',
+    b'{"action": "reject", "numbers": [0]}',
+    b'{"action": "positive", "box": [1, 2, 300, 400]}',
+    b'{"changes": [{"action": "accept", "number": 0}, {"action": "undo"}]}',
     b'{"action": "undo"}',
 )
 
