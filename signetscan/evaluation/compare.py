@@ -164,7 +164,10 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
     options = options or CompareOptions()
     remarks = Remarks()
     pairs = find_both(a, b, remarks, a_by=options.a_by, b_by=options.b_by)
-    read = [read_pair(pair, remarks, truth_in_level0=not options.bounds_crop) for pair in pairs.pairs]
+    of_meaning = Remarks()  # of predictions and a truth, of which two reviewers have neither
+    read = [
+        read_pair(pair, remarks, truth_in_level0=not options.bounds_crop, of_meaning=of_meaning) for pair in pairs.pairs
+    ]
     records = [_record_of(pair) for pair in pairs.pairs]
     if options.reviewer is not False and all(are_marks(pair) for pair in pairs.pairs):
         two = [
@@ -193,7 +196,13 @@ def compare_results(a: Path, b: Path, options: CompareOptions | None = None) -> 
         _compare_pair(pair, first, second, marked, options, remarks, by_reviewer=by_reviewer, record=record)
         for pair, first, second, (_, marked), record in zip(pairs.pairs, firsts, seconds, read, records, strict=True)
     )
-    return Comparison(slides=slides, options=options, by_reviewer=by_reviewer, class_name=chosen, notes=remarks.lines())
+    return Comparison(
+        slides=slides,
+        options=options,
+        by_reviewer=by_reviewer,
+        class_name=chosen,
+        notes=(*remarks.lines(), *of_meaning.lines()),
+    )
 
 
 def _two_reviewers(

@@ -202,8 +202,17 @@ def images_of_pair(
         raise AnnotationError(message) from error
 
 
-def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[MarkedObjects, MarkedObjects]:
-    """Predictions and truth of one image, both in level-0 pixels, with the meaning of each object."""
+def read_pair(
+    pair: Pair, remarks: Remarks, *, truth_in_level0: bool, of_meaning: Remarks | None = None
+) -> tuple[MarkedObjects, MarkedObjects]:
+    """Predictions and truth of one image, both in level-0 pixels, with the meaning of each object.
+
+    Args:
+        pair: the files.
+        remarks: collects what was left out and assumed in reading.
+        truth_in_level0: whether GeoJSON of the truth counts from level 0.
+        of_meaning: collects what is left out by its meaning; `remarks` by default.
+    """
     _check_same_slide(pair)
     nothing = make_annotations([], [], [])
     predicted = nothing if pair.predictions is None else read_whole(pair.predictions)
@@ -224,7 +233,7 @@ def read_pair(pair: Pair, remarks: Remarks, *, truth_in_level0: bool) -> tuple[M
             "GeoJSON read as counting from the slide's bounds, by the run record",
             f"{pair.stem} from x {x:g}, y {y:g} px",
         )
-    return _interpreted(pair, predicted, true, remarks)
+    return _interpreted(pair, predicted, true, remarks if of_meaning is None else of_meaning)
 
 
 def _true_objects(file: Path, objects: ImageObjects | None) -> Annotations:
