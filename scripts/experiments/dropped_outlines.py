@@ -12,7 +12,6 @@ masks. What is to be found, and in which images, is in `signetscan.testing.dropp
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 import time
 from dataclasses import replace
@@ -27,7 +26,8 @@ from PIL import Image
 from signetscan.testing.dropped_outlines.figures import at_threshold, best_threshold, judged, ranking
 from signetscan.testing.dropped_outlines.masks import Data, drop_outlines, image_sets, reduced_dataset, truth_of
 from signetscan.testing.dropped_outlines.methods import METHODS, ORDER, RATES, Job, jobs_for
-from signetscan.testing.dropped_outlines.report import COLUMNS, write_report, write_rows
+from signetscan.testing.dropped_outlines.report import COLUMNS, write_report
+from signetscan.testing.run_tables import read_rows, write_rows
 from signetscan.training.loop import LAST
 from signetscan.training.segmentation.checkpoint import load_segmentation_checkpoint
 from signetscan.training.segmentation.engine import train_on_masks
@@ -155,14 +155,6 @@ def probabilities(network: SegmentationNet, images: Sequence[MaskedImage]) -> li
             rows, columns = (len(range(OUTPUT_STRIDE // 2, n, OUTPUT_STRIDE)) for n in (image.height, image.width))
             found.append(map_[:rows, :columns].astype(np.float64))
     return found
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The runs finished so far."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def main() -> None:

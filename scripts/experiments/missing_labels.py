@@ -13,7 +13,6 @@ WORK/DATA.csv, a row a run; a script that was stopped goes on where it was. On a
 from __future__ import annotations
 
 import argparse
-import csv
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,8 @@ from signetscan.evaluation import average_precision, evaluate, make_tally, pr_cu
 from signetscan.models.detection_spec import LEAST_SCORE
 from signetscan.testing.missing_labels.boxes import count_right, drop_boxes, is_among, matched
 from signetscan.testing.missing_labels.methods import METHODS, ORDER, RATES, Job, followers, jobs_for
-from signetscan.testing.missing_labels.report import COLUMNS, SUBMITTED, write_report, write_rows
+from signetscan.testing.missing_labels.report import COLUMNS, SUBMITTED, write_report
+from signetscan.testing.run_tables import read_rows, write_rows
 from signetscan.training.anchors import levels_needed
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device
@@ -176,14 +176,6 @@ def at_threshold(
 def submitted(result: ImageResult, least: float) -> ImageResult:
     """Without what scores too low to be handed in."""
     return replace(result, detections=result.detections.select(result.detections.scores >= least))
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The runs finished so far."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def main() -> None:

@@ -90,19 +90,9 @@ def scan_slide(
     files = FilesNow.of(task.path)
     calibrated, options = _threshold_of(task, request, detector)
     with open_slide(task.path, mpp=task.mpp) as slide:
-        roi = roi_of(task, request, slide)
-        content = files.content()
+        roi, content = roi_of(task, request, slide), files.content()
         tissue, doubts = _tissue_of(task, request, options, slide)
-        key = run_key(
-            slide,
-            content,
-            detector,
-            options,
-            crop_to_bounds=request.bounds_crop,
-            roi=roi,
-            calibrated=calibrated,
-            tissue=None if tissue is None else tissue.sha256,
-        )
+        key = _key_of(request, detector, options, calibrated, slide, content, roi, tissue)
         done = as_it_was_named(task, request, key, files.state)
         finished = None if request.overwrite else _finished(done, request, key, files.state, slide)
         if finished is not None:
@@ -244,16 +234,7 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         plan = plan_scan(view, options.cut(detector.spec), options, roi)
         content = files.content()
         tissue, doubts = _tissue_of(task, request, options, slide)
-        key = run_key(
-            slide,
-            content,
-            detector,
-            options,
-            crop_to_bounds=request.bounds_crop,
-            roi=roi,
-            calibrated=calibrated,
-            tissue=None if tissue is None else tissue.sha256,
-        )
+        key = _key_of(request, detector, options, calibrated, slide, content, roi, tissue)
         done = is_done(task, request, slide, key, files.state, content)
         planned = planned_scan(slide, plan, done=done)
         warnings = [*warnings_of(slide, detector, options, plan.concerns), *doubts]
@@ -318,6 +299,29 @@ def _tissue_of(
         return find_tissue_map(request.out / task.name, slide), []
     except ResultError as error:
         return None, [f"cells have no tissue among their measurements: {error}"]
+
+
+def _key_of(
+    request: BatchOptions,
+    detector: Detector,
+    options: ResolvedScanOptions,
+    calibrated: CalibratedThreshold | None,
+    slide: Slide,
+    content: str,
+    roi: Roi | None,
+    tissue: TissueMap | None,
+) -> str:
+    """The key of a slide's results."""
+    return run_key(
+        slide,
+        content,
+        detector,
+        options,
+        crop_to_bounds=request.bounds_crop,
+        roi=roi,
+        calibrated=calibrated,
+        tissue=None if tissue is None else tissue.sha256,
+    )
 
 
 def roi_of(task: SlideTask, request: BatchOptions, slide: Slide) -> Roi | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from scipy import stats
 
 from signetscan.atomic import atomic_text, make_folder
 from signetscan.testing.dropped_outlines.methods import METHODS, RATES, REFERENCE
+from signetscan.testing.run_tables import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,14 +61,6 @@ PLOTTED = ("dice_at_half", "dice_chosen", "ap", "image_auc")
 COMPARED = ("dice_at_half", "dice_chosen", "glands_at_half", "ap", "image_auc")
 """Figures whose differences from `REFERENCE` are told."""
 COVERAGE = 0.95
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write a table of runs, whole or not at all."""
-    with atomic_text(path) as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def write_report(folder: Path, data: str, rows: Sequence[Row]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 
 from signetscan.atomic import atomic_text, make_folder
 from signetscan.testing.missing_labels.methods import METHODS, RATES
+from signetscan.testing.run_tables import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,14 +79,6 @@ def write_report(folder: Path, data: str, rows: Sequence[dict[str, str]]) -> Non
     in_order = sorted(rows, key=lambda row: (row["seed"], row["missing"], row["method"]))
     write_rows(folder / f"{stem}.csv", list(rows[0]), in_order)
     plot(folder / f"{stem}.png", data, rows)
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    """Write a table of runs, whole or not at all."""
-    with atomic_text(path) as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def values(rows: Sequence[dict[str, str]], method: str, rate: float, column: str) -> list[float]:
