@@ -7,22 +7,31 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
+from signetscan.boxes import centres
+from signetscan.models.detector import load_detector
+from signetscan.models.store import find_model
 from signetscan.scan.cover import TileSizes, Tissue, cover
+from signetscan.scan.detect import detect_slide
+from signetscan.scan.options import ScanOptions
 from signetscan.scan.plan import place_tiles
 from signetscan.scan.tiling import Cut
-from signetscan.scan.tissue import TissueMask, whole_slide
-from signetscan.slides import ArraySlide, SlideAtMpp
+from signetscan.scan.tissue import TissueMask, find_tissue, whole_slide
+from signetscan.slides import ArraySlide, SlideAtMpp, open_slide
+from signetscan.testing.tilings import SAME_SCORE, agreement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from signetscan.detections import Detections
     from signetscan.scan.cover import Part
 
 SIDE = 10.0
@@ -176,3 +185,25 @@ def test_a_tile_shows_the_margin_wherever_tissue_goes_on() -> None:
     for tile in tiles:
         left, margin = (tile.owned[0], 64) if tile.owned[0] > 20 * pixel else (20 * pixel, 32)
         assert left - margin - 32 < tile.x <= left - margin
+
+
+@pytest.mark.slow
+def test_tiles_by_tissue_find_what_one_pass_finds(shared_slides: Path) -> None:
+    detector, low = load_detector(find_model("accurate")), 0.2
+    with open_slide(shared_slides / "CMU-1-Small-Region.svs") as slide:
+        mask = find_tissue(slide)
+        whole, tiled = (
+            detect_slide(slide, detector, replace(options, threshold=low - SAME_SCORE))
+            for options in (ScanOptions(tile_size=4096, tissue_mask=False), ScanOptions(trim_tiles=True))
+        )
+    assert tiled.tiles_scanned > 1
+    assert whole.tiles_scanned == 1
+    of_tissue = [result.detections.select(held(result.detections, mask)) for result in (whole, tiled)]
+    assert len(of_tissue[0]) > 100
+    assert agreement(of_tissue[0], of_tissue[1], low) >= 0.995
+
+
+def held(detections: Detections, mask: TissueMask) -> NDArray[np.intp]:
+    """Which detections have their centre in tissue."""
+    column, row = (centres(detections.boxes) / mask.pixel).astype(np.intp).T
+    return np.flatnonzero(mask.mask[row, column])

@@ -163,9 +163,9 @@ def check_claims(seen: dict[str, str]) -> None:
     assert claimed is not None
     assert [f"{float(value[1]):.3f}" for value in printed if value is not None] == list(claimed.groups())
     real = [text for line, text in seen.items() if REAL_SLIDE in line]
-    assert "it finds 2, and the\nfast one 3:" in card
+    assert "it finds 2, and so\ndoes the fast one:" in card
     if SHARED_DATA.is_dir():
-        assert all(f"{REAL_SLIDE}: {count} signet" in text for count, text in zip((2, 3), real, strict=True))
+        assert all(f"{REAL_SLIDE}: {count} signet" in text for count, text in zip((2, 2), real, strict=True))
 
 
 def test_the_walk_goes_far() -> None:
