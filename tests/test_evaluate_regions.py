@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.testing.tiny_segmenter import BEYOND, STEP, tiny_probabilities, write_tiny_segmenter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -319,6 +321,59 @@ def test_results_of_other_images_or_models_are_refused(bench: Bench, tmp_path: P
     (smaller / "images" / "GT0-1-400-000.png").rename(smaller / "images" / "T9-9.png")
     (smaller / "masks" / "GT0-1-400-000.png").rename(smaller / "masks" / "T9-9.png")
     failed(run("evaluate", bench.maps, smaller), "no result has the name", "T9-9")
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "said"),
+    [
+        ("geojson", lambda record: record["files"].pop("geojson"), "neither class map nor outlines"),
+        ("classmap", lambda record: record["regions"].update(background="Fat"), "names the class Fat"),
+        ("classmap", lambda record: record["regions"].update(scored_classes=["Fat"]), "names the class Fat"),
+    ],
+)
+def test_records_that_do_not_say_enough_are_refused(
+    bench: Bench, tmp_path: Path, form: str, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    source = bench.outlines if form == "geojson" else bench.maps
+    for path in source.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / "GT0-1-400-000.regions.run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    change(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    failed(run("evaluate", tmp_path, bench.data), "GT0-1-400-000", said)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda feature: feature["properties"].pop("classification"), "is no region that signetscan segment writes"),
+        (lambda feature: feature["properties"]["classification"].update(name="Fat"), "its model does not"),
+        (lambda feature: feature["geometry"].update(coordinates=[[]]), "feature 1"),
+    ],
+)
+def test_outlines_that_segment_never_wrote_are_refused(
+    bench: Bench, tmp_path: Path, spoil: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    for path in bench.outlines.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path, record_path = (tmp_path / f"GT0-1-400-000.regions.{end}" for end in ("geojson", "run.json"))
+    collection = json.loads(path.read_text(encoding="utf-8"))
+    spoil(collection["features"][0])
+    path.write_text(json.dumps(collection), encoding="utf-8")
+    record = json.loads(record_path.read_text(encoding="utf-8"))
+    record["files"]["geojson"] |= {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+    }
+    record_path.write_text(json.dumps(record), encoding="utf-8")
+    failed(run("evaluate", tmp_path, bench.data), "GT0-1-400-000.regions.geojson", said)
+
+
+def test_a_file_of_regions_needs_its_run_record(bench: Bench, tmp_path: Path) -> None:
+    name = "GT0-1-400-000.regions.geojson"
+    (tmp_path / name).write_bytes((bench.outlines / name).read_bytes())
+    failed(run("evaluate", tmp_path / name, bench.data), "need their run record beside them")
 
 
 def test_what_is_left_out_is_said(bench: Bench, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from signetscan.dataset import hold_out
 from signetscan.dataset.masks.images import Mask, MaskedImage
 from signetscan.dataset.masks.pixels import PixelStore, decode_into, read_picture
 from signetscan.dataset.masks.reading import has_masks, read_masked_dataset
-from signetscan.errors import AnnotationError, OptionError, OutputError
+from signetscan.errors import AnnotationError, OptionError, OutputError, TrainingError
+from signetscan.training.segmentation.cautions import check_masked_split, masked_split_cautions
+from signetscan.training.segmentation.options import SegmentationOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -159,6 +161,24 @@ def test_tissue_without_a_mask_is_refused(tmp_path: Path) -> None:
         read_masked_dataset(tmp_path, classes=["lesion"])
 
 
+def test_masks_and_images_of_digestpath_that_do_not_belong_are_told(tmp_path: Path) -> None:
+    write_tissue(tmp_path)
+    save(tmp_path / "tissue-train-pos-v1" / "other_mask.jpg", outline())
+    save(tmp_path / "tissue-train-neg" / f"{NAMES[2]}_mask.jpg", outline())
+    dataset = read_masked_dataset(tmp_path)
+    assert len(dataset.images) == 3
+    assert any("other_mask.jpg" in warning for warning in dataset.warnings)
+    assert any("its images have no lesion" in warning and "_mask.jpg" in warning for warning in dataset.warnings)
+    save(tmp_path / "tissue-train-neg" / f"{NAMES[0]}.jpg", picture(0))
+    with pytest.raises(AnnotationError, match="is in both"):
+        read_masked_dataset(tmp_path)
+    for path in (tmp_path / "tissue-train-pos-v1").iterdir():
+        if "_mask" not in path.name:
+            path.unlink()
+    with pytest.raises(AnnotationError, match=r"no image .* with lesions"):
+        read_masked_dataset(tmp_path)
+
+
 def test_wrong_classes_folders_and_mpp_are_refused(tmp_path: Path) -> None:
     write_grades(tmp_path)
     with pytest.raises(AnnotationError, match="no folder 'x' to learn from; it has low-grade, polyp"):
@@ -196,6 +216,30 @@ def case(number: int, *shows: int) -> MaskedImage:
     """An image of a case, without files, that shows some classes."""
     mask = Mask(path=Path("m"), label=None, shows=shows) if shows else None
     return MaskedImage(path=Path("i"), width=9, height=9, mask=mask, slide=f"case {number}")
+
+
+@pytest.mark.parametrize(
+    ("learn", "held_out", "problem"),
+    [
+        ([case(0)], [case(1, 1), case(2, 2)], "no training image has a mask"),
+        ([case(0, 1)], [case(1, 2)], "no training image shows the class high"),
+        ([case(0, 1, 2)], [case(1)], "no held-out image has a mask"),
+    ],
+)
+def test_a_split_that_leaves_nothing_to_learn_or_choose_by_is_refused(
+    learn: list[MaskedImage], held_out: list[MaskedImage], problem: str
+) -> None:
+    with pytest.raises(TrainingError, match=problem):
+        check_masked_split(learn, held_out, ["background", "low", "high"], SegmentationOptions(validation_split=0.2))
+
+
+def test_what_held_out_images_lack_is_said() -> None:
+    names, options = ["background", "low", "high"], SegmentationOptions(validation_split=0.2)
+    (alone,) = masked_split_cautions([case(0, 1, 2)], [], names, options)
+    assert alone.startswith("No image is held out")
+    cautions = masked_split_cautions([case(0, 1, 2), case(3)], [case(1, 1)], names, options)
+    assert any("1 slide held out" in caution for caution in cautions)
+    assert any("No held-out image shows the class high" in caution for caution in cautions)
 
 
 @given(seed=st.integers(0, 10**6))
