@@ -125,7 +125,7 @@ def view_of(width: int, height: int) -> SlideAtMpp:
 
 def detecting(stride: int, tile: int, overlap: int) -> Cut:
     overlap = min(overlap, tile - 1) * stride
-    return Cut(tile_size=tile * stride, overlap=overlap, stride=stride, margin=overlap // 2, glass_margin=overlap // 4)
+    return Cut(tile_size=tile * stride, overlap=overlap, stride=stride, margin=overlap // 2)
 
 
 def segmenting(stride: int, tile: int, margin: int, step: int) -> Cut:
@@ -134,7 +134,6 @@ def segmenting(stride: int, tile: int, margin: int, step: int) -> Cut:
         overlap=-(-2 * margin * step // stride) * stride,
         stride=stride,
         margin=margin * step,
-        glass_margin=margin * step + step,
         beyond=margin * step,
         step=step,
     )
@@ -178,13 +177,13 @@ def test_a_tile_shows_the_margin_wherever_tissue_goes_on() -> None:
     whole = whole_slide(view.slide)
     mask: TissueMask = replace(whole, mask=np.zeros_like(whole.mask))
     mask.mask[20:200, 20:100] = True
-    cut = Cut(tile_size=512, overlap=128, stride=32, margin=64, glass_margin=32)
+    cut = Cut(tile_size=512, overlap=128, stride=32, margin=64)
     tiles = place_tiles(mask, view, cut)
     pixel = mask.pixel[0] / view.scale[0]
     assert {tile.x > 20 * pixel for tile in tiles} == {False, True}
     for tile in tiles:
-        left, margin = (tile.owned[0], 64) if tile.owned[0] > 20 * pixel else (20 * pixel, 32)
-        assert left - margin - 32 < tile.x <= left - margin
+        left = max(20 * pixel, tile.owned[0])
+        assert left - 64 - 32 < tile.x <= left - 64
 
 
 @pytest.mark.slow

@@ -215,7 +215,6 @@ def cuts(draw: st.DrawFn) -> tuple[Cut, int, int, int]:
         overlap=overlap,
         stride=stride,
         margin=margin,
-        glass_margin=margin + step,
         beyond=margin,
         step=step,
         exact=draw(st.booleans()),

@@ -73,7 +73,7 @@ def test_a_fitted_tile_shows_the_part_and_its_margins_and_little_else(
     grid: TileGrid, places: tuple[float, ...]
 ) -> None:
     margin, length = grid.overlap // 2, grid.width
-    cut = Cut(tile_size=grid.tile_size, overlap=grid.overlap, stride=grid.stride, margin=margin, glass_margin=5)
+    cut = Cut(tile_size=grid.tile_size, overlap=grid.overlap, stride=grid.stride, margin=margin, step=1)
     left, low, high, right = (place * length for place in sorted(places[:4]))
     top, first, last, bottom = (place * length for place in sorted(places[4:]))
     first, last = (top, bottom) if places[0] < 0.5 else (first, last)  # tissue that goes on beyond the part
@@ -83,7 +83,7 @@ def test_a_fitted_tile_shows_the_part_and_its_margins_and_little_else(
         (tile.x, tile.width, (left, right), (low, high)),
         (tile.y, tile.height, (top, bottom), (first, last)),
     ):
-        around = (5 if part[0] > whole[0] else margin, 5 if part[1] < whole[1] else margin)
+        around = (margin + (part[0] > whole[0]), margin + (part[1] < whole[1]))
         begin, end = max(part[0] - around[0], whole[0] - margin, 0), min(part[1] + around[1], whole[1] + margin, length)
         assert start % grid.stride == side % grid.stride == 0
         assert begin - grid.stride - 1e-5 < start <= begin + 1e-5
@@ -92,7 +92,7 @@ def test_a_fitted_tile_shows_the_part_and_its_margins_and_little_else(
 
 @given(grids(), st.integers(1, 5))
 def test_parts_begin_where_tiles_need_not_be_larger(grid: TileGrid, square: int) -> None:
-    cut = Cut(tile_size=4, overlap=grid.overlap, stride=grid.stride, margin=grid.overlap // 2, glass_margin=0)
+    cut = Cut(tile_size=4, overlap=grid.overlap, stride=grid.stride, margin=grid.overlap // 2)
     edges = cut.edges(grid.width, square)
     assert edges[0] == 0
     assert edges[-1] == grid.width

@@ -225,8 +225,6 @@ class ResolvedScanOptions(ResolvedReadingOptions, ScanOptions):
             overlap=self.overlap,
             stride=spec.stride,
             margin=self.overlap // 2,
-            # Glass around a cell is something to see too: half as much changes the scores of one cell in thirty.
-            glass_margin=self.overlap // 2,
             exact=spec.tile_size_is_fixed,
         )
 
@@ -295,8 +293,6 @@ class ResolvedSegmentOptions(ResolvedReadingOptions, SegmentOptions):
             overlap=-(-2 * margin // spec.stride) * spec.stride,
             stride=spec.stride,
             margin=margin,
-            # Tissue begins anywhere in a pixel of the output.
-            glass_margin=margin + step,
             beyond=margin,
             step=step,
             exact=spec.tile_size_is_fixed,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from signetscan.scan.options import ResolvedReadingOptions
     from signetscan.scan.roi import Roi
     from signetscan.scan.survey import Survey
-    from signetscan.scan.tiling import Cut, Tile
+    from signetscan.scan.tiling import Cut, Tile, TileGrid
     from signetscan.scan.tissue import TissueMask
     from signetscan.slides import SlideAtMpp
 
@@ -81,22 +81,24 @@ def plan_scan(view: SlideAtMpp, cut: Cut, options: ResolvedReadingOptions, roi: 
         OptionError: tile size or overlap is not a multiple of the model's stride, or they do not make a grid.
     """
     grid = cut.grid(*view.dimensions)
-    # Decoded pixels take three bytes each, at level 0 in the worst case.
-    strips = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
-    tiles = [cut.placed(tile, grid) for tile in strips]
     survey = _survey(view, options)
     concerns = (*view.slide.concerns, *(() if survey is None else survey.concerns), *(roi.concerns if roi else ()))
     tissue = None if survey is None else survey.tissue
     if not options.tissue_mask and roi is None:
         return ScanPlan(
-            tiles=tiles, tiles_in_grid=len(grid), tissue_mm2=None, tissue=tissue, mask=None, concerns=tuple(concerns)
+            tiles=_of_grid(grid, view, cut),
+            tiles_in_grid=len(grid),
+            tissue_mm2=None,
+            tissue=tissue,
+            mask=None,
+            concerns=tuple(concerns),
         )
     searched = tissue if options.tissue_mask else None
     mask = whole_slide(view.slide) if searched is None else searched
     area_mm2 = mask.area_mm2 if roi is None else roi.within(mask).area_mm2
     if roi is not None:
         mask = roi.around(mask)
-    chosen = place_tiles(mask, view, cut) if options.trim_tiles else _with_tissue(tiles, mask, view)
+    chosen = place_tiles(mask, view, cut) if options.trim_tiles else _with_tissue(_of_grid(grid, view, cut), mask, view)
     return ScanPlan(
         tiles=chosen,
         tiles_in_grid=_count_all(chosen, view, cut) if options.trim_tiles else len(grid),
@@ -132,6 +134,13 @@ def _survey(view: SlideAtMpp, options: ResolvedReadingOptions) -> Survey | None:
         return survey
     survey = look(level=view.level)
     return replace(survey, concerns=(*survey.concerns, other_picture(small, view.level)))
+
+
+def _of_grid(grid: TileGrid, view: SlideAtMpp, cut: Cut) -> list[Tile]:
+    """The tiles of a grid where they lie in the view, in the order of scanning."""
+    # Decoded pixels take three bytes each, at level 0 in the worst case.
+    strips = in_strips(grid, STRIP_BYTES / (3 * view.scale[0] * view.scale[1]))
+    return [cut.placed(tile, grid) for tile in strips]
 
 
 def _with_tissue(tiles: Iterable[Tile], mask: TissueMask, view: SlideAtMpp) -> list[Tile]:

@@ -163,12 +163,18 @@ class Cut:
     """Whether all tiles are of the largest size, for a model that takes no other."""
     margin: int
     """Least margin that tiles which are placed by the tissue show around their own part, view pixels."""
-    glass_margin: int
-    """Least margin around the tissue where it ends within their own part, view pixels."""
     beyond: int = 0
     """How far tiles reach beyond the edges of the plane, view pixels."""
     step: int = 0
     """The parts that tiles own begin and end at multiples of it, view pixels; 0 if they may do so anywhere."""
+
+    @property
+    def glass_margin(self) -> int:
+        """Least margin around the tissue where it ends within their own part, view pixels: anywhere in a step.
+
+        Glass around a cell is something to see too: half the margin would move the scores of one cell in thirty.
+        """
+        return self.margin + self.step
 
     def plane(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of what is cut, view pixels: those of the view, rounded to whole steps."""
