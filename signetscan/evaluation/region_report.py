@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from signetscan import __version__
-from signetscan.atomic import atomic_text, part_path
+from signetscan.atomic import atomic_text
 from signetscan.evaluation.bootstrap import COVERAGE
 from signetscan.evaluation.plots import BLUE, GREY, new_figure
 from signetscan.evaluation.region_assessment import CLASS_FIGURES, FIGURES
 from signetscan.evaluation.regions import dice_of
-from signetscan.evaluation.report import DECIMALS, SCHEMA, resampled_json
+from signetscan.evaluation.report import DECIMALS, SCHEMA, resampled_json, write_figure
 from signetscan.formats.csv_file import FORMULA
 
 if TYPE_CHECKING:
@@ -123,13 +123,8 @@ def write_region_assessment(
         OutputError: a file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
-    paths = []
-    for name, plot in (("dice", plot_dice), ("confusion", plot_confusion)):
-        path = folder / f"{name}.png"
-        figure = plot(assessment)
-        with part_path(path) as part:
-            figure.savefig(part, format="png")
-        paths.append(path)
+    plots = {"dice": plot_dice, "confusion": plot_confusion}
+    paths = [write_figure(folder / f"{name}.png", plot(assessment)) for name, plot in plots.items()]
     table, path = folder / "images.csv", folder / "metrics.json"
     with atomic_text(table) as file:
         csv.writer(file, lineterminator="\n").writerows(_image_rows(assessment))

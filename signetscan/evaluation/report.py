@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from signetscan.boxes import Float
@@ -140,6 +141,17 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else round(value, DECIMALS)
 
 
+def write_figure(path: Path, figure: Figure) -> Path:
+    """Write a plot as PNG; gives its path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with part_path(path) as part:
+        figure.savefig(part, format="png")
+    return path
+
+
 def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[str, Json] | None = None) -> list[Path]:
     """Write `froc.png`, `pr.png`, `calibration.png` and, last, `metrics.json` into a folder.
 
@@ -155,13 +167,8 @@ def write_assessment(folder: Path, assessment: Assessment, *, source: Mapping[st
         OutputError: a file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
-    paths = []
-    for name, plot in (("froc", plot_froc), ("pr", plot_pr), ("calibration", plot_calibration)):
-        path = folder / f"{name}.png"
-        figure = plot(assessment)
-        with part_path(path) as part:
-            figure.savefig(part, format="png")
-        paths.append(path)
+    plots = {"froc": plot_froc, "pr": plot_pr, "calibration": plot_calibration}
+    paths = [write_figure(folder / f"{name}.png", plot(assessment)) for name, plot in plots.items()]
     path = folder / "metrics.json"
     with atomic_text(path) as file:
         json.dump(assessment_json(assessment, source=source), file, indent=2, allow_nan=False)

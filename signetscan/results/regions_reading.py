@@ -12,6 +12,7 @@ from signetscan.annotations.left_out import Unreadable
 from signetscan.annotations.shapes import shape_of
 from signetscan.errors import ResultError
 from signetscan.formats.result_files import RECORD_SUFFIX
+from signetscan.results.reading import check_is_whole
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
@@ -59,13 +60,7 @@ def load_regions(record_path: Path) -> StoredRegions:
         message = f"{record_path}: its regions were not written as geojson; segment the slide again"
         raise ResultError(message, options=("format",))
     file = record_path.with_name(record.files["geojson"].name)
-    try:
-        if not record.files["geojson"].is_whole(file):
-            message = f"{file}: not the file that its run wrote, by size or SHA-256; segment the slide again"
-            raise ResultError(message)
-    except OSError as error:
-        message = f"{file}: cannot be read: {error.strerror or error}"
-        raise ResultError(message) from error
+    check_is_whole(file, record.files["geojson"])
     names = [area.name for area in record.regions.classes]
     return StoredRegions(
         record=record,
