@@ -1,11 +1,11 @@
 // The page: a slide, its detections, and a reviewer's marks. Names come from strangers, so they are set as text only.
 
-import { Cells, NORMAL, POSITIVE, REVIEWED } from "./cells.js";
+import { NORMAL, POSITIVE, REVIEWED } from "./cells.js";
 import { ClassOverlay } from "./class-overlay.js";
 import { Drawing } from "./drawing.js";
 import { Magnification } from "./magnification.js";
-import { Marking } from "./marking.js";
-import { $, element, fetched, hashValues, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
+import { loadedSlide } from "./marking.js";
+import { $, element, hashValues, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
 
 const CLOSE_UM = 100; // side of the area shown around a visited cell
 const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -23,11 +23,7 @@ async function start() {
   hideToken();
   showWay();
   try {
-    const replies = await Promise.all(["slide.json", "detections.bin"].map(fetched));
-    facts = await replies[0].json();
-    cells = new Cells(facts.detections, facts.classes.length, await replies[1].arrayBuffer());
-    marking = new Marking(facts, cells, { changed: onMarks, panel: $("panel") });
-    await marking.load();
+    ({ facts, cells, marking } = await loadedSlide({ changed: onMarks, panel: $("panel") }));
   } catch (error) {
     $("name").textContent = "Not loaded";
     say(`The slide cannot be shown: ${error.message}`, true);

@@ -1,8 +1,7 @@
 // The gallery: pages of detections, to accept and reject by key.
 
-import { Cells } from "./cells.js";
-import { Marking } from "./marking.js";
-import { $, element, fetched, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
+import { loadedSlide } from "./marking.js";
+import { $, element, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
 
 const GAP = 10; // between cards, CSS pixels; as in gallery.css
 const CARD_EXTRA = { width: 12, height: 36 }; // what a card adds to its picture: padding, border and a line of text
@@ -25,11 +24,7 @@ async function start() {
   hideToken();
   showWay();
   try {
-    const replies = await Promise.all(["slide.json", "detections.bin"].map(fetched));
-    facts = await replies[0].json();
-    cells = new Cells(facts.detections, facts.classes.length, await replies[1].arrayBuffer());
-    marking = new Marking(facts, cells, { changed: showMarks, panel: $("panel") });
-    await marking.load();
+    ({ facts, cells, marking } = await loadedSlide({ changed: showMarks, panel: $("panel") }));
   } catch (error) {
     $("name").textContent = "Not loaded";
     say(`The slide cannot be shown: ${error.message}`, true);

@@ -3,7 +3,18 @@
 // Judgements are shown at once, and those that are made while an answer is awaited are sent together with the next
 // request, so that no reviewer is faster than the disk. An addition or an undo waits for its answer.
 
+import { Cells } from "./cells.js";
 import { $, fetched, posted, say } from "./page.js";
+
+// The facts, detections and marks of a slide from the server; options as those of Marking.
+export async function loadedSlide(options) {
+  const replies = await Promise.all(["slide.json", "detections.bin"].map(fetched));
+  const facts = await replies[0].json();
+  const cells = new Cells(facts.detections, facts.classes.length, await replies[1].arrayBuffer());
+  const marking = new Marking(facts, cells, options);
+  await marking.load();
+  return { facts, cells, marking };
+}
 
 export class Marking {
   #waiting = []; // changes, with whether they go alone, and what takes the answer
