@@ -17,6 +17,7 @@ EXTRAS = {
     "pyarrow": "formats",
     "highdicom": "formats",
     "distributed": "dask",
+    "wsidicom": "dicom",
 }
 """The extra that installs each optional library."""
 

@@ -159,6 +159,12 @@ def series_uid(path: Path) -> bytes | None:
     return head[start + 2 : start + 2 + length] or None
 
 
+def is_dicom_slide(path: Path) -> bool:
+    """Whether a file is a DICOM image of a slide, by its first bytes."""
+    head = _head(path)
+    return _is_dicom(head) and DICOM_SLIDE in head
+
+
 def _is_dicom(head: bytes) -> bool:
     return head.startswith(DICOM_SIGNATURE, DICOM_PREAMBLE)
 

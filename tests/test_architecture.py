@@ -68,7 +68,8 @@ FENCES = {
     "geojson": ("formats", "simulate"),
     "pyarrow": ("formats",),
     "highdicom": ("formats",),
-    "pydicom": ("formats", "testing"),
+    "pydicom": ("formats", "slides", "testing"),
+    "wsidicom": ("slides",),
     "shapely": ("scan", "formats"),
 }
 """Where each outside library may be imported."""

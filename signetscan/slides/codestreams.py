@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOI, EOI, SOS = 0xD8, 0xD9, 0xDA
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers that begin a frame. Excluded are those of Huffman tables, extensions and arithmetic conditioning."""
+FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+"""Markers that begin a frame, the last one that of JPEG-LS. Excluded are those of Huffman tables, extensions and
+arithmetic conditioning."""
 SEQUENTIAL = (0xC0, 0xC1)
 """Frames coded with Huffman tables in one pass (baseline and extended sequential)."""
 TABLES = (0xC4, 0xDB)
@@ -211,7 +212,7 @@ class JpegCheck:
         if frame.kind not in SEQUENTIAL:
             message = "a JPEG that is not coded in one pass"
             raise ValueError(message)
-        _check_size(frame, self._expected)
+        check_size(frame, self._expected)
         return data[: frame.start]
 
 
@@ -246,7 +247,7 @@ def check_jpeg2000(data: bytes, expected: Frame) -> None:
     Raises:
         ValueError: it has another size, or its header is damaged.
     """
-    _check_size(jpeg2000_frame(data), expected)
+    check_size(jpeg2000_frame(data), expected)
 
 
 def check_bounded(data: bytes, limit: int, *, is_jpeg: bool) -> None:
@@ -267,7 +268,12 @@ def check_bounded(data: bytes, limit: int, *, is_jpeg: bool) -> None:
             raise ValueError(message)
 
 
-def _check_size(frame: Frame, expected: Frame) -> None:
+def check_size(frame: Frame, expected: Frame) -> None:
+    """Refuse the frame of a codestream that is not of the expected size.
+
+    Raises:
+        ValueError: it has another size or number of channels.
+    """
     if _size(frame) != _size(expected):
         message = f"its header declares {_size(frame)}, not {_size(expected)}"
         raise ValueError(message)

@@ -32,7 +32,19 @@ def dicom_concerns(properties: Mapping[str, str], path: Path) -> tuple[Concern, 
         properties: of OpenSlide, for level 0.
         path: one of the slide's files.
     """
-    return tuple(_concerns(properties, path))
+    said = properties.get("dicom.PhotometricInterpretation", "")
+    return series_concerns(properties.get("dicom.ImageType[3]", ""), said, first_frame(path))
+
+
+def series_concerns(derivation: str, said: str, frame: bytes) -> tuple[Concern, ...]:
+    """What is suspicious about a series.
+
+    Args:
+        derivation: how the pixels of its largest level came about, by the fourth value of its ImageType.
+        said: the PhotometricInterpretation of that level.
+        frame: its first frame, or the beginning of it; empty if it is not compressed.
+    """
+    return tuple(_concerns(derivation, said, frame))
 
 
 def explained(error: str) -> str:
@@ -43,14 +55,14 @@ def explained(error: str) -> str:
     return f"it is a z-stack of {planes.split()[0]} focal planes. Export one of the planes"
 
 
-def _concerns(properties: Mapping[str, str], path: Path) -> Iterator[Concern]:
-    if properties.get("dicom.ImageType[3]") == "RESAMPLED":
+def _concerns(derivation: str, said: str, frame: bytes) -> Iterator[Concern]:
+    if derivation == "RESAMPLED":
         message = (
             "the largest level at hand is RESAMPLED, thus a smaller copy: the file of the base level is missing, and "
             "the slide will be scanned with less detail; copy all files of its series"
         )
         yield Concern(kind=ConcernKind.PICTURE, message=message)
-    yield from _false_colours(properties.get("dicom.PhotometricInterpretation", ""), first_frame(path))
+    yield from _false_colours(said, frame)
 
 
 def _false_colours(said: str, frame: bytes) -> Iterator[Concern]:

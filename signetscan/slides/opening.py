@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import openslide
 
-from signetscan.errors import SlideError
+from signetscan.errors import MissingExtraError, SlideError
+from signetscan.extras import require
 from signetscan.slides.companions import check_companions, check_no_picture
 from signetscan.slides.dicom_checks import explained
 from signetscan.slides.fingerprint import content_of
@@ -23,13 +24,17 @@ from signetscan.slides.protocol import MAX_SIDE
 from signetscan.slides.tiff_checks import check_storage, only_jfif_tells, picture_concerns
 from signetscan.slides.tiff_header import MAX_IMAGES, TiffHeader, TiffImage, is_tiff, read_header
 from signetscan.slides.tiff_slide import TiffSlide
+from signetscan.suffixes import is_dicom_slide
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
     from signetscan.slides.array_slide import ArraySlide
+    from signetscan.slides.dicom_slide import DicomSlide
     from signetscan.slides.protocol import Slide
+
+    Opened = OpenSlideSlide | TiffSlide | DicomSlide | ArraySlide
 
 PLAIN_TIFFS = ("generic-tiff", "aperio", "TIFF", "OME-TIFF")
 """Formats of TIFF files whose slide is one of their images, as the slide readers name them."""
@@ -40,7 +45,7 @@ ADAPTED = ("mirax", "zeiss", "dicom")
 
 
 def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, default_mpp: float | None = None) -> Slide:
-    """Open a slide: by OpenSlide, by tifffile if OpenSlide refuses a readable TIFF, or as a plain JPEG or PNG.
+    """Open a slide: by OpenSlide, by tifffile or wsidicom if it refuses a readable TIFF or DICOM, or as a JPEG or PNG.
 
     Args:
         path: the slide's file (for MRXS and multi-file DICOM, one of its files).
@@ -87,10 +92,25 @@ def _with_ome(said: SizeClaims, ome: SizeClaims) -> SizeClaims:
     return SizeClaims(claims=ome.claims + said.claims, magnification=ome.magnification or said.magnification)
 
 
-def _open(path: Path, header: TiffHeader | None) -> OpenSlideSlide | TiffSlide | ArraySlide:
+def _open(path: Path, header: TiffHeader | None) -> Opened:
     try:
         slide = OpenSlideSlide(path)
-    except openslide.OpenSlideUnsupportedFormatError as error:
+    except openslide.OpenSlideError as error:
+        return _open_otherwise(path, header, error)
+    if header is None or slide.format_name not in PLAIN_TIFFS:
+        return slide
+    is_rightly_coloured = slide.format_name == "aperio" or not only_jfif_tells(header.largest)
+    if is_rightly_coloured and _shows_largest(slide, header.largest):
+        return slide
+    slide.close()
+    return _open_by_tifffile(path, header, is_whole=True)
+
+
+def _open_otherwise(path: Path, header: TiffHeader | None, error: openslide.OpenSlideError) -> Opened:
+    """Open a file that OpenSlide refuses with this error."""
+    if is_dicom_slide(path):
+        return _open_by_wsidicom(path, error)
+    if isinstance(error, openslide.OpenSlideUnsupportedFormatError):
         picture = picture_format(path)
         if picture is not None:
             check_no_picture(path, picture)
@@ -98,19 +118,22 @@ def _open(path: Path, header: TiffHeader | None) -> OpenSlideSlide | TiffSlide |
         if not is_tiff(path):
             message = f"{path}: not a slide: OpenSlide does not know this format and it is not a TIFF, JPEG or PNG"
             raise SlideError(message) from error
-    except openslide.OpenSlideError as error:
-        if not is_tiff(path):
-            message = f"{path}: OpenSlide cannot read this slide: {explained(str(error))}"
-            raise SlideError(message) from error
-    else:
-        if header is None or slide.format_name not in PLAIN_TIFFS:
-            return slide
-        is_rightly_coloured = slide.format_name == "aperio" or not only_jfif_tells(header.largest)
-        if is_rightly_coloured and _shows_largest(slide, header.largest):
-            return slide
-        slide.close()
-        return _open_by_tifffile(path, header, is_whole=True)
+    elif not is_tiff(path):
+        message = f"{path}: OpenSlide cannot read this slide: {error}"
+        raise SlideError(message) from error
     return _open_by_tifffile(path, header)
+
+
+def _open_by_wsidicom(path: Path, error: openslide.OpenSlideError) -> DicomSlide:
+    """Open a DICOM slide that OpenSlide refuses with this error."""
+    try:
+        require("wsidicom")
+    except MissingExtraError as missing:
+        message = f"{path}: OpenSlide cannot read this slide: {explained(str(error))}. wsidicom may: {missing}"
+        raise SlideError(message) from error
+    from signetscan.slides.dicom_files import open_dicom_files  # noqa: PLC0415 - an extra, and slow to import
+
+    return open_dicom_files(path)
 
 
 def _shows_largest(slide: OpenSlideSlide, image: TiffImage) -> bool:

@@ -66,7 +66,7 @@ class Slide(Protocol):
 
     @property
     def decoder(self) -> str:
-        """What decodes the pixels: openslide or tifffile, or memory for a slide that is held there."""
+        """What decodes the pixels: openslide, tifffile or wsidicom, or memory for a slide that is held there."""
 
     @property
     def fingerprint(self) -> str:
