@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
+import tifffile
+from click.testing import CliRunner
 from PIL import Image
 from served_viewer import SAMPLE, ask, content, said_in, sample_cells
 from workspaces import NAMES, Folders, make_folders, write_result, write_segmentation_of
 
 from signetscan.annotations import read_geojson
-from signetscan.errors import OptionError, ResultError
+from signetscan.cli.main import cli
+from signetscan.errors import OptionError, ResultError, SlideError
 from signetscan.formats.result_files import reviewer_name
 from signetscan.results.run_record import read_run_record
 from signetscan.results.slide_finder import SlideFinder
@@ -345,6 +348,63 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path, folders: Folders) -> None
     for slide, why in ((tmp_path / "gone", "no such file"), (tmp_path / "empty", "no slide in this folder")):
         with pytest.raises(OptionError, match=why), open_viewer(folders.results, slide):
             pass
+
+
+def mirrored(path: Path) -> Path:
+    """Another slide, whose pixels are those of the sample turned round."""
+    path.parent.mkdir(parents=True)
+    tifffile.imwrite(path, tifffile.imread(SAMPLE, key=0)[:1024, ::-1], tile=(256, 256), photometric="rgb",
+                     resolution=(40000, 40000), resolutionunit="CENTIMETER")  # fmt: skip
+    return path
+
+
+def test_marks_are_never_shown_over_another_slide(tmp_path: Path) -> None:
+    """A slide of the same name that was not scanned is refused, alone or in a folder, before anything is noted."""
+    folders = make_folders(tmp_path / "one", ["s"])
+    with open_viewer(folders.results, folders.slides / "s.svs") as server:
+        session = json.loads(server.viewer.get("/slide.json").body)["session"]
+        accepted: dict[str, Json] = {"session": session, "action": "accept", "number": 0}
+        assert server.viewer.post("/marks", accepted).status == 200
+    noted = places_file().read_bytes()
+    other = mirrored(tmp_path / "other" / "s.tif")
+    for slide in (other, other.parent):
+        with pytest.raises(OptionError, match="result in") as told, open_viewer(folders.results, slide):
+            pass
+        assert str(slide) in str(told.value)
+        assert told.value.options == ("slide",)
+    assert places_file().read_bytes() == noted
+    done = CliRunner().invoke(cli, ["view", str(folders.results), "--slide", str(other), "--no-browser"])
+    assert done.exit_code == 2
+    assert "no result in" in done.stderr
+    with open_viewer(folders.results) as server:
+        assert len(json.loads(server.viewer.get("/marks.json").body)["marks"]) == 1
+
+
+def test_a_slide_that_cannot_be_read_is_no_slide_of_results(tmp_path: Path) -> None:
+    folders = make_folders(tmp_path, ["a"])
+    (tmp_path / "a.svs").write_bytes(b"no slide")
+    with pytest.raises(SlideError), open_viewer(folders.results, tmp_path / "a.svs"):
+        pass
+    (folders.slides / "a.svs").rename(folders.slides / "patient.svs")
+    (folders.slides / "a.svs").write_bytes(b"no slide")
+    with open_viewer(folders.results, folders.slides) as server:
+        assert server.viewer.get("/slide/0/slide.json").status == 200, "found by its content"
+
+
+def test_the_only_slide_of_a_folder_has_the_addresses_of_a_single_one(tmp_path: Path, opening: Opening) -> None:
+    """Programs that ask for marks need not know whether a file of results or their folder was named."""
+    folders = make_folders(tmp_path, ["a"])
+    space = opening(folders)
+    number = rows(space)["a"]["number"]
+    assert got(space, "/slide.json") == got(space, f"/slide/{number}/slide.json")
+    assert space.post("/marks", {"action": "accept", "number": 5}).status == 200
+    assert [mark["number"] for mark in got(space, f"/slide/{number}/marks.json")["marks"]] == [5]
+    assert got(space, "/marks.json") == got(space, f"/slide/{number}/marks.json")
+    assert space.get("/tiles/10/0_0.jpg").body == space.get(f"/slide/{number}/tiles/10/0_0.jpg").body
+    assert b"Who reviews" in space.get("/").body, "the page is the work list"
+    write_result(folders.results / "b", sample_cells())
+    got(space, "/work.json")
+    assert space.get("/marks.json").status == space.post("/marks", {"action": "undo"}).status == 404
 
 
 # ---- the classes of a segmentation ----------------------------------------------------------------------------------

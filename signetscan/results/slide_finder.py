@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from signetscan.errors import ResultError, SlideError
@@ -14,7 +14,7 @@ from signetscan.slides.opening import content_now
 from signetscan.suffixes import name_of, slide_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence, Set
     from pathlib import Path
 
     from signetscan.results.run_record import RunRecord
@@ -89,6 +89,27 @@ class SlideFinder:
         where = f"is not among the {counted(self.count, 'slide')} here" if self.count else "is not known"
         message = f"the slide of {name} {where}; end the viewer, and name the slide, or a folder that it is in"
         raise ResultError(message, options=("slide",))
+
+    def may_hold(self, names: Iterable[str], fingerprints: Set[str]) -> bool:
+        """Whether one of the slides is that of a result. Slides of the same names are opened first, then all others.
+
+        Args:
+            names: the names of the results, with "/" between folders.
+            fingerprints: the fingerprints of their slides.
+
+        Returns:
+            False if none is; true also if there are too many slides to open all of them.
+        """
+        likely = chain.from_iterable(self.named(name) for name in names)
+        files = dict.fromkeys(chain(likely, self._files))
+        is_one = any(self._is_one_of(file, fingerprints) for file in islice(files, MOST_OPENED))
+        return is_one or len(files) > MOST_OPENED
+
+    def _is_one_of(self, file: Path, fingerprints: Set[str]) -> bool:
+        try:
+            return self._fingerprint(file) in fingerprints
+        except SlideError:
+            return False
 
     def _fingerprint(self, file: Path) -> str:
         with self._lock:

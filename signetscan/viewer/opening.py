@@ -13,7 +13,7 @@ from signetscan.results.folder import find_results
 from signetscan.results.lookup import locate_slide
 from signetscan.results.reading import load_result
 from signetscan.results.run_record import read_run_record
-from signetscan.results.slide_finder import SlideFinder
+from signetscan.results.slide_finder import SlideFinder, fingerprint_of
 from signetscan.results.slide_places import remember_slides, remembered_places
 from signetscan.viewer.server import ViewerServer
 from signetscan.viewer.slide_opening import open_scanned
@@ -21,7 +21,7 @@ from signetscan.viewer.work_list import list_work
 from signetscan.viewer.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from signetscan.results.run_record import RunRecord
@@ -51,7 +51,7 @@ def open_viewer(
         ResultError: there is no result; or, of a single slide, it is damaged, or its slide is missing.
         AnnotationError: a file of detections or of marks cannot be used.
         OptionError: marks of several slides would go to one file, the file is not one for marks, there is no slide
-            where one was named, or the port is taken.
+            where one was named, no result of the folder is of the slide, or the port is taken.
         SlideError: the slide cannot be read.
     """
     is_folder = results.is_dir() and marks is None
@@ -71,11 +71,34 @@ def _workspace(results: Path, slide: Path | None) -> Iterator[Answering]:
         message = f"{results}: no results to review"
         raise ResultError(message)
     finder = _finder(results, slide)
+    if slide is not None:
+        _check_is_of(slide, items, results)
     missing = sum(item.record is not None and not finder.named(item.name) for item in items)
     warnings = (_missing(missing, finder.count),) if missing else ()
     if slide is not None:
         _remember(results, slide, [item.record for item in items if item.record is not None])
     yield Workspace(results, finder, warnings=warnings)
+
+
+def _check_is_of(slide: Path, items: Sequence[WorkItem], results: Path) -> None:
+    """Check that a slide, or one of those in a folder, is that of a result, whatever their names.
+
+    Another slide's pixels would come to nobody's eyes anyway; but who names it means it, and should not review another.
+
+    Raises:
+        OptionError: it is not.
+        SlideError: it is a file that cannot be read.
+    """
+    fingerprints = {record.slide.fingerprint for item in items if (record := _readable(item.record)) is not None}
+    if slide.is_dir():
+        if SlideFinder([slide]).may_hold([item.name for item in items], fingerprints):
+            return
+        message = f"{slide}: no slide in it is that of a result in {results}; name the folder of the slides"
+    else:
+        if fingerprint_of(slide) in fingerprints:
+            return
+        message = f"{slide}: no result in {results} is of this slide, by its content; name a slide that was scanned"
+    raise OptionError(message, options=("slide",))
 
 
 def _missing(missing: int, known: int) -> str:
@@ -145,8 +168,13 @@ def _remember(results: Path, slide: Path, records: list[Path]) -> None:
 
 
 def _says_place(path: Path) -> bool:
+    record = _readable(path)
+    return record is None or bool(record.slide.identity.place)  # a damaged one is not shown either
+
+
+def _readable(path: Path | None) -> RunRecord | None:
+    """A run record; None of one that is missing or damaged."""
     try:
-        record: RunRecord = read_run_record(path)
+        return None if path is None else read_run_record(path)
     except ResultError:
-        return True  # it is not shown either
-    return bool(record.slide.identity.place)
+        return None

@@ -58,13 +58,13 @@ class Workspace:
         """The content at an address, or status 404."""
         if address == "/work.json":
             return json_reply(self._work())
-        of_slide = OF_A_SLIDE.fullmatch(address)
-        if of_slide is None:
-            return list_page(address) or not_there()
-        item, within = self._item(int(of_slide[1])), of_slide[2]
+        page = list_page(address)
+        if page is not None:
+            return page
+        item, within = self._addressed(address)
         if item is None:
             return not_there()
-        page = slide_page(within)
+        page = slide_page(within) if within != address else None
         if page is not None:
             return page  # so that a slide that cannot be opened has a page which says why
         try:
@@ -82,15 +82,14 @@ class Workspace:
         """
         if address == "/reviewer":
             return self._set_reviewer(content)
-        of_slide = OF_A_SLIDE.fullmatch(address)
-        item = None if of_slide is None else self._item(int(of_slide[1]))
-        if of_slide is None or item is None:
+        item, within = self._addressed(address)
+        if item is None:
             return not_there()
-        if "session" not in content:
+        if "session" not in content and within != address:
             return refusal(400, "The session is missing.")
         try:
             with self._slides.open(item, self.reviewer) as viewer:
-                return viewer.post(of_slide[2], content)
+                return viewer.post(within, content)
         except SignetscanError as error:
             return refusal(409, str(error))
 
@@ -103,9 +102,19 @@ class Workspace:
         """Who makes the marks; empty if nobody said."""
         return self._reviewer or ""
 
-    def _item(self, number: int) -> WorkItem | None:
+    def _addressed(self, address: str) -> tuple[WorkItem | None, str]:
+        """The slide of which something is asked for, and what of it, as a viewer of that slide alone has it.
+
+        A folder with one slide has that slide's data at their addresses of a single slide too, for programs that ask
+        for them. They need no session: the slide stays open, so that numbers of boxes mean the same all the time.
+        """
+        of_slide = OF_A_SLIDE.fullmatch(address)
         with self._lock:
-            return self._items[number] if number < len(self._items) else None
+            if of_slide is not None:
+                number = int(of_slide[1])
+                return self._items[number] if number < len(self._items) else None, of_slide[2]
+            reviewed = [item for item in self._items if item.record is not None]
+            return reviewed[0] if len(reviewed) == 1 else None, address
 
     def _listed(self) -> list[tuple[int, WorkItem]]:
         """The slides and their numbers, as the folder is now. A slide keeps its number as long as the viewer runs."""
