@@ -13,8 +13,8 @@ from jinja2 import UndefinedError
 from PIL import Image
 
 from signetscan.plurals import counted
-from signetscan.reports import BoxColour, render_page, thumbnail_uri
-from signetscan.reports.page import number
+from signetscan.reports.page import number, render_page
+from signetscan.reports.pictures import BoxColour, thumbnail_uri
 
 
 def opened(uri: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from signetscan.errors import OptionError
 from signetscan.formats.result_files import REGIONS, check_libraries
 from signetscan.models.spec import Task
 from signetscan.models.store import find_model, read_model
+from signetscan.reports.index_file import INDEX_NAME
 from signetscan.results.calibration import calibrated_threshold
 from signetscan.results.slide_places import remember_slides
 from signetscan.scan.options import ScanOptions, SegmentOptions
@@ -205,7 +206,7 @@ def _write_index(request: BatchOptions) -> Path | None:
     """Write the page that lists all reports in the output folder; gives its path, or None if there are no reports."""
     if not request.report or request.dry_run:
         return None
-    from signetscan.reports.index import INDEX_NAME, find_entries, write_index  # noqa: PLC0415 - an extra
+    from signetscan.reports.index import find_entries, write_index  # noqa: PLC0415 - an extra
 
     path = request.out / INDEX_NAME
     write_index(path, find_entries(request.out))

@@ -1,8 +1,4 @@
-"""Reports for people: single HTML files that need no other file and no network."""
+"""Reports for people: single HTML files that need no other file and no network.
 
-from __future__ import annotations
-
-from signetscan.reports.page import render_page, write_page
-from signetscan.reports.pictures import BoxColour, figure_uri, thumbnail_uri
-
-__all__ = ["BoxColour", "figure_uri", "render_page", "thumbnail_uri", "write_page"]
+Importing this package loads none of it: the viewer serves reports also where the library that makes them is missing.
+"""

@@ -12,8 +12,9 @@ from signetscan.dataset import MPP
 from signetscan.errors import ResultError
 from signetscan.evaluation.compare import compare_results
 from signetscan.evaluation.options import ComparisonPageOptions
-from signetscan.reports import BoxColour, write_page
 from signetscan.reports.crops import LARGEST_PX, crop_uri
+from signetscan.reports.page import write_page
+from signetscan.reports.pictures import BoxColour
 from signetscan.results.lookup import locate_slide, slide_named
 from signetscan.slides import open_slide
 

@@ -11,7 +11,8 @@ from signetscan.errors import NameTakenError
 from signetscan.formats.result_files import RECORD_SUFFIX, REPORT_SUFFIX, add_suffix
 from signetscan.models.spec import Task
 from signetscan.reports.cells_in_tissue import cells_in_tissue
-from signetscan.reports.index import INDEX_NAME, find_entries, is_index, write_index
+from signetscan.reports.index import find_entries, write_index
+from signetscan.reports.index_file import INDEX_NAME, is_index
 from signetscan.reports.regions_report import write_regions_report
 from signetscan.reports.slide_report import write_slide_report
 from signetscan.results.folder import find_results, is_segmentation

@@ -13,6 +13,7 @@ from signetscan.errors import ResultError
 from signetscan.formats.result_files import REGIONS, REPORT_SUFFIX, add_suffix, marks_beside
 from signetscan.json_values import is_number
 from signetscan.models.spec import Task, in_one_line
+from signetscan.reports.index_file import HEAD_BYTES, TITLE
 from signetscan.reports.page import write_page
 from signetscan.reports.scores import density_text
 from signetscan.results.folder import list_results
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from signetscan.results.folder import SlideFiles
     from signetscan.results.run_record import RunRecord
 
-INDEX_NAME = "index.html"
-"""Name of the index in the folder of the results."""
 MOST_CLASSES = 6
 """Most classes that get a column each; with more, the page has their sum alone."""
 MOST_THUMBNAILS = 1000
@@ -35,10 +34,6 @@ MOST_THUMBNAILS = 1000
 DAMAGED = "its run record cannot be read; scan it again"
 """Shown in place of a reason for a slide with a damaged run record."""
 
-TITLE = "Slides: signetscan"
-"""Title of the page, by which it is known again."""
-HEAD_BYTES = 1 << 15
-"""Where in a report its thumbnail stands, from its beginning."""
 THUMBNAIL = re.compile(rb'<meta name="signetscan-thumbnail" content="(data:image/jpeg;base64,[A-Za-z0-9+/=]+)">')
 """The thumbnail in a report. The pattern lets no other text into the index."""
 
@@ -171,11 +166,6 @@ class IndexEntry:
     def unread_mm2(self) -> float:
         """Area that could not be read, mm²."""
         return max((each.unread_mm2 for each in self.found), default=0.0)
-
-
-def is_index(path: Path) -> bool:
-    """Whether a file is an index that was made before, which may be made anew."""
-    return path.is_file() and f"<title>{TITLE}</title>".encode() in path.read_bytes()
 
 
 def find_entries(folder: Path, reports: Path | None = None) -> list[IndexEntry]:

@@ -6,8 +6,6 @@ browsers to load nothing, and to run nothing but its own script, which its polic
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +17,7 @@ from markupsafe import Markup
 from signetscan import __version__
 from signetscan.atomic import atomic_text
 from signetscan.plurals import amount, counted
+from signetscan.reports.scripts import script_hash, script_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,12 +35,11 @@ def render_page(template: str, **values: object) -> str:
     """A page as text.
 
     Args:
-        template: name of a file in `templates`. If a script of the same name is there too, the page runs it.
+        template: name of a file in `templates`.
         values: values for the template, all of which it escapes.
     """
-    loader = PackageLoader("signetscan.reports")
     environment = Environment(
-        loader=loader,
+        loader=PackageLoader("signetscan.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -49,11 +47,8 @@ def render_page(template: str, **values: object) -> str:
     )
     environment.filters |= {"number": number, "amount": amount, "counted": partial(counted, separator=",")}
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    script = f"{template.removesuffix('.html')}.js"
-    # A script may include others; nothing of the page's values is in it.
-    code = environment.get_template(script).render() if script in loader.list_templates() else ""
-    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
-    common = {"version": __version__, "made": made, "script": Markup(code), "script_digest": digest}  # noqa: S704 - our code
+    code = script_of(template)
+    common = {"version": __version__, "made": made, "script": Markup(code), "script_hash": Markup(script_hash(code))}  # noqa: S704 - our code
     return environment.get_template(template).render(**common, **values)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from signetscan.dataset import read_pixels
 from signetscan.evaluation.examples import pick_examples
-from signetscan.reports import BoxColour, thumbnail_uri
+from signetscan.reports.pictures import BoxColour, thumbnail_uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

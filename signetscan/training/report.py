@@ -14,8 +14,8 @@ from signetscan.evaluation import AssessOptions, assess
 from signetscan.evaluation.assessment import FIGURES
 from signetscan.evaluation.plots import plot_calibration, plot_froc, plot_pr_curve, plot_thresholds
 from signetscan.plurals import counted
-from signetscan.reports import figure_uri, write_page
-from signetscan.reports.page import number
+from signetscan.reports.page import number, write_page
+from signetscan.reports.pictures import figure_uri
 from signetscan.training.cautions import cautions_of, split_cautions, threshold_cautions
 from signetscan.training.checkpoint import load_checkpoint
 from signetscan.training.devices import choose_device

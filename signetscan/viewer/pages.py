@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from signetscan.viewer.replies import Reply
+from signetscan.viewer.replies import HTML, Reply
 
-HTML, SCRIPT, STYLE = "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+SCRIPT, STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 
 SHARED = {
     "/style.css": ("style.css", STYLE),
@@ -20,6 +20,7 @@ PAGES = SHARED | {
     "/cells.js": ("cells.js", SCRIPT),
     "/drawing.js": ("drawing.js", SCRIPT),
     "/marking.js": ("marking.js", SCRIPT),
+    "/place.js": ("place.js", SCRIPT),
     "/magnification.js": ("magnification.js", SCRIPT),
     "/class-overlay.js": ("class-overlay.js", SCRIPT),
     "/openseadragon.min.js": ("openseadragon.min.js", SCRIPT),

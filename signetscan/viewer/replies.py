@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from signetscan.json_values import Json
 
 JSON_TYPE = "application/json"
+HTML = "text/html; charset=utf-8"
+
+NO_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+"""Allows an empty style element, by which the page keeps OpenSeadragon from adding one that is not empty."""
+OWN_POLICY = (
+    f"default-src 'none'; script-src 'self'; style-src 'self' {NO_STYLE}; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content security policy of our own pages, which load nothing from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +33,10 @@ class Reply:
     """Type of the content."""
     body: bytes
     """The content."""
+    policy: str = OWN_POLICY
+    """Content security policy."""
+    location: str = ""
+    """Another address that is to be asked for; empty if this is the answer."""
 
 
 class Answering(Protocol):
@@ -49,6 +62,11 @@ class Answering(Protocol):
 def refusal(status: int, why: str) -> Reply:
     """An answer that says why a request is refused."""
     return Reply(status=status, body=f"{why}\n".encode())
+
+
+def see_other(location: str) -> Reply:
+    """An answer that leads to another address of the viewer."""
+    return Reply(status=303, body=b"", location=location)
 
 
 def not_there() -> Reply:

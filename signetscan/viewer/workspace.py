@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from signetscan.errors import SignetscanError
-from signetscan.formats.result_files import reviewer_name
+from signetscan.formats.result_files import REGIONS, reviewer_name
 from signetscan.json_values import JsonError, JsonTable
 from signetscan.viewer.opened_slides import OpenedSlides
 from signetscan.viewer.pages import list_page, slide_page
-from signetscan.viewer.replies import Reply, json_reply, not_there, refusal
+from signetscan.viewer.replies import Reply, json_reply, not_there, refusal, see_other
+from signetscan.viewer.result_pages import FOLDER, index_address, page_addresses, result_page
 from signetscan.viewer.reviewers import remember_reviewer, remembered_reviewer
 from signetscan.viewer.work_list import list_work, work_item_json
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 OF_A_SLIDE = re.compile(r"/slide/([0-9]{1,7})(/.*)")
 """Address of something of a slide: the slide's number, and the address as a viewer of that slide alone has it."""
+NAMED = "/named/"
+"""Begins the address of a slide by its name, which stays the same from run to run."""
 
 
 class Workspace:
@@ -58,9 +62,13 @@ class Workspace:
         """The content at an address, or status 404."""
         if address == "/work.json":
             return json_reply(self._work())
-        page = list_page(address)
-        if page is not None:
-            return page
+        if address.startswith(FOLDER):
+            return result_page(self._results, address, self._names())
+        if address.startswith(NAMED):
+            return self._named(unquote(address.removeprefix(NAMED), errors="replace"))
+        return list_page(address) or self._of_slide(address)
+
+    def _of_slide(self, address: str) -> Reply:
         item, within = self._addressed(address)
         if item is None:
             return not_there()
@@ -116,6 +124,16 @@ class Workspace:
             reviewed = [item for item in self._items if item.record is not None]
             return reviewed[0] if len(reviewed) == 1 else None, address
 
+    def _names(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(self._numbers)
+
+    def _named(self, name: str) -> Reply:
+        """Leads to a slide by its name, or by that of its segmentation; the place behind # goes along."""
+        with self._lock:
+            number = self._numbers.get(name, self._numbers.get(name.removesuffix(REGIONS)))
+        return not_there() if number is None else see_other(f"/slide/{number}/")
+
     def _listed(self) -> list[tuple[int, WorkItem]]:
         """The slides and their numbers, as the folder is now. A slide keeps its number as long as the viewer runs."""
         found = list_work(self._results)
@@ -128,11 +146,16 @@ class Workspace:
             return [(self._numbers[item.name], item) for item in found]
 
     def _work(self) -> Json:
-        slides = [work_item_json(item, number, self.reviewer, self._finder) for number, item in self._listed()]
+        slides = [
+            work_item_json(item, number, self.reviewer, self._finder)
+            | {"reports": {**page_addresses(self._results, item.name)}}
+            for number, item in self._listed()
+        ]
         return {
             "folder": self._results.resolve().name,
             "reviewer": self._reviewer,
             "known_slides": self._finder.count,
+            "index": index_address(self._results),
             "slides": [*slides],
         }
 

@@ -1,4 +1,3 @@
-"use strict";
 // Sorts the table by a column on a click, or Enter, on its heading; the next one reverses the order. Filters its rows.
 (() => {
   const table = document.getElementById("slides");

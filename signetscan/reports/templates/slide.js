@@ -1,4 +1,3 @@
-"use strict";
 // The threshold slider: it counts from the histogram in the page, so nothing is loaded and no name is run as code.
 (() => {
   const slider = document.getElementById("threshold");
@@ -35,4 +34,3 @@
   slider.addEventListener("input", update);
   update();
 })();
-{% include "stage.js" %}

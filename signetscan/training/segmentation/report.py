@@ -18,9 +18,8 @@ from signetscan.evaluation.plots import BLUE, GREEN, GREY, ORANGE, RED
 from signetscan.evaluation.regions import class_dice, dice_of
 from signetscan.evaluation.segmented_images import OPTIONS, judge_images, places_of
 from signetscan.plurals import counted
-from signetscan.reports import figure_uri, write_page
-from signetscan.reports.page import number
-from signetscan.reports.pictures import QUALITY, picture_uri
+from signetscan.reports.page import number, write_page
+from signetscan.reports.pictures import QUALITY, figure_uri, picture_uri
 from signetscan.scan.class_map import FIRST_CLASS
 from signetscan.scan.segment import segment_slide
 from signetscan.training.crops import cache_bytes

@@ -5,9 +5,11 @@ import { ClassOverlay } from "./class-overlay.js";
 import { Drawing } from "./drawing.js";
 import { Magnification } from "./magnification.js";
 import { loadedSlide } from "./marking.js";
-import { $, element, hashValues, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
+import { $, element, hideToken, isForField, isInWorkspace, neighbour, say } from "./page.js";
+import { addressOf, placeInAddress } from "./place.js";
 
 const CLOSE_UM = 100; // side of the area shown around a visited cell
+const SAME_PX = 1; // a place this near to the middle of a box is the box's, level-0 pixels
 const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 const STEP = 0.01;
 
@@ -171,14 +173,34 @@ function redraw() {
   });
 }
 
-// Goes to the place behind # in the address: #n=7 is a box, #x=1200&y=800 a point, level-0 pixels.
+// Goes to the place in the address. A box whose middle is there is selected.
 function goToPlace() {
-  const values = hashValues();
-  const [number, x, y] = ["n", "x", "y"].map((name) => (values.has(name) ? Number(values.get(name)) : NaN));
-  if (Number.isInteger(number) && cells.has(number)) visit(number);
-  else if (Number.isFinite(x) && Number.isFinite(y)) {
-    const half = CLOSE_UM / facts.mpp;
-    viewer.viewport.fitBounds(rectangle(x - half, y - half, 2 * half, 2 * half), true);
+  const place = placeInAddress();
+  if (place === null) return;
+  if (place.number !== undefined) {
+    if (cells.has(place.number)) visit(place.number);
+    return;
+  }
+  const [x, y] = [Math.min(Math.max(place.x, 0), facts.width), Math.min(Math.max(place.y, 0), facts.height)];
+  const side = place.um / facts.mpp;
+  viewer.viewport.fitBounds(rectangle(x - side / 2, y - side / 2, side, side), true);
+  viewer.viewport.applyConstraints(true);
+  const number = cells.at(x, y, 0);
+  const [x0, y0, x1, y1] = number === null ? [] : cells.box(number);
+  select(Math.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y) <= SAME_PX ? number : null);
+}
+
+// Copies the address of what is shown, which this browser opens as long as the viewer runs.
+async function copyPlace() {
+  const { x, y } = viewer.viewport.viewportToImageCoordinates(viewer.viewport.getCenter(true));
+  const um = (Math.min($("overlay").clientWidth, $("overlay").clientHeight) / view().scale) * facts.mpp;
+  const address = addressOf(facts.name, { x, y, um });
+  history.replaceState(null, "", new URL(address).hash);
+  try {
+    await navigator.clipboard.writeText(address);
+    say("The link to this place is copied.");
+  } catch {
+    say("The link to this place is in the address bar: copy it there.");
   }
 }
 
@@ -422,6 +444,7 @@ const KEYS = {
   b: () => setDrawing("positive"),
   f: toggleDone,
   s: () => marking.save(),
+  k: copyPlace,
   l: () => (location.href = "gallery"),
   w: () => goToSlide(1),
   W: () => goToSlide(-1),
@@ -459,7 +482,7 @@ function listen() {
   document.addEventListener("keydown", onKey, true);
   const buttons = {
     accept: "a", reject: "r", previous: "p", next: "n", draw: "d", undo: "u", save: "s", "help-open": "?",
-    reviewed: "g", normal: "m", positive: "b", done: "f", "minimap-toggle": "o",
+    reviewed: "g", normal: "m", positive: "b", done: "f", "minimap-toggle": "o", "copy-place": "k",
   };
   for (const [id, key] of Object.entries(buttons)) $(id).addEventListener("click", () => inTurn(KEYS[key]));
   $("show-rejected").addEventListener("change", () => {

@@ -30,6 +30,8 @@ async function load() {
   }
   $("name").textContent = `Slides in ${work.folder}`;
   document.title = `${work.folder} - signetscan view`;
+  $("to-index").hidden = !work.index;
+  $("to-index").href = work.index || "/";
   $("who").textContent = work.reviewer ? `Reviewer: ${work.reviewer}` : "Reviewer: no name";
   show();
   document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
@@ -124,6 +126,9 @@ function row(slide) {
   name.append(element("a", { href: `/slide/${slide.number}/`, textContent: slide.name }));
   if (slide.detections) {
     name.append(element("a", { className: "second", href: `/slide/${slide.number}/gallery`, textContent: "Gallery" }));
+  }
+  for (const [of, address] of Object.entries(slide.reports)) {
+    name.append(element("a", { className: "second", href: address, textContent: `Report of ${of}` }));
   }
   for (const [text, bad] of remarks(slide)) name.append(element("small", { className: bad ? "bad" : "", textContent: text }));
   const number = (text) => element("td", { textContent: text });

@@ -1,1 +1,0 @@
-{% include "stage.js" %}
