@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -105,6 +106,33 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def ready_workers() -> Iterator[None]:
+    """Batches of this process start their workers at little cost; for tests of what comes of a batch."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        yield
+        return
+    from ready_workers import ReadyContext, start_server
+
+    start_server()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("signetscan.batch.workers.process_context", ReadyContext)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_slide(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A simulated slide of four pieces of tissue, with its truth beside it; copy it, and write nothing beside it."""
+
+    def simulate(folder: Path) -> None:
+        from signetscan.simulate.options import SlideOptions
+        from signetscan.simulate.slide_file import write_slide
+
+        write_slide(folder / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+
+    return made_once("small-slide", simulate) / "a.svs"
 
 
 @pytest.fixture

@@ -19,8 +19,6 @@ from signetscan.batch.find import SlideTask
 from signetscan.batch.messages import Failed, Refused
 from signetscan.batch.workers import answer
 from signetscan.errors import ResultError, SlideError
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
@@ -39,12 +37,11 @@ mounts = pytest.mark.skipif(not _may_mount(), reason="this system does not let a
 
 
 @pytest.fixture(scope="module")
-def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def slides(tmp_path_factory: pytest.TempPathFactory, small_slide: Path) -> Path:
     root = tmp_path_factory.mktemp("disks")
     (root / "slides").mkdir()
-    write_slide(root / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
-    for name in "bcd":
-        shutil.copy(root / "slides" / "a.svs", root / "slides" / f"{name}.svs")
+    for name in "abcd":
+        shutil.copy(small_slide, root / "slides" / f"{name}.svs")
     write_tiny_model(root / "tiny.onnx")
     (root / "disk").mkdir()
     return root

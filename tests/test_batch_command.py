@@ -12,21 +12,19 @@ import pytest
 from click.testing import CliRunner
 
 from signetscan.cli.main import cli
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from click.testing import Result
 
-pytestmark = pytest.mark.usefixtures("no_settings")
+pytestmark = pytest.mark.usefixtures("ready_workers", "no_settings")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, small_slide: Path) -> Path:
     root = tmp_path_factory.mktemp("store")
     (root / "slides" / "sub").mkdir(parents=True)
-    write_slide(root / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, root / "slides")
     shutil.copy(root / "slides" / "a.svs", root / "slides" / "sub" / "b.svs")
     write_tiny_model(root / "tiny.onnx")
     return root

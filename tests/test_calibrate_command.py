@@ -24,7 +24,7 @@ from signetscan.testing.tiny_model import write_tiny_model
 if TYPE_CHECKING:
     from click.testing import Result
 
-pytestmark = pytest.mark.usefixtures("no_settings")
+pytestmark = pytest.mark.usefixtures("ready_workers", "no_settings")
 
 SIDE = 256
 """Side of an image, pixels: one tile, on which the tiny model finds one box."""

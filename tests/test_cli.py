@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,6 @@ from click.testing import CliRunner
 from signetscan.cli.main import cli
 from signetscan.dataset import read_dataset
 from signetscan.scan.options import DEFAULT_MIN_TISSUE_UM2
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.specs import make_spec
 from signetscan.testing.tiny_model import BOX, write_tiny_model
 from signetscan.training.losses import LOSSES
@@ -29,17 +28,20 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 
+pytestmark = pytest.mark.usefixtures("ready_workers")
+
+
 class Bench(NamedTuple):
     slide: Path
     model: Path
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_slide: Path) -> Bench:
     """A slide of four pieces of tissue, and a model that finds one box in each tile."""
     folder = tmp_path_factory.mktemp("a bench")
     slide = folder / "a slide.svs"
-    write_slide(slide, SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, slide)
     return Bench(slide, write_tiny_model(folder / "tiny.onnx"))
 
 

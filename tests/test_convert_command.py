@@ -19,8 +19,6 @@ from signetscan.batch.find import find_slides
 from signetscan.cli.main import cli
 from signetscan.formats.result_files import SUFFIXES
 from signetscan.models.segmentation_spec import SlideScore
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.specs import make_segmentation_spec
 from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.testing.tiny_segmenter import write_tiny_segmenter
@@ -45,11 +43,11 @@ def record_of(folder: Path, name: str = "a.slide") -> dict[str, dict[str, object
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_slide: Path, ready_workers: None) -> Path:
     """A folder with a slide, and a model that finds one box in each tile."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "slides").mkdir()
-    write_slide(folder / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, folder / "slides")
     write_tiny_model(folder / "tiny.onnx")
     return folder
 

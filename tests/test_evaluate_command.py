@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from signetscan.cli.main import cli
 from signetscan.evaluation import AssessOptions, assess
 from signetscan.evaluation.assessment import FIGURES
 from signetscan.formats.csv_file import write_csv
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.slides import Mpp
 from signetscan.testing.tiny_model import write_tiny_model
 
@@ -168,9 +167,11 @@ def test_notes_are_on_stderr_unless_quiet(case: Case, tmp_path: Path) -> None:
     assert succeeded(run(few, case.truth, "--bootstrap", 0, "--quiet")).stderr == ""
 
 
-def test_a_slide_from_end_to_end(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("ready_workers")
+def test_a_slide_from_end_to_end(tmp_path: Path, small_slide: Path) -> None:
     """Simulate, detect, evaluate by the simulator's truth: nothing in between but the files."""
-    write_slide(tmp_path / "s.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    for file in small_slide.parent.iterdir():
+        shutil.copy(file, tmp_path / file.name.replace("a.", "s.", 1))
     model = write_tiny_model(tmp_path / "tiny.onnx")
     detected = CliRunner().invoke(
         cli, ["detect", str(tmp_path / "s.svs"), "--model", str(model), "--out", str(tmp_path / "out")]

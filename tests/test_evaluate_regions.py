@@ -78,7 +78,7 @@ def write_images(data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, ready_workers: None) -> Bench:
     """Images with masks, a model, and its results, as class maps and as outlines."""
     folder = tmp_path_factory.mktemp("regions")
     write_images(folder / "data")

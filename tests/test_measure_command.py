@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,6 @@ from pyarrow import parquet
 from signetscan.cli.main import cli
 from signetscan.formats.csv_file import COLUMNS
 from signetscan.measurements import MEASURES
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.testing.tiny_segmenter import write_tiny_segmenter
 
@@ -33,10 +32,10 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_slide: Path, ready_workers: None) -> Path:
     """A folder with a slide, a model that finds one box in each tile, and one that segments by darkness."""
     folder = tmp_path_factory.mktemp("bench")
-    write_slide(folder / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, folder)
     write_tiny_model(folder / "tiny.onnx")
     write_tiny_segmenter(folder / "tissue.onnx")
     return folder

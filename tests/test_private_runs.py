@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,8 +27,6 @@ from signetscan.batch.run import scan_slides
 from signetscan.batch.workers import answer
 from signetscan.errors import AnnotationError, MppError, OptionError, OutputError, SignetscanError, SlideError
 from signetscan.scan.options import ScanOptions
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
@@ -126,10 +125,10 @@ def test_messages_about_names_and_lists_name_no_slide(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Path:
+def ward(tmp_path: Path, small_slide: Path) -> Path:
     folder = tmp_path / "Station 3"
     folder.mkdir()
-    write_slide(folder / "Muster, Eva.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, folder / "Muster, Eva.svs")
     write_tiny_model(tmp_path / "tiny.onnx")
     (tmp_path / "key").write_bytes(KEY)
     return folder

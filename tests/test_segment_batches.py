@@ -16,8 +16,6 @@ from click.testing import CliRunner
 
 from signetscan.cli.main import cli
 from signetscan.results.run_record import read_run_record
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_segmenter import write_tiny_segmenter
 
 if TYPE_CHECKING:
@@ -39,11 +37,11 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_slide: Path, ready_workers: None) -> Bench:
     """A slide, whose name is a patient's, a model, and its results."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "slides").mkdir()
-    write_slide(folder / "slides" / f"{NAME}.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, folder / "slides" / f"{NAME}.svs")
     made = Bench(folder / "slides", write_tiny_segmenter(folder / "seg.onnx"), folder / "out")
     assert segment(made, made.out).exit_code == 0
     return made

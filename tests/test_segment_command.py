@@ -23,8 +23,6 @@ from signetscan.results.folder import find_results, list_slides
 from signetscan.results.reading import load_result
 from signetscan.results.region_formats import add_region_formats
 from signetscan.results.run_record import read_run_record
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.specs import make_segmentation_spec
 from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.testing.tiny_segmenter import write_tiny_segmenter
@@ -47,11 +45,11 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_slide: Path, ready_workers: None) -> Bench:
     """A slide, and models of both tasks."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "slides").mkdir()
-    write_slide(folder / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, folder / "slides")
     return Bench(
         folder / "slides", write_tiny_segmenter(folder / "seg.onnx"), write_tiny_model(folder / "detects.onnx")
     )

@@ -35,6 +35,7 @@ from signetscan.texts import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnContext
 
     from signetscan.batch.claims import Claim
     from signetscan.batch.find import SlideTask
@@ -64,6 +65,11 @@ class _Escaping(logging.Formatter):
         return "\n".join(map(printable, super().format(record).split("\n")))
 
 
+def process_context() -> SpawnContext:
+    """How workers are started: as processes of their own, because a fork of one with threads may hang."""
+    return multiprocessing.get_context("spawn")
+
+
 class Worker:
     """A process that scans slides one after another.
 
@@ -77,7 +83,7 @@ class Worker:
 
     def __init__(self, request: BatchOptions, environment: dict[str, str] | None = None) -> None:
         check_working_folder()
-        context = multiprocessing.get_context("spawn")
+        context = process_context()
         self.connection: Connection[Assignment, WorkerMessage]
         self.connection, theirs = context.Pipe()
         # Nothing is ever sent through the lifeline: that it closes tells the worker that this process has ended.
