@@ -13,20 +13,16 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.testing.tiny_model import write_tiny_model
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
 
 
 @pytest.fixture
-def slide(tmp_path: Path) -> Path:
+def slide(tmp_path: Path, small_slide: Path) -> Path:
     (tmp_path / "slides").mkdir()
-    path = tmp_path / "slides" / "a.svs"
-    write_slide(path, SlideOptions(width=1024, height=1024, region=400, seed=5))
     write_tiny_model(tmp_path / "tiny.onnx")
-    return path
+    return Path(shutil.copy(small_slide, tmp_path / "slides"))
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
@@ -42,9 +38,9 @@ def test_slides_of_a_killed_and_of_a_stalled_worker_are_scanned(slide: Path, tmp
         "--model",
         tmp_path / "tiny.onnx",
         "--copies",
-        9,
+        6,
         "--tile-size",
-        64,
+        128,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("1 stalled, 1 killed: ")
