@@ -18,6 +18,7 @@ EXTRAS = {
     "highdicom": "formats",
     "distributed": "dask",
     "wsidicom": "dicom",
+    "requests": "dicom",
 }
 """The extra that installs each optional library."""
 

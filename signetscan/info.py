@@ -10,6 +10,7 @@ from signetscan.models.known_models import check_contract
 from signetscan.models.loading import load_model
 from signetscan.models.store import find_model, named_model
 from signetscan.slides import open_slide
+from signetscan.slides.addresses import parse_place
 
 if TYPE_CHECKING:
     from signetscan.models.detection_spec import DetectionSpec
@@ -23,7 +24,7 @@ class SlideInfo:
     """The description of a slide."""
 
     file: str
-    """Its file's name."""
+    """Its file's name, or the UID of its series in an archive."""
     format_name: str
     """Kind of file, as the slide reader names it."""
     dimensions: tuple[int, int]
@@ -58,7 +59,7 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
     """Describe a slide or a model.
 
     Args:
-        name_or_path: path of a slide or of a model file, or name of a model.
+        name_or_path: path or address of a slide, path of a model file, or name of a model.
         mpp: size of the slide's pixels, µm/px, instead of what its file says.
 
     Raises:
@@ -66,13 +67,14 @@ def describe(name_or_path: str, *, mpp: float | None = None) -> SlideInfo | Mode
         ModelError: the model cannot be loaded.
         DeviceError: ONNX Runtime is not installed.
     """
-    path = Path(name_or_path)
-    if name_or_path.endswith(".onnx") or (not path.exists() and named_model(name_or_path) is not None):
+    place = parse_place(name_or_path)
+    is_missing = isinstance(place, Path) and not place.exists()
+    if name_or_path.endswith(".onnx") or (is_missing and named_model(name_or_path) is not None):
         file = find_model(name_or_path)
         return _describe_model(file)
-    with open_slide(path, mpp=mpp) as slide:
+    with open_slide(place, mpp=mpp) as slide:
         return SlideInfo(
-            file=path.name,
+            file=place.name if isinstance(place, Path) else slide.name,
             format_name=slide.format_name,
             dimensions=slide.dimensions,
             mpp=slide.mpp,

@@ -9,7 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import get_encoder
-from slide_files import jpeg, tiles_of
+from slide_files import jpeg, texture, tiles_of
 
 from signetscan.testing.dicom_source import write_dicom_source
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 TILE = 64
 MPP = 0.5
+WIDTH, HEIGHT = 212, 156
+WHOLE = (WIDTH, HEIGHT)
+GAPS = ((0, 1), (2, 3), (1, 1))
+"""Rows and columns of tiles that are not stored."""
 
 
 def _rle(tile: Pixels) -> bytes:
@@ -123,6 +127,42 @@ def write_dicom_slide(
     written["PixelData"].is_undefined_length = not is_native
     written.save_as(path, enforce_file_format=True)
     return path
+
+
+def picture() -> Pixels:
+    """The pixels of the test slides."""
+    return texture(HEIGHT, WIDTH)
+
+
+def write_series(folder: Path) -> Path:
+    """A slide of two levels with a label, in a folder with a level of another slide."""
+    path = write_dicom_slide(folder / "a.dcm", picture(), "jpeg-ls")
+    small = picture()[::2, ::2]
+    write_dicom_slide(folder / "b.dcm", small, "jpeg-ls", mpp=1.0, SOPInstanceUID="1.2.3.41")
+    label = ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]
+    write_dicom_slide(folder / "c.dcm", small, "native", SOPInstanceUID="1.2.3.42", ImageType=label)
+    write_dicom_slide(folder / "d.dcm", small, "rle", SOPInstanceUID="1.2.3.43", SeriesInstanceUID="1.2.3.99")
+    return path
+
+
+def write_parts(folder: Path) -> list[Path]:
+    """A slide in a concatenation of two parts."""
+    tiles = list(map(CODINGS["jpeg-ls"][2], tiles_of(picture(), TILE)))
+    return [
+        write_dicom_slide(
+            folder / f"part-{part}.dcm",
+            picture(),
+            "jpeg-ls",
+            tiles=tiles[start:stop],
+            SOPInstanceUID=f"1.2.3.4.{part}",
+            SOPInstanceUIDOfConcatenationSource="1.2.3.40",
+            ConcatenationUID="1.2.3.50",
+            ConcatenationFrameOffsetNumber=start,
+            InConcatenationNumber=part,
+            InConcatenationTotalNumber=2,
+        )
+        for part, start, stop in ((1, 0, 5), (2, 5, 12))
+    ]
 
 
 def _optical_path() -> Dataset:

@@ -70,6 +70,7 @@ FENCES = {
     "highdicom": ("formats",),
     "pydicom": ("formats", "slides", "testing"),
     "wsidicom": ("slides",),
+    "requests": ("slides",),
     "shapely": ("scan", "formats"),
 }
 """Where each outside library may be imported."""

@@ -9,7 +9,17 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from dicom_slides import CODINGS, OPENSLIDE_READS, TILE, write_dicom_slide
+from dicom_slides import (
+    CODINGS,
+    GAPS,
+    OPENSLIDE_READS,
+    TILE,
+    WHOLE,
+    picture,
+    write_dicom_slide,
+    write_parts,
+    write_series,
+)
 from slide_files import jpeg, texture, tiles_of
 
 from signetscan.errors import SlideError
@@ -21,16 +31,8 @@ from signetscan.slides.openslide_slide import OpenSlideSlide
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
 
-WIDTH, HEIGHT = 212, 156
-WHOLE = (WIDTH, HEIGHT)
 WINDOWS = [((0, 0), WHOLE), ((-9, -7), (80, 90)), ((190, 120), (64, 64)), ((300, 0), (8, 8)), ((63, 63), (2, 2))]
-GAPS = ((0, 1), (2, 3), (1, 1))
-
-
-def picture() -> NDArray[np.uint8]:
-    return texture(HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("left_out", [None, GAPS], ids=["full", "sparse"])
@@ -81,17 +83,6 @@ def test_a_real_slide_in_jpeg_ls(shared_slides: Path) -> None:
         np.testing.assert_array_equal(slide.read_region((0, 0), 0, (50, 50)), same.read_region((0, 0), 0, (50, 50)))
 
 
-def write_series(folder: Path) -> Path:
-    """A slide of two levels with a label, in a folder with a level of another slide."""
-    path = write_dicom_slide(folder / "a.dcm", picture(), "jpeg-ls")
-    small = picture()[::2, ::2]
-    write_dicom_slide(folder / "b.dcm", small, "jpeg-ls", mpp=1.0, SOPInstanceUID="1.2.3.41")
-    label = ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]
-    write_dicom_slide(folder / "c.dcm", small, "native", SOPInstanceUID="1.2.3.42", ImageType=label)
-    write_dicom_slide(folder / "d.dcm", small, "rle", SOPInstanceUID="1.2.3.43", SeriesInstanceUID="1.2.3.99")
-    return path
-
-
 def test_the_levels_of_a_series_are_one_slide(tmp_path: Path) -> None:
     write_series(tmp_path)
     with open_slide(tmp_path / "a.dcm") as slide, open_slide(tmp_path / "b.dcm") as same:
@@ -100,26 +91,6 @@ def test_the_levels_of_a_series_are_one_slide(tmp_path: Path) -> None:
         assert (same.level_dimensions, same.fingerprint) == (slide.level_dimensions, slide.fingerprint)
         np.testing.assert_array_equal(slide.read_region((0, 0), 1, (106, 78)), picture()[::2, ::2])
         np.testing.assert_array_equal(slide.read_region((100, 50), 1, (20, 30)), picture()[50:110:2, 100:140:2])
-
-
-def write_parts(folder: Path) -> list[Path]:
-    """A slide in a concatenation of two parts."""
-    tiles = list(map(CODINGS["jpeg-ls"][2], tiles_of(picture(), TILE)))
-    return [
-        write_dicom_slide(
-            folder / f"part-{part}.dcm",
-            picture(),
-            "jpeg-ls",
-            tiles=tiles[start:stop],
-            SOPInstanceUID=f"1.2.3.4.{part}",
-            SOPInstanceUIDOfConcatenationSource="1.2.3.40",
-            ConcatenationUID="1.2.3.50",
-            ConcatenationFrameOffsetNumber=start,
-            InConcatenationNumber=part,
-            InConcatenationTotalNumber=2,
-        )
-        for part, start, stop in ((1, 0, 5), (2, 5, 12))
-    ]
 
 
 def test_a_concatenation_is_one_level(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def info(path: str, mpp: float | None, *, as_json: bool) -> None:
     """Describe a slide or a model.
 
-    PATH is a slide, a model file, or the name of a model, as `signetscan models` lists them.
+    PATH is a slide, a model file, or the name of a model, as `signetscan models` lists them. A slide may be the address
+    of a series in an archive that speaks DICOMweb.
 
     Example: signetscan info biopsy.svs
     """

@@ -11,6 +11,7 @@ import openslide
 
 from signetscan.errors import MissingExtraError, SlideError
 from signetscan.extras import require
+from signetscan.slides.addresses import SeriesAddress, StudyAddress, parse_place
 from signetscan.slides.companions import check_companions, check_no_picture
 from signetscan.slides.dicom_checks import explained
 from signetscan.slides.fingerprint import content_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from signetscan.slides.addresses import SlidePlace
     from signetscan.slides.array_slide import ArraySlide
     from signetscan.slides.dicom_slide import DicomSlide
     from signetscan.slides.protocol import Slide
@@ -44,19 +46,35 @@ ADAPTED = ("mirax", "zeiss", "dicom")
 """Formats of scanners that may have lenses between objective and camera."""
 
 
-def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, default_mpp: float | None = None) -> Slide:
+def open_slide(
+    place: str | os.PathLike[str] | SeriesAddress | StudyAddress,
+    *,
+    mpp: float | None = None,
+    default_mpp: float | None = None,
+) -> Slide:
     """Open a slide: by OpenSlide, by tifffile or wsidicom if it refuses a readable TIFF or DICOM, or as a JPEG or PNG.
 
     Args:
-        path: the slide's file (for MRXS and multi-file DICOM, one of its files).
-        mpp: size of a level-0 pixel in µm/px, instead of what the file says.
-        default_mpp: the size if neither `mpp` nor the file gives one.
+        place: the slide's file (for MRXS and multi-file DICOM, one of its files), or the address of a series in an
+            archive that speaks DICOMweb, or of a study that has one: `https://HOST/dicom-web/studies/UID/series/UID`.
+            Only an address leads to a connection.
+        mpp: size of a level-0 pixel in µm/px, instead of what the slide says.
+        default_mpp: the size if neither `mpp` nor the slide gives one.
 
     Raises:
-        SlideError: the file is missing, is not a slide or cannot be read; the message says which.
+        SlideError: the file is missing, is not a slide or cannot be read, or the archive does not give it; the message
+            says which.
         MppError: `mpp` or `default_mpp` is not the size of a pixel.
+        OptionError: the address is none, or the token for the archive cannot be used.
+        MissingExtraError: it is an address, and wsidicom is not installed.
     """
-    path = Path(path)
+    if isinstance(place, str):
+        place = parse_place(place)
+    if isinstance(place, StudyAddress):
+        place = only_series(place)
+    if isinstance(place, SeriesAddress):
+        return _open_archived(place, mpp=mpp, default_mpp=default_mpp)
+    path = Path(place)
     given, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
     _check_is_file(path)
     with as_slide_errors(path):
@@ -71,13 +89,55 @@ def open_slide(path: str | os.PathLike[str], *, mpp: float | None = None, defaul
             found = (*slide.concerns, *picture_concerns(header, slide.dimensions, heeds_jfif=heeds_jfif))
             slide.concerns = tuple(dict.fromkeys(found))  # tifffile may have counted the planes too
         said = slide.said if header is None else _with_ome(slide.said, ome_sizes(header.description, slide.dimensions))
-        slide.mpp = given or said.mpp or default
-        is_adapted = slide.format_name in ADAPTED
-        slide.concerns += size_concerns(slide.mpp, slide.dimensions, said, is_adapted=is_adapted)
+        _set_mpp(slide, said, given, default)
     except SlideError:
         slide.close()
         raise
     return slide
+
+
+def only_series(study: StudyAddress) -> SeriesAddress:
+    """The one slide of a study.
+
+    Raises:
+        SlideError: it has none or several, or the archive gives no answer.
+        MissingExtraError: wsidicom is not installed.
+    """
+    found = series_of(study)
+    if len(found) > 1:
+        message = f"{study}: a study of {len(found)} slides; name one, such as {found[0]}"
+        raise SlideError(message)
+    return found[0]
+
+
+def series_of(study: StudyAddress) -> list[SeriesAddress]:
+    """The slides of a study, at least one.
+
+    Raises:
+        SlideError: it has none, or the archive gives no answer.
+        OptionError: the token for the archive cannot be used.
+        MissingExtraError: wsidicom is not installed.
+    """
+    require("wsidicom")
+    from signetscan.slides.dicom_archive import find_series  # noqa: PLC0415 - an extra, and slow to import
+
+    return find_series(study)
+
+
+def _open_archived(address: SeriesAddress, *, mpp: float | None, default_mpp: float | None) -> Slide:
+    given, default = (None if um is None else Mpp(um, um, MppSource.GIVEN) for um in (mpp, default_mpp))
+    require("wsidicom")
+    from signetscan.slides.dicom_archive import open_archived  # noqa: PLC0415 - an extra, and slow to import
+
+    slide = open_archived(address)
+    _set_mpp(slide, slide.said, given, default)
+    return slide
+
+
+def _set_mpp(slide: Opened, said: SizeClaims, given: Mpp | None, default: Mpp | None) -> None:
+    slide.mpp = given or said.mpp or default
+    is_adapted = slide.format_name in ADAPTED
+    slide.concerns += size_concerns(slide.mpp, slide.dimensions, said, is_adapted=is_adapted)
 
 
 def _refuse_size(path: Path, size: tuple[int, int]) -> None:
@@ -183,11 +243,26 @@ def as_slide_errors(path: Path) -> Iterator[None]:
         raise SlideError(message) from error
 
 
-def content_now(path: Path) -> str:
-    """What the files of a slide hold, from `content_of`; of one that can be opened.
+def content_now(place: SlidePlace) -> str:
+    """What a slide holds, of one that can be opened: its files by `content_of`, or its series by `archive_state`.
 
     Raises:
-        SlideError: a file cannot be read.
+        SlideError: a file cannot be read, or the archive gives no answer.
     """
-    with as_slide_errors(path):
-        return content_of(slide_parts(path))
+    if isinstance(place, SeriesAddress):
+        return series_state(place)
+    with as_slide_errors(place):
+        return content_of(slide_parts(place))
+
+
+def series_state(address: SeriesAddress) -> str:
+    """A text that changes when the images of a series in an archive do.
+
+    Raises:
+        SlideError: the archive gives no answer.
+        MissingExtraError: wsidicom is not installed.
+    """
+    require("wsidicom")
+    from signetscan.slides.dicom_archive import archive_state  # noqa: PLC0415 - an extra, and slow to import
+
+    return archive_state(address)
