@@ -24,7 +24,8 @@ from signetscan.formats.result_files import reviewer_name
 from signetscan.results.run_record import read_run_record
 from signetscan.results.slide_finder import SlideFinder
 from signetscan.results.slide_places import places_file, remember_slides, remembered_places
-from signetscan.viewer import open_viewer, opened_slides, slide_opening, work_list
+from signetscan.slides import ArraySlide, Bounds, open_slide
+from signetscan.viewer import open_viewer, opened_slides, slide_opening, thumbnails, work_list
 from signetscan.viewer.class_overlay import ClassOverlay
 from signetscan.viewer.pages import LIST_PAGES, PAGES
 from signetscan.viewer.server import ViewerServer
@@ -105,6 +106,8 @@ def test_the_list_needs_no_slide_open(folders: Folders, opening: Opening, monkey
     assert [slides[name]["detections"] for name in NAMES] == [72, 69, 66]
     assert all(slides[name]["found"] and slides[name]["review"] is None for name in NAMES)
     assert slides["a"]["per_mm2"] == 144
+    assert (slides["a"]["model"], slides["bad"]["threshold"]) == ("test", None)
+    assert 0 < slides["a"]["threshold"] < 1
 
 
 def test_a_slide_is_served_below_its_number_as_it_is_alone(space: Workspace) -> None:
@@ -405,6 +408,49 @@ def test_the_only_slide_of_a_folder_has_the_addresses_of_a_single_one(tmp_path: 
     write_result(folders.results / "b", sample_cells())
     got(space, "/work.json")
     assert space.get("/marks.json").status == space.post("/marks", {"action": "undo"}).status == 404
+
+
+# ---- pictures of the slides -----------------------------------------------------------------------------------------
+
+
+def test_the_list_has_small_pictures_of_the_slides(
+    tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = make_folders(tmp_path, ["a", "b", "gone"], missing=["gone"])
+    (folders.slides / "b.svs").write_bytes(b"no slide")
+    space = opening(folders)
+    numbers = {name: row["number"] for name, row in rows(space).items()}
+    got_ = {name: space.get(f"/slide/{number}/thumbnail.jpg") for name, number in numbers.items()}
+    assert [got_[name].kind for name in ("a", "b", "gone", "bad")] == ["image/jpeg", *3 * ["image/svg+xml"]]
+    picture = Image.open(io.BytesIO(got_["a"].body))
+    assert picture.width == 128
+    assert picture.width / picture.height == pytest.approx(4200 / 2120, rel=0.03)
+    with open_slide(SAMPLE) as slide:
+        level = len(slide.level_downsamples) - 1
+        whole = slide.read_window((0, 0), level, slide.level_dimensions[level]).pixels
+    wanted = np.asarray(Image.fromarray(whole).resize(picture.size, Image.Resampling.BICUBIC), np.float64)
+    assert np.abs(np.asarray(picture, np.float64) - wanted).mean() < 7, "10 if it were shifted by a pixel"
+    assert space._slides.count == 0, "no slide stays open for it"
+    opened: list[object] = []
+    monkeypatch.setattr(thumbnails, "open_slide", opened.append)
+    assert space.get(f"/slide/{numbers['a']}/thumbnail.jpg") == got_["a"]
+    assert opened == [], "it is kept"
+
+
+def test_a_picture_of_a_slide_without_small_levels_is_not_waited_for(
+    tmp_path: Path, opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thumbnails, "MOST_READ", 1000)
+    space = opening(make_folders(tmp_path, ["a"]))
+    assert space.get(f"/slide/{rows(space)['a']['number']}/thumbnail.jpg") == thumbnails.PLACEHOLDER
+
+
+def test_a_picture_shows_the_part_of_a_slide_that_has_pixels() -> None:
+    pixels = np.full((900, 1200, 3), 255, np.uint8)
+    pixels[300:600, 600:1000] = (200, 0, 0)
+    slide = ArraySlide([pixels], mpp=0.5, name="made", bounds=Bounds(600, 300, 400, 300))
+    picture = np.asarray(Image.open(io.BytesIO(thumbnails.thumbnail(slide))), np.float64)
+    assert np.abs(picture[3:-3, 3:-3] - (200, 0, 0)).mean() < 6
 
 
 # ---- the classes of a segmentation ----------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def server(folders: Folders) -> Iterator[ViewerServer]:
 
 
 def names(page: Page) -> list[str]:
-    return page.locator("#slides tbody tr td:first-child > a:first-child").all_inner_texts()
+    return page.locator("#slides tbody td.name > a:first-child").all_inner_texts()
 
 
 def follow(page: Page, *keys: str) -> None:
@@ -81,6 +81,9 @@ def test_the_work_list_says_what_there_is_and_leads_to_slides(server: ViewerServ
         page.select_option("#state", "missing")
         assert names(page) == ["gone"]
         page.select_option("#state", "all")
+        assert "test" in page.inner_text("#slides tbody tr:first-child td.model")
+        assert "scores from 0." in page.inner_text("#slides tbody tr:first-child td.model")
+        assert page.is_hidden("#model"), "there is one model alone"
         page.click("[data-by=name]")
         page.locator("h1").click()
         follow(page, "n", "n", "p", "Enter")

@@ -65,6 +65,15 @@ class SlideFinder:
         *folders, last = name.split("/")
         return sorted(self._by_name.get(last, []), key=lambda file: -_same_ends(file.parts[:-1], folders))
 
+    def find_named(self, name: str, record: RunRecord) -> Path | None:
+        """The slide of a result among those of the same name, known by its content; None if it is not there.
+
+        Args:
+            name: the name of the results, with "/" between folders.
+            record: their run record.
+        """
+        return matching_slide(self.named(name), record, self._fingerprint)
+
     def find(self, name: str, record: RunRecord) -> Path:
         """The slide of a result, which is known by its content.
 
@@ -78,10 +87,10 @@ class SlideFinder:
         Raises:
             ResultError: none of the slides is the slide of the result.
         """
-        found = matching_slide(self.named(name), record, self._fingerprint)
+        found = self.find_named(name, record)
         if found is None:
             self.refresh()  # it may have come meanwhile
-            found = matching_slide(self.named(name), record, self._fingerprint)
+            found = self.find_named(name, record)
         if found is None and self.count <= MOST_OPENED:
             found = matching_slide(self._files, record, self._fingerprint)
         if found is not None:

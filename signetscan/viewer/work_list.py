@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from signetscan.annotations.marked_slide import read_tally
 from signetscan.errors import ResultError
 from signetscan.formats.result_files import REGIONS, marks_beside
+from signetscan.json_values import is_number
 from signetscan.results.folder import list_results
 from signetscan.results.run_record import read_run_record
 
@@ -100,12 +101,17 @@ def work_item_json(item: WorkItem, number: int, reviewer: str, finder: SlideFind
 
 def _of_cells(record: RunRecord | None) -> dict[str, Json]:
     if record is None:
-        return {"detections": None, "classes": {}, "per_mm2": None, "model": "", "scanned": True, "unread_mm2": 0}
+        return {
+            "detections": None, "classes": {}, "per_mm2": None, "model": "", "threshold": None, "scanned": True,
+            "unread_mm2": 0,
+        }  # fmt: skip
+    threshold = record.options.get("threshold")
     return {
         "detections": record.total,
         "classes": dict(record.detections),
         "per_mm2": round(record.total / record.tissue_mm2, 3) if record.tissue_mm2 else None,
         "model": record.model.name,
+        "threshold": threshold if is_number(threshold) else None,
         "scanned": record.tiles.scanned > 0,
         "unread_mm2": record.unread_mm2,
     }

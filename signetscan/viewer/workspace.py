@@ -15,6 +15,7 @@ from signetscan.viewer.pages import list_page, slide_page
 from signetscan.viewer.replies import Reply, json_reply, not_there, refusal, see_other
 from signetscan.viewer.result_pages import FOLDER, index_address, page_addresses, result_page
 from signetscan.viewer.reviewers import remember_reviewer, remembered_reviewer
+from signetscan.viewer.thumbnails import Thumbnails
 from signetscan.viewer.work_list import list_work, work_item_json
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 OF_A_SLIDE = re.compile(r"/slide/([0-9]{1,7})(/.*)")
 """Address of something of a slide: the slide's number, and the address as a viewer of that slide alone has it."""
+THUMBNAIL = "/thumbnail.jpg"
+"""Address of the small picture of a slide, below that of the slide."""
 NAMED = "/named/"
 """Begins the address of a slide by its name, which stays the same from run to run."""
 
@@ -51,6 +54,7 @@ class Workspace:
         self._items: list[WorkItem] = []
         self._reviewer = remembered_reviewer()
         self._slides = OpenedSlides(finder)
+        self._thumbnails = Thumbnails(finder)
         self._listed()
 
     @property
@@ -72,6 +76,8 @@ class Workspace:
         item, within = self._addressed(address)
         if item is None:
             return not_there()
+        if within == THUMBNAIL:
+            return self._thumbnails.of(item)
         page = slide_page(within) if within != address else None
         if page is not None:
             return page  # so that a slide that cannot be opened has a page which says why

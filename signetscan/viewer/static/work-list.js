@@ -5,7 +5,7 @@ import { $, element, fetched, hashValues, hideToken, isForField, keepOrder, post
 const CHOICE = "signetscan-choice"; // what is searched for and how rows are sorted, for when the page is seen again
 
 let work; // what the server knows
-let choice = { search: "", state: "all", by: "name", falling: false };
+let choice = { search: "", state: "all", model: "", by: "name", falling: false };
 
 async function start() {
   hideToken();
@@ -30,11 +30,25 @@ async function load() {
   }
   $("name").textContent = `Slides in ${work.folder}`;
   document.title = `${work.folder} - signetscan view`;
+  setUpModels();
   $("to-index").hidden = !work.index;
   $("to-index").href = work.index || "/";
   $("who").textContent = work.reviewer ? `Reviewer: ${work.reviewer}` : "Reviewer: no name";
   show();
   document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
+}
+
+// The choice of a model, if there are several. One that was chosen before and is gone is chosen no longer.
+function setUpModels() {
+  const models = [...new Set(work.slides.flatMap(modelsOf))].sort(NAMES.compare);
+  $("model").replaceChildren(...["", ...models].map((name) => element("option", { value: name, textContent: name || "All" })));
+  if (!models.includes(choice.model)) choice.model = "";
+  $("model").value = choice.model;
+  $("model-choice").hidden = models.length < 2;
+}
+
+function modelsOf({ model, segmented_by: segmentedBy }) {
+  return [model, segmentedBy].filter(Boolean);
 }
 
 // An address such as #slide=ward/biopsy&x=1200&y=800 leads to a place of a slide.
@@ -66,6 +80,7 @@ const VALUES = {
   score: ({ score }) => score ?? -1,
   accepted: ({ review }) => (review?.known ? review.accepted + review.added : -1),
   share,
+  model: (slide) => modelsOf(slide).join(", "),
 };
 const STATES = {
   all: () => true,
@@ -78,7 +93,11 @@ const NAMES = new Intl.Collator("en", { numeric: true });
 
 function chosen() {
   const wanted = choice.search.trim().toLowerCase();
-  const fits = (slide) => slide.can_open && slide.name.toLowerCase().includes(wanted) && STATES[choice.state](slide);
+  const fits = (slide) =>
+    slide.can_open &&
+    slide.name.toLowerCase().includes(wanted) &&
+    (choice.model === "" || modelsOf(slide).includes(choice.model)) &&
+    STATES[choice.state](slide);
   const value = VALUES[choice.by];
   const compare = (one, other) => {
     const [a, b] = [value(one), value(other)];
@@ -122,24 +141,32 @@ function counted(number, what) {
 }
 
 function row(slide) {
-  const name = element("td", { className: "text" });
+  const picture = element("img", { loading: "lazy", src: `/slide/${slide.number}/thumbnail.jpg`, alt: "", width: 128, height: 96 });
+  const name = element("td", { className: "text name" });
   name.append(element("a", { href: `/slide/${slide.number}/`, textContent: slide.name }));
   if (slide.detections) {
-    name.append(element("a", { className: "second", href: `/slide/${slide.number}/gallery`, textContent: "Gallery" }));
+    name.append(element("a", { className: "second gallery", href: `/slide/${slide.number}/gallery`, textContent: "Gallery" }));
   }
   for (const [of, address] of Object.entries(slide.reports)) {
-    name.append(element("a", { className: "second", href: address, textContent: `Report of ${of}` }));
+    name.append(element("a", { className: "second report", href: address, textContent: `Report of ${of}` }));
   }
   for (const [text, bad] of remarks(slide)) name.append(element("small", { className: bad ? "bad" : "", textContent: text }));
-  const number = (text) => element("td", { textContent: text });
+  const number = (text, className = "") => element("td", { textContent: text, className });
   const accepted = slide.review?.known ? (slide.review.accepted + slide.review.added).toLocaleString("en") : "";
   return element(
-    "tr", {}, name,
+    "tr", {}, element("td", { className: "picture" }, picture), name,
     number(slide.detections === null ? "" : slide.detections.toLocaleString("en")),
-    number(slide.per_mm2 === null ? "" : slide.per_mm2.toLocaleString("en", { maximumSignificantDigits: 3 })),
-    number(slide.score === null ? "" : slide.score.toFixed(2)),
-    number(accepted), reviewed(slide),
+    number(slide.per_mm2 === null ? "" : slide.per_mm2.toLocaleString("en", { maximumSignificantDigits: 3 }), "density"),
+    number(slide.score === null ? "" : slide.score.toFixed(2), "score"),
+    number(accepted, "accepted"), reviewed(slide), models(slide),
   );
+}
+
+function models(slide) {
+  const cell = element("td", { className: "text model", textContent: slide.model });
+  if (slide.threshold !== null) cell.append(element("small", { textContent: `scores from ${slide.threshold}` }));
+  if (slide.segmented_by) cell.append(element("div", {}, slide.segmented_by, element("small", { textContent: "regions" })));
+  return cell;
 }
 
 // What is to be known of a slide, and whether it is a problem.
@@ -211,7 +238,7 @@ async function setReviewer(name) {
 // ---- keys -------------------------------------------------------------------------------------------------------------
 
 function links() {
-  return [...document.querySelectorAll("#slides tbody tr > td:first-child > a:first-child")];
+  return [...document.querySelectorAll("#slides tbody td.name > a:first-child")];
 }
 
 function move(step) {
@@ -221,12 +248,18 @@ function move(step) {
   all[Math.min(Math.max(next, 0), all.length - 1)]?.focus();
 }
 
+// Follows a link of the slide that has the focus.
+function follow(selector) {
+  document.activeElement.closest("tr")?.querySelector(selector)?.click();
+}
+
 const KEYS = {
   n: () => move(1),
   p: () => move(-1),
   ArrowDown: () => move(1),
   ArrowUp: () => move(-1),
-  l: () => document.activeElement.closest("tr")?.querySelector("a.second")?.click(),
+  l: () => follow("a.gallery"),
+  r: () => follow("a.report"),
   "/": () => $("search").focus(),
   "?": () => $("help").showModal(),
 };
@@ -249,11 +282,15 @@ function listen() {
     choice.state = $("state").value;
     show();
   });
+  $("model").addEventListener("change", () => {
+    choice.model = $("model").value;
+    show();
+  });
   for (const button of document.querySelectorAll("th button")) {
     button.addEventListener("click", () => {
       const { by } = button.dataset;
       // Numbers are of interest from the largest down, the review from what is least reviewed up.
-      choice.falling = by === choice.by ? !choice.falling : by !== "name" && by !== "share";
+      choice.falling = by === choice.by ? !choice.falling : !["name", "share", "model"].includes(by);
       choice.by = by;
       show();
     });
