@@ -336,7 +336,13 @@ SLIDE = scanned(FOUND, class_names=NAMES, dimensions=DIMENSIONS)
 OTHER_PEOPLES = (
     {
         "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [300, 0], [150, 200], [0, 0]]]},
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [
+                [[0, 0], [300, 0], [150, 200], [0, 0]],
+                [[140, 20], [160, 20], [150, 40], [140, 20]],
+            ],
+        },
         "properties": {"objectType": "annotation", "classification": {"name": "Positive region", "color": [1, 2, 3]}},
     },
     feature((0, 0, 30, 20), "Tumor", metadata={"by": "reader 2"}),

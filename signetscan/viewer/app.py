@@ -25,8 +25,10 @@ from signetscan.viewer.replies import Reply, json_reply, not_there, refusal
 from signetscan.viewer.saving import MarksFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from signetscan.boxes import Box
     from signetscan.detections import Detections
@@ -44,6 +46,8 @@ MOST_PX = 1e9
 """Largest coordinate, level-0 pixels."""
 TILES_KEPT = 512
 """Tiles that are kept in memory once requested, some tens of megabytes."""
+MOST_CORNERS = 2000
+"""Most corners of an outline that is drawn; the page sends half as many."""
 MOST_CHANGES = 500
 """Most changes of one request, which are saved together."""
 
@@ -90,9 +94,7 @@ class Viewer:
         # Tells this viewer from one that is opened later: numbers of drawn boxes differ between the two.
         self.session = secrets.token_hex(8)
         self._file = MarksFile(marks_path, scanned, self._detections, whole=_whole(slide))
-        outdated = self._file.saved.outdated
-        what = f"{marks_path} lists {counted(outdated, 'detection')} of another run, on which nobody decided: left out"
-        self.warnings = (*warnings, what) if outdated else warnings
+        self.warnings = (*warnings, *_left_out(self._file))
         self.marks = Marks(
             detections=self._detections,
             classes=len(scanned.class_names),
@@ -113,9 +115,9 @@ class Viewer:
             "reject": lambda change: self._judge(change, Verdict.REJECTED),
             "clear": lambda change: self.marks.clear(change.whole("number")),
             "add": lambda change: self.marks.add(_edges(change, "box"), change.whole("label")),
-            "reviewed": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.REVIEWED),
-            "normal": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.NORMAL),
-            "positive": lambda change: self.marks.add_region(_edges(change, "box"), Verdict.POSITIVE),
+            "reviewed": lambda change: self._add_region(change, Verdict.REVIEWED),
+            "normal": lambda change: self._add_region(change, Verdict.NORMAL),
+            "positive": lambda change: self._add_region(change, Verdict.POSITIVE),
             "undo": lambda _: self.marks.undo(),
         }
 
@@ -144,8 +146,9 @@ class Viewer:
             address: `/marks`, or `/save` to save the marks again.
             content: for `/marks`, an `action` (accept, reject, clear, add, reviewed, normal, positive, undo) and its
                 arguments: the `number` of a box, the `numbers` of several detections to accept or reject in one step,
-                or a `box`, of a cell with its `label`. Or `changes`, a list of such, which are made in turn and saved
-                together. With a `session`, only the viewer of that session makes changes.
+                or a `box`, of a cell with its `label`, or the `outline` of a region, x0, y0, x1, y1 and so on. Or
+                `changes`, a list of such, which are made in turn and saved together. With a `session`, only the viewer
+                of that session makes changes.
 
         Returns:
             The `number` of the last changed box and its `mark` (null if it has none now); all boxes that were
@@ -211,6 +214,11 @@ class Viewer:
         number = change.whole("number")
         return self.marks.accept(number) if verdict is Verdict.ACCEPTED else self.marks.reject(number)
 
+    def _add_region(self, change: JsonTable, verdict: Verdict) -> int:
+        if "outline" in change.values:
+            return self.marks.add_outlined(_corners(change, "outline"), verdict)
+        return self.marks.add_region(_edges(change, "box"), verdict)
+
     def _numbered(self, numbers: Sequence[int]) -> list[Json]:
         return [{"number": number, "mark": self._mark(number)} for number in numbers]
 
@@ -269,7 +277,8 @@ class Viewer:
         if mark is None:
             return None
         score = None if math.isnan(mark.score) else mark.score
-        return {"verdict": mark.verdict, "box": list(mark.box), "label": mark.label, "score": score}
+        outline: list[Json] = [edge for corner in mark.outline for edge in corner]
+        return {"verdict": mark.verdict, "box": [*mark.box], "label": mark.label, "score": score, "outline": outline}
 
     def _facts(self) -> dict[str, Json]:
         layout, bounds = self._zoom.layout, self._slide.bounds
@@ -323,6 +332,28 @@ def _whole(slide: Slide) -> Box:
 def _differences(before: Mapping[int, Mark], after: Mapping[int, Mark]) -> list[int]:
     """Numbers of the marks that say something else than before."""
     return [number for number in sorted({*before, *after}) if said(before.get(number)) != said(after.get(number))]
+
+
+def _left_out(file: MarksFile) -> Iterator[str]:
+    """What of a file of marks is not shown."""
+    outdated, unshown = file.saved.outdated, file.saved.unshown
+    if outdated:
+        yield f"{file.path} lists {counted(outdated, 'detection')} of another run, on which nobody decided: left out"
+    if unshown:
+        yield f"{counted(unshown, 'region')} in {file.path} with holes, parts or too many corners: kept, but not shown"
+
+
+def _corners(change: JsonTable, key: str) -> NDArray[np.float64]:
+    """The corners of an outline, (N, 2).
+
+    Raises:
+        JsonError: the value is not a list of pairs of numbers, or it is too long, or one is too large.
+    """
+    values = np.array(change.numbers(key), np.float64)
+    if len(values) % 2 == 0 and len(values) <= 2 * MOST_CORNERS and (np.abs(values) <= MOST_PX).all():
+        return values.reshape(-1, 2)
+    message = f"{key} must be up to {MOST_CORNERS} pairs of numbers"
+    raise JsonError(message)
 
 
 def _edges(change: JsonTable, key: str) -> list[float]:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from signetscan.annotations.objects import Region
+from signetscan.annotations.outlines import box_around
 from signetscan.errors import OptionError
+from signetscan.formats.drawn_outlines import drawn_outline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from signetscan.boxes import Box
     from signetscan.detections import Detections
+
+    Outline: TypeAlias = "tuple[tuple[float, float], ...]"
 
 MIN_SIDE_PX = 1.0
 """Shortest side of a drawn box, level-0 pixels; a thinner one is a slip of the hand."""
@@ -51,6 +59,8 @@ class Mark:
     """The verdict; a drawn cell is accepted."""
     score: float = math.nan
     """The model's score; nan for a drawn box."""
+    outline: Outline = ()
+    """Corners of a region in order, level-0 pixels, the first not repeated; empty for a region that fills its box."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,11 +174,26 @@ class Marks:
         Raises:
             OptionError: the region is too small or off the slide, or it is already there.
         """
-        mark = Mark(box=self._on_slide(box), label=0, verdict=verdict)
-        if mark in self.by_number.values():
-            message = "this region is already there"
-            raise OptionError(message)
-        return self._add(mark)
+        return self._add_region(Mark(box=self._on_slide(box), label=0, verdict=verdict))
+
+    def add_outlined(self, corners: NDArray[np.float64], verdict: Verdict) -> int:
+        """The same of a part of any shape.
+
+        Args:
+            corners: (N, 2), corners of its outline in order, level-0 pixels; cut off at the slide's edges.
+            verdict: a verdict on a region.
+
+        Returns:
+            Its number.
+
+        Raises:
+            OptionError: it is too small or off the slide, falls into parts, or is already there.
+        """
+        ring = drawn_outline(corners, self.dimensions)
+        mark = Mark(box=self._on_slide(box_around([ring])), label=0, verdict=verdict)
+        if Region(rings=(ring,), normal=False).is_rectangle:
+            return self._add_region(mark)  # as it is read back
+        return self._add_region(replace(mark, outline=tuple((x, y) for x, y in ring.tolist())))
 
     def undo(self) -> int | None:
         """Undo the last step. Returns the number of its box, or of the last of several; None if there is no step."""
@@ -212,6 +237,12 @@ class Marks:
         if not 0 <= number < len(self.detections):
             return None
         return mark_of_detection(self.detections, number, Verdict.ACCEPTED).box
+
+    def _add_region(self, mark: Mark) -> int:
+        if mark in self.by_number.values():
+            message = "this region is already there"
+            raise OptionError(message)
+        return self._add(mark)
 
     def _add(self, mark: Mark) -> int:
         self._next += 1

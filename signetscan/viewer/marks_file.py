@@ -61,6 +61,8 @@ class SavedMarks:
     """Whether it has detections without a verdict."""
     outdated: int = 0
     """Number of detections without a verdict that are of another run. They are not kept."""
+    unshown: int = 0
+    """Number of regions among `others`, which have holes, several parts or very many corners."""
 
     def tally(self, detections: int, whole: Box | None) -> MarkTally:
         """The numbers of marks.
@@ -77,7 +79,7 @@ class SavedMarks:
             rejected=len(cells) - len(accepted),
             added=sum(number >= detections for number in accepted),
             regions=len(regions),
-            done=any(mark.verdict is Verdict.REVIEWED and mark.box == whole for mark in regions),
+            done=any(mark.verdict is Verdict.REVIEWED and mark.box == whole and not mark.outline for mark in regions),
         )
 
 
@@ -134,13 +136,15 @@ def _features(saved: SavedMarks, scanned: ScannedSlide, detections: Detections) 
 def _feature(mark: Mark, scanned: ScannedSlide) -> dict[str, Json]:
     name, colour = _class_of(mark, scanned)
     left, top = scanned.origin
-    x0, y0, x1, y1 = (round(edge - start, 2) for edge, start in zip(mark.box, (left, top, left, top), strict=True))
+    x0, y0, x1, y1 = mark.box
+    corners = mark.outline or ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    ring: list[Json] = [[round(x - left, 2), round(y - top, 2)] for x, y in (*corners, corners[0])]
     # Not the detection's id: QuPath refuses two objects with the same id, and may show the detections as well.
-    identity = f"{scanned.model_sha256}:mark:{mark.label}:{name}:{mark.box}"
+    identity = f"{scanned.model_sha256}:mark:{mark.label}:{name}:{mark.outline or mark.box}"
     return {
         "type": "Feature",
         "id": mark_id(scanned.fingerprint, identity),
-        "geometry": {"type": "Polygon", "coordinates": [[[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]]},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
         "properties": {
             "objectType": "annotation",
             "classification": {"name": name, "color": list(colour)},

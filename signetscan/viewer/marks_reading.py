@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from signetscan.formats.scanned_slide import ScannedSlide
     from signetscan.json_values import Json
 
+MOST_CORNERS = 200_000
+"""Most corners of all outlines that are shown, some megabytes for the page."""
 CHILDREN = ("childObjects", "children")
 """Keys under which QuPath nests objects in others."""
 MIXING = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5, 1], np.uint64)
@@ -38,8 +40,8 @@ def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> Sav
     """Read marks back, by number: a mark of a detection has the detection's number.
 
     Annotations are marks; detections are nobody's, unless somebody gave them another class. Marks that belong to no
-    detection (drawn, changed in QuPath, or made on another model's results) get higher numbers. The mark of a polygon
-    is the box around it.
+    detection (drawn, changed in QuPath, or made on another model's results) get higher numbers. The mark of a cell
+    is the box around it, that of a region has its outline.
 
     Args:
         path: the file; without it there are no marks.
@@ -76,6 +78,7 @@ def read_marks(path: Path, scanned: ScannedSlide, detections: Detections) -> Sav
         others=tuple(others),
         lists_detections=reader.plain > 0,
         outdated=outdated + reader.plain - len(plain),
+        unshown=reader.unshown,
     )
 
 
@@ -91,6 +94,10 @@ class _Reader:
         """The features that are no plain detections, with their marks; None for those that are none."""
         self.plain = 0
         """Number of plain detections."""
+        self.corners = 0
+        """Corners of all outlines so far."""
+        self.unshown = 0
+        """Number of regions that no mark can show."""
 
     def plain_detections(self, features: Iterable[Json]) -> Iterator[Json]:
         """The detections of the model's classes; all other features are collected."""
@@ -127,10 +134,19 @@ class _Reader:
         return Mark(box=box, label=label, verdict=Verdict.ACCEPTED, score=score)
 
     def _region(self, region: Region, verdict: Verdict) -> Mark | None:
-        """The mark of a region; None of one that is no rectangle, as the viewer draws none."""
-        if not region.is_rectangle:
+        """The mark of a region; None of one with holes, of several parts, or of very many corners."""
+        box = self._box(np.array(region.box))
+        if region.is_rectangle:
+            return Mark(box=box, label=0, verdict=verdict)
+        ring = region.rings[0]
+        if len(region.rings) > 1 or self.corners + len(ring) > MOST_CORNERS:
+            self.unshown += 1
             return None
-        return Mark(box=self._box(np.array(region.box)), label=0, verdict=verdict)
+        self.corners += len(ring)
+        closed = len(ring) > 1 and bool((ring[0] == ring[-1]).all())
+        moved = (ring + self._scanned.origin).round(2).tolist()
+        outline = tuple((x, y) for x, y in (moved[:-1] if closed else moved))
+        return Mark(box=box, label=0, verdict=verdict, outline=outline)
 
     def _box(self, box: NDArray[np.float64]) -> Box:
         x0, y0, x1, y1 = (box + self._scanned.origin * 2).round(2).tolist()

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from signetscan.boxes import Box
-    from signetscan.viewer.marks import Mark, Verdict
+    from signetscan.viewer.marks import Mark, Outline, Verdict
 
-    Said: TypeAlias = "tuple[Box, int, Verdict]"
+    Said: TypeAlias = "tuple[Box, int, Verdict, Outline]"
     Key: TypeAlias = "int | tuple[Said | None, int]"
 
 
@@ -35,7 +35,7 @@ class Merged:
 
 def said(mark: Mark | None) -> Said | None:
     """What a mark says. Its score is the model's, and may be missing."""
-    return None if mark is None else (mark.box, mark.label, mark.verdict)
+    return None if mark is None else (mark.box, mark.label, mark.verdict, mark.outline)
 
 
 def merge(

@@ -19,6 +19,8 @@ PAGES = SHARED | {
     "/app.js": ("app.js", SCRIPT),
     "/cells.js": ("cells.js", SCRIPT),
     "/drawing.js": ("drawing.js", SCRIPT),
+    "/drafting.js": ("drafting.js", SCRIPT),
+    "/outlines.js": ("outlines.js", SCRIPT),
     "/marking.js": ("marking.js", SCRIPT),
     "/place.js": ("place.js", SCRIPT),
     "/magnification.js": ("magnification.js", SCRIPT),

@@ -2,6 +2,7 @@
 
 import { NORMAL, POSITIVE, REVIEWED } from "./cells.js";
 import { ClassOverlay } from "./class-overlay.js";
+import { Drafting } from "./drafting.js";
 import { Drawing } from "./drawing.js";
 import { Magnification } from "./magnification.js";
 import { loadedSlide } from "./marking.js";
@@ -13,10 +14,8 @@ const SAME_PX = 1; // a place this near to the middle of a box is the box's, lev
 const ANIMATED = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 const STEP = 0.01;
 
-let facts, cells, viewer, drawing, marking, magnification, classOverlay;
+let facts, cells, viewer, drawing, drafting, marking, magnification, classOverlay;
 let selected = null; // number of a box
-let drawn = null; // what a dragged box will be: "add" (a cell), or "reviewed", "normal" or "positive" (a region)
-let dragged = null; // a box that is being drawn: the points where it began and where the pointer is
 let turns = Promise.resolve(); // a reviewer's actions run one after the other, however fast they type
 let isMoving = false;
 let frame = 0; // the animation frame that will draw the overlay; 0 if none is requested
@@ -114,37 +113,15 @@ function showSlide() {
   viewer.addHandler("tile-load-failed", () => say("A part of the slide cannot be read.", true));
   viewer.addHandler("canvas-key", (event) => (event.preventDefaultAction = true)); // see onKey
   viewer.addHandler("canvas-click", (event) => {
-    if (!event.quick || drawn) return;
-    const { x, y } = pointOf(event);
+    if (!event.quick || drafting.kind !== null) return;
+    const { x, y } = viewer.viewport.viewerElementToImageCoordinates(event.position);
     select(cells.at(x, y, 4 / view().scale));
   });
-  viewer.addHandler("canvas-press", (event) => {
-    if (drawn || event.originalEvent.shiftKey) dragged = { from: pointOf(event), to: null };
-  });
-  viewer.addHandler("canvas-drag", (event) => {
-    if (!dragged) return;
-    event.preventDefaultAction = true;
-    dragged.to = pointOf(event);
-    redraw();
-  });
-  viewer.addHandler("canvas-drag-end", (event) => {
-    if (dragged) event.preventDefaultAction = true;
-  });
-  viewer.addHandler("canvas-release", () => {
-    const draft = draftBox();
-    dragged = null;
-    redraw();
-    const what = drawn ?? "add";
-    if (draft) inTurn(() => add(draft, what));
-  });
+  drafting = new Drafting(viewer, { view, redraw, finish: (change) => inTurn(() => add(change)) });
 }
 
 function rectangle(x, y, width, height) {
   return viewer.viewport.imageToViewportRectangle(x, y, width, height);
-}
-
-function pointOf(event) {
-  return viewer.viewport.viewerElementToImageCoordinates(event.position);
 }
 
 // The canvas on the slide: its top left corner in level-0 pixels, and CSS pixels per level-0 pixel.
@@ -154,12 +131,6 @@ function view() {
   return { left: corner.x, top: corner.y, scale: 1000 / (across.x - corner.x) };
 }
 
-function draftBox() {
-  if (!dragged?.to) return null;
-  const { from, to } = dragged;
-  return [Math.min(from.x, to.x), Math.min(from.y, to.y), Math.max(from.x, to.x), Math.max(from.y, to.y)];
-}
-
 function redraw() {
   if (frame) return;
   frame = requestAnimationFrame(() => {
@@ -167,7 +138,7 @@ function redraw() {
     if (!viewer.world.getItemCount()) return;
     const shown = view();
     classOverlay?.draw(shown);
-    drawing.draw({ ...shown, isMoving }, selected, draftBox());
+    drawing.draw({ ...shown, isMoving }, selected, drafting.draft);
     magnification.draw(shown.scale);
     document.body.dataset.drawnAfterMs ??= Math.round(performance.now());
   });
@@ -279,6 +250,8 @@ const REGIONS = {
 };
 
 function describe() {
+  const isDrawn = selected !== null && selected >= cells.count; // what is no detection is removed
+  $("reject").firstChild.data = isDrawn ? "Remove " : "Reject ";
   $("accept").disabled = $("reject").disabled = selected === null;
   if (selected === null) {
     $("selected").textContent = "No cell is selected: press n, or click a box.";
@@ -338,11 +311,12 @@ function mark(action) {
   if (action !== "clear" && number < cells.count && $("go-on").checked) go(1, true);
 }
 
-async function add(box, what) {
-  const answer = await marking.change({ action: what, box, label: labelToAdd() });
-  if (answer) select(answer.number);
-  if (answer && what === "reviewed") sayOpen();
-  setDrawing(null);
+async function add(change) {
+  const answer = await marking.change({ ...change, label: labelToAdd() });
+  if (!answer) return;
+  select(answer.number);
+  drafting.set(null);
+  if (change.action === "reviewed") sayOpen();
 }
 
 // What is still undecided, for somebody who says that all was looked at.
@@ -354,7 +328,8 @@ function sayOpen() {
 // The mark that says that the whole slide was looked through, if there is one.
 function wholeRegion() {
   const whole = wholeSlide();
-  const isWhole = ({ box, verdict }) => verdict === REVIEWED && box.every((edge, at) => Math.abs(edge - whole[at]) < 0.01);
+  const isWhole = ({ box, verdict, outline }) =>
+    verdict === REVIEWED && !outline.length && box.every((edge, at) => Math.abs(edge - whole[at]) < 0.01);
   return cells.regions().find(isWhole);
 }
 
@@ -370,38 +345,29 @@ async function toggleDone() {
 }
 
 function addInTheView() {
-  if (drawn !== "add") {
+  const action = drafting.kind;
+  if (action !== "add") {
     const { left, top, scale } = view();
-    return add([left, top, left + $("overlay").clientWidth / scale, top + $("overlay").clientHeight / scale], drawn);
+    const [width, height] = [$("overlay").clientWidth / scale, $("overlay").clientHeight / scale];
+    return add({ action, box: [left, top, left + width, top + height] });
   }
   const { x, y } = viewer.viewport.viewportToImageCoordinates(viewer.viewport.getCenter(true));
   const half = cells.usualSide() / 2;
-  return add([x - half, y - half, x + half, y + half], "add");
+  return add({ action, box: [x - half, y - half, x + half, y + half] });
 }
 
 async function undo() {
+  if (drafting.takeBack()) return;
   const answer = await marking.change({ action: "undo" });
   if (!answer) return;
   if (answer.number === null) say("There is nothing to undo.");
   else if (cells.has(answer.number)) visit(answer.number);
 }
 
-const DRAWN = {
-  add: ["draw", "Drag a box around the cell, or press Enter to add one in the middle of the view."],
-  reviewed: ["reviewed", "Drag a box around what you looked through, or press Enter for the whole view."],
-  normal: ["normal", "Drag a box around a part without cells, or press Enter for the whole view."],
-  positive: ["positive", "Drag a box around a part whose cells are all marked, or press Enter for the whole view."],
-};
-
-// Begins to draw a cell or a region, or ends it: null, or what is being drawn already.
-function setDrawing(what) {
+// Begins to draw a cell or a region, or ends it.
+function draw(what) {
   if (what === "add" && !facts.classes.length) return say("No cells were looked for on this slide.");
-  drawn = what === drawn ? null : what;
-  dragged = null;
-  for (const [kind, [id]] of Object.entries(DRAWN)) $(id).setAttribute("aria-pressed", String(kind === drawn));
-  $("stage").classList.toggle("drawing", drawn !== null);
-  if (drawn) say(DRAWN[drawn][1]);
-  redraw();
+  drafting.toggle(what);
 }
 
 function toggleBoxes() {
@@ -411,7 +377,8 @@ function toggleBoxes() {
 }
 
 function escape() {
-  if (drawn) setDrawing(null);
+  if (drafting.cancel()) return;
+  if (drafting.kind !== null) drafting.set(null);
   else select(null);
 }
 
@@ -438,10 +405,13 @@ const KEYS = {
   r: () => mark("reject"),
   c: () => mark("clear"),
   u: undo,
-  d: () => setDrawing("add"),
-  g: () => setDrawing("reviewed"),
-  m: () => setDrawing("normal"),
-  b: () => setDrawing("positive"),
+  d: () => draw("add"),
+  g: () => draw("reviewed"),
+  m: () => draw("normal"),
+  b: () => draw("positive"),
+  e: () => drafting.toggleShape(),
+  x: () => drafting.setCorner(),
+  Backspace: () => drafting.takeBack(),
   f: toggleDone,
   s: () => marking.save(),
   k: copyPlace,
@@ -470,9 +440,9 @@ function onKey(event) {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || $("help").open) return;
   if (isForField(event)) return;
-  const isOtherButton = target.matches?.("button, a") && !Object.values(DRAWN).some(([id]) => target === $(id));
+  const isOtherButton = target.matches?.("button, a") && !drafting.isButton(target);
   if (key in MOVES && !(target instanceof HTMLInputElement)) pan(...MOVES[key]);
-  else if (key === "Enter" && drawn && !isOtherButton) inTurn(addInTheView);
+  else if (key === "Enter" && drafting.kind !== null && !isOtherButton) inTurn(() => drafting.close() || addInTheView());
   else if (Object.hasOwn(KEYS, key)) inTurn(KEYS[key]);
   else return;
   event.preventDefault();

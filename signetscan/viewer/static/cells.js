@@ -1,5 +1,7 @@
 // The data of the page: detections by falling score, marks, and which boxes are shown.
 
+import { distanceTo } from "./outlines.js";
+
 export const ACCEPTED = 1;
 export const REJECTED = 2;
 export const REVIEWED = 3;
@@ -60,11 +62,13 @@ export class Cells {
     return number >= this.count && this.verdict(number) >= REVIEWED;
   }
 
-  // The regions: numbers, boxes and verdicts.
+  // The regions: numbers, boxes, verdicts, and the outlines of those that do not fill their boxes.
   regions() {
     return [...this.others.keys()]
       .filter((number) => this.isRegion(number))
-      .map((number) => ({ number, box: this.box(number), verdict: this.verdict(number) }));
+      .map((number) => ({
+        number, box: this.box(number), verdict: this.verdict(number), outline: this.others.get(number).outline ?? [],
+      }));
   }
 
   clearMarks() {
@@ -145,9 +149,9 @@ export class Cells {
   }
 
   #regionAt(x, y, slack) {
-    const isNear = ([x0, y0, x1, y1]) =>
-      Math.max(x0 - x, x - x1, y0 - y, y - y1) <= slack && Math.min(x - x0, x1 - x, y - y0, y1 - y) <= slack;
-    return this.regions().findLast(({ box }) => isNear(box))?.number ?? null;
+    const outlineOf = ({ box: [x0, y0, x1, y1], outline }) =>
+      outline.length ? outline : [x0, y0, x1, y0, x1, y1, x0, y1];
+    return this.regions().findLast((region) => distanceTo(outlineOf(region), x, y) <= slack)?.number ?? null;
   }
 
   // The next detection in an order: "sure" from the highest score down, "doubt" from the threshold up. `step` is 1 or

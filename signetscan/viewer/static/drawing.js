@@ -49,7 +49,8 @@ export class Drawing {
       for (const badge of badges) this.#drawBadge(...badge);
     }
     context.setTransform(density, 0, 0, density, 0, 0);
-    if (draft) this.#drawDraft(this.#onScreen(draft, view));
+    if (draft?.box) this.#drawDraftBox(this.#onScreen(draft.box, view));
+    if (draft?.outline) this.#drawDraftOutline(draft, view, [width / 2, height / 2]);
   }
 
   #shown(view, width, height) {
@@ -139,15 +140,17 @@ export class Drawing {
     return badges;
   }
 
-  #drawRegion({ box, verdict }, view) {
+  #drawRegion({ box, verdict, outline }, view) {
     const context = this.context;
     const [x, y, width, height] = this.#onScreen(box, view);
     const [colour, name] = REGIONS[verdict];
     context.setLineDash([14, 6]);
+    this.#trace(outline, view);
     for (const [ink, line] of [[HALO, 6], [colour, 3]]) {
       context.strokeStyle = ink;
       context.lineWidth = line;
-      context.strokeRect(x, y, width, height);
+      if (outline.length) context.stroke();
+      else context.strokeRect(x, y, width, height);
     }
     context.setLineDash([]);
     context.font = "600 12px system-ui, sans-serif";
@@ -157,6 +160,16 @@ export class Drawing {
     context.fillRect(x, y, wide, 18);
     context.fillStyle = "#1c2330";
     context.fillText(name, x + 5, y + 13);
+  }
+
+  // Makes an outline the path that is drawn next.
+  #trace(outline, { left, top, scale }, isClosed = true) {
+    const context = this.context;
+    context.beginPath();
+    for (let at = 0; at < outline.length; at += 2) {
+      context.lineTo((outline[at] - left) * scale, (outline[at + 1] - top) * scale);
+    }
+    if (isClosed && outline.length) context.closePath();
   }
 
   #drawBadge(x, y, kind) {
@@ -203,7 +216,38 @@ export class Drawing {
     }
   }
 
-  #drawDraft([x, y, width, height]) {
+  #drawDraftOutline({ outline, isByHand }, view, [middleX, middleY]) {
+    const context = this.context;
+    context.lineJoin = "round";
+    this.#trace(outline, view);
+    context.fillStyle = "rgba(21,87,176,0.15)";
+    context.fill();
+    this.#trace(outline, view, false);
+    for (const [ink, line] of [[HALO, 5], [BADGES.added, 2]]) {
+      context.strokeStyle = ink;
+      context.lineWidth = line;
+      context.stroke();
+    }
+    if (isByHand) return;
+    context.fillStyle = BADGES.added;
+    for (let at = 0; at < outline.length; at += 2) {
+      const side = at ? 6 : 10; // the first corner, at which a click closes the outline, is larger
+      const [x, y] = [(outline[at] - view.left) * view.scale, (outline[at + 1] - view.top) * view.scale];
+      context.fillRect(x - side / 2, y - side / 2, side, side);
+    }
+    context.beginPath(); // a cross in the middle, where x sets a corner
+    for (const [dx, dy] of [[12, 0], [0, 12]]) {
+      context.moveTo(middleX - dx, middleY - dy);
+      context.lineTo(middleX + dx, middleY + dy);
+    }
+    for (const [ink, line] of [[HALO, 5], [BADGES.added, 2]]) {
+      context.strokeStyle = ink;
+      context.lineWidth = line;
+      context.stroke();
+    }
+  }
+
+  #drawDraftBox([x, y, width, height]) {
     const context = this.context;
     context.strokeStyle = BADGES.added;
     context.fillStyle = "rgba(21,87,176,0.15)";

@@ -61,7 +61,7 @@ export function say(text, bad = false) {
   $("message").textContent = text;
   $("message").className = bad ? "bad" : "";
   clearTimeout(messageTimer);
-  if (!bad && text) messageTimer = setTimeout(() => ($("message").textContent = ""), 2500);
+  if (!bad && text) messageTimer = setTimeout(() => ($("message").textContent = ""), 1500 + 35 * text.length);
 }
 
 // Whether a key is for the field that has the focus.
