@@ -204,6 +204,16 @@ def test_areas_stay_within_a_thousandth_and_nothing_is_left_between_classes() ->
     assert shapely.get_num_coordinates(found.polygons).sum() < 0.7 * shapely.get_num_coordinates(exact.polygons).sum()
 
 
+def test_an_outline_that_touches_itself_at_a_corner_becomes_a_ring_and_a_hole() -> None:
+    classes = np.zeros((4, 4), np.uint8)
+    classes[:3, :3] = 2
+    classes[0, 0] = classes[1, 1] = 0  # the outside and the hole touch at a corner
+    (polygon,) = outlined(map_of(classes), options()).polygons
+    assert polygon.is_valid
+    assert polygon.area == 7 * 64
+    assert [shapely.Polygon(hole).area for hole in polygon.interiors] == [64]
+
+
 def test_regions_end_where_the_slide_ends() -> None:
     classes = np.full((5, 4), 2, np.uint8)
     found = outlined(map_of(classes), options(), size=(29, 38))

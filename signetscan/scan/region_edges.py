@@ -16,10 +16,10 @@ class EdgeRuns:
     """Straight lines along which the pixels on one side have one value, and those on the other side another."""
 
     lines: NDArray[np.int32]
-    """(N, 4), x0, y0, x1, y1 of both ends, pixels of the map."""
+    """(N, 4), x0, y0, x1, y1 of both ends, pixels of the map; to the right, or downwards."""
     beside: NDArray[np.int32]
-    """(N, 2), row and column of a pixel beside the line whose value is not 0; the row counts from the one above the
-    band."""
+    """(N, 2, 2), row and column of a pixel above the line and of one below it, or to its left and to its right; rows
+    count from the one above the band, columns from one to the left of the map."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -46,7 +46,7 @@ class EdgeFinder:
         crossed = np.pad(across, ((0, 0), (1, 0))) | np.pad(across, ((0, 0), (0, 1)))  # the same of horizontal edges
         level = _horizontal(across if is_last else across[:-1], touched)
         upright = self._vertical(along, crossed, top)
-        parts = [_beside_horizontal(level, values), _beside_vertical(upright, around, top)]
+        parts = [_beside_horizontal(level), _beside_vertical(upright, top)]
         level[:, 1::2] += top
         return EdgeRuns(lines=np.concatenate([level, upright]), beside=np.concatenate(parts))
 
@@ -81,13 +81,12 @@ def _horizontal(edges: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray
     return np.stack([begins, y, ends + 1, y], axis=1).astype(np.int32)
 
 
-def _beside_horizontal(lines: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.int32]:
-    x, y = lines[:, 0], lines[:, 1]
-    # Line y lies between the rows y and y + 1 of `values`, whose first row is above the band.
-    return np.stack([np.where(values[y + 1, x] > 0, y + 1, y), x], axis=1)
+def _beside_horizontal(lines: NDArray[np.int32]) -> NDArray[np.int32]:
+    x, y = lines[:, 0] + 1, lines[:, 1]
+    # Line y lies between the rows y and y + 1, because the first one is above the band.
+    return np.stack([np.stack([y, x], axis=1), np.stack([y + 1, x], axis=1)], axis=1)
 
 
-def _beside_vertical(lines: NDArray[np.int32], around: NDArray[np.uint8], top: int) -> NDArray[np.int32]:
+def _beside_vertical(lines: NDArray[np.int32], top: int) -> NDArray[np.int32]:
     x, row = lines[:, 2], lines[:, 3] - top
-    # A column of blanks was put to the left of `around`.
-    return np.stack([row, np.where(around[row, x + 1] > 0, x, x - 1)], axis=1)
+    return np.stack([np.stack([row, x], axis=1), np.stack([row, x + 1], axis=1)], axis=1)

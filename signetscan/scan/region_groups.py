@@ -25,8 +25,6 @@ AROUND = np.ones((3, 3), np.bool_)
 class Pieces:
     """Pieces of a map."""
 
-    first: NDArray[np.int64]
-    """(P,), the first pixel of each in reading order: row * (columns + 1) + column."""
     values: NDArray[np.uint8]
     """(P,), their value on the map."""
     pixels: NDArray[np.int64]
@@ -40,12 +38,11 @@ class Pieces:
     def none(cls) -> Pieces:
         """No piece at all."""
         counts = np.zeros(0, np.int64)
-        return cls(first=counts, values=np.zeros(0, np.uint8), pixels=counts, scored=np.zeros(0), groups=counts)
+        return cls(values=np.zeros(0, np.uint8), pixels=counts, scored=np.zeros(0), groups=counts)
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> Pieces:
         """The pieces that a mask or indices select."""
         return Pieces(
-            first=self.first[which],
             values=self.values[which],
             pixels=self.pixels[which],
             scored=self.scored[which],
@@ -71,7 +68,7 @@ class GroupFinder:
     """(width,), the values of the last row."""
 
     def next_band(
-        self, values: NDArray[np.uint8], near: NDArray[np.bool_], scored: NDArray[np.uint8], top: int
+        self, values: NDArray[np.uint8], near: NDArray[np.bool_], scored: NDArray[np.uint8]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Take the next band.
 
@@ -79,38 +76,38 @@ class GroupFinder:
             values: (rows, width).
             near: (rows, width), which pixels have a value within reach, in the band or beyond it.
             scored: (rows, width), scored probabilities, times 255.
-            top: row of the map at which the band begins.
 
         Returns:
-            The group of each pixel of the row above the band and of the band, (rows + 1, width), -1 for none; the new
-            number of each group that was not complete before; and for each group whether it goes on below the band.
+            The index of the piece of each pixel of the row above the band, of the band and of the row below it, and of
+            a column to either side, (rows + 2, width + 2), -1 for none and for the row below; the new index of each
+            piece that was there before; and for each group whether it goes on below the band.
         """
         old_groups = self._last_groups if self._last_groups is not None else np.full(self.width, -1, np.int64)
         known = int(max(old_groups.max(initial=-1), self.pieces.groups.max(initial=-1))) + 1
         labels, count = ndimage.label(near, AROUND)
         here = np.where(near, labels.astype(np.int64) - 1 + known, -1)
         joined = _join(known + count, *_touching(old_groups, here[0]))
-        groups = np.concatenate([_renumbered(old_groups, joined)[None], _renumbered(here, joined)])
-        self._add_pieces(values, scored, groups, joined, top)
+        groups = np.concatenate([renumbered(old_groups, joined)[None], renumbered(here, joined)])
+        pieces, index = self._add_pieces(values, scored, groups, joined)
         goes_on = np.zeros(joined.max(initial=-1) + 1, np.bool_)
         goes_on[groups[-1][groups[-1] >= 0]] = True
         self._last_groups, self._last_values = groups[-1], values[-1].copy()
-        return groups, joined[:known], goes_on
+        return pieces, index, goes_on
 
-    def take_complete(self, goes_on: NDArray[np.bool_]) -> Pieces:
-        """Remove the pieces of groups that are complete, and give them; the other groups are numbered anew, in order.
+    def take_complete(self, stays: NDArray[np.bool_], goes_on: NDArray[np.bool_]) -> Pieces:
+        """Remove the pieces of groups that are complete, and give them; the others are numbered anew, in order.
 
         Args:
+            stays: whether the group of each piece goes on.
             goes_on: whether each group goes on, from `next_band`.
         """
-        stays = goes_on[self.pieces.groups]
         complete, rest = self.pieces.select(~stays), self.pieces.select(stays)
         numbers = np.cumsum(goes_on) - 1
         self.pieces = replace(rest, groups=numbers[rest.groups])
         if self._last_groups is not None:
-            self._last_groups = _renumbered(self._last_groups, numbers)
+            self._last_groups = renumbered(self._last_groups, numbers)
         if self._last_pieces is not None:
-            self._last_pieces = _renumbered(self._last_pieces, np.cumsum(stays) - 1)
+            self._last_pieces = renumbered(self._last_pieces, np.cumsum(stays) - 1)
         return complete
 
     def _add_pieces(
@@ -119,19 +116,20 @@ class GroupFinder:
         scored: NDArray[np.uint8],
         groups: NDArray[np.int64],
         joined: NDArray[np.int64],
-        top: int,
-    ) -> None:
-        """Add the pieces of a band, and join those that go on from the band before."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Add the pieces of a band, and join those that go on from the band before.
+
+        Returns:
+            The piece of each pixel, and the new index of each piece that was there before, as `next_band` has them.
+        """
         labels = label(values, connectivity=1, background=0)
         flat, old = labels.ravel(), self.pieces
         held = np.flatnonzero(flat)
-        count, known = int(flat.max(initial=0)), len(old.first)
+        count, known = int(flat.max(initial=0)), len(old.values)
         first = np.zeros(count + 1, np.int64)
         first[flat[held[::-1]]] = held[::-1]  # the last one that is assigned stays
         first = first[1:]
-        rows, columns = np.divmod(first, self.width)
         new = Pieces(
-            first=(rows + top) * (self.width + 1) + columns,
             values=values.ravel()[first],
             pixels=np.bincount(flat, minlength=count + 1)[1:],
             scored=np.bincount(flat, weights=scored.ravel(), minlength=count + 1)[1:].astype(np.float64),
@@ -139,24 +137,24 @@ class GroupFinder:
         )
         here = labels.astype(np.int64) - 1 + known
         here[labels == 0] = -1
+        above = self._last_pieces if self._last_pieces is not None else np.full(self.width, -1, np.int64)
         index = np.arange(known + count)
-        if self._last_pieces is not None and self._last_values is not None:
-            same = (self._last_pieces >= 0) & (self._last_values == values[0])
-            index = _join(known + count, self._last_pieces[same], here[0][same])
-        self._last_pieces = _renumbered(here[-1], index)
-        self.pieces = _merged(old, _renumbered(old.groups, joined), new, index)
+        if self._last_values is not None:
+            same = (above >= 0) & (self._last_values == values[0])
+            index = _join(known + count, above[same], here[0][same])
+        of_pixels = renumbered(np.pad(np.concatenate([above[None], here]), ((0, 1), (1, 1)), constant_values=-1), index)
+        self._last_pieces = of_pixels[-2, 1:-1]
+        self.pieces = _merged(old, renumbered(old.groups, joined), new, index)
+        return of_pixels, index[:known]
 
 
 def _merged(old: Pieces, old_groups: NDArray[np.int64], new: Pieces, index: NDArray[np.int64]) -> Pieces:
     """Old pieces and new ones as one, those of the same index added up."""
     count = int(index.max(initial=-1)) + 1
-    first = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(first, index, np.concatenate([old.first, new.first]))
     values, groups = np.zeros(count, np.uint8), np.zeros(count, np.int64)
     values[index] = np.concatenate([old.values, new.values])
     groups[index] = np.concatenate([old_groups, new.groups])
     return Pieces(
-        first=first,
         values=values,
         pixels=np.bincount(index, np.concatenate([old.pixels, new.pixels]), count).astype(np.int64),
         scored=np.bincount(index, np.concatenate([old.scored, new.scored]), count).astype(np.float64),
@@ -181,6 +179,6 @@ def _join(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArr
     return np.asarray(numbers, np.int64)
 
 
-def _renumbered(numbers: NDArray[np.int64], new: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers as `new` has them; -1 stays."""
+def renumbered(numbers: NDArray[np.int64], new: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers from 0 on as `new` has them; -1, which stands for none, stays."""
     return np.append(new, -1)[numbers]

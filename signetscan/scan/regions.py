@@ -1,9 +1,9 @@
 """Regions of a slide: the outlines of a map of classes as polygons, without gaps between classes.
 
-The map is looked at band by band. The edges between pixels of different classes become polygons by GEOS's polygonizer,
-exactly; then all polygons that are near each other are simplified together, by a method for coverages, so that those
-that share an edge share it afterwards. What goes on below a band is kept until it is complete. Where too much has to be
-kept, as where regions that touch cover all of a large slide, they are cut along a straight line.
+The map is looked at band by band. The edges between pixels of different classes become polygons, exactly; then all
+polygons that are near each other are simplified together, by a method for coverages, so that those that share an edge
+share it afterwards. What goes on below a band is kept until it is complete. Where too much has to be kept, as where
+regions that touch cover all of a large slide, they are cut along a straight line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from scipy import ndimage
 
 from signetscan.scan.class_map import BAND, FIRST_CLASS
 from signetscan.scan.region_edges import EdgeFinder
-from signetscan.scan.region_groups import GroupFinder
+from signetscan.scan.region_groups import GroupFinder, renumbered
+from signetscan.scan.region_rings import polygons_around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,7 @@ def regions_of(
     outline = partial(_outlined, class_map=class_map, options=options, size=size)
     reach = _reach(class_map, options)
     edges, groups = EdgeFinder(width=columns), GroupFinder(width=columns, reach=reach)
-    lines, line_groups = np.zeros((0, 4), np.int32), np.zeros(0, np.int64)
+    lines, sides = np.zeros((0, 4), np.int32), np.zeros((0, 2), np.int64)
     begin = 0
     for top in range(0, rows, BAND):
         bottom = min(top + BAND, rows)
@@ -85,16 +86,17 @@ def regions_of(
         near = ndimage.maximum_filter(window, 2 * reach + 1, mode="constant")[reach : reach + bottom - top] > 0
         values = window[reach - 1 : reach + bottom - top + 1]
         runs = edges.next_band(values, top, is_last=bottom == end)
-        of_pixels, joined, goes_on = groups.next_band(values[1:-1], near, class_map.scored[top:bottom], top)
+        of_pixels, index, goes_on = groups.next_band(values[1:-1], near, class_map.scored[top:bottom])
         if bottom == end:
             goes_on[:] = False
         lines = np.concatenate([lines, runs.lines])
-        line_groups = np.concatenate([joined[line_groups], of_pixels[runs.beside[:, 0], runs.beside[:, 1]]])
-        stays = goes_on[line_groups]
-        pieces = groups.take_complete(goes_on)
-        if len(pieces.first):
-            yield outline(lines[~stays], pieces)
-        lines, line_groups = lines[stays], (np.cumsum(goes_on) - 1)[line_groups[stays]]
+        sides = np.concatenate([renumbered(sides, index), of_pixels[runs.beside[..., 0], runs.beside[..., 1]]])
+        stays = goes_on[groups.pieces.groups]
+        line_stays = stays[sides.max(axis=1)]
+        pieces = groups.take_complete(stays, goes_on)
+        if len(pieces.values):
+            yield outline(lines[~line_stays], renumbered(sides[~line_stays], np.cumsum(~stays) - 1), pieces)
+        lines, sides = lines[line_stays], renumbered(sides[line_stays], np.cumsum(stays) - 1)
         if bottom == end:
             edges, groups = EdgeFinder(width=columns), GroupFinder(width=columns, reach=reach)
             begin = bottom
@@ -114,18 +116,20 @@ def _window(classes: NDArray[np.uint8], wanted: NDArray[np.bool_], top: int, bot
 
 def _outlined(
     lines: NDArray[np.int32],
+    sides: NDArray[np.int64],
     pieces: Pieces,
     *,
     class_map: ClassMap,
     options: ResolvedSegmentOptions,
     size: tuple[int, int],
 ) -> TissueRegions:
-    """The regions of complete groups of pieces, by the edges of these."""
-    polygons = _polygons(lines, pieces, class_map.classes.shape[1])
+    """The regions of complete groups of pieces, by the lines around these."""
     um2 = class_map.pixel_mm2 * 1e6
     large = pieces.pixels * um2 >= options.min_area
-    polygons, pieces = _without_holes(polygons[large], options.min_hole / um2), pieces.select(large)
-    if options.simplify > 0:
+    pieces, index = pieces.select(large), np.where(large, np.cumsum(large) - 1, -1)
+    polygons = polygons_around(lines, renumbered(sides, index), len(pieces.values))
+    polygons = _without_holes(polygons, options.min_hole / um2)
+    if options.simplify > 0 and len(polygons):
         polygons = shapely.coverage_simplify(polygons, options.simplify / math.sqrt(um2))
     placed = _placed(polygons, class_map.pixel, size)
     return TissueRegions(
@@ -134,18 +138,6 @@ def _outlined(
         areas_px=shapely.area(placed),
         probabilities=pieces.scored / (255 * np.maximum(pieces.pixels, 1)),
     )
-
-
-def _polygons(lines: NDArray[np.int32], pieces: Pieces, columns: int) -> Polygons:
-    """The polygon of each piece, in pixels of the map."""
-    faces = shapely.get_parts(shapely.polygonize(shapely.linestrings(lines.reshape(-1, 2, 2))))
-    corners, face = shapely.get_coordinates(shapely.get_exterior_ring(faces), return_index=True)
-    # The first corner in reading order is that of the first pixel of the face.
-    places = corners[:, 1].astype(np.int64) * (columns + 1) + corners[:, 0].astype(np.int64)
-    first = np.minimum.reduceat(places, np.flatnonzero(np.diff(face, prepend=-1)))
-    order = first.argsort()
-    # Faces of no piece are holes.
-    return np.asarray(faces[order[np.searchsorted(first, pieces.first, sorter=order)]])
 
 
 def _without_holes(polygons: Polygons, least: float) -> Polygons:
