@@ -192,9 +192,10 @@ def smooth_map(rows: int, columns: int, *, seed: int = 0, detail: float = 6) -> 
     return smooth
 
 
-def test_areas_stay_within_a_thousandth_and_nothing_is_left_between_classes() -> None:
-    classes = smooth_map(600, 700, detail=12)
-    exact, found = (outlined(map_of(classes), options(simplify=how), band=128) for how in (0, 1))
+@pytest.mark.parametrize(("detail", "simplify"), [(12, 1), (3, 1), (12, 2)])
+def test_areas_stay_within_a_thousandth_and_nothing_is_left_between_classes(detail: float, simplify: float) -> None:
+    classes = smooth_map(600, 700, detail=detail)
+    exact, found = (outlined(map_of(classes), options(simplify=how), band=128) for how in (0, simplify))
     for label in (1, 2):
         pixels = np.count_nonzero(classes == label + 1) * 64
         assert exact.areas_px[exact.labels == label].sum() == pixels
@@ -202,6 +203,24 @@ def test_areas_stay_within_a_thousandth_and_nothing_is_left_between_classes() ->
     assert shapely.is_valid(found.polygons).all()
     assert shapely.coverage_is_valid(found.polygons)
     assert shapely.get_num_coordinates(found.polygons).sum() < 0.7 * shapely.get_num_coordinates(exact.polygons).sum()
+
+
+def test_small_regions_and_holes_stay_as_they_are_in_the_middle_of_others_or_between_them() -> None:
+    classes = np.zeros((30, 40), np.uint8)
+    classes[2:28, 2:38] = 2
+    classes[2:28, 20:30] = 3
+    classes[20:22, 10:13] = 3
+    classes[10:12, 20:22] = 2  # a bay, not a ring
+    classes[2:4, 30:33] = 3  # between a region and the edge
+    classes[2:4, 29] = 2
+    classes[15, 5] = 0
+    exact, found = (outlined(map_of(classes), options(simplify=how)) for how in (0, 1))
+    rings, kept = (
+        [ring for ring in map(shapely.Polygon, shapely.get_rings(each.polygons)) if ring.area < 10 * 64]
+        for each in (exact, found)
+    )
+    assert len(rings) == len(kept) >= 3
+    assert all(any(ring.equals(other) for other in kept) for ring in rings)
 
 
 def test_an_outline_that_touches_itself_at_a_corner_becomes_a_ring_and_a_hole() -> None:

@@ -1,9 +1,10 @@
 """Regions of a slide: the outlines of a map of classes as polygons, without gaps between classes.
 
 The map is looked at band by band. The edges between pixels of different classes become polygons, exactly; then all
-polygons that are near each other are simplified together, by a method for coverages, so that those that share an edge
-share it afterwards. What goes on below a band is kept until it is complete. Where too much has to be kept, as where
-regions that touch cover all of a large slide, they are cut along a straight line.
+polygons that are near each other are simplified together, by GEOS's method for coverages, so that those that share an
+edge share it afterwards, and what they lost or gained by it is given back. What goes on below a band is kept until it
+is complete. Where too much has to be kept, as where regions that touch cover all of a large slide, they are cut along a
+straight line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shapely
 from scipy import ndimage
 
 from signetscan.scan.class_map import BAND, FIRST_CLASS
+from signetscan.scan.region_areas import Frame, simplified
 from signetscan.scan.region_edges import EdgeFinder
 from signetscan.scan.region_groups import GroupFinder, renumbered
 from signetscan.scan.region_rings import polygons_around
@@ -29,10 +31,8 @@ if TYPE_CHECKING:
 
     from signetscan.scan.class_map import ClassMap
     from signetscan.scan.options import ResolvedSegmentOptions
+    from signetscan.scan.region_areas import Polygons
     from signetscan.scan.region_groups import Pieces
-
-    Polygons = NDArray[np.object_]
-    """An array of shapely's polygons."""
 
 MOST_LINES = 200_000
 """With more lines than this of regions that are not complete, they are cut below the next band: a line takes about a
@@ -95,7 +95,8 @@ def regions_of(
         line_stays = stays[sides.max(axis=1)]
         pieces = groups.take_complete(stays, goes_on)
         if len(pieces.values):
-            yield outline(lines[~line_stays], renumbered(sides[~line_stays], np.cumsum(~stays) - 1), pieces)
+            around = renumbered(sides[~line_stays], np.cumsum(~stays) - 1)
+            yield outline(lines[~line_stays], around, pieces, Frame(top=begin, bottom=end, columns=columns))
         lines, sides = lines[line_stays], renumbered(sides[line_stays], np.cumsum(stays) - 1)
         if bottom == end:
             edges, groups = EdgeFinder(width=columns), GroupFinder(width=columns, reach=reach)
@@ -118,6 +119,7 @@ def _outlined(
     lines: NDArray[np.int32],
     sides: NDArray[np.int64],
     pieces: Pieces,
+    frame: Frame,
     *,
     class_map: ClassMap,
     options: ResolvedSegmentOptions,
@@ -130,7 +132,7 @@ def _outlined(
     polygons = polygons_around(lines, renumbered(sides, index), len(pieces.values))
     polygons = _without_holes(polygons, options.min_hole / um2)
     if options.simplify > 0 and len(polygons):
-        polygons = shapely.coverage_simplify(polygons, options.simplify / math.sqrt(um2))
+        polygons = simplified(polygons, options.simplify / math.sqrt(um2), frame)
     placed = _placed(polygons, class_map.pixel, size)
     return TissueRegions(
         polygons=placed,
