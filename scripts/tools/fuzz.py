@@ -42,7 +42,9 @@ from signetscan.models.detector import load_detector
 from signetscan.models.store import find_model
 from signetscan.reports.index import find_entries
 from signetscan.reports.run_facts import run_facts
+from signetscan.results.failures import write_failure
 from signetscan.results.reading import load_result
+from signetscan.results.slide_finder import SlideFinder
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import ArraySlide, Mpp, open_slide
 from signetscan.testing.specs import make_segmentation_spec
@@ -51,12 +53,14 @@ from signetscan.training.checkpoint import Checkpoint, load_checkpoint, save_che
 from signetscan.training.options import Architecture, TrainOptions
 from signetscan.training.retinanet import RetinaNet
 from signetscan.viewer import Viewer, ViewerServer, read_marks
+from signetscan.viewer.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from signetscan.models.detection_spec import DetectionSpec
     from signetscan.models.segmentation_spec import SegmentationSpec
+    from signetscan.viewer.replies import Answering
 
 ROOT = Path(__file__).parents[2]
 GEOJSON = b"""{"type": "FeatureCollection", "features": [{"type": "Feature", "id": "a", "geometry": {"type": "Polygon",
@@ -260,6 +264,18 @@ ADDRESSES = (
     b"/../../etc/passwd",
     b"/%2e%2e/x",
 )
+FOLDER_ADDRESSES = (
+    b"/work.json",
+    b"/results/index.html",
+    b"/results/b/a.report.html",
+    b"/results/b/../../x.report.html",
+    b"/results/%2e%2e/x.report.html",
+    b"/named/b/a",
+    b"/named/b%2fa",
+    b"/slide/0/",
+    b"/slide/0/slide.json",
+    b"/slide/0/thumbnail.jpg",
+)
 BODIES = (
     b'{"action": "accept", "number": 0}',
     b'{"action": "reject", "number": 0}',
@@ -267,20 +283,36 @@ BODIES = (
     b'{"action": "add", "box": [1, 2, 30, 40], "label": 0}',
     b'{"action": "reject", "numbers": [0]}',
     b'{"action": "positive", "box": [1, 2, 300, 400]}',
+    b'{"action": "normal", "outline": [1, 2, 300, 4, 200, 400, 7, 300]}',
     b'{"changes": [{"action": "accept", "number": 0}, {"action": "undo"}]}',
     b'{"action": "undo"}',
 )
 
 
+def workspace_target() -> Callable[[random.Random, Path], None]:
+    """Requests to the viewer of a folder with one slide, which failed, and with a report of an earlier run."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "b").mkdir()
+    write_failure(folder, "b/a", "not a slide", attempts=1)
+    (folder / "b" / "a.report.html").write_text("<title>a</title>")
+    (folder.parent / f"{folder.name}.report.html").write_text("root: not in the folder")
+    return requests_to(Workspace(folder, SlideFinder([])), FOLDER_ADDRESSES, folder / "none")
+
+
 def viewer_target() -> Callable[[random.Random, Path], None]:
-    """Requests to a viewer, with its token or without, most of changes to its own page's address."""
+    """Requests to the viewer of a slide."""
     slide = ArraySlide([np.full((600, 800, 3), 200, np.uint8)], mpp=0.25, name="a")
     marks = Path(tempfile.mkdtemp()) / "a.corrected.geojson"
-    server = ViewerServer(Viewer(scanned_here(slide), slide, marks))
+    return requests_to(Viewer(scanned_here(slide), slide, marks), ADDRESSES, marks)
+
+
+def requests_to(viewer: Answering, addresses: Sequence[bytes], marks: Path) -> Callable[[random.Random, Path], None]:
+    """Requests, with the token or without, most of changes to the address of the viewer's own page."""
+    server = ViewerServer(viewer)
     Thread(target=server.serve_forever, daemon=True).start()
 
     def target(rng: random.Random, _: Path) -> None:
-        address, body = rng.choice(ADDRESSES), rng.choice(BODIES)
+        address, body = rng.choice(addresses), rng.choice(BODIES)
         path = (mutated(address, rng) if rng.random() < 0.6 else address).decode("latin-1")
         headers = {"Cookie": f"{server.cookie}={server.token}"} if rng.random() < 0.9 else {}
         connection = HTTPConnection("127.0.0.1", server.server_port, timeout=20)
@@ -364,6 +396,7 @@ def targets() -> dict[str, Callable[[random.Random, Path], None]]:
         "slide": of_file(ROOT.joinpath("tests/data/sample.svs").read_bytes(), "a.svs", read_whole),
         "picture": of_file(buffer.getvalue(), "a.png", read_whole),
         "viewer": viewer_target(),
+        "workspace": workspace_target(),
     }
 
 
