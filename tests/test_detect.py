@@ -61,7 +61,7 @@ def errors_of(detected: np.ndarray, truth: np.ndarray) -> np.ndarray:
     ("mpp", "levels"), [(0.25, 1), (0.499, 1), (0.2, 1), (0.263, 1), (0.125, 2), (0.0625, 4), (0.11, 3), (0.75, 1)]
 )
 def test_boxes_come_back_in_level0_pixels_without_drift(mpp: float, levels: int) -> None:
-    slide, truth = drawn_slide(mpp, levels=levels)
+    slide, truth = drawn_slide(mpp, 420.0 if mpp >= 0.2 else 240.0, levels=levels)
     result = detect_slide(slide, BlobDetector())
     errors = errors_of(result.detections.boxes, truth)
     centre = (errors[:, :2] + errors[:, 2:]) / 2
@@ -82,7 +82,7 @@ def test_tiles_see_the_same_pixels_as_one_pass() -> None:
 
 @pytest.mark.slow
 def test_every_object_is_detected_once_for_any_size_of_tiles() -> None:
-    slide, truth = drawn_slide(0.25)
+    slide, truth = drawn_slide(0.25, 240.0)
     for size, overlap in ((128, 96), (256, 96), (256, 128), (512, 96), (2048, 0)):
         options = ScanOptions(tile_size=size, overlap=overlap)
         errors = errors_of(detect_slide(slide, BlobDetector(), options).detections.boxes, truth)
