@@ -163,7 +163,7 @@ def wait_for(what: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not what():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def is_running(pid: int) -> bool:

@@ -244,3 +244,107 @@ def test_only_one_of_many_runs_takes_over_a_stale_claim(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="gone"):
         Claims().take(tmp_path / "gone" / "a slide")
+
+
+@pytest.mark.parametrize("pid", [0, -5, 10**30, 1])
+def test_a_process_of_which_nothing_is_known_is_taken_for_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    if pid == 1:  # as one of another user answers
+
+        def refuse(_pid: int, _signal: int) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "kill", refuse)
+    write_claim(claim_file(tmp_path), host="here", pid=pid)
+    assert Claims(host="here").take(tmp_path / "a slide") is None
+
+
+def test_without_proc_a_claim_does_not_say_where_its_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    with monkeypatch.context() as moment:
+        moment.setattr(type(tmp_path), "readlink", absent)
+        assert claims.pid_namespace() == ""
+    assert (claims.pid_namespace() == "") == (sys.platform != "linux")
+
+
+def test_a_link_that_the_share_denies_to_have_made_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS does if the answer to the first try is lost."""
+    real = type(tmp_path).hardlink_to
+
+    def twice(self: Path, target: Path) -> None:
+        real(self, target)
+        real(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "hardlink_to", twice)
+    claim = Claims().take(tmp_path / "a slide")
+    assert claim is not None
+    assert claim.is_held()
+
+
+def test_a_claim_that_is_released_at_that_moment_is_left_to_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Claims()
+
+    def held(_self: Path, _target: Path) -> None:
+        raise FileExistsError
+
+    with monkeypatch.context() as moment:
+        moment.setattr(type(tmp_path), "hardlink_to", held)
+        assert ours.take(tmp_path / "a slide") is None
+    assert (list(tmp_path.iterdir()), ours.taken) == ([], {})
+    assert ours.take(tmp_path / "a slide") is not None
+
+
+def test_a_try_in_vain_does_not_forget_the_claim_of_before(tmp_path: Path) -> None:
+    ours = Claims()
+    first = ours.take(tmp_path / "a slide")
+    assert first is not None
+    assert ours.take(tmp_path / "a slide") is None
+    ours.release_all()
+    assert list(tmp_path.iterdir()) == [], "the first one was released"
+
+
+def test_a_full_disk_leaves_no_empty_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "no links")
+
+    real = type(tmp_path).open
+
+    def full(self: Path, mode: str = "r", **options: str) -> object:
+        if mode != "x":
+            return real(self, mode, **options)
+        real(self, mode, **options).close()
+        return real(self, "r", **options)  # whose write fails as a full disk does
+
+    monkeypatch.setattr(type(tmp_path), "hardlink_to", no_links)
+    monkeypatch.setattr(type(tmp_path), "open", full)
+    with pytest.raises(OutputError, match="results cannot be written here"):
+        Claims().take(tmp_path / "a slide")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("first", ["took it over", "took it over, and cleaned up"])
+def test_another_run_may_be_first_between_two_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    path = claim_file(tmp_path)
+    write_claim(path, host="there", pid=1, age=1000)
+    real = claims._create
+
+    def late(turn: Path, text: str) -> bool:
+        if first == "took it over":
+            path.write_text(json.dumps({"token": "theirs", "host": "else", "pid": 1}))
+        else:
+            for part in tmp_path.glob(f"{path.name}.*"):
+                part.unlink()
+        return real(turn, text)
+
+    monkeypatch.setattr(claims, "_create", late)
+    assert Claims().take(tmp_path / "a slide") is None
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
