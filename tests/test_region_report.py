@@ -112,11 +112,14 @@ def test_files_that_are_not_those_of_the_run_are_refused(stored: StoredRegions, 
         load_regions(record)
     facts = json.loads(record.read_text())
     del facts["files"]["geojson"]["sha256"]
-    for wrong in (text.replace('"High grade"', '"Low grape"'), text.replace('"Polygon"', '"LineString"', 1)):
+    for wrong, said in (
+        (text.replace('"High grade"', '"Low grape"'), "has a class that its model does not"),
+        (text.replace('"Polygon"', '"LineString"', 1), "feature 1 has coordinates that are not a list"),
+    ):
         facts["files"]["geojson"]["bytes"] = len(wrong.encode())
         file.write_text(wrong)
         record.write_text(json.dumps(facts))
-        with pytest.raises(ResultError, match="objects that its run did not write"):
+        with pytest.raises(ResultError, match=said):
             load_regions(record)
     record.write_text(json.dumps({name: value for name, value in facts.items() if name != "regions"}))
     with pytest.raises(ResultError, match="results of a detection"):

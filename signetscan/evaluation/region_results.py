@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from signetscan.annotations.features import read_features
-from signetscan.annotations.left_out import Unreadable
 from signetscan.annotations.outlines import filled
-from signetscan.annotations.shapes import shape_of
-from signetscan.errors import AnnotationError, ResultError
+from signetscan.errors import ResultError
 from signetscan.formats.result_files import FAILURE_SUFFIX, RECORD_SUFFIX, REGION_SUFFIXES, REGIONS, add_suffix
 from signetscan.formats.tissue_maps import map_tiles
 from signetscan.results.failures import read_failure
 from signetscan.results.reading import check_is_whole
+from signetscan.results.regions_reading import read_rings
 from signetscan.results.run_record import read_run_record
 from signetscan.scan.class_map import FIRST_CLASS, NOT_SCANNED, UNREAD, array_on_disk
 
@@ -25,11 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from signetscan.json_values import Json
     from signetscan.results.record_parts import RegionsRecord
     from signetscan.results.run_record import RunRecord
-
-    Ring = NDArray[np.float64]
 
 ENDINGS = tuple(f"{REGIONS}{suffix}" for suffix in (RECORD_SUFFIX, *REGION_SUFFIXES.values()))
 """Ends of the names of files that belong to the results of a segmentation."""
@@ -187,14 +182,7 @@ class OutlinedImage:
 
     def __init__(self, slide: SegmentedSlide) -> None:
         record, path = slide.record, _file_of(slide, "geojson")
-        labels = {name: label for label, name in enumerate(record.model.class_names)}
-        self._rings: dict[int, list[Ring]] = {}
-        for number, feature in enumerate(read_features(path), start=1):
-            name, rings = _outline(path, number, feature)
-            if name not in labels:
-                message = f"{path}: feature {number} has a class that its model does not; segment the slide again"
-                raise ResultError(message)
-            self._rings.setdefault(labels[name], []).extend(ring + record.geojson_origin for ring in rings)
+        self._rings = read_rings(path, record.model.class_names, record.geojson_origin)
         self._background = background_of(slide)
 
     def labels(self, top: int, rows: int, width: int) -> NDArray[np.uint8]:
@@ -204,28 +192,12 @@ class OutlinedImage:
             AnnotationError: outlines are too complex.
         """
         labels = np.full((rows, width), self._background, np.uint8)
-        for label, rings in self._rings.items():
+        for label, rings in enumerate(self._rings):
             near = [ring - (0, top) for ring in rings if ring[:, 1].max() > top and ring[:, 1].min() < top + rows]
             # Regions of a class do not overlap, so that all their rings together say what lies in any of them.
             if near:
                 labels[filled(near, (rows, width))] = label
         return labels
-
-
-def _outline(path: Path, number: int, feature: Json) -> tuple[str, Sequence[Ring]]:
-    """The class of a feature, and the rings of its polygons."""
-    match feature:
-        case {
-            "geometry": dict(geometry),
-            "properties": {"classification": {"name": str(name)}},
-        }:
-            try:
-                return name, shape_of(geometry).rings
-            except Unreadable as problem:
-                message = f"{path}: feature {number} {problem}; segment the slide again"
-                raise AnnotationError(message) from problem
-    message = f"{path}: feature {number} is no region that signetscan segment writes; segment the slide again"
-    raise AnnotationError(message)
 
 
 def background_of(slide: SegmentedSlide) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from signetscan.annotations.features import read_features
 from signetscan.annotations.left_out import Unreadable
 from signetscan.annotations.shapes import shape_of
@@ -16,8 +14,10 @@ from signetscan.results.reading import check_is_whole
 from signetscan.results.run_record import read_run_record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from signetscan.json_values import Json
@@ -65,32 +65,48 @@ def load_regions(record_path: Path) -> StoredRegions:
     return StoredRegions(
         record=record,
         regions=record.regions,
-        rings=_read(file, names, np.array(record.geojson_origin, np.float64)),
+        rings=read_rings(file, names, record.geojson_origin),
         target=record_path.with_name(record_path.name.removesuffix(RECORD_SUFFIX)),
     )
 
 
-def _read(file: Path, names: list[str], origin: NDArray[np.float64]) -> tuple[Rings, ...]:
-    """The rings of each class."""
-    rings: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
-    for feature in read_features(file):
-        name, shape = _class_of(feature), None
-        try:
-            match feature:
-                case {"geometry": dict(geometry)}:
-                    shape = shape_of(geometry)
-        except Unreadable:
-            shape = None
-        if name not in rings or shape is None or shape.points or shape.lines:
-            message = f"{file}: holds objects that its run did not write; segment the slide again"
+def read_rings(
+    file: Path, class_names: Sequence[str], origin: tuple[float, float]
+) -> tuple[tuple[NDArray[np.float64], ...], ...]:
+    """The outlines and holes of all regions of a file that `write_regions` wrote.
+
+    Args:
+        file: the file.
+        class_names: names of the classes that may have regions.
+        origin: the point that QuPath takes as (0, 0), level-0 pixels.
+
+    Returns:
+        For each class, closed rings of corners, (K, 2) each, level-0 pixels.
+
+    Raises:
+        ResultError: it holds something that no run wrote.
+        AnnotationError: it is too large, or no GeoJSON.
+    """
+    rings: dict[str, list[NDArray[np.float64]]] = {name: [] for name in class_names}
+    for number, feature in enumerate(read_features(file), start=1):
+        name, found = _region(file, number, feature)
+        if name not in rings:
+            message = f"{file}: feature {number} has a class that its model does not; segment the slide again"
             raise ResultError(message)
-        rings[name] += [ring + origin for ring in shape.rings]
-    return tuple(tuple(rings[name]) for name in names)
+        rings[name] += [ring + origin for ring in found]
+    return tuple(tuple(rings[name]) for name in class_names)
 
 
-def _class_of(feature: Json) -> str | None:
-    """The class of a region; None if it is none that we wrote."""
+def _region(file: Path, number: int, feature: Json) -> tuple[str, Sequence[NDArray[np.float64]]]:
+    """The class of a feature, and the rings of its polygons."""
     match feature:
-        case {"properties": {"classification": {"name": str(name)}}}:
-            return name
-    return None
+        case {"geometry": dict(geometry), "properties": {"classification": {"name": str(name)}}}:
+            try:
+                shape = shape_of(geometry)
+            except Unreadable as problem:
+                message = f"{file}: feature {number} {problem}; segment the slide again"
+                raise ResultError(message) from problem
+            if not shape.points and not shape.lines:
+                return name, shape.rings
+    message = f"{file}: feature {number} is no region that signetscan segment writes; segment the slide again"
+    raise ResultError(message)
