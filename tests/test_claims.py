@@ -17,7 +17,9 @@ from signetscan.batch.claims import Claims
 from signetscan.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import IO
 
     from signetscan.batch.claims import Claim
 
@@ -314,7 +316,7 @@ def test_a_full_disk_leaves_no_empty_claim(tmp_path: Path, monkeypatch: pytest.M
     def no_links(*_: object) -> None:
         raise OSError(errno.EOPNOTSUPP, "no links")
 
-    real = type(tmp_path).open
+    real: Callable[..., IO[str]] = type(tmp_path).open
 
     def full(self: Path, mode: str = "r", **options: str) -> object:
         if mode != "x":
