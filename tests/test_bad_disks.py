@@ -156,5 +156,5 @@ def test_only_what_can_pass_is_tried_again(code: int, kind: type[SignetscanError
             message = "it did not work"
             raise kind(message) from error
 
-    given = answer(fails, SlideTask(path=Path("a.svs"), name="a", root=Path()), private=False)
+    given = answer(fails, SlideTask(place=Path("a.svs"), name="a", root=Path()), private=False)
     assert isinstance(given, Refused if code in LASTING else Failed)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,6 @@ from signetscan.testing.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from wards import Ward
 
@@ -86,7 +86,8 @@ def test_a_slide_that_grows_while_it_is_read_fails(ward: Ward, monkeypatch: pyte
     from signetscan.scan.detect import detect_slide as real
 
     def grow(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        with task.path.open("ab") as file:
+        assert isinstance(task.place, Path)
+        with task.place.open("ab") as file:
             file.write(b"more")
         return real(*arguments, **options)
 

@@ -79,7 +79,7 @@ def test_slides_are_found_by_content_where_no_suffix_says_what_they_are(tmp_path
     (tmp_path / "DICOMDIR").write_bytes(dicom(kind=b"1.2.840.10008.1.3.10"))
     (tmp_path / "tiff").write_bytes(b"II*\0" + bytes(20))
     left_out = LeftOut()
-    assert [task.path.name for task in find_slides([tmp_path], left_out=left_out)] == [
+    assert [task.place.name for task in find_slides([tmp_path], left_out=left_out)] == [
         *("1.2.840.17", "IM0002", "a.btf", "b.QPTIFF", "c.ptif", "d.dicom", "tiff"),
     ]
     (line,) = left_out.lines(private=True)
@@ -120,7 +120,7 @@ def test_a_slide_with_several_names_is_scanned_once_and_said(tmp_path: Path) -> 
     rows = listed("path\nin/../in/b.svs\nother/hard.svs\n", tmp_path)
     left_out = LeftOut()
     tasks = find_slides([tmp_path / "in", tmp_path / "other"], rows, left_out=left_out)
-    assert [task.path.name for task in tasks] == ["a.svs", "b.svs", "c.svs"]
+    assert [task.place.name for task in tasks] == ["a.svs", "b.svs", "c.svs"]
     (line,) = left_out.lines(private=False)
     assert line.startswith("4 slides are left out, because the same file was named before: ")
     assert f"{tmp_path / 'in' / 'link.svs'} is {tmp_path / 'in' / 'a.svs'}" in line
@@ -241,7 +241,7 @@ def test_shards_hold_each_slide_once(count: int, parts: int) -> None:
 
 
 def task_named(name: str) -> SlideTask:
-    return SlideTask(path=Path(f"{name}.svs"), name=name, root=Path())
+    return SlideTask(place=Path(f"{name}.svs"), name=name, root=Path())
 
 
 @pytest.mark.parametrize("shard", ["", "1", "0/3", "4/3", "a/b", "1/0", "-1/3", "1/3/5"])
@@ -302,13 +302,13 @@ COMPOSED, TAKEN_APART = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Mu\N{CO
 
 @pytest.mark.parametrize(("listed", "there"), [(COMPOSED, TAKEN_APART), (TAKEN_APART, COMPOSED)])
 def test_accents_spelt_otherwise_make_no_other_slide(tmp_path: Path, listed: str, there: str) -> None:
-    task = SlideTask(path=tmp_path / f"{listed}.svs", name=f"ward/{listed}", root=tmp_path)
+    task = SlideTask(place=tmp_path / f"{listed}.svs", name=f"ward/{listed}", root=tmp_path)
     assert spelt_as_there([task], tmp_path / "none") == [task]
     (tmp_path / "ward").mkdir()
     (tmp_path / "ward" / f"{there}.run.json").touch()
     (found,) = spelt_as_there([task], tmp_path)
-    assert (found.name, found.path) == (f"ward/{there}", task.path)
+    assert (found.name, found.place) == (f"ward/{there}", task.place)
     (tmp_path / "ward" / f"{listed}.run.json").touch()
     assert spelt_as_there([task], tmp_path) == [task], "results of exactly this name come first"
-    names = [SlideTask(path=task.path, name=name, root=tmp_path) for name in (listed, there)]
+    names = [SlideTask(place=task.place, name=name, root=tmp_path) for name in (listed, there)]
     assert len({named.name for named in with_pseudonyms(names, b"secret")}) == 1

@@ -256,7 +256,7 @@ def test_a_worker_answers_what_concerns_all_slides(ward: Ward, tmp_path: Path) -
 
 def test_a_worker_says_nothing_of_a_slide_with_a_pseudonym(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     (task,) = tasks_of(ward)
-    task.path.write_bytes(b"no slide")
+    (ward.slides / "a.svs").write_bytes(b"no slide")
     hushed: list[bool] = []
     monkeypatch.setattr(cluster, "hush_logs", lambda: hushed.append(True))
     key = ward.out.with_name("key")

@@ -251,7 +251,7 @@ def test_dicom_of_a_dicom_slide(bench: Path, shared_slides: Path, tmp_path: Path
     assert done.exit_code == 0, done.output
     assert json.loads(run("detect", slide.parent, *options, "--json").stdout)["status"] == "skipped"
     at_once = (out / "c.ann.dcm").stat().st_size
-    assert [task.path for task in find_slides([slide.parent])] == [slide]
+    assert [task.place for task in find_slides([slide.parent])] == [slide]
     (out / "c.ann.dcm").unlink()
     done = run("convert", out / "c.csv", "--format", "dicom", "--slide", slide.parent)
     assert (done.exit_code, done.stdout) == (0, f"{out / 'c.ann.dcm'}\n"), done.output

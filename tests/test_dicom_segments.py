@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import highdicom
@@ -19,8 +20,6 @@ from signetscan.slides import Mpp, open_slide
 from signetscan.testing.dicom_source import write_dicom_source
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from signetscan.formats.segmented_slide import SegmentedSlide
@@ -81,7 +80,7 @@ def test_what_pydicom_reads_frame_by_frame_is_the_map(slide: SegmentedSlide, tmp
 def test_the_map_lies_over_the_slide(slide: SegmentedSlide, tmp_path: Path) -> None:
     """The corners of its pixels are where the same corners of the slide's pixels are, by highdicom's geometry."""
     write_segments(tmp_path / "a.seg.dcm", slide)
-    assert slide.path is not None
+    assert isinstance(slide.path, Path)
     made, source = highdicom.seg.segread(tmp_path / "a.seg.dcm"), pydicom.dcmread(slide.path, stop_before_pixels=True)
     of_map, of_slide = (
         highdicom.spatial.ImageToReferenceTransformer.for_image(image, for_total_pixel_matrix=True)
@@ -162,7 +161,7 @@ def test_what_a_slide_lacks_is_named(slide: SegmentedSlide, tmp_path: Path, name
 def test_what_is_unfit_is_told_without_the_patient(
     slide: SegmentedSlide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UnfitError, match="DICOM segmentations refer to the slide's file, which is not known here"):
+    with pytest.raises(UnfitError, match="DICOM segmentations refer to the slide, which is not known here"):
         write_segments(tmp_path / "a.seg.dcm", segmented())
     (tmp_path / "secret.svs").write_text("no DICOM")
     with pytest.raises(UnfitError, match="only DICOM slides can have DICOM segmentations") as told:

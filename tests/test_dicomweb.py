@@ -64,7 +64,7 @@ def test_levels_labels_and_parts(service: Service, tmp_path: Path) -> None:
         np.testing.assert_array_equal(slide.read_region((0, 0), 1, (106, 78)), picture()[::2, ::2])
     study = parse_address(f"{service.url}/studies/1.2.3")
     assert isinstance(study, StudyAddress)
-    assert [found.series for found in find_series(study)] == ["1.2.3.5", "1.2.3.99"]
+    assert [found.uid for found in find_series(study)] == ["1.2.3.5", "1.2.3.99"]
     with pytest.raises(SlideError, match=r"a study of 2 slides; name one, such as .*/series/1\.2\.3\.5"):
         open_slide(str(study))
     service.instances.clear()
@@ -278,7 +278,7 @@ def test_a_search_in_several_answers(service: Service, tmp_path: Path) -> None:
         return Reply(body=json.dumps(shown).encode(), headers=more)
 
     service.instead.append(instead)
-    assert [found.series for found in find_series(study)] == uids
+    assert [found.uid for found in find_series(study)] == uids
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_addresses_and_paths(tmp_path: Path) -> None:
     text = "https://archive.example:8443/a/dicom-web/studies/1.2.3/series/1.2.3.4"
     address = parse_place(text)
     assert isinstance(address, SeriesAddress)
-    assert (str(address), address.name, address.parent.service) == (
+    assert (str(address), address.name, address.study.service) == (
         text,
         "1.2.3.4",
         "https://archive.example:8443/a/dicom-web",

@@ -244,7 +244,7 @@ def test_the_failure_of_a_namesake_does_not_stand_beside_results(
     scan(one, request_, detector)
     elsewhere = tmp_path / "b" / "s.tif"
     for path, recorded in ((elsewhere, False), (one, True)):
-        record_failure(request_.out, SlideTask(path=path, name="s", root=path.parent), "damaged", attempts=1)
+        record_failure(request_.out, SlideTask(place=path, name="s", root=path.parent), "damaged", attempts=1)
         assert (request_.out / "s.failed.json").exists() is recorded
 
 

@@ -155,7 +155,7 @@ def test_a_batch_that_goes_on_makes_the_parts_that_are_asked_for(tmp_path: Path)
 
     slide = tmp_path / "s.tif"
     write_slide(slide, SlideOptions(width=512, height=512, region=200, seed=1))
-    task = SlideTask(path=slide, name="s", root=tmp_path, options=ScanOptions(threshold=0.3))
+    task = SlideTask(place=slide, name="s", root=tmp_path, options=ScanOptions(threshold=0.3))
     out = tmp_path / "out"
     out.mkdir()
     detector = BlobDetector(mpp=0.25)

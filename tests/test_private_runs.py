@@ -66,7 +66,7 @@ def test_errors_are_told_in_our_own_words_alone(error: Exception, says: str) -> 
     def fails() -> SlideOutcome:
         raise error
 
-    task = SlideTask(path=PATH, name="0123", root=PATH.parent, true_name="Muster, Eva")
+    task = SlideTask(place=PATH, name="0123", root=PATH.parent, true_name="Muster, Eva")
     given = answer(fails, task, private=True)
     assert isinstance(given, Failed | Refused | Full)
     assert says in given.reason

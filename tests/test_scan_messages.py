@@ -31,7 +31,7 @@ GPU = Placement(name="CUDAExecutionProvider", on_gpu=True)
 
 
 def task(name: str) -> SlideTask:
-    return SlideTask(path=Path("in") / f"{name}.svs", name=name, root=Path("in"))
+    return SlideTask(place=Path("in") / f"{name}.svs", name=name, root=Path("in"))
 
 
 def record(count: int) -> RunRecord:

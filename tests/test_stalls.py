@@ -87,7 +87,7 @@ def puppets(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> type[Puppet]:
 
 def batch(folder: Path, patience: float = 0.25) -> LocalBatch:
     request = BatchOptions(out=folder / "out", stall_timeout=patience)
-    return LocalBatch(request=request, tasks=[SlideTask(path=folder / "a.svs", name="a", root=folder)])
+    return LocalBatch(request=request, tasks=[SlideTask(place=folder / "a.svs", name="a", root=folder)])
 
 
 def test_a_slide_without_progress_fails_with_the_reason(

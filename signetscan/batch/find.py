@@ -17,13 +17,18 @@ from typing import IO, TYPE_CHECKING
 from signetscan.batch.left_out import LeftOut
 from signetscan.batch.options import BatchOptions, list_columns
 from signetscan.errors import OptionError
+from signetscan.extras import require
 from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix
 from signetscan.options import per_slide, with_texts
 from signetscan.scan.options import ScanOptions, SegmentOptions
+from signetscan.slides.addresses import SeriesAddress, StudyAddress, is_address, parse_address
+from signetscan.slides.archives import series_of
 from signetscan.suffixes import BESIDE_SLIDES, SLIDE_SUFFIXES, TIFF_SUFFIXES, may_be_slide, name_of, slide_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from signetscan.slides.addresses import AnyPlace, SlidePlace
 
 PATTERN_MARKS = frozenset("*?[")
 MAX_LISTED = 1_000_000
@@ -40,12 +45,13 @@ MAX_NAME_BYTES = 180
 class SlideTask:
     """One slide to scan."""
 
-    path: Path
-    """The file to open."""
+    place: SlidePlace
+    """Where it is."""
     name: str
     """Name of its results below the output folder, with "/" between folders."""
-    root: Path
-    """The folder that the user named, or that holds the file: if it is gone, the whole batch stops."""
+    root: Path | None
+    """The folder that the user named, or that holds the file: if it is gone, the whole batch stops. None of a slide in
+    an archive."""
     options: ScanOptions | SegmentOptions = field(default_factory=ScanOptions)
     """How it is scanned."""
     mpp: float | None = None
@@ -55,13 +61,13 @@ class SlideTask:
     true_name: str | None = None
     """The slide's own name, where that of its results is a pseudonym or has something after it; else None."""
 
-    def path_unless(self, *, private: bool) -> Path | None:
-        """The file, for messages; None if nothing may name the slide."""
-        return None if private else self.path
+    def place_unless(self, *, private: bool) -> SlidePlace | None:
+        """Where it is, for messages; None if nothing may name the slide."""
+        return None if private else self.place
 
 
 def find_slides(
-    paths: Sequence[Path],
+    paths: Sequence[AnyPlace],
     listed: Sequence[SlideTask] = (),
     *,
     options: ScanOptions | SegmentOptions | None = None,
@@ -69,13 +75,14 @@ def find_slides(
     private: bool = False,
     left_out: LeftOut | None = None,
 ) -> list[SlideTask]:
-    """Find all slides of files, folders, patterns and a list; each once, in the order of their paths.
+    """Find all slides of files, folders, patterns, archives and a list; each once, in the order of their places.
 
     The results of slides in subfolders get the same subfolders. Files whose results would have the same name, such as
     a.svs and a.ndpi, keep their suffix in it.
 
     Args:
-        paths: files, folders and patterns.
+        paths: files, folders and patterns, and addresses of studies and series in archives, which are asked for the
+            series of a study.
         listed: the slides of a list.
         options: how the slides of `paths` are scanned.
         mpp: size of their pixels, µm, instead of what the files say.
@@ -85,13 +92,15 @@ def find_slides(
     Raises:
         OptionError: a path does not exist or holds no slide, two slides would have the same results, or a slide stands
             twice in the list, with different options.
+        SlideError: an archive gives no answer, or the study has no slide.
+        MissingExtraError: there is an address, and wsidicom is not installed.
     """
     left_out = left_out or LeftOut()
     named = [
         replace(task, options=options or ScanOptions(), mpp=mpp) for path in paths for task in _expand(path, left_out)
     ]
     tasks = _each_once(named, listed, left_out, private=private)
-    return _with_distinct_names(sorted(tasks, key=lambda task: task.path), private=private)
+    return _with_distinct_names(sorted(tasks, key=_order), private=private)
 
 
 def _each_once(
@@ -105,29 +114,38 @@ def _each_once(
     tasks: dict[object, SlideTask] = {}
     rows: dict[object, SlideTask] = {}
     for task in [*named, *listed]:
-        file = _file_of(task.path)
+        file = _file_of(task.place)
         first = tasks.setdefault(file, task)
         if first is not task:
-            left_out.add_again(task.path, first.path)
+            left_out.add_again(task.place, first.place)
     for row in listed:
-        file = _file_of(row.path)
+        file = _file_of(row.place)
         other = rows.setdefault(file, row)
         if (other.options, other.mpp) != (row.options, row.mpp):
-            which = "a slide" if private else f"{row.path}, which is {other.path},"
+            which = "a slide" if private else f"{row.place}, which is {other.place},"
             message = f"{which} stands twice in the list, with different options; keep one of the rows"
             raise OptionError(message, options=("slide_list",))
         tasks[file] = replace(tasks[file], options=row.options, mpp=row.mpp)
     return list(tasks.values())
 
 
-def _file_of(path: Path) -> object:
+def _order(task: SlideTask) -> tuple[bool, list[str]]:
+    """By what slides are put in order: files before slides in archives."""
+    if isinstance(task.place, SeriesAddress):
+        return True, [str(task.place)]
+    return False, [os.path.normcase(part) for part in task.place.parts]
+
+
+def _file_of(place: SlidePlace) -> object:
     """What is equal for all names of a file, links among them."""
+    if isinstance(place, SeriesAddress):
+        return place
     try:
-        stat = path.stat()
+        stat = place.stat()
     except OSError:
-        return os.path.realpath(path)
+        return os.path.realpath(place)
     # Not all file systems number their files.
-    return (stat.st_dev, stat.st_ino, stat.st_size) if stat.st_ino else os.path.realpath(path)
+    return (stat.st_dev, stat.st_ino, stat.st_size) if stat.st_ino else os.path.realpath(place)
 
 
 def read_list(
@@ -259,20 +277,15 @@ def _listed(
     request: BatchOptions,
     options: ScanOptions | SegmentOptions,
 ) -> SlideTask:
-    text = text.strip()
-    path = folder / text
-    if not text or not path.is_file():
-        named = "its path" if request.private else text
-        message = f"{line}: {named if text else 'no path'}: no such file"
-        raise OptionError(message)
+    place = _listed_place(text.strip(), line, folder, request)
     texts = {column: value.strip() for column, value in row.items() if value.strip()}
     try:
         scan_texts = {name: text for name, text in texts.items() if name in per_slide(type(options))}
         batch_texts = {name: text for name, text in texts.items() if name in per_slide(BatchOptions)}
         return SlideTask(
-            path=path,
-            name=name_of(path.name),
-            root=path.parent,
+            place=place,
+            name=name_of(place.name) if isinstance(place, Path) else place.name,
+            root=place.parent if isinstance(place, Path) else None,
             options=with_texts(options, scan_texts),
             mpp=with_texts(request, batch_texts).mpp,
         )
@@ -281,7 +294,39 @@ def _listed(
         raise OptionError(message) from error
 
 
-def _expand(path: Path, left_out: LeftOut) -> Iterator[SlideTask]:
+def _listed_place(text: str, line: str, folder: Path, request: BatchOptions) -> SlidePlace:
+    if is_address(text):
+        address = parse_address(text)
+        if isinstance(address, StudyAddress):
+            message = f"{line}: the address of a study, which may hold many slides; name one of its series"
+            raise OptionError(message)
+        require("wsidicom")
+        return address
+    path = folder / text
+    if not text or not path.is_file():
+        named = "its path" if request.private else text
+        message = f"{line}: {named if text else 'no path'}: no such file"
+        raise OptionError(message)
+    return path
+
+
+def _expand(place: AnyPlace, left_out: LeftOut) -> Iterator[SlideTask]:
+    match place:
+        case StudyAddress():
+            for address in series_of(place):
+                yield _archived(address)
+        case SeriesAddress():
+            yield _archived(place)
+        case _:
+            yield from _expand_path(place, left_out)
+
+
+def _archived(address: SeriesAddress) -> SlideTask:
+    require("wsidicom")
+    return SlideTask(place=address, name=address.name, root=None)
+
+
+def _expand_path(path: Path, left_out: LeftOut) -> Iterator[SlideTask]:
     if path.is_dir():
         here = LeftOut()
         tasks = list(slides_below(path, here.add_file))
@@ -293,7 +338,7 @@ def _expand(path: Path, left_out: LeftOut) -> Iterator[SlideTask]:
         left_out.suffixes += here.suffixes
         yield from tasks
     elif path.exists():
-        yield SlideTask(path=path, name=name_of(path.name), root=path.parent)
+        yield SlideTask(place=path, name=name_of(path.name), root=path.parent)
     elif not PATTERN_MARKS.intersection(str(path)):
         message = f"{path}: no such file"
         raise OptionError(message)
@@ -311,7 +356,7 @@ def _matching(pattern: Path, left_out: LeftOut) -> Iterator[SlideTask]:
         raise OptionError(message)
     for match in matches:
         if match in slides:
-            yield from _expand(Path(match), left_out)
+            yield from _expand_path(Path(match), left_out)
         elif not match.lower().endswith(BESIDE_SLIDES):
             left_out.add_file(Path(match))
 
@@ -320,7 +365,7 @@ def slides_below(root: Path, left_out: Callable[[Path], None] = lambda _: None) 
     """All slides in a folder and its subfolders, except hidden ones; `left_out` is told of other files."""
     for path in slide_files(root, left_out):
         subfolder = path.relative_to(root).parent
-        yield SlideTask(path=path, name=(subfolder / name_of(path.name)).as_posix(), root=root)
+        yield SlideTask(place=path, name=(subfolder / name_of(path.name)).as_posix(), root=root)
 
 
 def _short(name: str) -> str:
@@ -340,7 +385,8 @@ def _with_distinct_names(tasks: list[SlideTask], *, private: bool) -> list[Slide
     renamed = []
     for task in tasks:
         is_shared = len(by_name[_one_file(task.name)]) > 1
-        name, plain = _short(task.name + task.path.suffix if is_shared else task.name), _short(task.name)
+        suffix = task.place.suffix if isinstance(task.place, Path) else ""
+        name, plain = _short(task.name + suffix if is_shared else task.name), _short(task.name)
         renamed.append(replace(task, name=name, plain_name=plain if is_shared else None))
     seen: dict[str, SlideTask] = {}
     for task in renamed:
@@ -356,9 +402,9 @@ def _one_file(name: str) -> str:
 
 
 def _same_results(first: SlideTask, second: SlideTask, *, private: bool) -> OptionError:
-    which = "two slides" if private else f"{first.path} and {second.path}"
+    which = "two slides" if private else f"{first.place} and {second.place}"
     what = "the same results" if private else f"the same results, {second.name}"
     remedy = "name the folder above both"
-    if first.path.parent == second.path.parent:
+    if isinstance(first.place, Path) and isinstance(second.place, Path) and first.place.parent == second.place.parent:
         remedy = "their names differ in case or accents alone, which not all systems tell apart: rename one"
     return OptionError(f"{which} would have {what}; {remedy}, or scan them into different folders")

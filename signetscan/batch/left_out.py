@@ -12,6 +12,8 @@ from signetscan.texts import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from signetscan.slides.addresses import SlidePlace
+
 MOST_KINDS = 6
 """Most suffixes that a line names."""
 MOST_NAMED = 5
@@ -26,7 +28,7 @@ class LeftOut:
 
     suffixes: Counter[str] = field(default_factory=Counter)
     """Files in folders that are no slides, by suffix."""
-    again: list[tuple[Path, Path]] = field(default_factory=list)
+    again: list[tuple[SlidePlace, SlidePlace]] = field(default_factory=list)
     """Names of slides that were named before, each with the first name."""
 
     def add_file(self, path: Path) -> None:
@@ -34,9 +36,9 @@ class LeftOut:
         suffix = path.suffix.lower()
         self.suffixes[suffix if 1 < len(suffix) <= MOST_LETTERS else ""] += 1
 
-    def add_again(self, path: Path, first: Path) -> None:
+    def add_again(self, place: SlidePlace, first: SlidePlace) -> None:
         """Another name of a slide: the same path, a link, or the same file in another folder."""
-        self.again.append((path, first))
+        self.again.append((place, first))
 
     def lines(self, *, private: bool) -> tuple[str, ...]:
         """A sentence for each kind of what is left out.

@@ -278,7 +278,7 @@ def failed_slide(
         name=task.name,
         reason=failure.reason,
         options=failure.options,
-        path=task.path_unless(private=request.private),
+        path=task.place_unless(private=request.private),
         files=files,
     )
 
@@ -306,7 +306,7 @@ def record_failure(out: Path, task: SlideTask, reason: str, *, attempts: int) ->
     Raises:
         OutputError: the file cannot be written.
     """
-    if not may_record_failure(out / task.name, task.path):
+    if not may_record_failure(out / task.name, task.place):
         return ()
     write_failure(out, task.name, reason, attempts=attempts)
     return (failure_path(out, task.name),)
@@ -322,7 +322,7 @@ def check_root(task: SlideTask, *, private: bool) -> None:
     Raises:
         SlideError: the folder is gone.
     """
-    if not task.root.exists():
+    if task.root is not None and not task.root.exists():
         folder = "" if private else f"{task.root}: "
         message = f"{folder}the folder of the slides is gone. The run stops here. Start it again to continue"
         raise SlideError(message)

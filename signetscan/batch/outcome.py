@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from signetscan.formats.result_files import RECORD_SUFFIX
@@ -11,10 +12,9 @@ from signetscan.models.spec import in_one_line
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from signetscan.json_values import Json
     from signetscan.results.run_record import RunRecord
+    from signetscan.slides.addresses import SlidePlace
     from signetscan.slides.mpp import Mpp
 
 
@@ -30,8 +30,8 @@ class SlideScanned:
     """What the user should know about it."""
     seconds: float
     """Time that the scan took, s."""
-    path: Path | None = None
-    """Its file; None where results have pseudonyms."""
+    path: SlidePlace | None = None
+    """Its file, or its address; None where results have pseudonyms."""
     files: tuple[Path, ...] = ()
     """Its results: the formats, the run record and, if there is one, the report."""
 
@@ -46,8 +46,8 @@ class SlideSkipped:
     """Its run record."""
     warnings: tuple[str, ...] = ()
     """What was suspicious about it, and why some of the requested formats cannot hold its detections."""
-    path: Path | None = None
-    """Its file; None where results have pseudonyms."""
+    path: SlidePlace | None = None
+    """Its file, or its address; None where results have pseudonyms."""
     files: tuple[Path, ...] = ()
     """Its results, as for a slide that was scanned now."""
 
@@ -62,8 +62,8 @@ class SlideFailed:
     """Why."""
     options: tuple[str, ...] = ()
     """Names of the options that would help."""
-    path: Path | None = None
-    """Its file; None where results have pseudonyms."""
+    path: SlidePlace | None = None
+    """Its file, or its address; None where results have pseudonyms."""
     files: tuple[Path, ...] = ()
     """The record of its failure; none in a dry run."""
 
@@ -98,8 +98,8 @@ class SlidePlanned:
     """What scanning it would take."""
     warnings: tuple[str, ...] = ()
     """What the user should know about it."""
-    path: Path | None = None
-    """Its file; None where results have pseudonyms."""
+    path: SlidePlace | None = None
+    """Its file, or its address; None where results have pseudonyms."""
 
 
 ALREADY_DONE = "already done with the same slide, model and options"
@@ -168,9 +168,9 @@ def _warnings(outcome: SlideScanned | SlideSkipped | SlidePlanned) -> dict[str, 
     return {"warnings": warnings} if warnings else {}
 
 
-def hidden(text: str, path: Path, name: str) -> str:
-    """Replace the path and the file name of a slide in a text by the name of its results."""
-    for part in (str(path), path.name, path.stem):
+def hidden(text: str, place: SlidePlace, name: str) -> str:
+    """Replace the place of a slide in a text, and its own name, by the name of its results."""
+    for part in (str(place), place.name, place.stem if isinstance(place, Path) else place.study.uid):
         # Whole words only: a slide may be called "a".
         text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", lambda _: name, text)
     return text

@@ -42,7 +42,7 @@ PHRASES = (
     "the file does not say how large its pixels are",
     "too coarse for a model",
     "not the size of a pixel",
-    "the file changed while it was being read",
+    "the slide changed while it was being read",
     "another run took over the slide",
     "holds results of another slide of this name",
     "the area to scan cannot be decoded",
@@ -58,7 +58,7 @@ PHRASES = (
 """Parts of our own messages that hold no text of others; the first one that an error's message has is said."""
 IN_FULL = {"is not beside it": "a file or folder that belongs to it is not beside it"}
 """What is said for a phrase that is no whole clause."""
-CHATTY = ("tifffile", "PIL")
+CHATTY = ("tifffile", "PIL", "pydicom", "wsidicom", "urllib3")
 """Libraries that log names of files."""
 
 

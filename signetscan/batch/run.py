@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 
     from signetscan.batch.events import Event, SlideEvent
     from signetscan.batch.find import SlideTask
+    from signetscan.slides.addresses import AnyPlace
 
 STDIN = "<stdin>"
 """The `name` of standard input."""
 
 
 def scan_slides(
-    paths: Sequence[Path],
+    paths: Sequence[AnyPlace],
     request: BatchOptions | None = None,
     options: ScanOptions | SegmentOptions | None = None,
     *,
@@ -58,7 +59,7 @@ def scan_slides(
                 print(event.outcome)
 
     Args:
-        paths: slides, folders of slides, and patterns.
+        paths: slides, folders of slides and patterns, and addresses of slides and studies in archives.
         request: options of the batch.
         options: how each slide is scanned; by their class, cells are detected or tissue is segmented.
         slide_list: an open CSV file with a column `path`, and any of `signetscan.batch.options.list_columns`.
@@ -69,7 +70,7 @@ def scan_slides(
         ModelError: there is no such model, or it cannot be loaded.
         ResultError: the calibration cannot be read, is of another model, or has no threshold.
         OutputError: results cannot be written: the disk is full, or the folder is gone.
-        SlideError: the folder of the slides is gone.
+        SlideError: the folder of the slides is gone, or an archive does not say what a study holds.
         MissingExtraError: a library that a format needs is not installed.
     """
     request, options = request or BatchOptions(), options or ScanOptions()
@@ -88,7 +89,7 @@ def scan_slides(
     tasks = tasks if request.shard is None else shard_of(tasks, request.shard)
     check_roi(request.roi, one_slide=len(tasks) == 1)
     if not request.private and not request.dry_run:
-        remember_slides(request.out, [task.path for task in tasks])
+        remember_slides(request.out, [task.place for task in tasks if isinstance(task.place, Path)])
     with Journal(request.log_file) as journal, closing(run_batch(request, tasks, left_out)) as events:
         yield from journal.follow(events)
 

@@ -64,8 +64,8 @@ def segment_task(
 
     started = time.monotonic()
     options = _options_of(task, segmenter)
-    files = FilesNow.of(task.path)
-    with open_slide(task.path, mpp=task.mpp) as slide:
+    files = FilesNow.of(task.place)
+    with open_slide(task.place, mpp=task.mpp) as slide:
         roi = roi_of(task, request, slide)
         content = files.content()
         key = run_key(slide, content, segmenter, options, crop_to_bounds=request.bounds_crop, roi=roi)
@@ -80,12 +80,12 @@ def segment_task(
                 name=task.name,
                 record=record,
                 warnings=(*_warnings(slide, segmenter, record.slide.concerns), *warnings_of_record(record), *unfit),
-                path=task.path_unless(private=request.private),
+                path=task.place_unless(private=request.private),
                 files=_files(request.out / done.name, record, request),
             )
         target = request.out / task.name
         if not request.overwrite:
-            check_name_is_free(target, task.path, slide.fingerprint, content)
+            check_name_is_free(target, task.place, slide.fingerprint, content)
         result = segment_slide(slide, segmenter, options, roi=roi, folder=target.parent, on_progress=on_progress)
         check_may_write(task, files, claim)
         record = write_segmentation(
@@ -97,7 +97,7 @@ def segment_task(
             crop_to_bounds=request.bounds_crop,
             # Those that are there are of the same key, but are written again.
             formats=tuple(dict.fromkeys([*request.region_formats, *(before.files if before is not None else ())])),
-            slide_path=task.path,
+            slide_path=task.place,
             identity=files.identity(content, private=request.private),
         )
         if request.report:
@@ -108,7 +108,7 @@ def segment_task(
         record=record,
         warnings=(*warnings, *warnings_of_record(record), *record.unfit.values()),
         seconds=time.monotonic() - started,
-        path=task.path_unless(private=request.private),
+        path=task.place_unless(private=request.private),
         files=_files(target, record, request),
     )
 
@@ -140,7 +140,7 @@ def _with_formats(task: SlideTask, request: BatchOptions, record: RunRecord) -> 
     if _takes_a_scan(request, record):
         return None
     try:
-        return add_region_formats(add_suffix(request.out / task.name, RECORD_SUFFIX), missing, slide=task.path)
+        return add_region_formats(add_suffix(request.out / task.name, RECORD_SUFFIX), missing, slide=task.place)
     except ResultError:
         return None  # a map that cannot be read is made again
 
@@ -168,8 +168,8 @@ def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> S
         OptionError: an option makes no sense.
     """
     options = _options_of(task, segmenter)
-    files = FilesNow.of(task.path)
-    with open_slide(task.path, mpp=task.mpp) as slide:
+    files = FilesNow.of(task.place)
+    with open_slide(task.place, mpp=task.mpp) as slide:
         roi = roi_of(task, request, slide)
         plan = plan_scan(SlideAtMpp(slide, segmenter.spec.mpp), options.cut(segmenter.spec), options, roi)
         content = files.content()
@@ -178,7 +178,7 @@ def plan_task(task: SlideTask, request: BatchOptions, segmenter: Segmenter) -> S
         before = _record_of(as_it_was_named(task, request, key, files.state), request, key, files.state)
         planned = planned_scan(slide, plan, done=done and before is not None and not _takes_a_scan(request, before))
         warnings = _warnings(slide, segmenter, plan.concerns)
-        path = task.path_unless(private=request.private)
+        path = task.place_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
 
 

@@ -32,6 +32,8 @@ from signetscan.scan.options import ScanOptions
 from signetscan.scan.plan import plan_scan
 from signetscan.scan.roi import read_roi
 from signetscan.slides import SlideAtMpp, open_slide, qupath_origin
+from signetscan.slides.addresses import SeriesAddress
+from signetscan.slides.archives import series_state
 from signetscan.slides.at_mpp import MAX_ENLARGEMENT
 from signetscan.slides.fingerprint import FileIdentity, content_of, state_of
 from signetscan.slides.opening import as_slide_errors
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from signetscan.scan.plan import ScanPlan
     from signetscan.scan.roi import Roi
     from signetscan.slides import Slide
+    from signetscan.slides.addresses import SlidePlace
     from signetscan.slides.concerns import Concern
     from signetscan.slides.mpp import Mpp
 
@@ -87,9 +90,9 @@ def scan_slide(
         OutputError: a file cannot be written.
     """
     started = time.monotonic()
-    files = FilesNow.of(task.path)
+    files = FilesNow.of(task.place)
     calibrated, options = _threshold_of(task, request, detector)
-    with open_slide(task.path, mpp=task.mpp) as slide:
+    with open_slide(task.place, mpp=task.mpp) as slide:
         roi, content = roi_of(task, request, slide), files.content()
         tissue, doubts = _tissue_of(task, request, options, slide)
         key = _key_of(request, detector, options, calibrated, slide, content, roi, tissue)
@@ -102,11 +105,11 @@ def scan_slide(
                 name=task.name,
                 record=finished,
                 warnings=(*warnings, *warnings_of_record(finished), *unfit, *doubts),
-                path=task.path_unless(private=request.private),
+                path=task.place_unless(private=request.private),
                 files=_files(done, request, finished),
             )
         if not request.overwrite:
-            check_name_is_free(request.out / task.name, task.path, slide.fingerprint, content)
+            check_name_is_free(request.out / task.name, task.place, slide.fingerprint, content)
         result = detect_slide(slide, detector, options, roi=roi, on_progress=on_progress)
         if tissue is not None:
             result = replace(result, detections=with_tissue(result.detections, tissue))
@@ -121,7 +124,7 @@ def scan_slide(
             crop_to_bounds=request.bounds_crop,
             formats=request.formats,
             objects_per_file=request.objects_per_file,
-            slide_path=task.path,
+            slide_path=task.place,
             identity=files.identity(content, private=request.private),
             calibrated=calibrated,
         )
@@ -134,7 +137,7 @@ def scan_slide(
         record=written.record,
         warnings=(*warnings, *warnings_of_record(written.record), *written.record.unfit.values()),
         seconds=time.monotonic() - started,
-        path=task.path_unless(private=request.private),
+        path=task.place_unless(private=request.private),
         files=_files(task, request, written.record),
     )
 
@@ -147,8 +150,8 @@ def check_may_write(task: SlideTask, files: FilesNow, claim: Claim | None) -> No
     Raises:
         SlideError: the slide changed meanwhile, or another run has taken it over.
     """
-    if FilesNow.of(task.path) != files:
-        message = f"{task.path}: the file changed while it was being read; scan it again once it is copied"
+    if FilesNow.of(task.place) != files:
+        message = f"{task.place}: the slide changed while it was being read; scan it again once it is copied"
         raise SlideError(message)
     if claim is not None and not claim.is_held():
         message = f"{task.name}: this run paused for so long that another run took over the slide"
@@ -172,7 +175,7 @@ def _finished(task: SlideTask, request: BatchOptions, key: str, state: str, slid
         return record
     if not set(READABLE_FORMATS) & set(record.files):
         return None  # no format to read the detections from: the slide must be scanned again
-    stored = load_result(path, slide=task.path)
+    stored = load_result(path, slide=task.place)
     if missing:
         stored = add_formats(stored, missing, objects_per_file=request.objects_per_file)
     if needs_report:
@@ -227,8 +230,8 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         OptionError: an option makes no sense.
     """
     calibrated, options = _threshold_of(task, request, detector)
-    files = FilesNow.of(task.path)
-    with open_slide(task.path, mpp=task.mpp) as slide:
+    files = FilesNow.of(task.place)
+    with open_slide(task.place, mpp=task.mpp) as slide:
         view = SlideAtMpp(slide, detector.spec.mpp)
         roi = roi_of(task, request, slide)
         plan = plan_scan(view, options.cut(detector.spec), options, roi)
@@ -238,7 +241,7 @@ def plan_slide(task: SlideTask, request: BatchOptions, detector: Detector) -> Sl
         done = is_done(task, request, slide, key, files.state, content)
         planned = planned_scan(slide, plan, done=done)
         warnings = [*warnings_of(slide, detector, options, plan.concerns), *doubts]
-        path = task.path_unless(private=request.private)
+        path = task.place_unless(private=request.private)
     return SlidePlanned(name=task.name, plan=planned, warnings=tuple(warnings), path=path)
 
 
@@ -253,7 +256,7 @@ def is_done(task: SlideTask, request: BatchOptions, slide: Slide, key: str, stat
     target = request.out / as_it_was_named(task, request, key, state).name
     if finished_record(add_suffix(target, RECORD_SUFFIX), key, state) is not None:
         return True
-    check_name_is_free(target, task.path, slide.fingerprint, content)
+    check_name_is_free(target, task.place, slide.fingerprint, content)
     return False
 
 
@@ -403,29 +406,33 @@ def warnings_of_record(record: RunRecord) -> list[str]:
 class FilesNow:
     """The files of a slide as they are at a moment."""
 
-    path: Path
-    """The slide's file."""
+    place: SlidePlace
+    """The slide's file, or its address."""
     files: tuple[Path, ...]
-    """All files of the slide."""
+    """All files of the slide; none if it is in an archive."""
     state: str
-    """Identifies their sizes and times of change."""
+    """Identifies their sizes and times of change, or the images in the archive."""
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """Look at the files of a slide.
+    def of(cls, place: SlidePlace) -> Self:
+        """Look at the files of a slide, or ask its archive.
 
         Raises:
-            SlideError: they cannot be read.
+            SlideError: they cannot be read, or the archive gives no answer.
         """
-        with as_slide_errors(path):
-            files = slide_parts(path)
-            return cls(path=path, files=files, state=state_of(files))
+        if isinstance(place, SeriesAddress):
+            return cls(place=place, files=(), state=series_state(place))
+        with as_slide_errors(place):
+            files = slide_parts(place)
+            return cls(place=place, files=files, state=state_of(files))
 
     def content(self) -> str:
         """Identifies what they hold; the slide has been opened before, so that it is known to be one."""
+        if not self.files:
+            return self.state  # images in an archive never change under their UIDs
         with as_slide_errors(self.files[0]):
             return content_of(self.files)
 
     def identity(self, content: str, *, private: bool) -> FileIdentity:
         """What a run record says of them: with pseudonyms not their place, because a guess could be checked by it."""
-        return FileIdentity(content=content, state=self.state, place="" if private else place_of(self.path))
+        return FileIdentity(content=content, state=self.state, place="" if private else place_of(self.place))

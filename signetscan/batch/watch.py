@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signetscan.batch.events import Noted
@@ -17,7 +18,6 @@ from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     from signetscan.batch.events import Event
     from signetscan.batch.find import SlideTask
@@ -85,7 +85,7 @@ class Watcher:
         now = self.clock()
         others: list[Path] = []
         tasks = list(slides_below(self.folder, others.append)) if self.folder.is_dir() else []
-        copied = [task for task in tasks if self._is_new(task.path, now)]
+        copied = [task for task in tasks if isinstance(task.place, Path) and self._is_new(task.place, now)]
         self.left_out = LeftOut()
         for path in others:
             if self._is_new(path, now):

@@ -204,7 +204,7 @@ def answer(job: Callable[[], SlideOutcome], task: SlideTask, *, private: bool) -
         return Done(outcome=job())
     except Exception as error:  # the slide boundary: whatever a slide does costs that slide alone
         if not isinstance(error, SignetscanError | MemoryError):
-            logger.debug("%s", task.path, exc_info=True)
+            logger.debug("%s", task.place, exc_info=True)
         return _answer_to(error, task, private=private)
 
 
@@ -212,7 +212,7 @@ def _answer_to(error: Exception, task: SlideTask, *, private: bool) -> Answer:  
     """The message about an error."""
     options = error.options if isinstance(error, SignetscanError) else ()
     reason = private_reason(error) if private else str(error)
-    about_all = hidden(str(error), task.path, task.name) if private else str(error)
+    about_all = hidden(str(error), task.place, task.name) if private else str(error)
     match error:
         case OutputError() if error.stops_all:
             return Full(reason=reason)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, Task
 
+    from signetscan.slides.addresses import AnyPlace
+
     Update = Callable[[int, int], None]
 
 SHORTEST_RATE_S = 1.0
@@ -29,6 +31,26 @@ LINE_EVERY_S = 10.0
 FILE = click.Path(path_type=Path, readable=False)
 """Type of arguments that are files or folders. The library checks whether they exist and can be read, so that its
 messages are the same everywhere and a slide without permission does not stop a batch."""
+
+
+# click 8.3 and later want to know what it makes; earlier ones cannot be told.
+class PlaceType(click.ParamType):  # type: ignore[type-arg]
+    """Type of arguments that are slides: files, folders and patterns, and addresses in archives."""
+
+    name = "place"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> AnyPlace:
+        """A path or an address."""
+        from signetscan.errors import OptionError
+        from signetscan.slides.addresses import parse_place
+
+        try:
+            return parse_place(str(value))
+        except OptionError as error:
+            self.fail(str(error), param, context)
+
+
+PLACE = PlaceType()
 POSITIVE = click.FloatRange(min=0, min_open=True)
 """Type of options that are sizes."""
 

@@ -7,17 +7,17 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from signetscan.batch.options import LIST_COLUMNS, BatchOptions
-from signetscan.cli.console import FILE
+from signetscan.cli.console import PLACE
 from signetscan.cli.flags import flags_of, given
 from signetscan.cli.scanning import AS_JSON, NOT_OF_DETECTION, QUIET, ends_cleanly, show
 from signetscan.scan.options import ScanOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from signetscan.slides.addresses import AnyPlace
 
 
 @click.command()
-@click.argument("paths", type=FILE, nargs=-1, metavar="PATH...")
+@click.argument("paths", type=PLACE, nargs=-1, metavar="PATH...")
 @click.option(
     "--list",
     "slide_list",
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def detect(
     context: click.Context,
     /,
-    paths: tuple[Path, ...],
+    paths: tuple[AnyPlace, ...],
     slide_list: IO[str] | None,
     *,
     as_json: bool,
@@ -40,9 +40,9 @@ def detect(
 ) -> None:
     """Find signet ring cells in slides.
 
-    Give files, folders or patterns, or a list of slides. Writes for each slide NAME.geojson (drag it onto the slide in
-    QuPath), NAME.csv and NAME.run.json. A file appears only when it is complete. Slides that are already done with the
-    same model and options are skipped.
+    Give files, folders or patterns, addresses of slides or studies in an archive that speaks DICOMweb, or a list of
+    slides. Writes for each slide NAME.geojson (drag it onto the slide in QuPath), NAME.csv and NAME.run.json. A
+    file appears only when it is complete. Slides that are already done with the same model and options are skipped.
 
     Exit status: 0 all done, 1 stopped by an error, or the log or what was to be printed is incomplete, 2 wrong usage,
     3 some slides failed, 4 the device or the model cannot be used, 130 interrupted.

@@ -113,7 +113,7 @@ class ScanMessages:
                 assert_never(event)
 
     def _begin(self, tasks: tuple[SlideTask, ...]) -> None:
-        self._files = {task.name: task.name if self._request.private else task.path.name for task in tasks}
+        self._files = {task.name: task.name if self._request.private else task.place.name for task in tasks}
         self._alone = len(tasks) == 1
         self._ended_slides = 0
         self._tiles: dict[str, Update] = {}

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from signetscan.batch.options import BatchOptions, list_columns
-from signetscan.cli.console import FILE
+from signetscan.cli.console import PLACE
 from signetscan.cli.flags import flags_of, given
 from signetscan.cli.scan_messages import area_in_words
 from signetscan.cli.scanning import AS_JSON, QUIET, ends_cleanly, show
@@ -16,16 +16,15 @@ from signetscan.scan.options import SegmentOptions
 from signetscan.texts import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from signetscan.batch.outcome import SlideScanned, SlideSkipped
+    from signetscan.slides.addresses import AnyPlace
 
 OF_DETECTION = ("trim_tiles", "model", "calibration", "formats", "objects_per_file")
 """Options of scans that are not offered here."""
 
 
 @click.command()
-@click.argument("paths", type=FILE, nargs=-1, metavar="PATH...")
+@click.argument("paths", type=PLACE, nargs=-1, metavar="PATH...")
 @click.option(
     "--model",
     required=True,
@@ -44,7 +43,7 @@ OF_DETECTION = ("trim_tiles", "model", "calibration", "formats", "objects_per_fi
 def segment(
     context: click.Context,
     /,
-    paths: tuple[Path, ...],
+    paths: tuple[AnyPlace, ...],
     slide_list: IO[str] | None,
     *,
     as_json: bool,
@@ -53,10 +52,11 @@ def segment(
 ) -> None:
     """Outline regions of tissue, and score slides.
 
-    Give files, folders or patterns, or a list of slides. Writes for each slide NAME.regions.geojson (drag it onto the
-    slide in QuPath), NAME.regions.csv, the area of each class, NAME.regions.classmap.ome.tif, the class of each place,
-    and NAME.regions.run.json, with the slide's score. They lie beside the results of detect. Slides that are already
-    done with the same model and options are skipped.
+    Give files, folders or patterns, addresses of slides or studies in an archive that speaks DICOMweb, or a list of
+    slides. Writes for each slide NAME.regions.geojson (drag it onto the slide in QuPath), NAME.regions.csv, the
+    area of each class, NAME.regions.classmap.ome.tif, the class of each place, and NAME.regions.run.json, with the
+    slide's score. They lie beside the results of detect. Slides that are already done with the same model and
+    options are skipped.
 
     Exit status: as for detect.
 

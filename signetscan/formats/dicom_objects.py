@@ -18,9 +18,10 @@ from signetscan import __version__
 from signetscan.errors import UnfitError
 from signetscan.formats.blocks import NAMESPACE
 from signetscan.models.spec import in_one_line
+from signetscan.slides.addresses import SeriesAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pydicom
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pydicom.sr.coding import Code
 
     from signetscan.formats.scanned_slide import SlideFacts
+    from signetscan.slides.addresses import SlidePlace
 
 NEEDED: tuple[str, ...] = (
     "SOPClassUID",
@@ -70,7 +72,7 @@ def source_image(facts: SlideFacts, what: str, needed: Sequence[str] = NEEDED) -
         UnfitError: there is no such image, or it lacks attributes that are needed.
     """
     if facts.path is None:
-        message = f"DICOM {what} refer to the slide's file, which is not known here; name it"
+        message = f"DICOM {what} refer to the slide, which is not known here; name it"
         raise UnfitError(message, options=("slide",))
     image = next(_images(facts.path, facts.dimensions), None)
     if image is None:
@@ -87,18 +89,27 @@ def source_image(facts: SlideFacts, what: str, needed: Sequence[str] = NEEDED) -
     return image
 
 
-def _images(path: Path, dimensions: tuple[int, int]) -> Iterator[pydicom.Dataset]:
-    """Images of some dimensions in the series of a file: the file itself first, then others in its folder."""
+def _images(place: SlidePlace, dimensions: tuple[int, int]) -> Iterator[pydicom.Dataset]:
+    """Images of some dimensions in the series of a slide: of files, the named one first, then others in its folder."""
+    if isinstance(place, SeriesAddress):
+        from signetscan.slides.dicom_archive import level_attributes  # noqa: PLC0415 - an extra, and slow to import
+
+        found: Iterable[pydicom.Dataset] = level_attributes(place)
+    else:
+        found = _in_series(place)
+    for image in found:
+        if (image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")) == dimensions:
+            yield image
+
+
+def _in_series(path: Path) -> Iterator[pydicom.Dataset]:
+    """What the files of a series say: the file itself first, then others in its folder."""
     first = _read(path)
     if first is None:
         return
     for file in [path, *sorted(path.parent.glob("*.dcm"))]:
         image = _read(file)
-        if (
-            image is not None
-            and image.get("SeriesInstanceUID") == first.get("SeriesInstanceUID")
-            and (image.get("TotalPixelMatrixColumns"), image.get("TotalPixelMatrixRows")) == dimensions
-        ):
+        if image is not None and image.get("SeriesInstanceUID") == first.get("SeriesInstanceUID"):
             yield image
 
 

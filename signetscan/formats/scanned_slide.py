@@ -11,13 +11,12 @@ from signetscan.slides import qupath_origin
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from signetscan.detections import Detections
     from signetscan.json_values import Json
     from signetscan.models.detector import Detector
     from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.slides import Mpp, Slide
+    from signetscan.slides.addresses import SlidePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,8 +41,8 @@ class SlideFacts:
     """Width and height, level-0 pixels."""
     origin: tuple[int, int] = (0, 0)
     """The point that QuPath takes as (0, 0), level-0 pixels."""
-    path: Path | None = None
-    """The slide's file; None where it is not known."""
+    path: SlidePlace | None = None
+    """The slide's file or address; None where it is not known."""
     learnt_from: str = ""
     """What the model says that it learnt from; empty if it does not say."""
 
@@ -86,7 +85,7 @@ def scanned_slide(
     detector: Detector,
     detections: Detections,
     *,
-    path: Path | None = None,
+    path: SlidePlace | None = None,
     crop_to_bounds: bool = True,
 ) -> ScannedSlide:
     """Describe a slide that has just been scanned.
@@ -96,7 +95,7 @@ def scanned_slide(
         slide: the slide.
         detector: the model that was used.
         detections: its detections, boxes in level-0 pixels.
-        path: the slide's file.
+        path: the slide's file or address.
         crop_to_bounds: whether QuPath shows the slide cropped to its bounds, as it does by default.
 
     Raises:

@@ -11,8 +11,6 @@ from signetscan.slides import qupath_origin
 from signetscan.slides.protocol import known_mpp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from signetscan.formats.class_areas import ClassArea
     from signetscan.formats.colours import Colour
     from signetscan.models.segmenter import Segmenter
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from signetscan.scan.options import ResolvedSegmentOptions
     from signetscan.scan.segment import SegmentationResult
     from signetscan.slides import Slide
+    from signetscan.slides.addresses import SlidePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +59,7 @@ def segmented_slide(
     segmenter: Segmenter,
     result: SegmentationResult,
     *,
-    path: Path | None = None,
+    path: SlidePlace | None = None,
     crop_to_bounds: bool = True,
 ) -> SegmentedSlide:
     """Describe a slide that has just been segmented.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from signetscan.results.regions_reading import StoredRegions
     from signetscan.results.run_record import RunRecord
     from signetscan.slides import Slide
+    from signetscan.slides.addresses import SlidePlace
 
 
 def report_results(
@@ -93,9 +94,9 @@ def _common_folder(results: Sequence[Path]) -> Path:
     return folders[0] if len(folders) == 1 else Path(os.path.commonpath([path.absolute() for path in folders]))
 
 
-def _write_of_cells(path: Path, stored: StoredResult, slide_path: Path) -> None:
+def _write_of_cells(path: Path, stored: StoredResult, slide_place: SlidePlace) -> None:
     """Write the report of a slide on which cells were detected."""
-    with _opened(slide_path, stored.record) as slide:
+    with _opened(slide_place, stored.record) as slide:
         write_slide_report(path, slide, stored.scanned, stored.record, cells_in_tissue(stored.target))
 
 
@@ -105,7 +106,7 @@ def _write_of_regions(path: Path, stored: StoredRegions, slides: Path) -> None:
         write_regions_report(path, slide, stored)
 
 
-def _opened(path: Path, record: RunRecord) -> Slide:
+def _opened(place: SlidePlace, record: RunRecord) -> Slide:
     """A slide, opened with the mpp with which it was scanned."""
     mpp = record.slide.mpp
-    return open_slide(path, mpp=mpp.x if mpp.source is MppSource.GIVEN else None)
+    return open_slide(place, mpp=mpp.x if mpp.source is MppSource.GIVEN else None)

@@ -18,47 +18,52 @@ from signetscan.annotations.marked_slide import Match, read_marked_slide
 from signetscan.errors import NameTakenError, OutputError, ResultError
 from signetscan.formats.result_files import RECORD_SUFFIX, add_suffix, marks_beside
 from signetscan.results.run_record import read_run_record
+from signetscan.slides.addresses import SeriesAddress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from signetscan.results.record_parts import SlideRecord
+    from signetscan.slides.addresses import SlidePlace
 
 ROUNDS = 20_000
 """Rounds of the hash of a place: some hundredths of a second for each guess of a path."""
 SALT_BYTES = 16
 
 
-def place_of(path: Path, salt: bytes | None = None) -> str:
-    """A text by which the place of a slide's file is known again, and from which it cannot be read.
+def place_of(place: SlidePlace, salt: bytes | None = None) -> str:
+    """A text by which the place of a slide is known again, and from which it cannot be read.
 
-    Paths may tell of patients, so the text is a slow hash with a random salt.
+    Paths and addresses may tell of patients, so the text is a slow hash with a random salt.
 
     Args:
-        path: the file; links are followed.
+        place: the file, whose links are followed, or the address.
         salt: the salt; a new one by default.
     """
     salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
-    place = os.fsencode(os.path.normcase(os.path.realpath(path)))
-    digest = hashlib.pbkdf2_hmac("sha256", place, salt, ROUNDS, SALT_BYTES)
+    if isinstance(place, SeriesAddress):
+        text = str(place).encode()
+    else:
+        text = os.fsencode(os.path.normcase(os.path.realpath(place)))
+    digest = hashlib.pbkdf2_hmac("sha256", text, salt, ROUNDS, SALT_BYTES)
     return f"{salt.hex()}:{digest.hex()}"
 
 
-def is_at(path: Path, place: str) -> bool:
-    """Whether a place, from `place_of`, is that of a file."""
-    salt, _, _ = place.partition(":")
+def is_at(place: SlidePlace, noted: str) -> bool:
+    """Whether what was noted of a place, from `place_of`, is of this one."""
+    salt, _, _ = noted.partition(":")
     try:
-        return hmac.compare_digest(place_of(path, bytes.fromhex(salt)), place)
+        return hmac.compare_digest(place_of(place, bytes.fromhex(salt)), noted)
     except (ValueError, TypeError):  # a record may hold any text
         return False
 
 
-def check_name_is_free(target: Path, path: Path, fingerprint: str, content: str) -> None:
+def check_name_is_free(target: Path, place: SlidePlace, fingerprint: str, content: str) -> None:
     """Check that there are no results of another slide at the path of a slide's results.
 
     Args:
         target: path of the results, without suffix.
-        path: the slide's file.
+        place: the slide's file, or its address.
         fingerprint: the slide's.
         content: what the slide's files hold, from `content_of`.
 
@@ -66,7 +71,7 @@ def check_name_is_free(target: Path, path: Path, fingerprint: str, content: str)
         NameTakenError: there are.
     """
     other = _recorded_slide(target)
-    if other is None or is_at(path, other.identity.place):
+    if other is None or is_at(place, other.identity.place):
         return
     same = other.identity.content == content if other.identity.place else other.fingerprint == fingerprint
     if same:
@@ -89,10 +94,10 @@ def holds_content(target: Path, content: str) -> bool:
     return recorded is not None and recorded.identity.content == content
 
 
-def may_record_failure(target: Path, path: Path) -> bool:
+def may_record_failure(target: Path, place: SlidePlace) -> bool:
     """Whether the record of a slide's failure may stand beside what is there: not beside another slide's results."""
     other = _recorded_slide(target)
-    return other is None or not other.identity.place or is_at(path, other.identity.place)
+    return other is None or not other.identity.place or is_at(place, other.identity.place)
 
 
 def set_marks_aside(target: Path, fingerprint: str) -> list[tuple[Path, Path]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from signetscan.annotations.objects import Annotations
     from signetscan.results.record_parts import ResultFile
     from signetscan.results.run_record import RunRecord
+    from signetscan.slides.addresses import SlidePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,12 +40,12 @@ class StoredResult:
     """Path of the result files, without their suffixes."""
 
 
-def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult:
+def load_result(record_path: Path, *, slide: SlidePlace | None = None) -> StoredResult:
     """Read back a slide's detections and its run record.
 
     Args:
         record_path: path of the run record.
-        slide: the slide's file, which records do not name.
+        slide: the slide's file or address, which records do not name.
 
     Raises:
         ResultError: the record or a file that it names is missing, damaged, or from another run.
@@ -60,12 +61,12 @@ def load_result(record_path: Path, *, slide: Path | None = None) -> StoredResult
     return StoredResult(scanned=scanned, record=record, target=target)
 
 
-def described(record: RunRecord, slide: Path | None = None) -> ScannedSlide:
+def described(record: RunRecord, slide: SlidePlace | None = None) -> ScannedSlide:
     """A slide as its run record describes it, without detections.
 
     Args:
         record: the run record.
-        slide: the slide's file.
+        slide: the slide's file or address.
     """
     return ScannedSlide(
         name=record.slide.name,

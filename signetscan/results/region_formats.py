@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from signetscan.results.record_parts import MapRecord
     from signetscan.results.run_record import RunRecord
+    from signetscan.slides.addresses import SlidePlace
 
 MADE_OF = {
     "geojson": ("classmap", "heatmap"),
@@ -49,7 +50,7 @@ def can_add(record: RunRecord, formats: Iterable[str]) -> bool:
     return not needed or (is_described and needed <= record.files.keys())
 
 
-def add_region_formats(record_path: Path, formats: Sequence[str], *, slide: Path | None = None) -> RunRecord:
+def add_region_formats(record_path: Path, formats: Sequence[str], *, slide: SlidePlace | None = None) -> RunRecord:
     """Write a segmentation in further formats, and a run record that lists these too.
 
     Args:
@@ -74,7 +75,7 @@ def add_region_formats(record_path: Path, formats: Sequence[str], *, slide: Path
 
 
 def load_segmentation(
-    record_path: Path, formats: Sequence[str], *, slide: Path | None = None, folder: Path | None = None
+    record_path: Path, formats: Sequence[str], *, slide: SlidePlace | None = None, folder: Path | None = None
 ) -> SegmentedSlide:
     """Read a segmented slide back, with what some formats are made of.
 

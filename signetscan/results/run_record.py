@@ -42,9 +42,11 @@ LIBRARIES = (
     "onnxruntime-gpu",
     "openslide-bin",
     "openslide-python",
+    "pydicom",
     "scikit-image",
     "simplejpeg",
     "tifffile",
+    "wsidicom",
 )
 """Libraries whose versions are recorded."""
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from signetscan.results.run_record import RunRecord
     from signetscan.scan.segment import SegmentationResult
     from signetscan.slides import Slide
+    from signetscan.slides.addresses import SlidePlace
 
 SCORE_DECIMALS = 4
 """Slide scores are rounded to 0.0001."""
@@ -47,7 +48,7 @@ def write_segmentation(  # noqa: PLR0913 - the last four are for batches
     key: str = "",
     crop_to_bounds: bool = True,
     formats: Sequence[str] = USUAL_REGION_FORMATS,
-    slide_path: Path | None = None,
+    slide_path: SlidePlace | None = None,
     identity: FileIdentity = UNKNOWN,
 ) -> RunRecord:
     """Write NAME.geojson, the regions, NAME.csv, the areas, or other formats and, last, NAME.run.json.
@@ -61,7 +62,7 @@ def write_segmentation(  # noqa: PLR0913 - the last four are for batches
         crop_to_bounds: whether GeoJSON coordinates count from the slide's bounds, to which QuPath crops by default,
             or from the corner of level 0. It matters only for slides that declare bounds.
         formats: names from `formats.result_files.REGION_SUFFIXES`.
-        slide_path: the slide's file, to which DICOM segmentations refer.
+        slide_path: the slide's file or address, to which DICOM segmentations refer.
         identity: what tells the slide's files from others, for later runs; unknown by default.
 
     Returns:

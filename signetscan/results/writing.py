@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from signetscan.scan.calibrated import CalibratedThreshold
     from signetscan.scan.detect import SlideResult
     from signetscan.slides import Slide
+    from signetscan.slides.addresses import SlidePlace
 
 
 def write_results(  # noqa: PLR0913 - the last six are for batches
@@ -34,7 +35,7 @@ def write_results(  # noqa: PLR0913 - the last six are for batches
     crop_to_bounds: bool = True,
     formats: Sequence[str] = USUAL_FORMATS,
     objects_per_file: int | None = None,
-    slide_path: Path | None = None,
+    slide_path: SlidePlace | None = None,
     identity: FileIdentity = UNKNOWN,
     calibrated: CalibratedThreshold | None = None,
 ) -> StoredResult:
@@ -52,7 +53,7 @@ def write_results(  # noqa: PLR0913 - the last six are for batches
             or from the corner of level 0. It matters only for slides that declare bounds.
         formats: names from `formats.result_files.SUFFIXES`.
         objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
-        slide_path: the slide's file, to which DICOM annotations refer.
+        slide_path: the slide's file or address, to which DICOM annotations refer.
         identity: what tells the slide's files from others, for later runs; unknown by default.
         calibrated: the calibration that the threshold is from; None if it is from none.
 

@@ -35,15 +35,15 @@ class StudyAddress:
 
     service: str
     """Address of the DICOMweb service, without a slash at its end."""
-    study: str
+    uid: str
     """UID of the study."""
 
     def __post_init__(self) -> None:
         check_service(self.service)
-        _check_uid(self.study)
+        _check_uid(self.uid)
 
     def __str__(self) -> str:
-        return f"{self.service}/studies/{self.study}"
+        return f"{self.service}/studies/{self.uid}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,21 +54,21 @@ class SeriesAddress:
         OptionError: it is none.
     """
 
-    parent: StudyAddress
+    study: StudyAddress
     """Its study."""
-    series: str
+    uid: str
     """UID of the series."""
 
     def __post_init__(self) -> None:
-        _check_uid(self.series)
+        _check_uid(self.uid)
 
     @property
     def name(self) -> str:
         """What stands for the name of a file: the series' UID."""
-        return self.series
+        return self.uid
 
     def __str__(self) -> str:
-        return f"{self.parent}/series/{self.series}"
+        return f"{self.study}/series/{self.uid}"
 
 
 SlidePlace: TypeAlias = Path | SeriesAddress

@@ -53,7 +53,7 @@ def find_series(study: StudyAddress) -> list[SeriesAddress]:
         SlideError: the archive gives no answer, or there are none.
     """
     with _as_slide_errors(study), Archive(study.service) as archive:
-        found = {_text(series, SERIES_UID) for series in _search(archive, f"/studies/{study.study}/series?Modality=SM")}
+        found = {_text(series, SERIES_UID) for series in _search(archive, f"/studies/{study.uid}/series?Modality=SM")}
     if not found:
         message = f"{study}: no series of slide microscopy (SM) in this study"
         raise SlideError(message)
@@ -66,7 +66,7 @@ def archive_state(address: SeriesAddress) -> str:
     Raises:
         SlideError: the archive gives no answer.
     """
-    with _as_slide_errors(address), Archive(address.parent.service) as archive:
+    with _as_slide_errors(address), Archive(address.study.service) as archive:
         instances = sorted(
             (_text(found, INSTANCE_UID), _text(found, CLASS_UID), str(found.get(FRAMES)))
             for found in _search(archive, f"{_path(address)}/instances")
@@ -82,7 +82,7 @@ def open_archived(address: SeriesAddress) -> DicomSlide:
         OptionError: the token cannot be used.
     """
     with ExitStack() as stack, _as_slide_errors(address):
-        archive = stack.enter_context(Archive(address.parent.service))
+        archive = stack.enter_context(Archive(address.study.service))
         images = [image for instance in _metadata(archive, address) for image in _images(archive, address, instance)]
         pyramid = assembled(images, str(address))
         return DicomSlide(
@@ -101,7 +101,7 @@ def level_attributes(address: SeriesAddress) -> list[Dataset]:
     Raises:
         SlideError: the archive gives no answer.
     """
-    with _as_slide_errors(address), Archive(address.parent.service) as archive:
+    with _as_slide_errors(address), Archive(address.study.service) as archive:
         return [found for instance in _metadata(archive, address) if is_level(found := _dataset(instance))]
 
 
@@ -114,7 +114,7 @@ def _images(archive: Archive, address: SeriesAddress, instance: DicomJson) -> li
     where = f"{_path(address)}/instances/{uid}/frames"
     syntax, _ = _frame(archive, where, 1, MOST_JSON)
     header = read_image_header(attributes, syntax, str(address))
-    if header.series != address.series:
+    if header.series != address.uid:
         message = f"{address}: the archive gives another series than was asked for"
         raise SlideError(message)
     return [DicomImage(header=header, dataset=WsiDataset(attributes), read=partial(_stored, archive, address, header))]
@@ -216,7 +216,7 @@ def _text(attributes: DicomJson, tag: str) -> str:
 
 
 def _path(address: SeriesAddress) -> str:
-    return f"/studies/{address.parent.study}/series/{address.series}"
+    return f"/studies/{address.study.uid}/series/{address.uid}"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import openslide
 from signetscan.errors import MissingExtraError, SlideError
 from signetscan.extras import require
 from signetscan.slides.addresses import SeriesAddress, StudyAddress, parse_place
+from signetscan.slides.archives import series_of, series_state
 from signetscan.slides.companions import check_companions, check_no_picture
 from signetscan.slides.dicom_checks import explained
 from signetscan.slides.fingerprint import content_of
@@ -108,20 +109,6 @@ def only_series(study: StudyAddress) -> SeriesAddress:
         message = f"{study}: a study of {len(found)} slides; name one, such as {found[0]}"
         raise SlideError(message)
     return found[0]
-
-
-def series_of(study: StudyAddress) -> list[SeriesAddress]:
-    """The slides of a study, at least one.
-
-    Raises:
-        SlideError: it has none, or the archive gives no answer.
-        OptionError: the token for the archive cannot be used.
-        MissingExtraError: wsidicom is not installed.
-    """
-    require("wsidicom")
-    from signetscan.slides.dicom_archive import find_series  # noqa: PLC0415 - an extra, and slow to import
-
-    return find_series(study)
 
 
 def _open_archived(address: SeriesAddress, *, mpp: float | None, default_mpp: float | None) -> Slide:
@@ -253,16 +240,3 @@ def content_now(place: SlidePlace) -> str:
         return series_state(place)
     with as_slide_errors(place):
         return content_of(slide_parts(place))
-
-
-def series_state(address: SeriesAddress) -> str:
-    """A text that changes when the images of a series in an archive do.
-
-    Raises:
-        SlideError: the archive gives no answer.
-        MissingExtraError: wsidicom is not installed.
-    """
-    require("wsidicom")
-    from signetscan.slides.dicom_archive import archive_state  # noqa: PLC0415 - an extra, and slow to import
-
-    return archive_state(address)
