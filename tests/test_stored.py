@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from run_records import made_record
 
 from signetscan.detections import Detections
-from signetscan.errors import ResultError
+from signetscan.errors import OptionError, ResultError
 from signetscan.results.folder import find_results
-from signetscan.results.lookup import locate_slide
+from signetscan.results.lookup import locate_slide, slide_named
 from signetscan.results.reading import load_result
 from signetscan.results.writing import add_formats, write_results
 from signetscan.scan.detect import detect_slide
@@ -99,6 +99,17 @@ def test_any_file_of_a_result_leads_to_its_record(tmp_path: Path, name: str) -> 
     assert find_results(tmp_path / name) == [tmp_path / "a.slide.run.json"]
 
 
+def merged(table: Any, changed: Any) -> Any:  # noqa: ANN401 - JSON
+    """A part of a record with some values changed; further parts of a file are like the file."""
+    if isinstance(changed, list):
+        return [merged(table, value) for value in changed]
+    if not (isinstance(changed, dict) and isinstance(table, dict) and changed):
+        return changed
+    return table | {
+        name: merged(table if name == "more" else table.get(name), value) for name, value in changed.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -112,13 +123,42 @@ def test_any_file_of_a_result_leads_to_its_record(tmp_path: Path, name: str) -> 
         ({"detections": {"Signet ring cell": 7}}, "1 in the file, 7 in its run record"),
         ({"geojson_origin_px": "x"}, "geojson_origin_px must be a list"),
         ({"geojson_origin_px": [float("inf"), 0]}, "geojson_origin_px"),
+        ({"geojson_origin_px": [1, 2, 3]}, "geojson_origin_px must be two whole numbers"),
+        ({"detections": {"Signet ring cell": 1 << 40, "Another": 1}}, "detections counts more than"),
+        ({"unread_px": [[0, 0, 5]]}, "unread_px must hold boxes of four numbers"),
+        ({"options": {"a": [1, {}]}}, "options.a must be a value or a list of values"),
+        ({"slide": {"mpp": {"x": 0.25, "y": 0.25, "source": "a guess"}}}, "slide.mpp.source must be one of"),
+        ({"slide": {"concerns": [{"kind": "x", "message": "y"}]}}, r"concerns\[0\].kind must be one of"),
+        (
+            {"files": {"csv": {"more": [{"more": [{"name": "a.slide.2.csv"}]}]}}},
+            r"files.csv.more\[0\].more must not be there",
+        ),
     ],
 )
 def test_records_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    record = written(tmp_path, one_cell(), ("csv",)).record.to_json() | changed
+    record: Any = written(tmp_path, one_cell(), ("csv",)).record.to_json()
+    deep = {name: merged(record[name], value) for name, value in changed.items() if name in {"slide", "files"}}
+    record |= changed | deep
     (tmp_path / "a.slide.run.json").write_text(json.dumps(record))
     with pytest.raises(ResultError, match=said):
         load_result(tmp_path / "a.slide.run.json")
+
+
+def test_a_record_of_absurd_length_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, one_cell(), ("csv",))
+    monkeypatch.setattr("signetscan.results.run_record.MOST_BYTES", 100)
+    with pytest.raises(ResultError, match="it is far too long"):
+        load_result(tmp_path / "a.slide.run.json")
+
+
+def test_an_option_may_be_a_list_of_values(tmp_path: Path) -> None:
+    record = written(tmp_path, one_cell(), ("csv",)).record.to_json()
+    options: Any = record["options"]
+    options["of another version"] = [1, 2.5, "x", True]
+    (tmp_path / "a.slide.run.json").write_text(json.dumps(record))
+    again = load_result(tmp_path / "a.slide.run.json").record
+    assert again.options["of another version"] == (1, 2.5, "x", True)
+    assert again.to_json() == record
 
 
 def test_a_file_with_another_digit_is_not_taken_for_what_the_run_wrote(tmp_path: Path) -> None:
@@ -153,3 +193,19 @@ def test_the_slide_of_a_result_is_found_by_its_content(tmp_path: Path) -> None:
         locate_slide(other, sample)
     with pytest.raises(ResultError, match="none of 2 slides"):
         locate_slide(other, tmp_path)
+
+
+def test_a_slide_is_found_by_its_name_where_there_is_no_record(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"no slide in this folder \(looked for .*\.svs"):
+        slide_named("a", tmp_path)
+    with pytest.raises(OptionError, match=r"gone: no such file"):
+        slide_named("a", tmp_path / "gone")
+    for name in ("a.svs", "b.svs", "sub/b.ndpi"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert slide_named("a", tmp_path) == slide_named("a", tmp_path / "a.svs") == tmp_path / "a.svs"
+    with pytest.raises(ResultError, match="several slides are called b; name the right one") as caught:
+        slide_named("b", tmp_path)
+    assert caught.value.options == ("slide",)
+    with pytest.raises(ResultError, match="no slide is called c"):
+        slide_named("c", tmp_path)

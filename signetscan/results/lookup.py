@@ -6,38 +6,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError, ResultError
-from signetscan.results.folder import find_results
 from signetscan.results.reading import load_result
 from signetscan.results.slide_finder import fingerprint_of, matching_slide
 from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, name_of, slide_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
 
 
-def load_results(results: Sequence[Path], slides: Path | None = None) -> Iterator[StoredResult]:
-    """Read results back, each once.
+def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
+    """Read back the result that a run record describes.
 
     Args:
-        results: folders of results, or files that belong to one slide's results.
-        slides: the slide, or a folder that holds all slides; without it the slides' files stay unknown.
+        record: the run record.
+        slides: the slide, or a folder that holds all slides; without it the slide's file stays unknown.
 
     Raises:
-        ResultError: there are no results, some are damaged, or a slide is missing.
-        AnnotationError: a file of detections cannot be read.
+        ResultError: the results are damaged, or the slide is missing.
+        AnnotationError: the file of detections cannot be read.
         OptionError: the folder holds no slide.
         SlideError: the slide cannot be read.
     """
-    for record in dict.fromkeys(record for path in results for record in find_results(path)):
-        yield load_with_slide(record, slides)
-
-
-def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
-    """Read back the result that a run record describes. Otherwise as `load_results`."""
     stored = load_result(record)
     if slides is None:
         return stored
