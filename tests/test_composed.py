@@ -12,7 +12,7 @@ from PIL import Image
 from signetscan.errors import AnnotationError
 from signetscan.simulate.camera import Camera
 from signetscan.simulate.canvas import HAEM
-from signetscan.simulate.composed import compose_cells, random_family
+from signetscan.simulate.composed import _compose_cell, compose_cells, random_family
 from signetscan.simulate.crypts import columns_of
 from signetscan.simulate.decoys import PER_MEGAPIXEL, scatter_decoys
 from signetscan.simulate.field import compose_field, visible_boxes
@@ -112,6 +112,49 @@ def test_cells_of_a_field_lie_at_its_nuclei_and_do_not_open_inside_each_other() 
     assert apart.min() > 20
 
 
+def test_where_there_is_no_room_no_cell_swells() -> None:
+    canvas = tissue()
+    before = canvas.amounts.copy()
+    canvas.tissue[:] = False
+    assert compose_cells(canvas) == {}
+    np.testing.assert_array_equal(canvas.amounts, before)
+
+
+def test_cells_in_a_crowd_of_nuclei_keep_apart_and_on_the_image() -> None:
+    crowd = [(x, y) for x in range(10, 300, 34) for y in range(10, GLASS - 10, 34)]
+    for seed in range(3):
+        canvas = tissue(seed, crowd)
+        family = replace(random_family(canvas.rng), size=1.3)
+        areas = compose_cells(canvas, family)
+        assert sorted(areas) == list(range(1, len(areas) + 1)), "each has a number of its own"
+        assert min(areas.values()) > 0
+        middles = [np.argwhere(canvas.owner == identity).mean(axis=0) for identity in areas if identity in canvas.owner]
+        apart = [np.hypot(*(a - b)) for number, a in enumerate(middles) for b in middles[:number]]
+        assert min(apart, default=99.0) > 15
+
+
+@pytest.mark.parametrize("nuclei", [NUCLEI, []], ids=["nuclei elsewhere", "no nuclei"])
+def test_a_cell_away_from_all_nuclei_gets_a_copy_of_one_where_there_are_any(nuclei: list[tuple[int, int]]) -> None:
+    canvas = tissue(1, nuclei)
+    family = replace(random_family(canvas.rng), mucin=np.eye(5)[0], rim=0.0, hidden=1.0)
+    vacuole = Vacuole(x=105, y=112, radius=20, wobble=0.0)
+    rows, columns = np.indices((300, 300))
+    around = np.hypot(columns + 0.5 - vacuole.x, rows + 0.5 - vacuole.y) < 1.5 * vacuole.radius
+    assert canvas.amounts[HAEM][around].max() < 0.5, "no nucleus lies here"
+    assert _compose_cell(canvas, vacuole, family, 1) >= int(np.pi * 20**2)
+    assert (canvas.owner == 1).any()
+    assert (canvas.amounts[HAEM][around].max() > 0.7) == bool(nuclei)
+
+
+def test_a_cell_beside_the_image_is_none() -> None:
+    canvas = tissue()
+    before = canvas.amounts.copy()
+    vacuole = Vacuole(x=-900, y=-900, radius=20, wobble=0.0)
+    assert _compose_cell(canvas, vacuole, random_family(canvas.rng), 1) == 0
+    np.testing.assert_array_equal(canvas.amounts, before)
+    assert not canvas.owner.any()
+
+
 def plain() -> Camera:
     return Camera(blur=0, defocus=0, fringe=0, banding=0, noise=0, jpeg_quality=90)
 
@@ -168,6 +211,14 @@ def test_a_decoy_changes_the_tissue_and_is_no_cell(decoy: Decoy) -> None:
     assert np.abs(canvas.amounts - before).max() > 0.05
     assert np.isfinite(canvas.amounts).all()
     assert set(np.unique(canvas.owner)) <= {0, 7}
+
+
+@pytest.mark.parametrize("decoy", list(PER_MEGAPIXEL), ids=lambda decoy: decoy.__name__)
+def test_beside_the_image_there_is_no_decoy(decoy: Decoy) -> None:
+    canvas = tissue()
+    before = canvas.amounts.copy()
+    decoy(canvas, -5000, -5000, RADIUS)
+    np.testing.assert_array_equal(canvas.amounts, before)
 
 
 def test_fields_have_decoys_in_numbers_that_vary() -> None:
