@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,12 +18,15 @@ from slide_files import write
 
 from signetscan.cli.main import cli
 from signetscan.cli.region_tables import ROWS
+from signetscan.errors import ResultError
 from signetscan.evaluation import label_maps
 from signetscan.evaluation.label_maps import compare_labels
 from signetscan.evaluation.options import AssessOptions
 from signetscan.evaluation.region_assessment import FIGURES, _Figures, assess_regions
+from signetscan.evaluation.region_results import MappedImage, background_of, has_map, read_segmented, scored_of
 from signetscan.evaluation.region_set import Classes
 from signetscan.evaluation.regions import OutlineCounts, RegionResult
+from signetscan.results.failures import write_failure
 from signetscan.testing.specs import make_segmentation_spec
 from signetscan.testing.tiny_model import write_tiny_model
 from signetscan.testing.tiny_segmenter import BEYOND, STEP, tiny_probabilities, write_tiny_segmenter
@@ -374,6 +378,29 @@ def test_a_file_of_regions_needs_its_run_record(bench: Bench, tmp_path: Path) ->
     name = "GT0-1-400-000.regions.geojson"
     (tmp_path / name).write_bytes((bench.outlines / name).read_bytes())
     failed(run("evaluate", tmp_path / name, bench.data), "need their run record beside them")
+
+
+def test_results_of_a_slide_that_failed_later_do_not_count(bench: Bench, tmp_path: Path) -> None:
+    for path in bench.maps.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    write_failure(tmp_path, "GT1-1-400-002.regions", "the file is cut short", attempts=2)
+    found = read_segmented(tmp_path)
+    assert list(found.failed) == ["GT1-1-400-002"]
+    assert "cut short" in found.failed["GT1-1-400-002"]
+    assert (len(found.slides), "GT1-1-400-002" in found.slides) == (8, False)
+    with pytest.raises(ResultError, match="no results of a segmentation"):
+        read_segmented(bench.model)
+
+
+def test_records_of_former_versions_say_less(bench: Bench) -> None:
+    slide = read_segmented(bench.maps / "GT0-1-400-000.regions.run.json").slides["GT0-1-400-000"]
+    assert scored_of(slide) == (1, 2)
+    assert scored_of(replace(slide, regions=replace(slide.regions, scored=()))) == (1, 2)
+    assert background_of(replace(slide, regions=replace(slide.regions, background=""))) == 0
+    unplaced = replace(slide, regions=replace(slide.regions, map=None))
+    assert not has_map(unplaced)
+    with pytest.raises(ResultError, match="does not say where the class map lies; segment the slide again"):
+        MappedImage(unplaced)
 
 
 def test_what_is_left_out_is_said(bench: Bench, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import imagecodecs
 import numpy as np
@@ -18,11 +19,13 @@ from signetscan.dataset.masks.images import Mask, MaskedImage
 from signetscan.dataset.masks.pixels import PixelStore, decode_into, read_picture
 from signetscan.dataset.masks.reading import has_masks, read_masked_dataset
 from signetscan.errors import AnnotationError, OptionError, OutputError, TrainingError
-from signetscan.training.segmentation.cautions import check_masked_split, masked_split_cautions
+from signetscan.training.segmentation.cautions import cautions_of, check_masked_split, masked_split_cautions
 from signetscan.training.segmentation.options import SegmentationOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from signetscan.training.segmentation.checkpoint import SegmentationCheckpoint
 
 NAMES = (
     "2018_83220_1-1_2019-02-20 18_33_11-lv1-62292-40863-3519-3237",
@@ -312,3 +315,71 @@ def test_real_glands() -> None:
     assert len({image.slide for image in dataset.images}) < 291  # GTxc and GTXC are one case
     assert len(dataset.images) in (1742, 1743)
     assert any("Left out, without a mask: 2" in line for line in dataset.warnings)
+
+
+def test_images_of_which_no_pixels_can_be_had_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.zeros((64, 96), np.uint16)).save(tmp_path / "deep.png")
+    whole = save(tmp_path / "whole.png", picture(1)).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.png").write_text("no image")
+    for name, said in (
+        ("deep", "more than 8 bits per channel"),
+        ("cut", "cannot be decoded"),
+        ("text", "not a readable"),
+    ):
+        with pytest.raises(AnnotationError, match=rf"{name}\.png: .*{said}"):
+            read_picture(tmp_path / f"{name}.png", "image")
+    monkeypatch.setattr("signetscan.dataset.masks.pixels.LARGEST_OTHER", 96 * 64 - 1)
+    with pytest.raises(AnnotationError, match="96 x 64 px is too large for a PNG to learn from"):
+        read_picture(tmp_path / "whole.png", "image")
+
+
+def test_a_jpeg_that_cannot_be_decoded_into_a_file_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", picture(1))
+    with pytest.raises(AnnotationError, match=r"gone\.jpg: cannot be decoded: .*copy it again"):
+        decode_into(tmp_path / "gone.jpg", "image", (64, 96, 3), tmp_path / "raw")
+    with pytest.raises(OutputError, match="raw: cannot be written: No such file"):
+        decode_into(path, "image", (64, 96, 3), tmp_path / "none" / "raw")
+
+
+def test_masks_without_an_image_are_told_and_jpeg_masks_are_of_one_class(tmp_path: Path) -> None:
+    for number in range(2):
+        save(tmp_path / "gland" / "images" / f"a{number}.jpg", picture(number))
+        save(tmp_path / "gland" / "masks" / f"a{number}.jpg", outline())
+    save(tmp_path / "gland" / "masks" / "b.png", outline())
+    dataset = read_masked_dataset(tmp_path)
+    assert any("gland/masks/b.png" in line for line in dataset.warnings)
+    store = PixelStore(tmp_path, 1 << 20)
+    found = all_labels(store, dataset.images[0])
+    assert set(np.unique(found)) == {0, 1}, "a JPEG rings, and its labels do not"
+    assert ((found == 1) != (outline() == 255)).mean() < 0.01
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, said in (("file", "not a folder"), ("gone", "no such folder")):
+        with pytest.raises(AnnotationError, match=said):
+            read_masked_dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"history": ()}, ()),
+        ({"held_out_slides": ()}, ("nothing tells how good it is, because no image was held out",)),
+        ({"held_out": None}, ()),
+        ({"dice": 0.0}, ("it found nothing of what is outlined in the held-out images",)),
+        (
+            {"auc": None},
+            ("the AUC of its score is unknown: all held-out images show a scored class, or none does",),
+        ),
+        ({"held_out_slides": ("a", "b")}, ("its figures rest on 2 slides only",)),
+        ({}, ()),
+    ],
+)
+def test_what_a_user_should_know_of_how_a_model_was_chosen(changes: dict[str, object], said: tuple[str, ...]) -> None:
+    figures = SimpleNamespace(
+        dice=SimpleNamespace(value=changes.get("dice", 0.8)), auc=SimpleNamespace(value=changes.get("auc", 0.9))
+    )
+    facts = {"history": (1,), "held_out_slides": tuple(map(str, range(99))), "held_out": figures} | changes
+    assert cautions_of(cast("SegmentationCheckpoint", SimpleNamespace(**facts))) == said

@@ -16,10 +16,11 @@ from PIL import Image
 from slide_files import overwrite, set_tag, spans
 
 from signetscan.errors import MppError, SlideError
-from signetscan.slides import ArraySlide, open_slide
+from signetscan.slides import ArraySlide, open_slide, tiff_slide
 from signetscan.slides.lzw import lzw_decode
 from signetscan.slides.mpp import MppSource, resolution_claim
 from signetscan.slides.protocol import known_mpp
+from signetscan.slides.tiff_slide import TiffSlide
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -407,3 +408,38 @@ def test_a_size_tag_with_two_numbers_is_refused_as_damage(tmp_path: Path, kind: 
     path.write_bytes(content)
     with pytest.raises(SlideError, match="the file is damaged"):
         open_slide(path)
+
+
+def test_what_is_no_tiff_or_a_damaged_slide_of_a_scanner_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_text("no TIFF")
+    with pytest.raises(SlideError, match=r"a\.tif: not a slide that OpenSlide or tifffile can read"):
+        TiffSlide(tmp_path / "a.tif")
+    image = np.zeros((128, 128, 3), np.uint8)
+    path = tmp_path / "b.svs"
+    said: dict[str, Any] = {"description": "Aperio Image Library", "metadata": None}
+    tifffile.imwrite(path, image, photometric="rgb", tile=(64, 64), **said)
+    with pytest.raises(SlideError, match=r"b\.svs: an SVS slide that is damaged or cut short"):
+        TiffSlide(path)
+    with TiffSlide(path, is_whole=True) as slide:
+        assert slide.dimensions == (128, 128)
+
+
+def test_tiles_too_large_to_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiled(tmp_path / "a.tif", np.zeros((128, 128, 3), np.uint8))
+    monkeypatch.setattr(tiff_slide, "MAX_SEGMENT_BYTES", 64 * 64 * 3 - 1)
+    with pytest.raises(SlideError, match="tiles of 64 x 64 px are too large to read"):
+        TiffSlide(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [((1, 4), 0.25), ((1, 0), 0.0), (3, 3.0), (0.5, 0.5), ("1/4", 0.0), (None, 0.0)]
+)
+def test_a_ratio_that_is_none_counts_as_0(value: object, expected: float) -> None:
+    assert tiff_slide._ratio(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0.25", 0.25), ("0,25", 0.25), ("", 0.0), (None, 0.0), ("a quarter", 0.0)]
+)
+def test_a_number_that_is_none_counts_as_0(text: str | None, expected: float) -> None:
+    assert tiff_slide._decimal(text) == expected
