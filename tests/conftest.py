@@ -96,16 +96,12 @@ def shared_nuclei() -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A real browser without a window: Debian's Chromium."""
-    from playwright.sync_api import sync_playwright
+    from signetscan.testing.browser import chromium, chromium_path
 
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
+    if chromium_path() is None:
         pytest.skip("no Chromium here (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        # As root, which CI is, Chromium has no sandbox; all pages that it opens are the tests' own.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 from signetscan.detections import Detections
 from signetscan.formats.scanned_slide import ScannedSlide
 from signetscan.slides import Mpp, open_slide
-from signetscan.testing.browser import viewed
+from signetscan.testing.browser import chromium, viewed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -104,7 +104,7 @@ def main() -> None:
             mpp=Mpp(0.25, 0.25),
             dimensions=slide.dimensions,
         )
-        with viewed(scanned, slide, width=1600, height=1000) as page:
+        with chromium() as browser, viewed(browser, scanned, slide, width=1600, height=1000) as page:
             print(f"{options.detections:,} detections: first drawn after {page.evaluate(FIRST_DRAW):.0f} ms")
             for scale in (0.01, 0.03, 0.1, 0.4, 1):
                 say(

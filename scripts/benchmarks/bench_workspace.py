@@ -25,7 +25,7 @@ from signetscan.results.writing import write_results
 from signetscan.scan.detect import SlideResult
 from signetscan.scan.options import ScanOptions
 from signetscan.slides import open_slide
-from signetscan.testing.browser import browsed
+from signetscan.testing.browser import browsed, chromium
 from signetscan.testing.specs import make_spec
 from signetscan.viewer import open_viewer
 
@@ -109,7 +109,7 @@ def main() -> None:
                 f"{options.results} results: the server starts after {time.perf_counter() - start:.2f} s "
                 f"({time.process_time() - cpu:.2f} s of CPU)"
             )
-            with browsed(server, width=1280, height=800) as page:
+            with chromium() as browser, browsed(browser, server, width=1280, height=800) as page:
                 page.keyboard.press("Escape")
                 cpu = time.process_time()
                 drawn = opened(page, f"http://127.0.0.1:{server.server_port}/")

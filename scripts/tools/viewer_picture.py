@@ -22,7 +22,7 @@ from signetscan.boxes import centres
 from signetscan.results.folder import find_results
 from signetscan.results.reading import load_result
 from signetscan.slides import open_slide
-from signetscan.testing.browser import viewed
+from signetscan.testing.browser import chromium, viewed
 from signetscan.viewer.app import ranked
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def main() -> None:
     scanned = replace(scanned, detections=found)
     with (
         open_slide(options.slide, mpp=scanned.mpp.x) as slide,
-        viewed(scanned, slide, width=options.width, height=options.height) as page,
+        chromium() as browser,
+        viewed(browser, scanned, slide, width=options.width, height=options.height) as page,
     ):
         make_marks(page, found, chosen, missed, mpp=scanned.mpp.x, zoom=options.zoom)
         shot = Image.open(io.BytesIO(page.screenshot()))
