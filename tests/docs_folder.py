@@ -22,6 +22,7 @@ QUICK = {
     "TRAIN_WIDTH": "8",
     "TRAIN_FPN_CHANNELS": "16",
     "TRAIN_HEAD_DEPTH": "1",
+    "TRAIN_FPN_LEVELS": "2",
     "TRAIN_BACKBONE": "resnet18",
     "EXPORT_THRESHOLD": "0.5",
     "SIMULATE_IMAGES_SIZE": "256",
@@ -34,9 +35,9 @@ def fill(root: Path, toy_folder: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "tests" / "data" / "sample.svs", root)
     shutil.copy(ROOT / "tests" / "data" / "sample.truth.geojson", root)
-    write_slide(root / "slide.svs", SlideOptions(width=1536, height=1536, region=600, seed=5))
+    write_slide(root / "slide.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
     (root / "slide.truth.geojson").rename(root / "slide.geojson")
-    write_slide(root / "second.svs", SlideOptions(width=1536, height=1536, region=600, seed=6))
+    write_slide(root / "second.svs", SlideOptions(width=1024, height=1024, region=400, seed=6))
     (root / "second.truth.geojson").rename(root / "second.geojson")
     for place in ("slides/a.svs", "slides/sub/b.svs", "more/c.svs"):
         (root / place).parent.mkdir(parents=True, exist_ok=True)
