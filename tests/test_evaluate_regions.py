@@ -249,20 +249,22 @@ def test_digestpath_layout_is_judged_and_its_class_may_be_renamed(bench: Bench, 
             if positive:
                 lesion = np.where(np.asarray(mask) == 2, np.uint8(255), np.uint8(0))
                 Image.fromarray(lesion).save(folder / f"{stem}_mask.jpg", quality=75)
-    failed(run("evaluate", bench.model, tmp_path), "masks of lesion", "--truth-class")
+    failed(run("evaluate", bench.model, tmp_path), "shows lesion", "--truth-class")
     shown = printed(bench.model, tmp_path, "--truth-class", "High grade", "--scored", "High grade")
     assert shown["counts"] == {"positive_images": 6, "normal_images": 3, "slides": 9}
     assert shown["figures"]["scored_dice"]["value"] > 0.5
 
 
-def test_a_model_is_judged_on_a_slide_that_was_outlined(bench: Bench, tmp_path: Path) -> None:
-    """What nobody said anything about counts neither way."""
+def write_outlined(folder: Path, mpp: float = MPP, shade: int = TONES[0]) -> None:
+    """A slide on which one of two areas was outlined, within the part that somebody looked through."""
+    folder.mkdir(exist_ok=True)
     labels = np.zeros((640, 800), np.uint8)
     labels[100:300, 100:400] = 2
     labels[400:600, 500:700] = 1
     pixels = np.repeat(np.array(TONES, np.uint8)[labels][..., None], 3, axis=2)
-    tags: dict[str, Any] = {"resolution": (1e4 / MPP,) * 2, "resolutionunit": "CENTIMETER"}
-    write(tmp_path / "a.tif", pixels, levels=2, **tags)
+    pixels[0, 0] = shade
+    tags: dict[str, Any] = {"resolution": (1e4 / mpp,) * 2, "resolutionunit": "CENTIMETER"}
+    write(folder / "a.tif", pixels, levels=2, **tags)
     outlines = [(box(100, 100, 400, 300), "High grade"), (box(0, 0, 450, 640), None)]
     features = [
         {
@@ -272,12 +274,48 @@ def test_a_model_is_judged_on_a_slide_that_was_outlined(bench: Bench, tmp_path: 
         }
         for area, name in outlines
     ]
-    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    (folder / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+
+def test_a_model_is_judged_on_a_slide_that_was_outlined(bench: Bench, tmp_path: Path) -> None:
+    """What nobody said anything about counts neither way."""
+    write_outlined(tmp_path)
     shown = printed(bench.model, tmp_path)
     assert sum(sum(row.values()) for row in shown["pixels"].values()) == 450 * 640
     assert shown["by_class"]["High grade"]["dice"]["value"] > 0.95
     assert shown["by_class"]["High grade"]["regions"] == 1
     assert shown["pixels"]["Low grade"] == {"Background": 0, "Low grade": 0, "High grade": 0}
+
+
+@pytest.mark.parametrize("mpp", [MPP, 0.4])
+@pytest.mark.parametrize("formats", [(), EXACT])
+def test_results_are_judged_on_a_slide_that_was_outlined_as_their_model_is(
+    bench: Bench, tmp_path: Path, mpp: float, formats: tuple[object, ...]
+) -> None:
+    truth, out = tmp_path / "truth", tmp_path / "out"
+    write_outlined(truth, mpp)
+    made = run("segment", truth / "a.tif", "--model", bench.model, "--out", out, "--no-tissue-mask", *formats)
+    assert made.exit_code == 0, made.output
+    of_model, of_results = printed(bench.model, truth), printed(out, truth)
+    counts = [np.array([list(row.values()) for row in shown["pixels"].values()]) for shown in (of_model, of_results)]
+    assert counts[0].sum() == counts[1].sum() == round(450 * mpp / MPP) * round(640 * mpp / MPP)
+    assert np.abs(counts[0] - counts[1]).sum() < 0.01 * counts[0].sum()
+    assert of_results["by_class"]["High grade"]["dice"]["value"] > 0.95
+    assert of_results["by_class"]["High grade"]["regions"] == 1
+    assert of_results["figures"]["auc"]["value"] is None
+
+
+def test_results_of_other_slides_than_those_outlined_are_refused(bench: Bench, tmp_path: Path) -> None:
+    truth, other, out = tmp_path / "truth", tmp_path / "other", tmp_path / "out"
+    write_outlined(truth)
+    assert run("segment", truth / "a.tif", "--model", bench.model, "--out", out).exit_code == 0
+    write_outlined(other, shade=77)
+    failed(run("evaluate", out, other), "a.regions: results of another slide than", "a.tif; segment that slide")
+    for suffix in ("tif", "geojson"):
+        (other / f"a.{suffix}").rename(other / f"b.{suffix}")
+    failed(run("evaluate", out, other), "no result has the name of a slide or image", "names here: a; in", ": b")
+    (other / "b.tif").unlink()
+    failed(run("evaluate", out, other), "neither images with masks nor slides with outlines", ".geojson")
 
 
 def test_wrong_inputs_are_told_in_words(bench: Bench, tmp_path: Path) -> None:
@@ -287,7 +325,7 @@ def test_wrong_inputs_are_told_in_words(bench: Bench, tmp_path: Path) -> None:
     cells.mkdir()
     (cells / "GT0-1-400-000.csv").write_text("x0,y0,x1,y1\n1,2,30,40\n", encoding="utf-8")
     failed(run("evaluate", cells, bench.data), "no results of a segmentation", "signetscan segment")
-    failed(run("evaluate", bench.outlines, cells), "no images with masks", "outlined in QuPath")
+    failed(run("evaluate", bench.outlines, cells), "neither images with masks nor slides with outlines", "DigestPath")
     failed(run("evaluate", bench.model, cells), "no images with masks")
     failed(run("evaluate", cells, bench.data / "masks" / "GT0-1-400-000.png"), "is a picture")
     failed(run("evaluate", bench.model, bench.data, "--iou", 0.5), "iou is an option of detection", status=2)

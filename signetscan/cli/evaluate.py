@@ -64,8 +64,9 @@ def evaluate(predictions: Path, truth: Path, out: Path | None, *, as_json: bool,
 
     Detect with a low --threshold first, or the curves end early.
 
-    If TRUTH has images with masks, in the layouts that train reads, a segmentation is evaluated: PREDICTIONS is a
-    folder that segment wrote, or a model file (.onnx), which is run on the images. Prints the Dice of an image and of
+    If TRUTH has images with masks, in the layouts that train reads, or slides that were outlined in QuPath, a
+    segmentation is evaluated: PREDICTIONS is a folder that segment wrote, or a model file (.onnx), which is run on the
+    images. Prints the Dice of an image and of
     all pixels together, that of each class, the AUC of the slide score, and how many regions are found.
 
     Example: signetscan evaluate results biopsy.geojson --out report

@@ -147,7 +147,7 @@ def _image_rows(assessment: RegionAssessment) -> Iterator[list[str]]:
         each = [cell(dice_of(result.confusion, [label])) for label in labels]
         positive = "no" if result.normal else "yes"
         name, slide = _text(result.name), _text(result.slide)
-        yield [name, slide, positive, f"{result.score:.6f}", cell(one_dice(result)), *each]
+        yield [name, slide, positive, cell(result.score), cell(one_dice(result)), *each]
 
 
 def one_dice(result: RegionResult) -> float:

@@ -101,11 +101,23 @@ def _records(path: Path) -> list[Path]:
     return [record]
 
 
-class LabelledImage(Protocol):
-    """What a segmentation says of the pixels of an image."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The pixels of a picture of a slide, or of a part of it."""
 
-    def labels(self, top: int, rows: int, width: int) -> NDArray[np.uint8]:
-        """The labels of some rows of pixels, (rows, width); what was not scanned is background."""
+    left: int
+    """Left edge, in these pixels from the slide's corner."""
+    top: int
+    """Top edge."""
+    scale: tuple[float, float]
+    """Width and height of a pixel, level-0 pixels."""
+
+
+class LabelledImage(Protocol):
+    """What a segmentation says of the places of a slide."""
+
+    def labels(self, grid: Grid, rows: int, columns: int) -> NDArray[np.uint8]:
+        """The labels of some pixels, (rows, columns); what was not scanned is background."""
 
 
 def labelled_image(slide: SegmentedSlide) -> LabelledImage:
@@ -158,11 +170,11 @@ class MappedImage:
         for top, left, pixels in map_tiles(path, (placed.rows, placed.columns)):
             self._classes[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
 
-    def labels(self, top: int, rows: int, width: int) -> NDArray[np.uint8]:
-        """The labels of some rows of pixels, (rows, width): a pixel has the class of the place of its centre."""
-        across, down = self._pixel
-        in_rows = np.floor((np.arange(top, top + rows) + 0.5) / down).astype(np.intp)
-        in_columns = np.floor((np.arange(width) + 0.5) / across).astype(np.intp)
+    def labels(self, grid: Grid, rows: int, columns: int) -> NDArray[np.uint8]:
+        """The labels of some pixels, (rows, columns): a pixel has the class of the place of its centre."""
+        across, down = (size / step for size, step in zip(grid.scale, self._pixel, strict=True))
+        in_rows = np.floor((np.arange(grid.top, grid.top + rows) + 0.5) * down).astype(np.intp)
+        in_columns = np.floor((np.arange(grid.left, grid.left + columns) + 0.5) * across).astype(np.intp)
         values = self._classes[in_rows.clip(max=len(self._classes) - 1)]
         values = values[:, in_columns.clip(max=values.shape[1] - 1)]
         known = (values != NOT_SCANNED) & (values != UNREAD)
@@ -185,18 +197,20 @@ class OutlinedImage:
         self._rings = read_rings(path, record.model.class_names, record.geojson_origin)
         self._background = background_of(slide)
 
-    def labels(self, top: int, rows: int, width: int) -> NDArray[np.uint8]:
-        """The labels of some rows of pixels, (rows, width): a pixel has the class of the region around its centre.
+    def labels(self, grid: Grid, rows: int, columns: int) -> NDArray[np.uint8]:
+        """The labels of some pixels, (rows, columns): a pixel has the class of the region around its centre.
 
         Raises:
             AnnotationError: outlines are too complex.
         """
-        labels = np.full((rows, width), self._background, np.uint8)
+        labels = np.full((rows, columns), self._background, np.uint8)
+        top, bottom = grid.top * grid.scale[1], (grid.top + rows) * grid.scale[1]
         for label, rings in enumerate(self._rings):
-            near = [ring - (0, top) for ring in rings if ring[:, 1].max() > top and ring[:, 1].min() < top + rows]
+            near = [ring for ring in rings if ring[:, 1].max() > top and ring[:, 1].min() < bottom]
             # Regions of a class do not overlap, so that all their rings together say what lies in any of them.
             if near:
-                labels[filled(near, (rows, width))] = label
+                placed = [ring / grid.scale - (grid.left, grid.top) for ring in near]
+                labels[filled(placed, (rows, columns))] = label
         return labels
 
 

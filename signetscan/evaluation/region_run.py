@@ -65,7 +65,7 @@ def evaluate_regions(
     Args:
         predictions: results of `signetscan segment` of the images, or the file of a model, which is run on them.
         truth: a folder of images with masks: DigestPath's tissue images, `images` and `masks`, or these two in a folder
-            for each class.
+            for each class; or of slides with what people outlined on them in QuPath.
         mask_options: classes, pixel size and least regions.
         options: number and seed of resamples; threshold and IoU do not matter.
         against: another segmentation of the same images, or another model, to compare with.

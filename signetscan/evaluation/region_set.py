@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,14 +19,22 @@ from signetscan.dataset.masks.view import MaskedView
 from signetscan.dataset.remarks import Remarks, listed
 from signetscan.errors import AnnotationError, OptionError, ResultError
 from signetscan.evaluation.label_maps import compare_labels
-from signetscan.evaluation.region_results import background_of, has_map, labelled_image, read_segmented, scored_of
+from signetscan.evaluation.region_results import (
+    Grid,
+    background_of,
+    has_map,
+    labelled_image,
+    read_segmented,
+    scored_of,
+)
 from signetscan.evaluation.regions import RegionResult
 from signetscan.evaluation.segmented_images import judge_image
 from signetscan.evaluation.task import MODEL_SUFFIX
 from signetscan.models.segmenter import load_segmenter
 from signetscan.results.folder import pair_names
 from signetscan.scan.class_map import BAND
-from signetscan.suffixes import IMAGE_SUFFIXES, without_suffix
+from signetscan.slides import SlideAtMpp, open_slide
+from signetscan.suffixes import IMAGE_SUFFIXES, SLIDE_SUFFIXES, TIFF_SUFFIXES, without_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +48,8 @@ if TYPE_CHECKING:
     Labels = NDArray[np.uint8]
     Progress = Callable[[int, int], None]
 
+NO_SCORE = "The truth is of regions of slides, of which results have no score: there is no AUC of results"
+"""Note on results of slides that were outlined."""
 CACHE_BYTES = 256 << 20
 """Most bytes of decoded images and masks in memory."""
 
@@ -130,8 +141,10 @@ def _of_results(path: Path, truth: Path, options: MaskOptions, on_progress: Prog
     first = slides[0]
     _check_one_model(slides)
     classes = _classes(first.record.model.class_names, background_of(first), scored_of(first), options)
-    mpp = first.record.slide.mpp
-    dataset, label_of = _read_truth(truth, classes, options, (mpp.x * mpp.y) ** 0.5)
+    level0 = first.record.slide.mpp
+    # Slides that were outlined in QuPath are judged at the model's pixel size.
+    mpp = (level0.x * level0.y) ** 0.5 if has_masks(truth) else first.record.model.mpp
+    dataset, label_of = _read_truth(truth, classes, options, mpp)
     remarks = Remarks()
     pairs = _pairs(path, given, truth, names_below(truth, dataset.images), remarks)
     results: list[RegionResult] = []
@@ -141,7 +154,8 @@ def _of_results(path: Path, truth: Path, options: MaskOptions, on_progress: Prog
             _remark_gaps(slide, name, remarks)
             if on_progress is not None:
                 on_progress(len(results), len(pairs))
-    notes = (*dataset.warnings, *remarks.lines(), *_simplified(first))
+    of_parts = (NO_SCORE,) if any(image.place is not None for _, _, image in pairs) else ()
+    notes = (*dataset.warnings, *remarks.lines(), *of_parts, *_simplified(first))
     return RegionSet(results=tuple(results), classes=classes, mpp=dataset.mpp, notes=notes)
 
 
@@ -182,8 +196,8 @@ def _read_truth(
     unknown = [name for name in dataset.class_names[1:] if name.casefold() not in labels]
     if unknown:
         message = (
-            f"{truth}: has masks of {', '.join(unknown)}, but the classes of what is evaluated are "
-            f"{', '.join(classes.shown)}; say which class the masks show"
+            f"{truth}: shows {', '.join(unknown)}, but the classes of what is evaluated are "
+            f"{', '.join(classes.shown)}; say which of these is meant"
         )
         raise AnnotationError(message, options=("truth_classes",))
     label_of[IGNORED] = IGNORED
@@ -235,7 +249,9 @@ def _pairs(
     Raises:
         AnnotationError: there is none.
     """
-    partners = pair_names(images, [*given.slides, *given.failed])
+    slide_of = {name: _slide_name(truth, name, image) for name, image in images.items()}
+    of_slides = pair_names(dict.fromkeys(slide_of.values()), [*given.slides, *given.failed])
+    partners = {name: of_slides[slide] for name, slide in slide_of.items() if slide in of_slides}
     pairs = [
         (name, given.slides[partners[name]], image)
         for name, image in images.items()
@@ -243,8 +259,8 @@ def _pairs(
     ]
     if not pairs:
         message = (
-            f"{path}: no result has the name of an image with a mask; names here: {listed(sorted(given.slides))}; in "
-            f"{truth}: {listed(sorted(images))}"
+            f"{path}: no result has the name of a slide or image of the truth; names here: "
+            f"{listed(sorted(given.slides))}; in {truth}: {listed(sorted(set(slide_of.values())))}"
         )
         raise AnnotationError(message)
     for name in images:
@@ -257,40 +273,66 @@ def _pairs(
     return pairs
 
 
-def _judged(
-    slide: SegmentedSlide, image: MaskedImage, store: PixelStore, label_of: Labels, options: MaskOptions, name: str
-) -> RegionResult:
-    """What the regions of a slide say of each pixel of its image, and the truth.
+def _slide_name(truth: Path, name: str, image: MaskedImage) -> str:
+    """The name that results of an image have: its own, or that of the slide of which it is a part."""
+    if image.place is None:
+        return name
+    return without_suffix(image.path.relative_to(truth).as_posix(), (*SLIDE_SUFFIXES, *TIFF_SUFFIXES))
+
+
+def _grid(slide: SegmentedSlide, image: MaskedImage) -> Grid:
+    """Where the pixels of an image lie on the slide.
 
     Raises:
-        AnnotationError: the mask is of another size than the slide.
+        AnnotationError: the image is of another slide, or the mask of another size.
+        SlideError: the slide cannot be opened.
     """
-    size, mpp = slide.record.slide.dimensions, slide.record.slide.mpp
+    if image.place is not None:
+        with open_slide(image.path) as opened:
+            if opened.fingerprint != slide.record.slide.fingerprint:
+                message = f"{slide.target}: results of another slide than {image.path}; segment that slide"
+                raise AnnotationError(message)
+            scale = SlideAtMpp(opened, image.place.mpp).scale
+        return Grid(left=image.place.x, top=image.place.y, scale=scale)
+    size = slide.record.slide.dimensions
     if size != (image.width, image.height):
         message = (
             f"{slide.target}: results of an image of {size[0]} x {size[1]} px, but {image.path} and its mask have "
             f"{image.width} x {image.height} px; segment that image"
         )
         raise AnnotationError(message)
+    return Grid(left=0, top=0, scale=(1.0, 1.0))
+
+
+def _judged(
+    slide: SegmentedSlide, image: MaskedImage, store: PixelStore, label_of: Labels, options: MaskOptions, name: str
+) -> RegionResult:
+    """What the regions of a slide say of each pixel of its image, and the truth.
+
+    Raises:
+        AnnotationError: the image is of another slide, or the mask of another size.
+        SlideError: the slide cannot be opened.
+    """
+    grid, mpp = _grid(slide, image), slide.record.slide.mpp
     labelled = labelled_image(slide)
 
     def bands() -> Iterator[tuple[Labels, Labels]]:
         for top in range(0, image.height, BAND):
             rows = min(BAND, image.height - top)
             truth = store.labels(image, 0, top, (image.width, rows))
-            yield label_of[truth], labelled.labels(top, rows, image.width)
+            yield label_of[truth], labelled.labels(replace(grid, top=grid.top + top), rows, image.width)
 
     compared = compare_labels(
-        size,
+        (image.width, image.height),
         bands(),
         classes=len(slide.record.model.class_names),
         background=background_of(slide),
-        least_px=options.least_region / (mpp.x * mpp.y),
+        least_px=options.least_region / (mpp.x * mpp.y * grid.scale[0] * grid.scale[1]),
     )
     return RegionResult(
         confusion=compared.confusion,
         scored=scored_of(slide),
-        score=slide.regions.slide_score or 0.0,
+        score=slide.regions.slide_score or 0.0 if image.place is None else math.nan,
         name=name,
         slide=image.slide,
         outlines=compared.outlines(),

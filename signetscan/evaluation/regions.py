@@ -54,7 +54,8 @@ class RegionResult:
     scored: tuple[int, ...]
     """The classes that are to be found."""
     score: float
-    """The image's score; see `signetscan.models.segmentation_spec.SlideScore`."""
+    """The image's score; see `signetscan.models.segmentation_spec.SlideScore`. Nan if nobody knows it, and then there
+    is no AUC."""
     name: str
     """Name of the image, for messages."""
     slide: str
@@ -97,6 +98,7 @@ class RegionTally:
         self._normal = np.array([result.normal for result in results], np.bool_)
         self._dice = np.array([dice_of(result.confusion, result.scored) for result in results])
         scores = np.array([result.score for result in results])
+        self._all_known = not np.isnan(scores).any()
         order = np.argsort(scores[self._normal], kind="stable")
         self._negatives = np.flatnonzero(self._normal)[order]
         below = scores[self._negatives]
@@ -124,7 +126,7 @@ class RegionTally:
         pairs = int(positive.sum()) * int(sums[-1])
         # Of pairs with equal scores, half count.
         higher = float((positive * (sums[self._below] + sums[self._up_to]) / 2).sum())
-        return higher / pairs if pairs else math.nan
+        return higher / pairs if pairs and self._all_known else math.nan
 
 
 def region_figures(results: Sequence[RegionResult], background: int) -> dict[str, float]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signetscan.dataset.digestpath import digestpath_root
+from signetscan.dataset.found import find_files
 from signetscan.dataset.masks.reading import KNOWN_LAYOUTS, has_masks
+from signetscan.dataset.slides import has_slides
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.region_results import has_regions
 from signetscan.models.spec import Task
@@ -19,10 +21,10 @@ MODEL_SUFFIX = ".onnx"
 
 
 def task_of_evaluation(predictions: Path, truth: Path) -> Task:
-    """What is to be evaluated: regions if the truth has masks, else boxes.
+    """What is to be evaluated: regions if the truth has masks, or the predictions have nothing else; else boxes.
 
     Raises:
-        AnnotationError: the predictions are of a segmentation, and the truth has no masks.
+        AnnotationError: the predictions are of a segmentation, and the truth has neither masks nor slides.
     """
     is_mask = truth.is_file() and truth.suffix.lower() in PICTURE_SUFFIXES
     if is_mask:
@@ -34,11 +36,13 @@ def task_of_evaluation(predictions: Path, truth: Path) -> Task:
         # DigestPath's two data sets may lie in one folder: then the predictions say which is meant.
         return Task.SEGMENTATION if has_regions(predictions) or digestpath_root(truth) is None else Task.DETECTION
     if has_regions(predictions) and not _has_boxes(predictions):
-        message = (
-            f"{truth}: has no images with masks, against which results of a segmentation are evaluated; name them, or "
-            "evaluate the model itself on slides that were outlined in QuPath"
-        )
-        raise AnnotationError(message)
+        if not (truth.is_dir() and has_slides(find_files(truth))):
+            message = (
+                f"{truth}: has neither images with masks nor slides with outlines, against which results of a "
+                f"segmentation are evaluated; {KNOWN_LAYOUTS}"
+            )
+            raise AnnotationError(message)
+        return Task.SEGMENTATION
     return Task.DETECTION
 
 
