@@ -31,14 +31,13 @@ if TYPE_CHECKING:
 
     from signetscan.foreign.kinds import Convention
     from signetscan.foreign.options import GraphKind
-    from signetscan.foreign.specs import SharedValues
     from signetscan.foreign.understanding import Understood
     from signetscan.models.detection_spec import DetectionSpec
     from signetscan.models.detector import OnnxDetector
     from signetscan.models.runtime import Session
     from signetscan.models.segmentation_spec import SegmentationSpec
     from signetscan.models.segmenter import OnnxSegmenter
-    from signetscan.models.spec import ModelSpec
+    from signetscan.models.spec import FieldsOfMaker, ModelSpec
 
 Model = TypeVar("Model")
 """A model file that was loaded."""
@@ -147,7 +146,7 @@ class Draft:
 
 
 def _imported(
-    draft: Draft, out: Path, understood: Understood, shared: SharedValues, options: ImportOptions
+    draft: Draft, out: Path, understood: Understood, shared: FieldsOfMaker, options: ImportOptions
 ) -> ImportedDetector | ImportedSegmenter:
     """Write the model file and check it.
 

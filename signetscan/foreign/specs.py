@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -14,11 +14,10 @@ from signetscan.foreign.understanding import BACKGROUNDS
 from signetscan.formats.colours import tissue_colours
 from signetscan.models.detection_spec import DetectionSpec
 from signetscan.models.segmentation_spec import SegmentationSpec, SlideScore
+from signetscan.models.spec import FieldsOfMaker
 from signetscan.models.writing import graphs_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from signetscan.foreign.kinds import Convention, PlaceConvention
     from signetscan.foreign.options import ImportOptions
     from signetscan.foreign.reading import ForeignModel
@@ -40,23 +39,9 @@ TOP_SHARE = 0.01
 """Part of the tissue over which the slide's score is the mean, as in models trained here."""
 
 
-class SharedValues(TypedDict):
-    """Values of the fields that the contracts of all tasks have."""
-
-    name: str
-    mpp: float
-    class_names: tuple[str, ...]
-    training_data: str
-    recipe: Mapping[str, Json]
-    licence: str
-    intended_use: str
-    precision: str
-    batch_size: int | None
-
-
 def shared_values(
     foreign: ForeignModel, understood: Understood, options: ImportOptions, *, name: str, mpp: float | None
-) -> SharedValues:
+) -> FieldsOfMaker:
     """What the contract of the model file says, whatever its task.
 
     Args:
@@ -74,7 +59,7 @@ def shared_values(
     if size is None:
         message = "it does not say the size of the pixels that it learnt from; say it in µm/px"
         raise OptionError(message, options=("mpp",))
-    return SharedValues(
+    return FieldsOfMaker(
         name=name,
         mpp=size,
         class_names=understood.names,
@@ -88,7 +73,7 @@ def shared_values(
 
 
 def detection_spec(
-    convention: BoxConvention, shared: SharedValues, options: ImportOptions, stride: int | None
+    convention: BoxConvention, shared: FieldsOfMaker, options: ImportOptions, stride: int | None
 ) -> DetectionSpec:
     """The contract of a model file that detects.
 
@@ -116,7 +101,7 @@ def detection_spec(
     )
 
 
-def segmentation_spec(convention: PlaceConvention, shared: SharedValues, options: ImportOptions) -> SegmentationSpec:
+def segmentation_spec(convention: PlaceConvention, shared: FieldsOfMaker, options: ImportOptions) -> SegmentationSpec:
     """The contract of a model file that segments.
 
     Args:

@@ -180,22 +180,27 @@ class ModelSpec:
             raise ModelError(message)
 
 
-class SharedFields(TypedDict):
-    """Values of the fields that all specs have, as `ModelSpec` describes them."""
+class FieldsOfMaker(TypedDict):
+    """Values of the fields that a network has from those who made it, as `ModelSpec` describes them."""
 
     name: str
     mpp: float
-    tile_size: int
-    stride: int
     class_names: tuple[str, ...]
     training_data: str
     recipe: Mapping[str, Json]
     licence: str
     intended_use: str
     precision: str
+    batch_size: int | None
+
+
+class SharedFields(FieldsOfMaker):
+    """Values of the fields that all specs have."""
+
+    tile_size: int
+    stride: int
     cautions: tuple[str, ...]
     tile_size_is_fixed: bool
-    batch_size: int | None
     contract: int
 
 
