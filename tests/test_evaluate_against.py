@@ -77,9 +77,14 @@ def test_differences_are_those_of_resampled_images_evaluated_anew() -> None:
 
 def test_only_images_of_both_are_compared() -> None:
     first, second = many(), many()[3:]
-    ours, theirs, alone = on_same_images(first, second[::-1])
+    ours, theirs, remarks = on_same_images(first, second[::-1], OTHER)
     assert [one.name for one in ours] == [one.name for one in theirs] == [one.name for one in second]
-    assert alone == [one.name for one in first[:3]]
+    (remark,) = remarks
+    assert "left out of the comparison: 3, namely " in remark
+    assert all(one.name in remark for one in first[:3])
+    assert on_same_images(first, first, OTHER)[2] == []
+    with pytest.raises(AnnotationError, match="none of the same images"):
+        on_same_images(first[:3], second, OTHER)
 
 
 def test_a_threshold_needs_its_predictions() -> None:

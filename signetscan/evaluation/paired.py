@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from signetscan.dataset.remarks import listed
+from signetscan.errors import AnnotationError
 from signetscan.evaluation.bootstrap import Interval, Resampled, intervals, units_of
 from signetscan.evaluation.curves import AP_IOU, average_precision, pr_curve
 from signetscan.evaluation.digestpath import scores_of
@@ -126,10 +128,25 @@ def _figures(results: Sequence[ImageResult], threshold: float, iou: float) -> Fi
     return figures
 
 
-def on_same_images(first: Sequence[Named], second: Sequence[Named]) -> tuple[list[Named], list[Named], list[str]]:
-    """The images that both results have, in one order, and the names of those that only one has."""
+def on_same_images(
+    first: Sequence[Named], second: Sequence[Named], path: Path
+) -> tuple[list[Named], list[Named], list[str]]:
+    """The images that both results have, in one order, and remarks on those that only one has.
+
+    Args:
+        first: the first results.
+        second: the other ones.
+        path: file or folder of the other ones, for messages.
+
+    Raises:
+        AnnotationError: they have no image in common.
+    """
     of_second = {result.name: result for result in second}
     both = [result for result in first if result.name in of_second]
     names = {result.name for result in both}
+    if not both:
+        message = f"{path}: has results of none of the same images, so nothing can be compared"
+        raise AnnotationError(message, options=("against",))
     alone = [result.name for result in (*first, *second) if result.name not in names]
-    return both, [of_second[result.name] for result in both], alone
+    remark = f"Images of one result only, left out of the comparison: {len(alone)}, namely {listed(alone)}"
+    return both, [of_second[result.name] for result in both], [remark] if alone else []

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
-from signetscan.dataset.remarks import listed
 from signetscan.errors import AnnotationError
 from signetscan.evaluation.options import AssessOptions, MaskOptions
 from signetscan.evaluation.paired import on_same_images
@@ -116,13 +115,8 @@ def _compared(
             f"{', '.join(first.classes.names)}, or they tell images by others; compare models of the same classes"
         )
         raise AnnotationError(message, options=("against",))
-    ours, theirs, alone = on_same_images(first.results, second.results)
-    if not ours:
-        message = f"{path}: has results of none of the same images, so nothing can be compared"
-        raise AnnotationError(message, options=("against",))
-    remarks = [f"{path}: {line}" for line in second.notes if line not in first.notes]
-    if alone:
-        remarks.append(f"Images of one result only, left out of the comparison: {len(alone)}, namely {listed(alone)}")
+    ours, theirs, alone = on_same_images(first.results, second.results, path)
+    remarks = [*(f"{path}: {line}" for line in second.notes if line not in first.notes), *alone]
     return compare_regions(ours, theirs, first.classes, options, path), remarks
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from signetscan.atomic import make_folder
-from signetscan.dataset.remarks import listed
-from signetscan.errors import AnnotationError
 from signetscan.evaluation.assessment import assess
 from signetscan.evaluation.digestpath import FROC_LEVELS
 from signetscan.evaluation.files import read_results
@@ -114,13 +112,8 @@ def _compared(
     """
     if threshold is None:
         threshold = second.model_threshold or 0.0
-    ours, theirs, alone = on_same_images(first.results, second.results)
-    if not ours:
-        message = f"{path}: has results of none of the same images, so nothing can be compared"
-        raise AnnotationError(message, options=("against",))
-    remarks = [f"{path}: {line}" for line in second.notes if line not in first.notes]
-    if alone:
-        remarks.append(f"Images of one result only, left out of the comparison: {len(alone)}, namely {listed(alone)}")
+    ours, theirs, alone = on_same_images(first.results, second.results, path)
+    remarks = [*(f"{path}: {line}" for line in second.notes if line not in first.notes), *alone]
     return compare_paired(ours, theirs, (options.threshold or 0.0, threshold), options, path), remarks
 
 
