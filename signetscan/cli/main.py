@@ -27,6 +27,7 @@ from signetscan.cli.segment import segment
 from signetscan.cli.signals import ended_by_signals
 from signetscan.cli.simulate import simulate
 from signetscan.cli.statuses import INTERRUPTED
+from signetscan.cli.store import store
 from signetscan.cli.streams import tolerant_streams
 from signetscan.cli.train import train
 from signetscan.cli.view import view
@@ -104,6 +105,7 @@ COMMANDS = (
     view,
     cells,
     convert,
+    store,
     compare,
     train,
     dataset,

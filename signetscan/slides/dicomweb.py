@@ -105,11 +105,17 @@ class Archive:
             ArchiveError: there is no such thing, or no usable answer.
         """
         answer = self._send("GET", f"{self.service}{path}", {"Accept": accept}, None, most_bytes)
-        if answer.status == 204:  # nothing found
-            return answer
+        self.check(answer)
+        return answer
+
+    def check(self, answer: Answer) -> None:
+        """Refuse an answer that says that there is none.
+
+        Raises:
+            ArchiveError: its status says why.
+        """
         if not 200 <= answer.status < 300:
             raise ArchiveError(f"{self._host} {_meaning(answer.status)}")
-        return answer
 
     def post(self, path: str, body: bytes, *, content_type: str, accept: str, most_bytes: int) -> Answer:
         """Send something, once: whether a server that says nothing has taken it is not known.
