@@ -11,6 +11,7 @@ from signetscan.texts import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """Any JSON value."""
@@ -53,6 +54,25 @@ class JsonTable:
             message = f"{name or 'it'} must be a table, not {short_repr(value)}"
             raise JsonError(message)
         return cls(value, name)
+
+    @classmethod
+    def of_file(cls, path: Path, most_bytes: int) -> JsonTable:
+        """Read a file that holds an object.
+
+        Args:
+            path: the file.
+            most_bytes: size of the largest file that is parsed.
+
+        Raises:
+            OSError: it cannot be read.
+            JsonError: it is larger, or holds something else.
+        """
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+        if len(content) > most_bytes:
+            message = "it is far too long"
+            raise JsonError(message)
+        return cls.of(parse_json(content))
 
     def table(self, key: str) -> JsonTable:
         """An object."""

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from signetscan.json_values import Json
 
 ANY = st.recursive(
@@ -83,3 +85,13 @@ def test_text_that_is_not_json_is_refused(text: str | bytes) -> None:
 def test_a_number_too_large_for_a_float_is_not_a_number() -> None:
     assert not is_number(10**400)
     assert is_number(json.loads("1e308"))
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'{"a": 1}')
+    assert JsonTable.of_file(path, 8).whole("a") == 1
+    with pytest.raises(JsonError, match="far too long"):
+        JsonTable.of_file(path, 7)
+    with pytest.raises(FileNotFoundError):
+        JsonTable.of_file(tmp_path / "b.json", 8)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from signetscan.atomic import atomic_text
 from signetscan.errors import ResultError
 from signetscan.formats.result_files import FAILURE_SUFFIX, REGIONS, add_suffix
-from signetscan.json_values import JsonError, JsonTable, parse_json
+from signetscan.json_values import JsonError, JsonTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,10 +107,7 @@ def read_failure(path: Path) -> Failure:
         ResultError: the file cannot be read, or is not the record of a failure.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            message = "it is far too long"
-            raise JsonError(message)
-        return Failure.from_json(JsonTable.of(parse_json(path.read_bytes())))
+        return Failure.from_json(JsonTable.of_file(path, MOST_BYTES))
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror or error}"
         raise ResultError(message) from error

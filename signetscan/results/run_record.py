@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from signetscan import __version__
 from signetscan.atomic import atomic_text
 from signetscan.errors import MppError, ResultError
-from signetscan.json_values import JsonError, JsonTable, is_number, parse_json
+from signetscan.json_values import JsonError, JsonTable, is_number
 from signetscan.models.detection_spec import DetectionSpec
 from signetscan.results.record_parts import ModelRecord, RegionsRecord, ResultFile, RoiRecord, SlideRecord, TileCounts
 from signetscan.scan.calibrated import CalibratedThreshold
@@ -262,10 +262,7 @@ def read_run_record(path: Path) -> RunRecord:
         ResultError: the file cannot be read, or is not a run record; the message names the file and the wrong value.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            message = "it is far too long"
-            raise JsonError(message)
-        return RunRecord.from_json(JsonTable.of(parse_json(path.read_bytes())))
+        return RunRecord.from_json(JsonTable.of_file(path, MOST_BYTES))
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror or error}"
         raise ResultError(message) from error

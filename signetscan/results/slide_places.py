@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from signetscan.atomic import make_folder, part_path
 from signetscan.errors import OutputError
 from signetscan.file_lock import locked
-from signetscan.json_values import JsonError, JsonTable, parse_json
+from signetscan.json_values import JsonError, JsonTable
 from signetscan.user_folder import user_folder
 
 if TYPE_CHECKING:
@@ -92,9 +92,7 @@ def _shortened(slides: list[str]) -> list[str]:
 def _read(path: Path) -> Mapping[str, tuple[str, ...]]:
     """What is noted; nothing if the file is missing or damaged."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            return {}
-        table = JsonTable.of(parse_json(path.read_bytes())).table("slides_of_results")
+        table = JsonTable.of_file(path, MOST_BYTES).table("slides_of_results")
         return {results: table.texts(results) for results in table.values}
     except (OSError, JsonError) as error:
         logger.debug("where slides are cannot be read: %s", error)
