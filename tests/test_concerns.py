@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from signetscan.json_values import Json
 
+pytestmark = pytest.mark.usefixtures("ready_workers")
+
 
 def slide_of(path: Path, mpp: tuple[float, float]) -> Path:
     """A tiled TIFF with resolution tags."""

@@ -41,6 +41,8 @@ pytestmark = pytest.mark.slow
 
 IMPORT, EXPORT = (ROOT / "docs" / "qupath" / f"{name}.groovy" for name in ("import_results", "export_corrections"))
 JARS = [Path("/usr/share/java") / name for name in ("groovy-all.jar", "gson.jar")]
+BRIEF = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For a program that runs for a second, code that is optimised costs more than it saves."""
 SIZE = (90_000, 60_000)
 
 Image = dict[str, Any]
@@ -55,12 +57,12 @@ def groovy(made_once: Callable[[str, Callable[[Path], object]], Path]) -> list[s
         pytest.skip("no Groovy and Gson here: apt-get install groovy libgoogle-gson-java")
     jars = ":".join(map(str, JARS))
     sources = sorted(map(str, STUBS.glob("qupath/**/*.groovy")))
-    compiler = [java, "-cp", jars, "org.codehaus.groovy.tools.FileSystemCompiler", "-d"]
+    compiler = [java, *BRIEF, "-cp", jars, "org.codehaus.groovy.tools.FileSystemCompiler", "-d"]
     compiled = made_once(
         "qupath-stubs",
         lambda out: subprocess.run([*compiler, str(out), *sources], check=True, timeout=300),  # noqa: S603 - ours
     )
-    return [java, "-Dfile.encoding=UTF-8", "-cp", f"{jars}:{compiled}", "groovy.ui.GroovyMain"]
+    return [java, *BRIEF, "-Dfile.encoding=UTF-8", "-cp", f"{jars}:{compiled}", "groovy.ui.GroovyMain"]
 
 
 @pytest.fixture

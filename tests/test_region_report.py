@@ -31,8 +31,6 @@ from signetscan.reports.regions_report import class_layer, write_regions_report
 from signetscan.results.regions_reading import load_regions
 from signetscan.results.segmentation import write_segmentation
 from signetscan.scan.segment import segment_slide
-from signetscan.simulate.options import SlideOptions
-from signetscan.simulate.slide_file import write_slide
 from signetscan.slides import ArraySlide, Bounds
 from signetscan.testing.specs import make_segmentation_spec
 from signetscan.testing.tiny_model import write_tiny_model
@@ -293,10 +291,10 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, small_slide: Path, ready_workers: None) -> Bench:
     root = tmp_path_factory.mktemp("bench")
     (root / "slides").mkdir()
-    write_slide(root / "slides" / "Smith.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, root / "slides" / "Smith.svs")
     return Bench(root, root / "slides", write_tiny_segmenter(root / "seg.onnx"), write_tiny_model(root / "cells.onnx"))
 
 

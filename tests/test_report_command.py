@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory, small_slide: Path, ready_workers: None) -> Path:
     """Two slides, a model, and results without reports."""
     root = tmp_path_factory.mktemp("store")
     (root / "slides" / "sub").mkdir(parents=True)
-    write_slide(root / "slides" / "a.svs", SlideOptions(width=1024, height=1024, region=400, seed=5))
+    shutil.copy(small_slide, root / "slides")
     write_slide(root / "slides" / "sub" / "b.svs", SlideOptions(width=1024, height=1024, region=400, seed=6))
     write_tiny_model(root / "tiny.onnx")
     assert detect(root, root / "results", root / "slides").exit_code == 0

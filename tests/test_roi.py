@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SAMPLE = ROOT / "tests" / "data" / "sample.svs"
 
+pytestmark = pytest.mark.usefixtures("ready_workers")
+
 
 def roi_of(*rings: list[list[float]]) -> Roi:
     return Roi(regions=(Region(rings=tuple(np.array(ring, np.float64) for ring in rings), normal=False),))
