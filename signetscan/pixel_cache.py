@@ -41,6 +41,11 @@ class PixelCache(Generic[Key]):
         """Total size of the arrays that are kept, bytes."""
         return self._bytes
 
+    def has(self, key: Key) -> bool:
+        """Whether an array is kept, or being made."""
+        with self._lock:
+            return key in self._kept or key in self._being_made
+
     def get(self, key: Key, make: Callable[[], Pixels]) -> Pixels:
         """Get an array, which is read-only.
 

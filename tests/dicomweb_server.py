@@ -69,7 +69,7 @@ class Service:
                 return reply
         where, _, query = path.partition("?")
         found = re.fullmatch(
-            r"/dicom-web/studies/([^/]+)/series(?:/([^/]+)/(metadata|instances)(?:/([^/]+)/frames/(\d+))?)?", where
+            r"/dicom-web/studies/([^/]+)/series(?:/([^/]+)/(metadata|instances)(?:/([^/]+)/frames/([\d,]+))?)?", where
         )
         if found is None:
             return Reply(404)
@@ -80,7 +80,7 @@ class Service:
             return _listed({one.SeriesInstanceUID: one for one in inside}.values(), ("SeriesInstanceUID", "Modality"))
         inside = [one for one in inside if one.SeriesInstanceUID == series]
         if number is not None:
-            return _frame(self.instances[instance], int(number), accept)
+            return _frames(self.instances[instance], list(map(int, number.split(","))), accept)
         return self._about(inside, kind)
 
     def _about(self, inside: list[pydicom.Dataset], kind: str) -> Reply:
@@ -184,21 +184,26 @@ def _metadata(instance: pydicom.Dataset) -> dict[str, Any]:
     return values
 
 
-def _frame(instance: pydicom.Dataset, number: int, accept: str) -> Reply:
-    """A tile as it is stored, if that is what was asked for."""
+def _frames(instance: pydicom.Dataset, numbers: list[int], accept: str) -> Reply:
+    """Tiles as they are stored, if that is what was asked for."""
     if 'type="application/octet-stream"; transfer-syntax=*' not in accept:
         return Reply(406)
     syntax = instance.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
-        frame = list(generate_frames(instance.PixelData, number_of_frames=instance.NumberOfFrames))[number - 1]
+        frames = list(generate_frames(instance.PixelData, number_of_frames=instance.NumberOfFrames))
     else:
         size = instance.Rows * instance.Columns * 3
-        frame = instance.PixelData[(number - 1) * size : number * size]
-    return part(frame, f"{SYNTAX_NAMES[syntax]}; transfer-syntax={syntax}")
+        frames = [instance.PixelData[at : at + size] for at in range(0, instance.NumberOfFrames * size, size)]
+    return parts([frames[number - 1] for number in numbers], f"{SYNTAX_NAMES[syntax]}; transfer-syntax={syntax}")
 
 
 def part(data: bytes, content_type: str) -> Reply:
     """An answer of one part."""
+    return parts([data], content_type)
+
+
+def parts(found: list[bytes], content_type: str) -> Reply:
+    """An answer of several parts."""
     head = f"--{BOUNDARY}\r\nContent-Type: {content_type}\r\n\r\n".encode()
     kind = f'multipart/related; type="{content_type.partition(";")[0]}"; boundary={BOUNDARY}'
-    return Reply(200, head + data + f"\r\n--{BOUNDARY}--\r\n".encode(), kind)
+    return Reply(200, b"".join(head + data + b"\r\n" for data in found) + f"--{BOUNDARY}--\r\n".encode(), kind)

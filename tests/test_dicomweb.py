@@ -73,6 +73,18 @@ def test_levels_labels_and_parts(service: Service, tmp_path: Path) -> None:
         np.testing.assert_array_equal(slide.read_region((0, 0), 0, WHOLE), picture())
 
 
+def test_a_window_takes_few_requests_and_each_tile_one(service: Service, tmp_path: Path) -> None:
+    service.add(*write_parts(tmp_path))
+    with open_slide(address_of(service)) as slide:
+        service.requests.clear()
+        slide.read_region((0, 0), 0, (130, 130))
+        slide.read_region((0, 0), 0, WHOLE)
+        slide.read_region((0, 0), 0, WHOLE)
+    asked = [path.partition("/frames/")[2].split(",") for _, path, _ in service.requests]
+    assert len(asked) == 4, "the parts of the concatenation are asked one after the other"
+    assert sum(map(len, asked)) == 12
+
+
 def test_what_an_archived_slide_says_of_itself(service: Service, tmp_path: Path) -> None:
     service.add(write_dicom_slide(tmp_path / "s.dcm", picture(), "jpeg-ls"))
     found = describe(address_of(service))

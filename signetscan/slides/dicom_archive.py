@@ -25,7 +25,7 @@ from signetscan.slides.dicom_slide import DicomSlide
 from signetscan.slides.dicomweb import CONNECTIONS, Archive, ArchiveError, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from signetscan.slides.dicom_header import ImageHeader
 
@@ -112,7 +112,7 @@ def _images(archive: Archive, address: SeriesAddress, instance: DicomJson) -> li
         return []
     uid = _text(instance, INSTANCE_UID)
     where = f"{_path(address)}/instances/{uid}/frames"
-    syntax, _ = _frame(archive, where, 1, MOST_JSON)
+    ((syntax, _),) = _frames(archive, where, [1], MOST_JSON)
     header = read_image_header(attributes, syntax, str(address))
     if header.series != address.uid:
         message = f"{address}: the archive gives another series than was asked for"
@@ -120,33 +120,36 @@ def _images(archive: Archive, address: SeriesAddress, instance: DicomJson) -> li
     return [DicomImage(header=header, dataset=WsiDataset(attributes), read=partial(_stored, archive, address, header))]
 
 
-def _stored(archive: Archive, address: SeriesAddress, header: ImageHeader, number: int) -> bytes:
-    """A stored tile, by its number among all parts of a concatenation.
+def _stored(archive: Archive, address: SeriesAddress, header: ImageHeader, numbers: Sequence[int]) -> list[bytes]:
+    """Stored tiles, by their numbers among all parts of a concatenation.
 
     Raises:
         SlideError: the archive does not answer.
-        ValueError: it does not give the tile as it is stored.
+        ValueError: it does not give the tiles as they are stored.
     """
     where = f"{_path(address)}/instances/{header.instance}/frames"
+    asked = sorted({number - header.first_frame + 1 for number in numbers})
     try:
-        syntax, data = _frame(archive, where, number - header.first_frame + 1, 2 * header.most_stored)
+        found = _frames(archive, where, asked, (len(asked) + 1) * header.most_stored)
     except ArchiveError as error:
         message = f"{address}: {error}"
         raise SlideError(message) from error
-    if syntax != header.syntax:
-        message = f"the archive gives it in transfer syntax {syntax[:64]}, and others in {header.syntax}"
-        raise ValueError(message)
-    return data
+    for syntax, _ in found:
+        if syntax != header.syntax:
+            message = f"the archive gives it in transfer syntax {syntax[:64]}, and others in {header.syntax}"
+            raise ValueError(message)
+    by_number = dict(zip(asked, found, strict=True))
+    return [by_number[number - header.first_frame + 1][1] for number in numbers]
 
 
-def _frame(archive: Archive, where: str, number: int, most_bytes: int) -> tuple[str, bytes]:
-    """The transfer syntax of a stored tile, and its bytes; tiles of an instance are counted from 1."""
-    answer = archive.get(f"{where}/{number}", accept=STORED_TYPE, most_bytes=most_bytes)
+def _frames(archive: Archive, where: str, numbers: Sequence[int], most_bytes: int) -> list[tuple[str, bytes]]:
+    """The transfer syntax and bytes of stored tiles of an instance, by their numbers from 1 in ascending order."""
+    answer = archive.get(f"{where}/{','.join(map(str, numbers))}", accept=STORED_TYPE, most_bytes=most_bytes)
     parts = list(parts_of(answer))
-    if len(parts) != 1:
-        message = f"the archive answers with {counted(len(parts), 'tile')} where one is asked for"
+    if len(parts) != len(numbers):
+        message = f"the archive answers with {counted(len(parts), 'tile')} where {len(numbers)} are asked for"
         raise ArchiveError(message)
-    return _syntax(parts[0].content_type), parts[0].body
+    return [(_syntax(part.content_type), part.body) for part in parts]
 
 
 def _syntax(content_type: str) -> str:

@@ -20,6 +20,7 @@ from signetscan.slides.dicom_slide import DicomSlide
 from signetscan.slides.parts import slide_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydicom import Dataset
@@ -88,12 +89,16 @@ def _attributes(path: Path, syntax: str) -> Dataset:
         return read_partial(file, stop_when=lambda tag, _vr, _length: tag >= PER_FRAME, defer_size=LONG_VALUE)
 
 
-def _stored(reader: WsiDicomReader, header: ImageHeader, number: int) -> bytes:
-    """A stored tile, by its number among all parts of a concatenation.
+def _stored(reader: WsiDicomReader, header: ImageHeader, numbers: Sequence[int]) -> list[bytes]:
+    """Stored tiles, by their numbers among all parts of a concatenation.
 
     Raises:
-        ValueError: the file says that it is longer than a tile can be, or ends before it does.
+        ValueError: the file says that one is longer than a tile can be, or ends before it does.
     """
+    return [_stored_tile(reader, header, number) for number in numbers]
+
+
+def _stored_tile(reader: WsiDicomReader, header: ImageHeader, number: int) -> bytes:
     _, length = reader.frame_index[number - header.first_frame]
     if length > header.most_stored:
         message = f"it cannot take {length} bytes, as the file says"

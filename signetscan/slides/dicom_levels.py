@@ -6,8 +6,8 @@ import logging
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from pydicom.uid import UID
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     from signetscan.slides.concerns import Concern
 
+    ReadStored: TypeAlias = Callable[[Sequence[int]], list[bytes]]
+    """Gives stored tiles by their numbers, in the order of these."""
+
 # The errors raised here say what wsidicom logs about a broken file, so its log must not reach the terminal too.
 logging.getLogger("wsidicom").addHandler(logging.NullHandler())
 
@@ -61,8 +64,8 @@ class DicomImage:
     """What it says of itself."""
     dataset: WsiDataset
     """The same as wsidicom reads it: asked where the tiles lie."""
-    read: Callable[[int], bytes]
-    """Gives a stored tile by its number, counted over all parts of a concatenation."""
+    read: ReadStored
+    """Gives stored tiles by their numbers, counted over all parts of a concatenation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,22 +76,23 @@ class DicomLevel:
     """What its image says; of a concatenation, the first part."""
     numbers: NDArray[np.int64]
     """Number of the stored tile at each place, (rows, columns); -1 where none is stored."""
-    read: Callable[[int], bytes]
-    """Gives a stored tile by its number."""
+    read: ReadStored
+    """Gives stored tiles by their numbers."""
     decode: Callable[[bytes], NDArray[np.uint8]]
     """Makes pixels of a stored tile, uint8 (tile height, tile width, 3); raises one of `READ_ERRORS`."""
 
-    def tile(self, row: int, column: int) -> NDArray[np.uint8]:
-        """Read and decode a tile that is stored.
+    def stored(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Tiles as they are stored, by their rows and columns; all of them are.
 
         Raises:
-            ValueError: it is too large for its pixels; as the other errors of `READ_ERRORS`, it says what is wrong.
+            ValueError: one is too large for its pixels; as the other errors of `READ_ERRORS`, it says what is wrong.
         """
-        data = self.read(int(self.numbers[row, column]))
-        if len(data) > self.header.most_stored:
-            message = f"it takes {len(data)} bytes, too many for its size"
+        found = self.read([int(self.numbers[place]) for place in places])
+        longest = max(map(len, found), default=0)
+        if longest > self.header.most_stored:
+            message = f"it takes {longest} bytes, too many for its size"
             raise ValueError(message)
-        return self.decode(data)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,7 +135,7 @@ def assembled(images: Sequence[DicomImage], where: str) -> DicomLevels:
     first = levels[0]
     try:
         row, column = np.argwhere(first.numbers >= 0)[0]
-        frame = first.read(int(first.numbers[row, column]))
+        (frame,) = first.stored([(int(row), int(column))])
     except READ_ERRORS as error:
         message = f"{where}: its first tile cannot be read; the file is damaged or cut short: copy it again"
         raise SlideError(message) from error
@@ -227,12 +231,17 @@ def _numbers(ordered: Sequence[DicomImage]) -> NDArray[np.int64]:
     return np.asarray(planes[0].plane.T, np.int64)
 
 
-def _reader(ordered: Sequence[DicomImage]) -> Callable[[int], bytes]:
-    """Reads tiles from the part that holds them."""
+def _reader(ordered: Sequence[DicomImage]) -> ReadStored:
+    """Reads tiles from the parts that hold them."""
     if len(ordered) == 1:
         return ordered[0].read
     starts = [part.header.first_frame for part in ordered]
-    return lambda number: ordered[bisect_right(starts, number) - 1].read(number)
+
+    def read(numbers: Sequence[int]) -> list[bytes]:
+        runs = groupby(numbers, lambda number: bisect_right(starts, number) - 1)
+        return [data for part, run in runs for data in ordered[part].read(list(run))]
+
+    return read
 
 
 def _decoder(header: ImageHeader) -> Callable[[bytes], NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ from signetscan.slides.dicom_levels import READ_ERRORS
 from signetscan.slides.protocol import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
     from types import TracebackType
     from typing import Self
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 1 << 28
 """Bytes of decoded tiles that are kept for neighbouring reads, as of TIFFs."""
+AT_ONCE = 16
+"""Tiles of an archive that are asked for by one request: a window of 1024 px has as many, if they are of 256 px."""
 WHITE = 255
 
 
@@ -42,7 +44,7 @@ class DicomSlide:
         where: the file or address, for messages.
         fingerprint: a text that identifies the content.
         release: called once when the slide is closed.
-        readers: reads the tiles of a window at once, if each takes a while to come; None reads one after the other.
+        readers: asks for several tiles at once, where they come from an archive; None reads them from files.
     """
 
     format_name = "dicom"
@@ -112,9 +114,7 @@ class DicomSlide:
             missing = np.zeros((size[1], size[0]), np.bool_) if missing is None else missing
             in_window, _ = _overlap(shown, (row, column), x, y, size)
             missing[in_window] = True
-        make = partial(self._tile, level)
-        tiles = map(make, stored) if self._readers is None else self._readers.map(make, stored)
-        for place, tile in zip(stored, tiles, strict=True):
+        for place, tile in zip(stored, self._tiles(level, stored), strict=True):
             in_window, in_tile = _overlap(shown, place, x, y, size)
             pixels[in_window] = tile[in_tile]
         return Window(pixels=pixels, missing=missing)
@@ -134,21 +134,43 @@ class DicomSlide:
                     self._readers.shutdown(cancel_futures=True)
                 self._release()
 
-    def _tile(self, level: int, place: Place) -> NDArray[np.uint8]:
-        """A decoded tile.
+    def _tiles(self, level: int, places: Sequence[Place]) -> Iterator[NDArray[np.uint8]]:
+        """Decoded tiles. Of an archive, those that are not kept are asked for many at once.
 
         Raises:
-            SlideError: it cannot be read.
+            SlideError: one cannot be read.
         """
-        row, column = place
+        fetched: dict[Place, bytes] = {}
+        if self._readers is not None:
+            absent = [place for place in places if not self._cache.has((level, *place))]
+            groups = [absent[start : start + AT_ONCE] for start in range(0, len(absent), AT_ONCE)]
+            for group, found in zip(groups, self._readers.map(partial(self._stored, level), groups), strict=True):
+                fetched.update(zip(group, found, strict=True))
+        for place in places:
+            yield self._tile(level, place, fetched.get(place))
+
+    def _tile(self, level: int, place: Place, stored: bytes | None) -> NDArray[np.uint8]:
+        """A decoded tile, made of its stored bytes if they are at hand."""
+
+        def make() -> NDArray[np.uint8]:
+            return self._levels[level].decode(self._stored(level, [place])[0] if stored is None else stored)
+
         try:
-            return self._cache.get((level, row, column), partial(self._levels[level].tile, row, column))
+            return self._cache.get((level, *place), make)
         except READ_ERRORS as error:
-            message = (
-                f"{self._where}: cannot decode the tile in row {row}, column {column} of level {level}: {error}. The "
-                "slide is damaged or cut short: copy or export it again"
-            )
-            raise SlideError(message) from error
+            raise self._unread(level, place, error) from error
+
+    def _stored(self, level: int, places: Sequence[Place]) -> list[bytes]:
+        try:
+            return self._levels[level].stored(places)
+        except READ_ERRORS as error:
+            raise self._unread(level, places[0], error) from error
+
+    def _unread(self, level: int, place: Place, error: Exception) -> SlideError:
+        return SlideError(
+            f"{self._where}: cannot decode the tile in row {place[0]}, column {place[1]} of level {level}: {error}. "
+            "The slide is damaged or cut short: copy or export it again"
+        )
 
     def __enter__(self) -> Self:
         """Use in a `with` block, which closes the slide."""
