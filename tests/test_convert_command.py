@@ -164,7 +164,7 @@ def test_a_damaged_result_does_not_stop_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("results", "--format", "dicom"), 2, "name the slide, or the folder that it is in. See --slide"),
+        (("results", "--format", "dicom"), 2, "name the slide, or the folder or study that it is in. See --slide"),
         (("results",), 2, "--format"),
         (("results", "--format", "png"), 2, "png"),
         (("nowhere", "--format", "csv"), 1, "nowhere: no such file"),
@@ -328,7 +328,7 @@ def test_segments_of_a_real_slide_are_written_at_once_or_later(
     record = tmp_path / "later" / "highdicom_sm_image.regions.run.json"
     unknown = run("convert", record, "--format", "dicom")
     assert unknown.exit_code == 2
-    assert "name the slide, or the folder that it is in. See --slide" in unknown.stderr
+    assert "name the slide, or the folder or study that it is in. See --slide" in unknown.stderr
     done = run("convert", record, "--format", "dicom", "--slide", shared_slides)
     assert (done.exit_code, done.stderr) == (0, "")
     file = "highdicom_sm_image.regions.seg.dcm"

@@ -48,8 +48,12 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         yield running
 
 
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
 def store(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["store", *map(str, arguments)])
+    return run("store", *arguments)
 
 
 def test_what_is_stored_is_what_was_written(results: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,3 +150,22 @@ def test_an_address_that_leads_nowhere(results: Path, address: str, status: int,
     assert done.exit_code == status, done.output
     assert why in done.stderr
     assert "pw" not in done.output
+
+
+def test_results_of_files_are_converted_by_their_slide_in_an_archive(
+    results: Path, written: Path, service: Service, tmp_path: Path
+) -> None:
+    service.add(written.parent / "1.2.3.5.dcm")
+    study = f"{service.url}/studies/1.2.3"
+    for record, file in (("1.2.3.5.run.json", ANNOTATIONS), ("1.2.3.5.regions.run.json", SEGMENTS)):
+        for place in (study, f"{study}/series/1.2.3.5"):
+            (results / file).unlink(missing_ok=True)
+            done = run("convert", results / record, "--format", "dicom", "--slide", place)
+            assert (done.exit_code, done.stdout) == (0, f"{results / file}\n"), done.output
+            made, before = (pydicom.dcmread(folder / file) for folder in (results, written))
+            assert (made.SOPInstanceUID, str(made.PatientName)) == (before.SOPInstanceUID, "Müller^Jörg")
+    other = run("convert", results / "1.2.3.5.run.json", "--format", "dicom", "--slide", f"{study}/series/1.2.3.6")
+    assert other.exit_code == 1
+    assert "not where the slide of 1.2.3.5 is; name that slide, or its study" in other.stderr
+    report = run("report", results / "1.2.3.5.run.json", "--slide", study, "--out", tmp_path / "report")
+    assert report.exit_code == 0, report.output

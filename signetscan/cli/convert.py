@@ -16,6 +16,8 @@ from signetscan.formats.result_files import ALL_FORMATS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from signetscan.slides.addresses import AnyPlace
+
 
 @click.command()
 @results_argument
@@ -39,7 +41,7 @@ def convert(
     /,
     results: tuple[Path, ...],
     formats: tuple[str, ...],
-    slide: Path | None,
+    slide: AnyPlace | None,
     out: Path | None,
     objects_per_file: int | None,
     *,

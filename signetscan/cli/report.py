@@ -12,13 +12,15 @@ from signetscan.cli.results import overwrite_option, results_argument, slide_opt
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from signetscan.slides.addresses import AnyPlace
+
 
 @click.command()
 @results_argument
 @slide_option
 @click.option("--out", "-o", type=FILE, help="Folder for the reports.  [default: next to the results]")
 @overwrite_option
-def report(results: tuple[Path, ...], slide: Path | None, out: Path | None, *, overwrite: bool) -> None:
+def report(results: tuple[Path, ...], slide: AnyPlace | None, out: Path | None, *, overwrite: bool) -> None:
     """Write an HTML report of each slide from earlier results.
 
     RESULT is a folder of results, or any result file of one slide. Each report is one self-contained HTML file. Of

@@ -16,7 +16,7 @@ from signetscan.reports.index_file import INDEX_NAME, is_index
 from signetscan.reports.regions_report import write_regions_report
 from signetscan.reports.slide_report import write_slide_report
 from signetscan.results.folder import find_results, is_segmentation
-from signetscan.results.lookup import load_with_slide, locate_slide
+from signetscan.results.lookup import load_with_slide, locate_place
 from signetscan.results.namesakes import taken
 from signetscan.results.regions_reading import load_regions
 from signetscan.slides import open_slide
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from signetscan.results.regions_reading import StoredRegions
     from signetscan.results.run_record import RunRecord
     from signetscan.slides import Slide
-    from signetscan.slides.addresses import SlidePlace
+    from signetscan.slides.addresses import AnyPlace, SlidePlace
 
 
 def report_results(
-    results: Sequence[Path], slides: Path, out: Path | None = None, *, overwrite: bool = False
+    results: Sequence[Path], slides: AnyPlace, out: Path | None = None, *, overwrite: bool = False
 ) -> Iterator[Path]:
     """Write a report of each slide, of its cells, its regions or both, and, last, the index of the folder of results.
 
     Args:
         results: folders of results, or files that belong to one slide's results.
-        slides: the slide, or a folder that holds all slides; reports show pictures of them.
+        slides: the slide, or a folder or study that holds all slides; reports show pictures of them.
         out: folder for the reports, which has the same folders in it as that of the results. By default reports are
             written beside the results.
         overwrite: whether files that are in `out` already may be replaced; an index made before always is.
@@ -72,7 +72,7 @@ def report_results(
             _write_of_regions(path, load_regions(record), slides)
         else:
             stored = load_with_slide(record, slides)
-            _write_of_cells(path, stored, stored.scanned.path or slides)
+            _write_of_cells(path, stored, stored.scanned.path or locate_place(stored.record, slides))
         yield path
     write_index(index, find_entries(folder, out))
     yield index
@@ -100,9 +100,9 @@ def _write_of_cells(path: Path, stored: StoredResult, slide_place: SlidePlace) -
         write_slide_report(path, slide, stored.scanned, stored.record, cells_in_tissue(stored.target))
 
 
-def _write_of_regions(path: Path, stored: StoredRegions, slides: Path) -> None:
+def _write_of_regions(path: Path, stored: StoredRegions, slides: AnyPlace) -> None:
     """Write the report of a slide whose tissue was segmented."""
-    with _opened(locate_slide(stored.record, slides), stored.record) as slide:
+    with _opened(locate_place(stored.record, slides), stored.record) as slide:
         write_regions_report(path, slide, stored)
 
 

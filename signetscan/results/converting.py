@@ -10,7 +10,7 @@ from signetscan.errors import AnnotationError, NameTakenError, OptionError, Resu
 from signetscan.formats.parts import files_there, write_files
 from signetscan.formats.result_files import RECORD_SUFFIX, REGION_SUFFIXES, SUFFIXES, add_suffix, check_libraries
 from signetscan.results.folder import find_results, is_segmentation
-from signetscan.results.lookup import load_with_slide, locate_slide
+from signetscan.results.lookup import load_with_slide, locate_place
 from signetscan.results.namesakes import taken
 from signetscan.results.run_record import read_run_record
 from signetscan.results.writing import add_formats
@@ -18,6 +18,8 @@ from signetscan.results.writing import add_formats
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from signetscan.slides.addresses import AnyPlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ def convert_results(
     results: Sequence[Path],
     formats: Sequence[str],
     *,
-    slides: Path | None = None,
+    slides: AnyPlace | None = None,
     out: Path | None = None,
     objects_per_file: int | None = None,
     overwrite: bool = False,
@@ -48,7 +50,7 @@ def convert_results(
     Args:
         results: folders of results of detection, or files that belong to one slide's results, of either kind.
         formats: names from `formats.result_files.ALL_FORMATS`.
-        slides: the slide, or a folder that holds all slides; DICOM needs it.
+        slides: the slide, or a folder or study that holds all slides; DICOM needs it.
         out: folder for the files, made if it does not exist. By default they are written beside the results, and the
             run records list them too.
         objects_per_file: most objects in a GeoJSON file, of which there may be several; None for all in one.
@@ -66,7 +68,7 @@ def convert_results(
     formats = tuple(dict.fromkeys(formats))
     check_libraries(formats)
     if "dicom" in formats and slides is None:
-        message = "DICOM results refer to the slide's file; name the slide, or the folder that it is in"
+        message = "DICOM results refer to the slide; name the slide, or the folder or study that it is in"
         raise OptionError(message, options=("slide",))
     records = list(dict.fromkeys(record for path in results for record in find_results(path)))
     if out is not None:
@@ -87,7 +89,7 @@ def _check_names(records: Sequence[Path], out: Path) -> None:
 def _converted(
     record: Path,
     formats: Sequence[str],
-    slides: Path | None,
+    slides: AnyPlace | None,
     out: Path | None,
     objects_per_file: int | None,
     *,
@@ -112,14 +114,14 @@ def _converted(
     return replace(done, unfit=unfit | dict(done.unfit))
 
 
-def _converted_regions(record: Path, formats: Sequence[str], slides: Path | None, out: Path | None) -> Converted:
+def _converted_regions(record: Path, formats: Sequence[str], slides: AnyPlace | None, out: Path | None) -> Converted:
     """Write the results of a segmentation in further formats, made of its maps."""
     # They need shapely, and detections do not.
     from signetscan.formats.region_writers import write_region_files  # noqa: PLC0415
     from signetscan.results.region_formats import add_region_formats, load_segmentation  # noqa: PLC0415
 
     name = record.name.removesuffix(RECORD_SUFFIX)
-    slide = None if slides is None else locate_slide(read_run_record(record), slides)
+    slide = None if slides is None else locate_place(read_run_record(record), slides)
     if out is None:
         now = add_region_formats(record, formats, slide=slide)
         unfit = {form: why for form, why in now.unfit.items() if form in formats}
@@ -132,7 +134,7 @@ def _converted_regions(record: Path, formats: Sequence[str], slides: Path | None
 
 
 def _converted_detections(
-    record: Path, formats: Sequence[str], slides: Path | None, out: Path | None, objects_per_file: int | None
+    record: Path, formats: Sequence[str], slides: AnyPlace | None, out: Path | None, objects_per_file: int | None
 ) -> Converted:
     """Write the results of a detection in further formats."""
     stored = load_with_slide(record, slides)

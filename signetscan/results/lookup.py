@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from signetscan.errors import OptionError, ResultError
 from signetscan.results.reading import load_result
 from signetscan.results.slide_finder import fingerprint_of, matching_slide
+from signetscan.slides.addresses import SeriesAddress
+from signetscan.slides.archives import series_of
+from signetscan.slides.fingerprint import series_fingerprint
 from signetscan.suffixes import SLIDE_SUFFIXES, TIFF_SUFFIXES, name_of, slide_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from signetscan.results.reading import StoredResult
     from signetscan.results.run_record import RunRecord
+    from signetscan.slides.addresses import AnyPlace, SlidePlace
 
 
-def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
+def load_with_slide(record: Path, slides: AnyPlace | None) -> StoredResult:
     """Read back the result that a run record describes.
 
     Args:
         record: the run record.
-        slides: the slide, or a folder that holds all slides; without it the slide's file stays unknown.
+        slides: the slide, or a folder or study that holds all slides; without it, where the slide is stays unknown.
 
     Raises:
         ResultError: the results are damaged, or the slide is missing.
@@ -33,7 +36,30 @@ def load_with_slide(record: Path, slides: Path | None) -> StoredResult:
     stored = load_result(record)
     if slides is None:
         return stored
-    return replace(stored, scanned=replace(stored.scanned, path=locate_slide(stored.record, slides)))
+    return replace(stored, scanned=replace(stored.scanned, path=locate_place(stored.record, slides)))
+
+
+def locate_place(record: RunRecord, slides: AnyPlace) -> SlidePlace:
+    """The slide that a run record describes, among files or in an archive.
+
+    Args:
+        record: the run record.
+        slides: the slide, or a folder or study that it is in.
+
+    Raises:
+        ResultError: the slide is not there.
+        OptionError: the folder holds no slide.
+        SlideError: the file cannot be read, or the archive gives no answer.
+        MissingExtraError: `slides` is a study, and wsidicom is not installed.
+    """
+    if isinstance(slides, Path):
+        return locate_slide(record, slides)
+    here = [slides] if isinstance(slides, SeriesAddress) else series_of(slides)
+    for address in here:
+        if series_fingerprint(address.uid) == record.slide.fingerprint:
+            return address
+    message = f"{slides}: not where the slide of {record.slide.name} is; name that slide, or its study"
+    raise ResultError(message, options=("slide",))
 
 
 def locate_slide(record: RunRecord, slides: Path) -> Path:

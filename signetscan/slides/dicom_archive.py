@@ -18,11 +18,11 @@ from signetscan.errors import SlideError
 from signetscan.json_values import Json, JsonError, parse_json
 from signetscan.plurals import counted
 from signetscan.slides.addresses import SeriesAddress, StudyAddress
-from signetscan.slides.dicom_files import series_fingerprint
 from signetscan.slides.dicom_header import HEADER_ERRORS, is_level, read_image_header
 from signetscan.slides.dicom_levels import DicomImage, assembled
 from signetscan.slides.dicom_slide import DicomSlide
 from signetscan.slides.dicomweb import CONNECTIONS, Archive, ArchiveError, parts_of
+from signetscan.slides.fingerprint import series_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from contextlib import ExitStack
 from functools import partial
@@ -17,6 +16,7 @@ from signetscan.errors import SlideError
 from signetscan.slides.dicom_header import DEFLATED, WHOLE_SLIDE, is_level, read_image_header
 from signetscan.slides.dicom_levels import READ_ERRORS, DicomImage, assembled
 from signetscan.slides.dicom_slide import DicomSlide
+from signetscan.slides.fingerprint import series_fingerprint
 from signetscan.slides.parts import slide_parts
 
 if TYPE_CHECKING:
@@ -51,11 +51,6 @@ def open_dicom_files(path: Path) -> DicomSlide:
             fingerprint=series_fingerprint(pyramid.series),
             release=stack.pop_all().close,
         )
-
-
-def series_fingerprint(uid: str) -> str:
-    """The fingerprint of a series by its UID: the one that OpenSlide gives, for a series that it can read."""
-    return hashlib.sha256(f"{uid}\0".encode()).hexdigest()
 
 
 def _images(path: Path, stack: ExitStack) -> list[DicomImage]:

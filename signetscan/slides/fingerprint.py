@@ -48,6 +48,11 @@ def file_fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def series_fingerprint(uid: str) -> str:
+    """The fingerprint of a series by its UID: the one that OpenSlide gives, for a series that it can read."""
+    return hashlib.sha256(f"{uid}\0".encode()).hexdigest()
+
+
 def content_of(files: Sequence[Path]) -> str:
     """SHA-256 of the sizes of a slide's files and of their bytes, or of samples of them if they are large.
 
