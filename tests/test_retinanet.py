@@ -19,6 +19,8 @@ from signetscan.training.retinanet import Inference, RetinaNet
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 
 SLIM = Architecture(width=8, fpn_channels=8, head_depth=1)
 
@@ -41,21 +43,39 @@ def test_outputs_fit_their_anchors() -> None:
     assert anchors.shape == (9 * places, 4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("levels", [2, 3, 4, 5])
-def test_a_pyramid_may_have_fewer_maps(levels: int, tmp_path: Path) -> None:
+def pyramid(levels: int) -> tuple[RetinaNet, NDArray[np.uint8]]:
+    """A network with so many maps, and a tile of 3 x 5 times its stride."""
     architecture = Architecture(width=8, fpn_channels=8, head_depth=1, fpn_levels=levels)
-    assert architecture.stride == (32, 32, 64, 128)[levels - 2]
     made, side = network(architecture), 3 * architecture.stride
     made.regress.last.weight.data /= 10  # boxes of a cell's size, not a tile's, whose rounding is a tile's too
-    logits, _, anchors = made(torch.zeros(1, side, 128, 3, dtype=torch.uint8))
-    places = sum((side // stride) * (128 // stride) for stride in (8, 16, 32, 64, 128)[:levels])
-    assert logits.shape[1] == len(anchors) == 9 * places
-    spec, path = make_spec(tile_size=1024, stride=architecture.stride, tile_overlap=256), tmp_path / "m.onnx"
-    tile = np.random.default_rng(0).integers(0, 256, (side, 5 * architecture.stride, 3), np.uint8)
+    return made, np.random.default_rng(0).integers(0, 256, (side, 5 * architecture.stride, 3), np.uint8)
+
+
+def places_of(levels: int, width: int, height: int) -> int:
+    return sum((height // stride) * (width // stride) for stride in (8, 16, 32, 64, 128)[:levels])
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 5])
+def test_a_pyramid_may_have_fewer_maps(levels: int) -> None:
+    made, tile = pyramid(levels)
+    height, width = tile.shape[:2]
+    assert made.architecture.stride == (32, 32, 64, 128)[levels - 2]
+    with torch.inference_mode():
+        logits, _, anchors = made(torch.zeros(1, height, 128, 3, dtype=torch.uint8))
+        boxes, _, _ = Inference(made)(torch.from_numpy(tile[None]))
+    assert logits.shape[1] == len(anchors) == 9 * places_of(levels, 128, height)
+    assert boxes.shape[1] == places_of(levels, width, height) // 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("levels", [3, 4])
+def test_fewer_maps_are_exported_as_they_are(levels: int, tmp_path: Path) -> None:
+    """Exports of two maps are in test_backbones.py, of five in test_training.py; each takes ten seconds."""
+    made, tile = pyramid(levels)
+    spec, path = make_spec(tile_size=1024, stride=made.architecture.stride, tile_overlap=256), tmp_path / "m.onnx"
     assert export_model(made, spec, path, tiles=[tile]).box_px < 0.01
     (found,) = load_detector(path, device="cpu").detect(tile[None], 0.0)
-    assert len(found) == sum(15 * architecture.stride**2 // stride**2 for stride in (8, 16, 32, 64, 128)[:levels]) // 4
+    assert len(found) == places_of(levels, tile.shape[1], tile.shape[0]) // 4
 
 
 def test_an_untrained_network_gives_every_anchor_the_prior() -> None:
