@@ -4,6 +4,7 @@
     python scripts/experiments/real_tissue.py colon EBHI-SEG OUT
     python scripts/experiments/real_tissue.py nuclei NUINSSEG OUT
     python scripts/experiments/real_tissue.py glands EBHI-SEG OUT
+    python scripts/experiments/real_tissue.py without-glands NUINSSEG OUT
 
 Neighbouring numbers come from one slide, so whole blocks of 35 numbers are kept back, and the four fields at each side
 of such a block are left out. `fields` writes links into `train`, `develop` (to choose by) and `judge` (to judge once),
@@ -11,6 +12,8 @@ and into `train-hard` and so on those of them that hold the hardest look-alikes:
 `colon` writes fields of normal colon, polyps and adenomas, many with crypts full of goblet cells, three times as large.
 `nuclei` copies the same parts with a box for each nucleus, as images with VOC-like XML; those that touch are cut apart.
 `glands` copies the images and masks of EBHI-Seg into `train` and `judge`, whole cases and as many of each grade in one.
+`without-glands` adds fields of NuInsSeg that show none, reduced to their pixels, with empty masks; those of `develop`
+and `judge` go to `judge-without-glands`, apart from the others, whose figures they would change.
 """
 
 from __future__ import annotations
@@ -56,6 +59,14 @@ GRADES = ("benign=normal,polyp", "low=low-grade-in,serrated-adenoma", "high=high
 """Classes by which cases are divided, each by its rarest one."""
 JUDGED, SEED = 1 / 6, 1
 """Part of the images that judge, and the seed that chooses them; training draws its own held-out cases by another."""
+GLANDLESS = (
+    *(range(1, 59), range(121, 201), range(294, 304), range(386, 398), range(401, 406)),
+    *(range(451, 551), range(626, 666)),
+)
+"""Numbers of the fields of muscle, nerve, brain, bone marrow, lymphoid tissue, connective tissue, fat, and squamous
+epithelium, by eye."""
+GLANDS_ZOOM = 4
+"""Factor by which fields of NuInsSeg are reduced, so that their pixels are as large as EBHI-Seg's."""
 APART = 8
 """Least distance between the middles of nuclei that are cut apart, pixels."""
 
@@ -169,6 +180,28 @@ def glands(ebhi: Path, out: Path) -> None:
                 shutil.copyfile(path, target)
         cases = len({image.slide for image in images})
         click.echo(f"{out / part}: {len(images)} images of {cases} cases")
+
+
+@main.command("without-glands")
+@click.argument("nuinsseg", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def without_glands(nuinsseg: Path, out: Path) -> None:
+    """Add reduced fields without glands, and their empty masks, to the folders that `glands` wrote."""
+    for path in sorted((nuinsseg / "images").glob("*.jpg")):
+        number = int(path.stem)
+        part = part_of(number)
+        if part is None or not any(number in numbers for numbers in GLANDLESS):
+            continue
+        folder = out / ("train/no-glands" if part == "train" else "judge-without-glands/no-glands")
+        with Image.open(path) as image:
+            size = (image.width // GLANDS_ZOOM, image.height // GLANDS_ZOOM)
+            pictures = {"images": image.convert("RGB").resize(size, Image.Resampling.LANCZOS)}
+        pictures["masks"] = Image.new("L", size)
+        for name, picture in pictures.items():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            picture.save(folder / name / f"{path.stem}.png")
+    for folder in sorted(out.glob("*/no-glands")):
+        click.echo(f"{folder}: {len(list((folder / 'images').iterdir()))} fields")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ OF_DETECTION = (
 NOT_OFFERED = (
     "patch",
     "patch_step",
-    "normals_per_positive",
     "schedule",
     "learning_rate_steps",
     "warm_up",

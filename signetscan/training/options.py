@@ -182,7 +182,8 @@ class RunOptions:
     )
     # The loss can trust normal images only, so they make up most of a batch.
     normals_per_positive: float = option(
-        3.0, Option(help="Crops of normal images to each crop of another image.", low=0, high=100)
+        3.0,
+        Option(help="Crops of normal images to each crop of another image.", low=0, high=100, default=PRESETS_DECIDE),
     )
     batches: int = option(
         0,
