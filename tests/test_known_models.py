@@ -105,7 +105,7 @@ def test_the_list_says_what_each_model_says_of_itself(tmp_path: Path) -> None:
     assert runs[0].stdout == runs[1].stdout
     lines = runs[0].stdout.splitlines()
     assert lines[0].startswith(
-        "glands-1 (glands): segmentation at 1 µm/px: background, benign, low grade, high grade, carcinoma"
+        "glands-2 (glands): segmentation at 1 µm/px: background, benign, low grade, high grade, carcinoma"
     )
     assert lines[1].startswith("nuclei-1 (nuclei): detection at 0.5 µm/px: Nucleus; learnt from: Real nuclei in H&E")
     assert lines[2].startswith("signet-sim-3 (accurate): detection at 0.5 µm/px: Signet ring cell; learnt from: Simul")
@@ -115,7 +115,7 @@ def test_the_list_says_what_each_model_says_of_itself(tmp_path: Path) -> None:
     assert "\x1b" not in runs[0].stdout
     listed = json.loads(CliRunner().invoke(cli, ["models", "list", "--json"]).stdout)
     assert [model["name"] for model in listed] == [
-        "glands-1",
+        "glands-2",
         "nuclei-1",
         "signet-sim-3",
         "signet-sim-3-int8",

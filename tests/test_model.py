@@ -46,7 +46,7 @@ def test_a_model_has_a_role_or_a_name_or_is_not_there() -> None:
     assert set(ROLES.values()) == set(shipped_models())
     with pytest.raises(
         ModelError,
-        match=r"nor a model of this name \(known: accurate, fast, nuclei, glands, glands-1, nuclei-1, signet-sim-3",
+        match=r"nor a model of this name \(known: accurate, fast, nuclei, glands, glands-2, nuclei-1, signet-sim-3",
     ):
         find_model("quick")
 

@@ -10,7 +10,7 @@ from signetscan.user_folder import user_folder
 DEFAULT_MODEL = "signet-sim-3"
 """The model used if none is named."""
 
-ROLES = {"accurate": "signet-sim-3", "fast": "signet-sim-3-int8", "nuclei": "nuclei-1", "glands": "glands-1"}
+ROLES = {"accurate": "signet-sim-3", "fast": "signet-sim-3-int8", "nuclei": "nuclei-1", "glands": "glands-2"}
 """Shipped models by role; `glands` segments, the others detect. The FROC of the fast one is within 0.007 of that of the
 accurate one (see its card)."""
 
