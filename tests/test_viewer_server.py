@@ -287,7 +287,8 @@ def test_what_was_said_is_on_the_disk_before_it_is_answered(server: ViewerServer
     say(server, action="reject", number=0)
     assert read_geojson(marks).names == ("Ignore*",)
     added = json.loads(content(say(server, action="add", box=[300, 200, 100, 150.256], label=0)))
-    assert added["mark"] == {"verdict": "accepted", "box": [100, 150.26, 300, 200], "label": 0, "score": None}
+    box = [100, 150.26, 300, 200]
+    assert added["mark"] == {"verdict": "accepted", "box": box, "label": 0, "score": None, "outline": []}
     assert len(read_geojson(marks)) == 2
     for left in (1, 1, 0):
         answer = json.loads(content(say(server, action="undo")))

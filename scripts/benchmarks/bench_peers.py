@@ -104,7 +104,7 @@ def make_networks(work: Path, peers: Path, slide: Path) -> None:
     """Write each network as TorchScript and as ONNX, and import it as a model file."""
     subprocess.run([peers, SIDE_SCRIPT, "networks", work], check=True)
     for network in NETWORKS:
-        command = [sys.executable, "-m", "signetscan", "import", work / f"{network}.onnx", "--config"]
+        command: list[str | Path] = [sys.executable, "-m", "signetscan", "import", work / f"{network}.onnx", "--config"]
         command += [
             work / "config.json",
             "--out",
@@ -128,7 +128,7 @@ def timed(candidate: Callable[[Job, Path], float], job: Job) -> tuple[float, flo
 
 def run_signetscan(job: Job, out: Path) -> float:
     """`signetscan segment`, from the start of the process to the last file."""
-    command = [sys.executable, "-m", "signetscan", "segment", job.slide, "--out", out, "-q"]
+    command: list[str | Path] = [sys.executable, "-m", "signetscan", "segment", job.slide, "--out", out, "-q"]
     command += ["--model", job.work / f"{job.network}-model.onnx"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     record = json.loads(next(out.glob("*.run.json")).read_text())

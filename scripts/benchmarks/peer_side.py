@@ -37,13 +37,20 @@ def networks(folder: Path) -> None:
 
     torch.manual_seed(0)
     example = torch.rand(2, 3, SIDE, SIDE)
-    names = {"input_names": ["images"], "output_names": ["classes"]}
     free = {"images": {0: "batch"}, "classes": {0: "batch"}}
     for name, network in (("free", Free()), ("resnet18", resnet18(num_classes=len(CLASSES)))):
-        scripted = torch.jit.trace(network.eval(), example)
+        scripted = torch.jit.trace(network.eval(), example)  # type: ignore[no-untyped-call]
         scripted.save(str(folder / f"{name}.pt"))
         graph = folder / f"{name}.onnx"
-        torch.onnx.export(network, (example,), str(graph), **names, dynamic_axes=free, dynamo=False)
+        torch.onnx.export(
+            network,
+            (example,),
+            str(graph),
+            input_names=["images"],
+            output_names=["classes"],
+            dynamic_axes=free,
+            dynamo=False,
+        )
     transform = [
         {"name": "Resize", "arguments": {"size": SIDE}},
         {"name": "ToTensor"},
@@ -82,29 +89,29 @@ def tiatoolbox(slide: str, module: str, out: Path, batch: int, workers: int) -> 
 
     mean, deviation = np.array(MEAN, np.float32), np.array(SD, np.float32)
 
-    class Network(ModelABC):
+    class Network(ModelABC):  # type: ignore[misc]
         """The network with the pixels that it takes."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = torch.jit.load(module)
+            self.network = torch.jit.load(module)  # type: ignore[no-untyped-call]
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.softmax(self.network(images), 1)
 
         @staticmethod
         def preproc(image: np.ndarray) -> np.ndarray:
-            return (image.astype(np.float32) / 255 - mean) / deviation
+            return np.asarray((image.astype(np.float32) / 255 - mean) / deviation)
 
         @staticmethod
         def postproc(image: np.ndarray) -> np.ndarray:
-            return argmax_last_axis(image=image)
+            return np.asarray(argmax_last_axis(image=image))
 
         @staticmethod
         def infer_batch(model: torch.nn.Module, batch_data: torch.Tensor, *, device: str) -> np.ndarray:
             images = batch_data.to(device).type(torch.float32).permute(0, 3, 1, 2).contiguous()
             with torch.inference_mode():
-                return model(images).cpu().numpy()
+                return np.asarray(model(images).cpu())
 
     places = IOPatchPredictorConfig(
         input_resolutions=[{"units": "mpp", "resolution": MPP}],

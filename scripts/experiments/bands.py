@@ -66,7 +66,7 @@ def measure(folder: Path, side: int, rounds: int, rows: int, columns: int) -> No
     """Print CPU seconds and MiB of the first part in pieces, and how far its output is from the whole's."""
     session = session_of(folder / "first.onnx")
     tile = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
-    in_pieces(session, tile, rows, columns)
+    output = in_pieces(session, tile, rows, columns)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     for _ in range(rounds):
